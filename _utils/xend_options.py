@@ -1,0 +1,279 @@
+"""
+The relocation settings of xend: names, keys, kinds, defaults, and the rules for reading and writing them.
+
+One table drives everything. Where the settings stand in a file is xend_sxp's business, what an
+allow list admits is xend_allow's; nothing here knows Salt.
+"""
+import re
+
+try:
+    TEXT = (str, unicode)
+except NameError:
+    TEXT = (str,)
+
+# name (as people use it), key in xend-config.sxp, kind, xend's default, first version that reads it.
+# Source: xend 3.0.3, 3.4 and 4.4 XendOptions (XendRoot in 3.0.3), the defaults and getters there.
+SETTINGS = (
+    ("server", "xend-relocation-server", "bool", False, "3.0"),
+    ("port", "xend-relocation-port", "port", 8002, "3.0"),
+    ("address", "xend-relocation-address", "address", "", "3.0"),
+    ("hosts_allow", "xend-relocation-hosts-allow", "patterns", "", "3.0.3"),
+    ("ssl_server", "xend-relocation-ssl-server", "bool", False, "3.3"),
+    ("ssl_port", "xend-relocation-ssl-port", "port", 8003, "3.3"),
+    ("ssl", "xend-relocation-ssl", "bool", False, "3.3"),
+    ("ssl_key_file", "xend-relocation-server-ssl-key-file", "path", None, "3.3"),
+    ("ssl_cert_file", "xend-relocation-server-ssl-cert-file", "path", None, "3.3"),
+)
+
+# Read before everything else at start; a bad value is as fatal as one in a relocation key.
+OTHER_KINDS = {"xend-unix-server": "bool"}
+
+KINDS = dict([(key, kind) for _, key, kind, _, _ in SETTINGS], **OTHER_KINDS)
+
+TRUE_WORDS = ("yes", "y", "1", "on", "true", "t")
+FALSE_WORDS = ("no", "n", "0", "off", "false", "f")
+
+# Python 2's int(): white space around, one sign, decimal digits. Python 3's also takes `8_002` and
+# digits of other scripts, which xend refuses.
+INT_TEXT = re.compile(br"[ \t\n\v\f\r]*([+-]?[0-9]+)[ \t\n\v\f\r]*\Z")
+
+IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(?:\.(?!\Z)|\Z)){4}\Z")
+# A host name or, from xend 4.1 on, an interface name with an optional alias (eth0:1).
+NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?(?::[0-9]+)?\Z")
+
+
+def settings():
+    """
+    The table of relocation settings, in the order in which they are read and shown.
+
+    Returns a tuple of (name, key, kind, default, since) tuples; `since` is the first xend version
+    that reads the key.
+    """
+    return SETTINGS
+
+
+def kind_of(key):
+    """
+    The kind of a configuration key: "bool", "port", "address", "patterns", "path", or None when
+    this module has no rule for it.
+    """
+    return KINDS.get(key)
+
+
+def key_of(name):
+    """
+    The key in xend-config.sxp of the setting that people call NAME (`hosts_allow`).
+
+    Raises ValueError for a name that is no relocation setting.
+    """
+    for known, key, _, _, _ in SETTINGS:
+        if known == name:
+            return key
+    raise ValueError(
+        "%r is no relocation setting; the settings are %s"
+        % (name, ", ".join([row[0] for row in SETTINGS]))
+    )
+
+
+def text_of(raw):
+    """
+    A raw value (bytes) as text for people: UTF-8, or Latin-1 where it is not UTF-8.
+    """
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def value_of(key, raw):
+    """
+    What xend makes of the raw value of KEY, as in xend 4.4 XendOptions.get_config_bool, _int, _string.
+
+    key
+        the configuration key
+    raw
+        bytes (an atom or a string) or a list, as the sxp document returns them
+
+    Returns a bool, an int or text. Raises ValueError, with xend's own wording, for a value that
+    keeps xend from starting.
+    """
+    kind = KINDS.get(key)
+    if isinstance(raw, list):
+        raise ValueError("%s: a list stands where xend expects one word or string" % key)
+    if kind == "bool":
+        word = text_of(raw).lower()
+        if word in TRUE_WORDS:
+            return True
+        if word in FALSE_WORDS:
+            return False
+        raise ValueError("invalid xend config %s: expected bool: %s" % (key, word))
+    if kind == "port":
+        match = INT_TEXT.match(raw)
+        if not match:
+            raise ValueError("invalid xend config %s: expected int: %s" % (key, text_of(raw)))
+        return int(match.group(1))
+    return text_of(raw)
+
+
+def effective(get):
+    """
+    The relocation settings that xend takes from a file.
+
+    get
+        a function from a key to its raw value, None where the key is absent or has no value (xend
+        then uses its default)
+
+    Returns (values, defaults, errors): a dict from name to value, the list of names that are not
+    set in the file, and a dict from name to the reason why xend would not start.
+    """
+    values, defaults, errors = {}, [], {}
+    for name, key, _, default, _ in SETTINGS:
+        raw = get(key)
+        if raw is None:
+            values[name] = default
+            defaults.append(name)
+            continue
+        try:
+            values[name] = value_of(key, raw)
+        except ValueError as exc:
+            errors[name] = str(exc)
+    return values, defaults, errors
+
+
+def written(key, value):
+    """
+    The text that stands for VALUE in the file, checked by the rules of KEY.
+
+    key
+        the configuration key; keys without rules of their own take any text
+    value
+        text, bool or int; a boolean (which is what YAML and the command line make of `yes` and
+        `no`) becomes `yes` or `no`
+
+    Returns text. Raises ValueError naming the key, the value and what would be right.
+    """
+    kind = KINDS.get(key)
+    if kind == "bool":
+        return _written_bool(key, value)
+    if kind == "port":
+        return _written_port(key, value)
+    if isinstance(value, bool):
+        if kind is not None:
+            raise ValueError("%s: %r is a boolean; give text" % (key, value))
+        return "yes" if value else "no"
+    if isinstance(value, int) and kind is None:
+        return str(value)
+    if not isinstance(value, TEXT):
+        raise ValueError(
+            "%s: %r cannot be written; give text, an integer or a boolean (text in quotes)"
+            % (key, value)
+        )
+    if kind == "address":
+        return _written_address(key, value)
+    if kind == "path":
+        return _written_path(key, value)
+    if kind == "patterns":
+        return _written_patterns(key, value)
+    return value
+
+
+def _written_bool(key, value):
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, TEXT):
+        if value.lower() in TRUE_WORDS:
+            return "yes"
+        if value.lower() in FALSE_WORDS:
+            return "no"
+    elif isinstance(value, int) and value in (0, 1):
+        return "yes" if value else "no"
+    raise ValueError("%s: %r is no boolean to xend; write yes or no" % (key, value))
+
+
+def _written_port(key, value):
+    number = None
+    if isinstance(value, TEXT) and re.match(r"[0-9]+\Z", value):
+        number = int(value)
+    elif isinstance(value, int) and not isinstance(value, bool):
+        number = value
+    # xend takes 0 as "any free port", which no other host could know.
+    if number is None or not 1 <= number <= 65535:
+        raise ValueError("%s: %r is no port; write a whole number from 1 to 65535" % (key, value))
+    return str(number)
+
+
+def _written_address(key, value):
+    if value == "" or IPV4.match(value):
+        return value
+    if re.match(r"[0-9.]+\Z", value):
+        raise ValueError(
+            "%s: %r is no IPv4 address; write four numbers from 0 to 255 without leading zeros, "
+            "like 10.20.0.11" % (key, value)
+        )
+    if value.count(":") > 1:
+        raise ValueError(
+            "%s: %r looks like an IPv6 address; xend listens on IPv4 only" % (key, value)
+        )
+    if not NAME.match(value):
+        raise ValueError(
+            "%s: %r is neither an IPv4 address nor a host or interface name" % (key, value)
+        )
+    return value
+
+
+def _written_path(key, value):
+    if not value or re.search(r"[\x00-\x1f]", value):
+        raise ValueError("%s: %r is no file name" % (key, value))
+    return value
+
+
+def _written_patterns(key, value):
+    # xend splits at single spaces: an empty piece is a pattern that matches everybody.
+    for piece in value.split(" "):
+        if not piece:
+            raise ValueError(
+                "%s: %r holds an empty pattern, which admits everybody; write patterns with single "
+                "spaces between them (to open the port to all, use xend.configure hosts_allow=any)"
+                % (key, value)
+            )
+        try:
+            re.compile(piece)
+        except re.error as exc:
+            raise ValueError("%s: the pattern %r does not compile: %s" % (key, piece, exc))
+    return value
+
+
+def conflicts(values):
+    """
+    What is wrong with the settings taken together.
+
+    values
+        a dict from name to value as `effective` returns it
+
+    Returns a list of sentences, empty when the settings go together.
+    """
+    found = []
+    listens = values.get("server") or values.get("ssl_server")
+    if listens and not values.get("hosts_allow"):
+        found.append(
+            "the relocation server is on and the allow list is empty, which admits everybody: give "
+            "hosts_allow, or the word `any` to open the port deliberately"
+        )
+    if values.get("ssl_server"):
+        for name in ("ssl_key_file", "ssl_cert_file"):
+            if not values.get(name):
+                found.append("ssl_server is on without %s: xend would not start" % name)
+    return found
+
+
+def listeners(values):
+    """
+    The (address, port) pairs on which xend listens for relocation with these settings.
+
+    An empty address means every address of the host. Source: xend 4.4 relocate.listenRelocation.
+    """
+    return [
+        (values["address"], values[port])
+        for server, port in (("server", "port"), ("ssl_server", "ssl_port"))
+        if values[server]
+    ]
