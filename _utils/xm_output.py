@@ -1,0 +1,151 @@
+"""
+What the output of xm means: the tables of `xm list` and `xm info`, the description of a domain.
+
+Formats as printed by xend 3.0.3 to 4.4. Running xm is not done here, and nothing knows Salt.
+"""
+import re
+
+# Name, ID, Mem(MiB), VCPUs, State, Time(s). A managed domain that does not run has no ID and may
+# have no state.
+ROW = re.compile(
+    r"(?P<name>\S+)\s+(?:(?P<domid>\d+)\s+)?(?P<memory>\d+)\s+(?P<vcpus>\d+)\s+"
+    r"(?:(?P<state>[a-z-]{6})\s+)?(?P<time>\d+\.\d+)\s*$"
+)
+
+# While it is sent, xend calls a domain so (xend 4.4 XendCheckpoint.save); `xl` keeps the old name.
+MIGRATING = "migrating-"
+
+DISK_CLASSES = ("vbd", "tap", "tap2")
+VIF_CLASSES = ("vif", "vif2")
+
+
+def domains(text):
+    """
+    The rows of `xm list`.
+
+    Returns a list of dicts: name, domid (int or None), memory_mib, vcpus (int), state (six letters or
+    dashes, "" for a domain that does not run), time_s (float), in the order of the rows.
+    """
+    found = []
+    for line in text.splitlines():
+        match = ROW.match(line)
+        if match:
+            found.append(
+                {
+                    "name": match.group("name"),
+                    "domid": _number(match.group("domid")),
+                    "memory_mib": int(match.group("memory")),
+                    "vcpus": int(match.group("vcpus")),
+                    "state": match.group("state") or "",
+                    "time_s": float(match.group("time")),
+                }
+            )
+    return found
+
+
+def info(text):
+    """
+    The lines of `xm info` as a dict; values that are whole numbers become ints.
+    """
+    found = {}
+    for line in text.splitlines():
+        name, colon, value = line.partition(":")
+        if colon:
+            value = value.strip()
+            found[name.strip()] = int(value) if re.match(r"\d+\Z", value) else value
+    return found
+
+
+def runs(state):
+    """
+    Whether a domain with these state letters is alive: not paused, suspended, crashed or dying. All
+    dashes is a running domain that is on no CPU at the moment; "" one that was never started.
+    """
+    return bool(state) and not re.search("[pscd]", state)
+
+
+def moving(rows):
+    """
+    The domains of `domains` that are on their way, as a list of (name, "sent" or "received").
+
+    A domain that is sent is called migrating-NAME. One that is received has its final name, is paused
+    and has no VCPU yet. (A domain that was created paused has its VCPUs.)
+    """
+    found = []
+    for row in rows:
+        if row["state"] == "--p---" and row["vcpus"] == 0:
+            found.append((row["name"], "received"))
+        elif row["name"].startswith(MIGRATING):
+            found.append((row["name"], "sent"))
+    return found
+
+
+def describe(form):
+    """
+    The description of a domain, from the form that `xm list --long NAME` prints.
+
+    form
+        nested lists of bytes, as the sxp parser returns them
+
+    Returns a dict: name, uuid, domid, memory_mib, maxmem_mib, shadow_memory_mib, vcpus, state, image
+    ("linux", "hvm", …), nomigrate (bool), disks (list of dicts with uname, dev, mode, …), vifs (list of
+    dicts with mac, bridge, …) and pci (list of dicts). What the form lacks is None or empty.
+    """
+    image = _child(form, "image")
+    kind = image[1] if len(image) > 1 and isinstance(image[1], list) else []
+    devices = [child[1] for child in _children(form, "device") if len(child) > 1]
+    return {
+        "name": _value(form, "name"),
+        "uuid": _value(form, "uuid"),
+        "domid": _number(_value(form, "domid")),
+        "memory_mib": _number(_value(form, "memory")),
+        "maxmem_mib": _number(_value(form, "maxmem")),
+        "shadow_memory_mib": _number(_value(form, "shadow_memory")),
+        "vcpus": _number(_value(form, "vcpus")),
+        "state": _value(form, "state"),
+        "image": _text(kind[0]) if kind else None,
+        "nomigrate": (_value(kind, "nomigrate") or "0") not in ("0", "no", "false"),
+        "disks": _devices(devices, DISK_CLASSES),
+        "vifs": _devices(devices, VIF_CLASSES),
+        "pci": _devices(devices, ("pci",)),
+    }
+
+
+def _devices(devices, classes):
+    return [
+        dict(
+            [
+                (_text(pair[0]), _text(pair[1]))
+                for pair in device[1:]
+                if isinstance(pair, list) and len(pair) == 2 and not isinstance(pair[1], list)
+            ]
+        )
+        for device in devices
+        if _text(device[0]) in classes
+    ]
+
+
+def _children(form, key):
+    return [
+        child
+        for child in form[1:]
+        if isinstance(child, list) and child and _text(child[0]) == key
+    ]
+
+
+def _child(form, key):
+    found = _children(form, key)
+    return found[0] if found else []
+
+
+def _value(form, key):
+    child = _child(form, key)
+    return _text(child[1]) if len(child) > 1 and not isinstance(child[1], list) else None
+
+
+def _text(raw):
+    return raw.decode("utf-8", "replace") if isinstance(raw, bytes) else raw
+
+
+def _number(text):
+    return int(text) if text and re.match(r"\d+\Z", text) else None

@@ -1,0 +1,94 @@
+"""What xm prints, as printed by xend 4.4 (layout) and 3.x (managed domains that do not run)."""
+
+import pytest
+import xend_sxp
+import xm_output
+
+LIST = """\
+Name                                        ID   Mem VCPUs      State   Time(s)
+Domain-0                                     0  1024     1     r-----     88.5
+web01                                        1    96     1     -b----      1.0
+idle                                         2   512     4     ------     17.3
+sleeping                                         256     1                 0.0
+migrating-db                                 7   128     2     ---s--      6.2
+coming                                       8    96     0     --p---      0.0
+held                                         9    96     1     --p---      0.0
+a-name-that-is-longer-than-the-column-for-it-and-pushes-the-rest 10 96 1 r----- 12.0
+"""
+
+LONG = b"""\
+(domain
+    (domid 3)
+    (uuid c56e09d2-81cc-d4f2-2ee8-abeb85916bc4)
+    (name web01)
+    (maxmem 128)
+    (memory 96)
+    (shadow_memory 0)
+    (vcpus 2)
+    (image (linux (kernel /boot/vmlinuz) (nomigrate 1) (notes (GUEST_OS linux))))
+    (state -b----)
+    (device (vif (bridge xenbr0) (mac 00:16:3e:00:00:01)))
+    (device (vbd (uname phy:/dev/vg/web01) (dev xvda1:disk) (mode w)))
+    (device (tap (uname tap:aio:/srv/web01.img) (dev xvdb:disk) (mode r)))
+    (device (pci (dev (slot 0x1d)) (uuid 1)))
+)
+"""
+
+
+def rows():
+    return dict((row["name"], row) for row in xm_output.domains(LIST))
+
+
+def test_every_row_is_read():
+    assert [row["name"] for row in xm_output.domains(LIST)][:3] == ["Domain-0", "web01", "idle"]
+    assert len(rows()) == 8
+    assert rows()["web01"] == {
+        "name": "web01",
+        "domid": 1,
+        "memory_mib": 96,
+        "vcpus": 1,
+        "state": "-b----",
+        "time_s": 1.0,
+    }
+
+
+def test_a_managed_domain_that_does_not_run_has_no_id():
+    assert rows()["sleeping"]["domid"] is None and rows()["sleeping"]["state"] == ""
+
+
+def test_a_long_name_does_not_hide_its_row():
+    long_ones = [row for row in xm_output.domains(LIST) if row["domid"] == 10]
+    assert len(long_ones) == 1 and long_ones[0]["state"] == "r-----"
+
+
+@pytest.mark.parametrize("state, alive", [
+    ("r-----", True), ("-b----", True), ("------", True),
+    ("--p---", False), ("---s--", False), ("----c-", False), ("-----d", False), ("", False),
+])
+def test_which_states_run(state, alive):
+    assert xm_output.runs(state) is alive
+
+
+def test_domains_on_their_way():
+    # A domain that somebody created paused is on no way.
+    assert xm_output.moving(xm_output.domains(LIST)) == [("migrating-db", "sent"), ("coming", "received")]
+
+
+def test_info_lines():
+    info = xm_output.info("host   : xen2\nfree_memory            : 902\nxen_extra : .4\nmade : a: b\nxen_changeset : \n")
+    assert info == {"host": "xen2", "free_memory": 902, "xen_extra": ".4", "made": "a: b", "xen_changeset": ""}
+
+
+def test_description():
+    found = xm_output.describe(xend_sxp.parse(LONG).forms()[0])
+    assert found["name"] == "web01" and found["domid"] == 3 and found["vcpus"] == 2
+    assert found["memory_mib"] == 96 and found["maxmem_mib"] == 128
+    assert found["image"] == "linux" and found["nomigrate"] is True
+    assert [disk["uname"] for disk in found["disks"]] == ["phy:/dev/vg/web01", "tap:aio:/srv/web01.img"]
+    assert found["vifs"] == [{"bridge": "xenbr0", "mac": "00:16:3e:00:00:01"}]
+    assert len(found["pci"]) == 1
+
+
+def test_description_of_next_to_nothing():
+    found = xm_output.describe(xend_sxp.parse(b"(domain)").forms()[0])
+    assert found["name"] is None and found["disks"] == [] and found["nomigrate"] is False
