@@ -1,0 +1,824 @@
+"""
+Read and change the configuration of xend, and see and control the xend that runs with it.
+
+Guests are the business of the ``xm`` module. What the bytes of the file mean, which settings go
+together and what an allow list admits is decided in ``_utils``, which knows no Salt.
+
+Options, from the minion configuration or the pillar:
+
+``xend:config``
+    the configuration file, default ``/etc/xen/xend-config.sxp``
+``xend:service``
+    the name of the service, default ``xend``, or ``xen`` (Debian) where only that one exists
+``xend:pidfile``, ``xend:log``
+    default ``/var/run/xend.pid`` and ``/var/log/xen/xend.log``
+``xend:source``
+    the local address that ``xend.probe`` asks from; default: the routing table decides, as for xend
+"""
+from __future__ import absolute_import
+
+import difflib
+import errno
+import os
+import re
+import socket
+import threading
+import time
+
+from salt.exceptions import CommandExecutionError
+from salt.utils.odict import OrderedDict
+
+try:
+    from salt.utils.files import backup_minion
+except ImportError:
+    # Salt before 2018.3
+    from salt.utils import backup_minion
+
+__func_alias__ = {"list_": "list", "set_": "set"}
+
+DEFAULTS = {
+    "config": "/etc/xen/xend-config.sxp",
+    "pidfile": "/var/run/xend.pid",
+    "log": "/var/log/xen/xend.log",
+    "source": None,
+}
+
+# Deeper than anything xend reads, and what Salt's own serialisation carries without trouble.
+DEEPEST = 50
+
+POLL_S = 0.2
+
+
+def __virtual__():
+    if __grains__.get("kernel") != "Linux":
+        return False, "xend runs on Linux only"
+    return "xend"
+
+
+def _pure(name):
+    """
+    A function of the utilities. Synced files come first; Salt 3006 and later do not load the
+    utilities of an installed extension into __utils__, there the package is asked.
+    """
+    try:
+        function = __utils__[name]
+    except KeyError:
+        module, function = name.split(".")
+        package = __import__("xend_for_salt." + module, globals(), locals(), [function])
+        return getattr(package, function)
+    # Salt's wrapper switches to the loader of the utilities, where the functions that are handed to
+    # them would find no __salt__, and it cannot be used by two threads at once.
+    return getattr(function, "__wrapped__", function)
+
+
+def _option(name, given=None):
+    if given:
+        return given
+    return __salt__["config.get"]("xend:" + name, None) or DEFAULTS[name]
+
+
+# Reading the file
+
+
+def _problem(path, exc):
+    """
+    An error of the operating system or of the parser, in one line that begins with the file.
+    """
+    if isinstance(exc, EnvironmentError):
+        if exc.errno == errno.ENOENT:
+            what = exc.strerror if os.path.islink(path) else "does not exist"
+            return CommandExecutionError(
+                "%s: %s; name the right file with config= or the option xend:config" % (path, what)
+            )
+        return CommandExecutionError("%s: %s" % (exc.filename or path, exc.strerror or exc))
+    return CommandExecutionError("%s: %s" % (path, exc.args[0] if exc.args else exc))
+
+
+def _document(path):
+    try:
+        return _pure("xend_sxp.parse")(_pure("xend_file.read")(path))
+    except (EnvironmentError, ValueError) as exc:
+        raise _problem(path, exc)
+
+
+def _plain(raw, depth=0):
+    """
+    A raw value as people and Salt's serialisation can take it: text, or lists of it.
+    """
+    if not isinstance(raw, list):
+        return _pure("xend_options.text_of")(raw)
+    if depth >= DEEPEST:
+        raise CommandExecutionError("lists are nested deeper than %d levels" % DEEPEST)
+    return [_plain(item, depth + 1) for item in raw]
+
+
+def get(key, default=None, config=None):
+    """
+    The value that xend reads for a key.
+
+    key
+        the key, exactly as in the file: case and hyphens count
+    default
+        what to return when the key is absent or has no value (xend then uses its own default)
+    config
+        the file; default: option ``xend:config``, else ``/etc/xen/xend-config.sxp``
+
+    Returns text for an atom or a string, a list for a list. The first list with the key counts, also
+    when it has no value (xend 4.4 sxp.child_value).
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'xen*' xend.get xend-relocation-port
+        salt 'xen*' xend.get xend-relocation-address default=everywhere
+    """
+    raw = _document(_option("config", config)).get(str(key))
+    return default if raw is None else _plain(raw)
+
+
+def list_(config=None):
+    """
+    Every key that xend reads, with its value, in the order of the file; of a key that stands there
+    several times, the first counts.
+
+    Returns an ordered dict from key to text or list, None for a key without a value.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'xen*' xend.list
+    """
+    document = _document(_option("config", config))
+    text_of = _pure("xend_options.text_of")
+    found = OrderedDict()
+    for key in document.keys():
+        raw = document.get(key)
+        found[text_of(key)] = None if raw is None else _plain(raw)
+    return found
+
+
+def relocation(config=None):
+    """
+    The relocation settings that xend takes from the file, defaults included.
+
+    Returns ``server``, ``ssl_server``, ``ssl`` (bool), ``port``, ``ssl_port`` (int), ``address`` (text,
+    empty for all interfaces), ``hosts_allow`` (list of patterns, empty when everybody is admitted),
+    ``ssl_key_file``, ``ssl_cert_file`` (text or None), and ``defaults``: the names of those that are
+    not set in the file. Raises an error that names each value which keeps xend from starting.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'xen*' xend.relocation
+    """
+    path = _option("config", config)
+    values, defaults, errors = _pure("xend_options.effective")(_document(path).get)
+    if errors:
+        raise CommandExecutionError(
+            "%s: xend would not start: %s" % (path, "; ".join(sorted(errors.values())))
+        )
+    return dict(
+        values,
+        hosts_allow=_pure("xend_allow.split")(values["hosts_allow"]) or [],
+        defaults=defaults,
+    )
+
+
+def accepts(host, name=None, config=None):
+    """
+    Whether the file's allow list would let a peer in, evaluated exactly as xend does.
+
+    host
+        the peer's IPv4 address, or a host name that resolves to one
+    name
+        the peer's fully qualified name; default: what reverse DNS says of the address, as xend asks it
+
+    Returns ``accepted`` (bool), ``pattern`` (the one that decided, or None) and ``reason``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'xen*' xend.accepts 10.20.0.11
+        salt 'xen*' xend.accepts 10.20.0.11 name=xen1.example.com
+    """
+    raw = _document(_option("config", config)).get("xend-relocation-hosts-allow")
+    if isinstance(raw, list):
+        raise CommandExecutionError(
+            "xend-relocation-hosts-allow: a list stands where xend expects one string: xend would "
+            "not start"
+        )
+    try:
+        address = socket.gethostbyname(str(host))
+    except (socket.error, UnicodeError) as exc:
+        raise CommandExecutionError("%s is no IPv4 address and does not resolve: %s" % (host, exc))
+    # Patterns work on bytes in xend's Python 2; Latin-1 keeps one character per byte.
+    value = "" if raw is None else raw.decode("latin-1")
+    return _pure("xend_allow.admits")(value, address, name or socket.getfqdn(address))
+
+
+# Changing the file
+
+
+def _diff(path, old, new):
+    text_of = _pure("xend_options.text_of")
+    return "".join(
+        line if line.endswith("\n") else line + "\n\\ No newline at end of file\n"
+        for line in difflib.unified_diff(
+            text_of(old).splitlines(True), text_of(new).splitlines(True), path, path
+        )
+    )
+
+
+def _backup(mode):
+    """
+    A function that keeps a copy of a file in the minion's cache, when Salt's backup option says so.
+    """
+    if __salt__["config.backup_mode"](mode) not in ("minion", "both"):
+        return None
+    root = os.path.join(__opts__["cachedir"], "file_backup")
+    return lambda path: backup_minion(path, root)
+
+
+def _edit(path, change, test, backup):
+    """
+    Apply CHANGE, a function from document to document, to the file. Returns the old document, the new
+    document and the diff ("" when nothing changes).
+    """
+    parse = _pure("xend_sxp.parse")
+    documents = []
+
+    def edit(data):
+        old = parse(data)
+        documents[:] = [old, change(old)]
+        return documents[1].data
+
+    try:
+        if test:
+            edit(_pure("xend_file.read")(path))
+        else:
+            _pure("xend_file.update")(path, edit, _backup(backup))
+    except (EnvironmentError, ValueError) as exc:
+        raise _problem(path, exc)
+    old, new = documents
+    return old, new, _diff(path, old.data, new.data) if old.data != new.data else ""
+
+
+def _changed(key, path, change, test, backup):
+    old, new, diff = _edit(path, change, test, backup)
+    values = [None if raw is None else _plain(raw) for raw in (old.get(key), new.get(key))]
+    return {"changed": bool(diff), "old": values[0], "new": values[1], "diff": diff}
+
+
+def set_(key, value, config=None, test=False, backup=None):
+    """
+    Set a key in the file. All bytes outside its form stay as they are.
+
+    key
+        the key
+    value
+        text, integer or boolean; ``yes`` and ``no``, which YAML and the command line turn into
+        booleans, are written as ``yes`` and ``no``. For a key that holds a list: a list. The keys of
+        relocation are checked; ``xend-relocation-hosts-allow`` takes patterns here (see
+        ``xend.configure`` for addresses and names)
+    config
+        the file
+    test
+        report only
+    backup
+        ``minion`` keeps a copy in the minion's cache, as in Salt's file states
+
+    Returns ``changed`` (bool), ``old``, ``new`` (values as ``xend.get`` returns them) and ``diff``.
+    The running xend reads it when it is restarted.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xend.set xend-relocation-port 8002
+        salt xen1 xend.set xend-relocation-server yes test=True
+    """
+    key = str(key)
+    kind = _pure("xend_options.kind_of")(key)
+    try:
+        if isinstance(value, (list, tuple)) and kind is None:
+            text = _texts(key, value)
+        else:
+            text = _pure("xend_options.written")(key, value)
+    except ValueError as exc:
+        raise CommandExecutionError(exc.args[0])
+    return _changed(
+        key, _option("config", config), lambda document: document.set(key, text), test, backup
+    )
+
+
+def _texts(key, value, depth=0):
+    if depth >= DEEPEST:
+        raise CommandExecutionError("%s: lists are nested deeper than %d levels" % (key, DEEPEST))
+    written = _pure("xend_options.written")
+    return [
+        _texts(key, item, depth + 1) if isinstance(item, (list, tuple)) else written(key, item)
+        for item in value
+    ]
+
+
+def remove(key, config=None, test=False, backup=None):
+    """
+    Remove a key from the file, so that xend uses its default. Arguments and return as ``xend.set``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xend.remove xend-relocation-address
+    """
+    key = str(key)
+    return _changed(
+        key, _option("config", config), lambda document: document.remove(key), test, backup
+    )
+
+
+def configure(
+    server=None,
+    port=None,
+    address=None,
+    hosts_allow=None,
+    ssl_server=None,
+    ssl_port=None,
+    ssl=None,
+    ssl_key_file=None,
+    ssl_cert_file=None,
+    config=None,
+    test=False,
+    backup=None,
+):
+    """
+    Set any of the relocation settings in one write. What is not given stays as it is.
+
+    server, ssl_server, ssl
+        booleans: listen for guests; listen for guests over TLS; send guests over TLS
+    port, ssl_port
+        1 to 65535
+    address
+        the address to listen on; empty for all interfaces
+    hosts_allow
+        who may send guests here: a list of IPv4 addresses (``10.20.0.11``), networks
+        (``10.20.0.0/22``), host names (``xen1.example.com``), domains (``.example.com``) or
+        ``{regex: '^xen[0-9]+$'}``; or the word ``any``, which opens the port to everybody
+    ssl_key_file, ssl_cert_file
+        file names; relative ones are under /etc/xen
+    config, test, backup
+        as for ``xend.set``
+
+    Returns ``changed`` (bool), ``changes`` ({name: {old, new}}; old is None where the file had no
+    value, hosts_allow a list of patterns or ``any``) and ``diff``. Settings that would keep xend from starting, or open the port to everybody
+    without the word ``any``, are refused, and nothing is written.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xend.configure server=True address=10.20.0.11 hosts_allow='[10.20.0.12]'
+    """
+    given = {
+        "server": server,
+        "port": port,
+        "address": address,
+        "hosts_allow": hosts_allow,
+        "ssl_server": ssl_server,
+        "ssl_port": ssl_port,
+        "ssl": ssl,
+        "ssl_key_file": ssl_key_file,
+        "ssl_cert_file": ssl_cert_file,
+    }
+    wanted, texts, opened = _wanted(given)
+    if not wanted:
+        raise CommandExecutionError("give at least one setting: %s" % ", ".join(sorted(given)))
+    path = _option("config", config)
+    seen = {}
+
+    def change(document):
+        effective = _pure("xend_options.effective")
+        seen["before"] = effective(document.get)
+        for name, key, _, _, _ in _pure("xend_options.settings")():
+            if name in wanted and not _reads(document, key, wanted[name]):
+                document = document.set(key, texts[name])
+        seen["after"] = effective(document.get)
+        _refuse_conflicts(wanted, seen["after"][0], opened)
+        return document
+
+    old, new, diff = _edit(path, change, test, backup)
+    return {
+        "changed": bool(diff),
+        "changes": _setting_changes(old, new, seen["before"], seen["after"], wanted),
+        "diff": diff,
+    }
+
+
+def _wanted(given):
+    """
+    Check what was given. Returns the values as xend will read them, the texts to write, and whether
+    the port is to be open to everybody, deliberately.
+    """
+    wanted, texts, opened = {}, {}, False
+    try:
+        for name, key, kind, _, _ in _pure("xend_options.settings")():
+            value = given[name]
+            if value is None:
+                continue
+            if kind == "patterns":
+                patterns = _pure("xend_allow.patterns")(value)
+                texts[name] = _pure("xend_allow.join")(patterns)
+                opened = not patterns
+            else:
+                texts[name] = _pure("xend_options.written")(key, value)
+            wanted[name] = _pure("xend_options.value_of")(key, texts[name].encode("utf-8"))
+    except ValueError as exc:
+        raise CommandExecutionError(exc.args[0])
+    return wanted, texts, opened
+
+
+def _reads(document, key, wanted):
+    raw = document.get(key)
+    try:
+        return raw is not None and _pure("xend_options.value_of")(key, raw) == wanted
+    except ValueError:
+        return False
+
+
+def _refuse_conflicts(wanted, after, opened):
+    """
+    Refuse settings that do not go together. A file that was already so does not stand in the way of
+    changing something else.
+    """
+    if set(wanted) <= set(["port", "address", "ssl_port", "ssl"]):
+        return
+    if opened:
+        after = dict(after, hosts_allow="any")
+    conflicts = _pure("xend_options.conflicts")(after)
+    if conflicts:
+        raise CommandExecutionError("; ".join(conflicts))
+
+
+def _setting_changes(old, new, before, after, wanted):
+    changes = {}
+    for name, key, kind, _, _ in _pure("xend_options.settings")():
+        if name in wanted and old.get(key) != new.get(key):
+            changes[name] = {
+                "old": _shown(old.get(key), kind, before[0].get(name)),
+                "new": _shown(new.get(key), kind, after[0].get(name)),
+            }
+    return changes
+
+
+def _shown(raw, kind, value):
+    if raw is None:
+        return None
+    if value is None:
+        # xend cannot read it; people can.
+        return _plain(raw)
+    if kind == "patterns":
+        return _pure("xend_allow.split")(value) or "any"
+    return value
+
+
+# The running xend
+
+
+def _process():
+    return _pure("xend_host.process")(_option("pidfile"))
+
+
+def _service(given=None):
+    name = given or __salt__["config.get"]("xend:service", None)
+    if name:
+        return name
+    for name in ("xend", "xen"):
+        if __salt__["service.available"](name):
+            return name
+    return "xend"
+
+
+def status(config=None):
+    """
+    What the running xend does, and whether it has the settings in the file.
+
+    Returns ``running`` (bool), ``pid`` (int or None), ``listening`` (list of "address:port"; None when
+    it cannot be seen), ``configured`` (what the file says it should listen on for relocation),
+    ``config_newer`` (the file was changed after xend started) and ``pending``: the reasons why the
+    running xend has not the settings in the file, empty when it has.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'xen*' xend.status
+    """
+    path = _option("config", config)
+    process = _process()
+    values, _, _ = _pure("xend_options.effective")(_document(path).get)
+    configured = _listeners(values)
+    found = {
+        "running": process is not None,
+        "pid": process and process["pid"],
+        "listening": None,
+        "configured": ["%s:%s" % pair for pair in configured],
+        "config_newer": False,
+        "pending": [],
+    }
+    if process is None:
+        found["pending"].append("xend is not running")
+        return found
+    found["listening"] = _pure("xend_host.listening")(process["pid"])
+    # Read at start only; `xend reload` does not read the relocation settings again.
+    found["config_newer"] = os.stat(path).st_mtime > process["started"]
+    if found["config_newer"]:
+        found["pending"].append("%s was changed after xend started" % path)
+    found["pending"] += _missing_listeners(configured, found["listening"])
+    return found
+
+
+def _listeners(values):
+    try:
+        return _pure("xend_options.listeners")(values)
+    except KeyError:
+        # A value that xend cannot read: it would not start, so it would listen on nothing.
+        return []
+
+
+def _missing_listeners(configured, listening):
+    if listening is None:
+        return []
+    missing = []
+    for address, port in configured:
+        # An interface or host name cannot be compared with what the kernel shows; its port can.
+        exact = _is_ipv4(address)
+        shown = [text for text in listening if text.rpartition(":")[2] == str(port)]
+        if not shown or exact and "%s:%s" % (address, port) not in shown:
+            missing.append(
+                "xend listens on %s, not on %s:%s"
+                % (", ".join(shown or listening) or "no address", address or "port ", port)
+            )
+    return missing
+
+
+def _is_ipv4(address):
+    return bool(re.match(r"[0-9]+(\.[0-9]+){3}$", address))
+
+
+def restart(timeout=60, config=None):
+    """
+    Restart xend, when no migration is in flight, and wait until it works as configured.
+
+    timeout
+        seconds to wait for migrations in flight to end, and again for xend to come up
+
+    A migration in flight does not survive a restart on either side, and on the receiving side the
+    guest is lost; so nothing is done before xend has none, and nothing when the file would keep xend
+    from starting. Guests that run are not touched by a restart of xend.
+
+    Returns ``pid`` ({old, new}) and ``listening``. Raises an error that says what xend does now.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xend.restart
+    """
+    path = _option("config", config)
+    reasons = _reasons_not_to_start(_document(path))
+    if reasons:
+        raise CommandExecutionError(
+            "xend was not restarted, because it would not start again with %s: %s"
+            % (path, "; ".join(reasons))
+        )
+    before = _process()
+    if before:
+        _wait_for_migrations(before, timeout)
+    log_size = _log_size()
+    service = _service()
+    __salt__["service.restart" if before else "service.start"](service)
+    return _wait_until_up(path, service, before, timeout, log_size)
+
+
+def _reasons_not_to_start(document):
+    """
+    What in the file would keep xend from starting, as far as it can be known without trying.
+    """
+    values, _, errors = _pure("xend_options.effective")(document.get)
+    reasons = sorted(errors.values())
+    for pattern in _pure("xend_allow.split")(values.get("hosts_allow", "")) or []:
+        try:
+            re.compile(pattern)
+        except re.error as exc:
+            reasons.append("the pattern %r in hosts-allow does not compile: %s" % (pattern, exc))
+    for address, port in _listeners(values):
+        if not 0 <= port <= 65535:
+            reasons.append("port %s is out of range" % port)
+        if _is_ipv4(address) and not _is_local(address):
+            reasons.append("the address %s is not one of this host" % address)
+    return reasons
+
+
+def _is_local(address):
+    probe = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        probe.bind((address, 0))
+        return True
+    except socket.error as exc:
+        return exc.errno != errno.EADDRNOTAVAIL
+    finally:
+        probe.close()
+
+
+def _wait_for_migrations(process, timeout):
+    deadline = time.time() + timeout
+    while True:
+        moving = _in_flight(process)
+        if not moving:
+            return
+        if time.time() >= deadline:
+            raise CommandExecutionError(
+                "xend was not restarted: %s; a restart would break it. Try again when it is over; "
+                "xm.list shows it" % "; ".join(moving)
+            )
+        time.sleep(POLL_S)
+
+
+def _in_flight(process):
+    """
+    The migrations in flight on this host, as sentences. Names show most of it; a peer that is
+    connected to the relocation port may be sending although the domain looks complete already.
+    """
+    try:
+        moving = __salt__["xm.moving"]()
+    except CommandExecutionError as exc:
+        return ["it cannot be seen whether a migration is in flight (%s)" % exc]
+    listening = _pure("xend_host.listening")(process["pid"]) or []
+    ports = [int(text.rpartition(":")[2]) for text in listening]
+    peers = _pure("xend_host.connected")(process["pid"], ports) or []
+    return moving + ["%s is connected to the relocation port" % peer for peer in peers]
+
+
+def _log_size():
+    try:
+        return os.path.getsize(_option("log"))
+    except EnvironmentError:
+        return 0
+
+
+def _wait_until_up(path, service, before, timeout, log_size):
+    deadline = time.time() + timeout
+    while True:
+        now = _process()
+        fresh = now and (not before or now["pid"] != before["pid"])
+        wrong = [] if fresh else ["xend has not been started anew"]
+        if fresh:
+            current = status(path)
+            wrong = current["pending"] or _silence()
+            if not wrong:
+                return {
+                    "pid": {"old": before and before["pid"], "new": now["pid"]},
+                    "listening": current["listening"],
+                }
+        if time.time() >= deadline:
+            raise CommandExecutionError(_restart_failure(service, before, now, wrong, log_size))
+        time.sleep(POLL_S)
+
+
+def _silence():
+    """
+    Why xm cannot talk to xend yet: it listens for guests some seconds before it answers.
+    """
+    try:
+        __salt__["xm.list"]()
+    except CommandExecutionError as exc:
+        return [str(exc)]
+    return []
+
+
+def _restart_failure(service, before, now, wrong, log_size):
+    reason = _reason_in_log(log_size)
+    if not now:
+        text = "xend did not start (service %s)" % service
+        advice = "guests run on, but xm does not work and no guest can be moved until it is started"
+    elif before and now["pid"] == before["pid"]:
+        text = "xend was not restarted: service %s left the old process (pid %s) running" % (
+            service,
+            now["pid"],
+        )
+        advice = (
+            "when xend was not started by the service manager, run `xend restart` on the host, once"
+        )
+    else:
+        text = "xend was restarted, but does not work as configured: %s" % "; ".join(wrong)
+        advice = "look at %s" % _option("log")
+    return "%s%s; %s" % (text, ": " + reason if reason else "", advice)
+
+
+def _reason_in_log(log_size):
+    """
+    What xend wrote about its failed start. Of a bad value it says nothing on the terminal.
+    """
+    try:
+        with open(_option("log"), "rb") as stream:
+            stream.seek(log_size)
+            new = stream.read(1048576).decode("utf-8", "replace")
+    except EnvironmentError:
+        return ""
+    found = re.findall(r"Exception starting xend \((.*)\)\s*$", new, re.MULTILINE)
+    return found[-1] if found else ""
+
+
+# Other hosts
+
+
+def probe(host=None, port=None, ssl=False, timeout=5, source=None):
+    """
+    Ask the relocation port of peers whether the xend that runs there would let this host in.
+
+    host
+        address or name of a peer, or a list of them; default: the other hosts in the pillar
+        ``xend:relocation:hosts``
+    port
+        their relocation port; default: what the pillar says of the peer, else 8002 (8003 with ssl)
+    ssl
+        ask over TLS
+    timeout
+        seconds that one answer may take, whatever the peer does
+    source
+        the local address to ask from; default: option ``xend:source``, else the routing table
+
+    Only the harmless operation ``help`` is sent. Returns ``result`` (``accepted``, ``rejected``,
+    ``refused``, ``unreachable``, ``timeout`` or ``not-xend``), ``message``, ``address`` and ``port``;
+    for several peers a dict from peer to that.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xend.probe 10.20.0.12
+        salt 'xen*' xend.probe
+    """
+    if host is None:
+        peers = dict(
+            (peer, (where["address"], port or where["ssl_port" if ssl else "port"]))
+            for peer, where in declared_hosts().items()
+            if peer != __opts__["id"] and where["address"]
+        )
+        if not peers:
+            raise CommandExecutionError("name a host, or list hosts in the pillar xend:relocation:hosts")
+    else:
+        hosts = host if isinstance(host, (list, tuple)) else [host]
+        peers = dict((str(peer), (str(peer), port or (8003 if ssl else 8002))) for peer in hosts)
+    answers = _ask_all(peers, ssl, timeout, _option("source", source))
+    return answers if host is None or isinstance(host, (list, tuple)) else answers[str(host)]
+
+
+def _ask_all(peers, ssl, timeout, source):
+    """
+    Ask all peers at once, so that the slowest one decides how long it takes.
+    """
+    ask = _pure("xend_probe.ask")
+    answers = {}
+
+    def keep(peer, host, port):
+        answers[peer] = ask(host, int(port), float(timeout), ssl, source)
+
+    threads = [
+        threading.Thread(target=keep, args=(peer, host, port))
+        for peer, (host, port) in peers.items()
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return answers
+
+
+def declared_hosts():
+    """
+    The hosts that may exchange guests, as the pillar ``xend:relocation:hosts`` declares them.
+
+    Returns a dict from minion id to ``address``, ``port`` and ``ssl_port``, whether the pillar gives a
+    bare address or a mapping for the host.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xend.declared_hosts
+    """
+    common = __salt__["pillar.get"]("xend:relocation", {}) or {}
+    hosts = {}
+    for host, given in (common.get("hosts") or {}).items():
+        own = given if isinstance(given, dict) else {"address": given}
+        hosts[host] = {
+            "address": own.get("address"),
+            "port": own.get("port") or common.get("port") or 8002,
+            "ssl_port": own.get("ssl_port") or common.get("ssl_port") or 8003,
+        }
+    return hosts

@@ -1,0 +1,249 @@
+"""
+The configuration of xend, and the xend that runs with it, as states.
+
+.. code-block:: yaml
+
+    xend-relocation-config:
+      xend.relocation:
+        - server: True
+        - address: 10.20.0.11
+        - hosts_allow:
+          - 10.20.0.12
+
+    xend-relocation-applied:
+      xend.applied:
+        - watch:
+          - xend: xend-relocation-config
+
+What a value means, whether it is allowed and what would change is decided by the ``xend`` execution
+module; a state compares, reports, acts and looks again.
+"""
+from __future__ import absolute_import
+
+from salt.exceptions import CommandExecutionError
+
+
+def __virtual__():
+    if "xend.configure" not in __salt__:
+        return False, "the execution module xend is not there"
+    return "xend"
+
+
+def _ret(name, result=True, comment="", changes=None):
+    return {"name": name, "result": result, "comment": comment, "changes": changes or {}}
+
+
+def _failed(name, exc):
+    return _ret(name, False, str(exc))
+
+
+def relocation(
+    name,
+    server=None,
+    port=None,
+    address=None,
+    hosts_allow=None,
+    ssl_server=None,
+    ssl_port=None,
+    ssl=None,
+    ssl_key_file=None,
+    ssl_cert_file=None,
+    config=None,
+    backup=None,
+):
+    """
+    The configuration file has these relocation settings. What is not given is not managed.
+
+    name
+        any text; people read it in the output
+    server, port, address, hosts_allow, ssl_server, ssl_port, ssl, ssl_key_file, ssl_cert_file, config, backup
+        as for the execution function ``xend.configure``
+
+    The running xend is not touched; see ``xend.applied``.
+
+    .. code-block:: yaml
+
+        xend-relocation-config:
+          xend.relocation:
+            - server: True
+            - address: 10.20.0.11
+            - hosts_allow:
+              - 10.20.0.12
+              - .xen.example.com
+    """
+    wanted = {
+        "server": server,
+        "port": port,
+        "address": address,
+        "hosts_allow": hosts_allow,
+        "ssl_server": ssl_server,
+        "ssl_port": ssl_port,
+        "ssl": ssl,
+        "ssl_key_file": ssl_key_file,
+        "ssl_cert_file": ssl_cert_file,
+        "config": config,
+    }
+    try:
+        plan = __salt__["xend.configure"](test=True, **wanted)
+        if not plan["changed"]:
+            return _ret(name, comment="The relocation settings are as they shall be")
+        names = ", ".join(sorted(plan["changes"]))
+        if __opts__["test"]:
+            return _ret(name, None, "The relocation settings would change: %s" % names, _shown(plan))
+        done = __salt__["xend.configure"](backup=backup, **wanted)
+        left = __salt__["xend.configure"](test=True, **wanted)
+    except CommandExecutionError as exc:
+        return _failed(name, exc)
+    if left["changed"]:
+        return _ret(
+            name,
+            False,
+            "The relocation settings were written, but %s read differently afterwards; another "
+            "program may be writing the file" % ", ".join(sorted(left["changes"])),
+            _shown(done),
+        )
+    return _ret(name, True, "The relocation settings were changed: %s" % names, _shown(done))
+
+
+def _shown(outcome):
+    return dict(outcome["changes"], diff=outcome["diff"])
+
+
+def option_present(name, value, config=None, backup=None):
+    """
+    A key of the configuration file has this value.
+
+    name
+        the key, for instance ``xend-http-server``
+    value
+        text, integer or boolean, as for the execution function ``xend.set``
+    config, backup
+        as for ``xend.set``
+
+    .. code-block:: yaml
+
+        xend-http-server:
+          xend.option_present:
+            - value: no
+    """
+    return _option(name, "xend.set", [name, value], config, backup)
+
+
+def option_absent(name, config=None, backup=None):
+    """
+    A key is not in the configuration file, so that xend uses its default.
+
+    name
+        the key
+    config, backup
+        as for the execution function ``xend.remove``
+
+    .. code-block:: yaml
+
+        xend-http-server:
+          xend.option_absent: []
+    """
+    return _option(name, "xend.remove", [name], config, backup)
+
+
+def _option(name, function, arguments, config, backup):
+    change = __salt__[function]
+    try:
+        plan = change(*arguments, config=config, test=True)
+        if not plan["changed"]:
+            return _ret(name, comment="%s is as it shall be" % name)
+        if __opts__["test"]:
+            return _ret(name, None, "%s would change" % name, _option_changes(name, plan))
+        changes = _option_changes(name, change(*arguments, config=config, backup=backup))
+        left = change(*arguments, config=config, test=True)
+    except CommandExecutionError as exc:
+        return _failed(name, exc)
+    if left["changed"]:
+        comment = "%s was written, but reads as %r afterwards" % (name, left["old"])
+        return _ret(name, False, comment, changes)
+    return _ret(name, True, "%s was changed" % name, changes)
+
+
+def _option_changes(name, outcome):
+    return {name: {"old": outcome["old"], "new": outcome["new"]}, "diff": outcome["diff"]}
+
+
+def applied(name, restart=True, timeout=60, config=None):
+    """
+    The running xend has the configuration in the file; when it has not, it is restarted, safely.
+
+    name
+        any text
+    restart
+        False: only report that a restart is pending
+    timeout
+        seconds to wait for migrations in flight to end, and again for xend to come up
+    config
+        the configuration file
+
+    Running guests are not touched by a restart of xend. With ``watch`` on the states that change the
+    file, ``test=True`` says beforehand that xend would be restarted.
+
+    .. code-block:: yaml
+
+        xend-relocation-applied:
+          xend.applied:
+            - watch:
+              - xend: xend-relocation-config
+    """
+    try:
+        before = __salt__["xend.status"](config=config)
+    except CommandExecutionError as exc:
+        return _failed(name, exc)
+    if not before["pending"]:
+        return _ret(name, comment="The running xend has the configuration in the file")
+    return _apply(name, before, "; ".join(before["pending"]), restart, timeout, config)
+
+
+def _apply(name, before, why, restart, timeout, config):
+    if not restart:
+        return _ret(name, comment="A restart of xend (or a reboot) is pending: %s" % why)
+    changes = {"xend": {"old": _running(before), "new": "restarted"}}
+    if __opts__["test"]:
+        return _ret(name, None, "xend would be restarted: %s" % why, changes)
+    try:
+        __salt__["xend.restart"](timeout=timeout, config=config)
+        after = __salt__["xend.status"](config=config)
+    except CommandExecutionError as exc:
+        return _failed(name, exc)
+    changes = {"xend": {"old": _running(before), "new": _running(after)}}
+    if after["pending"]:
+        comment = "xend was restarted, but %s" % "; ".join(after["pending"])
+        return _ret(name, False, comment, changes)
+    return _ret(name, True, "xend was restarted: %s" % why, changes)
+
+
+def _running(status):
+    if not status["running"]:
+        return "not running"
+    return "pid %s, listening on %s" % (status["pid"], ", ".join(status["listening"] or ["nothing"]))
+
+
+def mod_watch(name, sfun=None, restart=True, timeout=60, config=None, **_):
+    """
+    What ``watch`` calls when the watched states have changed the file, or would change it.
+
+    name, sfun, restart, timeout, config
+        as for the state that watches; only ``xend.applied`` can
+
+    .. code-block:: yaml
+
+        xend-relocation-applied:
+          xend.applied:
+            - watch:
+              - xend: xend-relocation-config
+    """
+    if sfun != "applied":
+        return _ret(name, False, "xend.%s cannot watch; use xend.applied" % sfun)
+    if not __opts__["test"]:
+        return applied(name, restart, timeout, config)
+    try:
+        before = __salt__["xend.status"](config=config)
+    except CommandExecutionError as exc:
+        return _failed(name, exc)
+    return _apply(name, before, "its configuration would change", restart, timeout, config)
