@@ -1,0 +1,94 @@
+{#- Move one running guest between two minions:
+
+      salt-run state.orchestrate xend.orch.migrate \
+        pillar='{"xend": {"migrate": {"domain": "web01", "source": "xen1", "target": "xen2"}}}'
+
+    Options beside these three: live (default true), port, ssl, node, timeout (seconds for the transfer),
+    settle (seconds that the target may take to complete it). With test=True all is checked and nothing
+    is moved. pillar.example explains them. -#}
+{%- set migrate = salt["pillar.get"]("xend:migrate", {}) %}
+{%- set needed = ["domain", "source", "target"] %}
+{%- set known = needed + ["live", "port", "ssl", "node", "timeout", "settle"] %}
+{%- set wrong = [] %}
+{%- for key in needed if not migrate.get(key) %}{% do wrong.append(key ~ " is missing") %}{% endfor %}
+{%- for key in migrate if key not in known %}{% do wrong.append(key ~ " is no option") %}{% endfor %}
+{%- if not wrong and migrate.source == migrate.target %}
+{%-   do wrong.append("source and target are the same host, " ~ migrate.target) %}
+{%- endif %}
+
+{%- if wrong %}
+
+the pillar says what to migrate:
+  test.fail_without_changes:
+    - name: >-
+        Nothing was moved. In pillar xend:migrate, {{ wrong | join("; ") }}. Needed are
+        {{ needed | join(", ") }}; known are also {{ known[3:] | join(", ") }}.
+
+{%- else %}
+
+{#- What both ends hold now. Only read, so it may be done while rendering, also under test=True. -#}
+{%- set hosts = [migrate.source, migrate.target] %}
+{%- set seen = salt["saltutil.cmd"](hosts, "xm.domain", arg=[migrate.domain], tgt_type="list") %}
+{%- set reports = {} %}
+{%- for host in hosts %}
+{%-   do reports.update({host: seen[host].ret if host in seen else host ~ " did not answer"}) %}
+{%- endfor %}
+{%- do migrate.update({"description": reports[migrate.source], "there": reports[migrate.target]}) %}
+{%- if opts.get("test") %}
+{#-   The door of the target cannot be asked while the settings that open it are still to be applied. -#}
+{%-   set plan = salt["saltutil.cmd"](migrate.target, "state.sls", arg=["xend.relocation"],
+                                       kwarg={"test": True}, tgt_type="list") %}
+{%-   set planned = plan.get(migrate.target, {}).get("ret", {}) %}
+{%-   if planned is mapping %}
+{%-     do migrate.update({"ask": not planned.values() | selectattr("result", "none") | list}) %}
+{%-   endif %}
+{%- endif %}
+
+relocation is configured and works on both hosts:
+  salt.state:
+    - tgt: {{ hosts | json }}
+    - tgt_type: list
+    - sls: xend.relocation
+
+{{ migrate.target }} can take {{ migrate.domain }}:
+  salt.state:
+    - tgt: {{ migrate.target | json }}
+    - tgt_type: list
+    - sls: xend.orch.receive
+    - pillar: {{ {"xend": {"migrate": migrate}} | json }}
+    - require:
+      - salt: relocation is configured and works on both hosts
+
+{{ migrate.domain }} is sent from {{ migrate.source }} to {{ migrate.target }}:
+  salt.state:
+    - tgt: {{ migrate.source | json }}
+    - tgt_type: list
+    - sls: xend.orch.move
+    - pillar: {{ {"xend": {"migrate": migrate}} | json }}
+    - timeout: 60
+    - require:
+      - salt: {{ migrate.target }} can take {{ migrate.domain }}
+
+{{ migrate.domain }} runs on {{ migrate.target }}:
+  salt.state:
+    - tgt: {{ migrate.target | json }}
+    - tgt_type: list
+    - sls: xend.orch.move
+    - pillar: {{ {"xend": {"migrate": migrate}} | json }}
+    - timeout: 60
+    - require:
+      - salt: {{ migrate.domain }} is sent from {{ migrate.source }} to {{ migrate.target }}
+
+{%- if not opts.get("test") %}
+
+what {{ migrate.target }} holds after the failure:
+  salt.state:
+    - tgt: {{ migrate.target | json }}
+    - tgt_type: list
+    - sls: xend.orch.move
+    - pillar: {{ {"xend": {"migrate": dict(migrate, failed=True)}} | json }}
+    - onfail:
+      - salt: {{ migrate.domain }} is sent from {{ migrate.source }} to {{ migrate.target }}
+
+{%- endif %}
+{%- endif %}

@@ -1,0 +1,13 @@
+{#- Run by xend.orch.migrate on the source, which sends the guest, then on the target, which verifies. -#}
+{%- set migrate = pillar.xend.migrate %}
+
+the guest is moved:
+  xm.migrated:
+    - name: {{ migrate.domain | json }}
+    - source: {{ migrate.source | json }}
+    - target: {{ migrate.target | json }}
+    - domain: {{ migrate.description | json }}
+  {%- for option in ["there", "live", "port", "ssl", "node", "timeout", "settle", "ask", "failed"]
+      if option in migrate %}
+    - {{ option }}: {{ migrate[option] | json }}
+  {%- endfor %}
