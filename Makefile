@@ -1,0 +1,102 @@
+# Every target works on a fresh machine with git, make and Python 3.10 or later (with venv); what
+# else is needed goes into $(VENV), made on demand from the extras in setup.cfg.
+
+PYTHON ?= python3
+VENV ?= .venv
+PYTEST_ARGS ?=
+
+PYTHONS = $(PYTHON) python3.11 python3.12 python3.13 python3.10
+PY = $(VENV)/bin/python
+STAMP = $(VENV)/.made-from-setup.cfg
+
+# An interrupt lets pytest and the lab end what they started; the kill is for what ignores it.
+BOUNDED = timeout --foreground --signal=INT --kill-after=60
+PYTEST = -m pytest $(PYTEST_ARGS)
+PY27_TESTS = tests/unit/test_sxp.py tests/unit/test_allow.py tests/unit/test_options.py \
+    tests/unit/test_outcome.py
+# These run today's Python and ask a Python 2.7 what it makes of the same input.
+PY27_PEER_TESTS = tests/unit/test_allow_python2.py
+LINTS = lint-style lint-docstrings lint-python26 lint-sls lint-yaml
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help venv demo lab lab-stop test test-unit test-functional test-integration test-py27 \
+        lint $(LINTS) bench clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
+
+venv: $(STAMP) ## make the virtual environment that all other targets use
+
+$(STAMP): setup.cfg tests/tools/extras.py
+	@for python in $(PYTHONS); do \
+	    if $$python -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then \
+	        found=$$python; break; \
+	    fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	    echo "make: no Python 3.10 or later among: $(PYTHONS); name one: make PYTHON=..." >&2; \
+	    exit 1; \
+	fi; \
+	echo "making $(VENV) with $$found ($$($$found --version))"; \
+	$$found -m venv --clear $(VENV) || { \
+	    echo "make: '$$found -m venv' failed; on Debian: apt-get install python3-venv" >&2; \
+	    exit 1; \
+	}
+	@$(PY) tests/tools/extras.py tests lint > $(VENV)/requirements.txt
+	@$(BOUNDED) 900 $(PY) -m pip --disable-pip-version-check install -qq \
+	    -r $(VENV)/requirements.txt
+	@touch $@
+
+demo: $(STAMP) ## the whole story on a simulated fleet, in one go
+	@$(BOUNDED) 300 $(PY) -m tests.demo
+
+lab: $(STAMP) ## the same fleet, left running to play with
+	@$(BOUNDED) 300 $(PY) -m tests.demo --lab
+
+lab-stop: $(STAMP) ## end the fleet that `make lab` left running
+	@$(BOUNDED) 120 $(PY) -m tests.demo --stop
+
+test: $(STAMP) ## all tests: unit, functional, integration
+	@$(BOUNDED) 1200 $(PY) $(PYTEST) tests/unit tests/functional tests/integration
+
+test-unit: $(STAMP) ## pure code and the lab
+	@$(BOUNDED) 600 $(PY) $(PYTEST) tests/unit
+
+test-functional: $(STAMP) ## modules and states in Salt's loader, and the installed package
+	@$(BOUNDED) 600 $(PY) $(PYTEST) tests/functional
+
+test-integration: $(STAMP) ## a real master and minions on the lab
+	@$(BOUNDED) 900 $(PY) $(PYTEST) tests/integration
+
+test-py27: $(STAMP) ## the unit tests of the pure code under Python 2.7
+	@$(BOUNDED) 900 $(PY) tests/tools/python27.py $(PY27_TESTS)
+	@if [ -x .py27/bin/python2.7 ]; then \
+	    PATH="$(CURDIR)/.py27/bin:$$PATH" $(BOUNDED) 300 $(PY) $(PYTEST) $(PY27_PEER_TESTS); \
+	fi
+
+lint: $(LINTS) ## style, docstrings, Python 2.6 compatibility, SLS and YAML files
+
+lint-style: $(STAMP)
+	$(VENV)/bin/ruff check .
+
+lint-docstrings: $(STAMP)
+	$(PY) tests/tools/check_docstrings.py _modules _states
+
+lint-python26: $(STAMP)
+	$(VENV)/bin/vermin --violations --no-tips -t=2.6- -t=3.0- _modules _states _utils
+
+lint-sls: $(STAMP)
+	find salt -name '*.sls' -o -name '*.jinja' | xargs -r $(VENV)/bin/salt-lint -c .salt-lint
+
+# Not the SLS files: they are Jinja first, which salt-lint reads and yamllint does not.
+lint-yaml: $(STAMP)
+	find . -path './.*/*' -prune -o \( -name '*.yaml' -o -name pillar.example -o -name '.*-lint' \
+	    -o -name .yamllint \) -print | xargs $(VENV)/bin/yamllint --strict
+
+bench: $(STAMP) ## how long things take
+	@$(BOUNDED) 600 $(PY) -m tests.bench
+
+clean: ## remove what make, pip and the tests left in the tree
+	rm -rf $(VENV) .py27 build *.egg-info .pytest_cache .hypothesis .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
