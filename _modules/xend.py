@@ -310,6 +310,8 @@ def set_(key, value, config=None, test=False, backup=None):
             text = _pure("xend_options.written")(key, value)
     except ValueError as exc:
         raise CommandExecutionError(exc.args[0])
+    if kind == "patterns" and _pure("xend_allow.broken")(text):
+        raise CommandExecutionError("%s: %s" % (key, "; ".join(_pure("xend_allow.broken")(text))))
     return _changed(
         key, _option("config", config), lambda document: document.set(key, text), test, backup
     )
@@ -610,11 +612,7 @@ def _reasons_not_to_start(document):
     """
     values, _, errors = _pure("xend_options.effective")(document.get)
     reasons = sorted(errors.values())
-    for pattern in _pure("xend_allow.split")(values.get("hosts_allow", "")) or []:
-        try:
-            re.compile(pattern)
-        except re.error as exc:
-            reasons.append("the pattern %r in hosts-allow does not compile: %s" % (pattern, exc))
+    reasons += _pure("xend_allow.broken")(values.get("hosts_allow", ""))
     for address, port in _listeners(values):
         if not 0 <= port <= 65535:
             reasons.append("port %s is out of range" % port)

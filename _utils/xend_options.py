@@ -229,17 +229,12 @@ def _written_path(key, value):
 
 def _written_patterns(key, value):
     # xend splits at single spaces: an empty piece is a pattern that matches everybody.
-    for piece in value.split(" "):
-        if not piece:
-            raise ValueError(
-                "%s: %r holds an empty pattern, which admits everybody; write patterns with single "
-                "spaces between them (to open the port to all, use xend.configure hosts_allow=any)"
-                % (key, value)
-            )
-        try:
-            re.compile(piece)
-        except re.error as exc:
-            raise ValueError("%s: the pattern %r does not compile: %s" % (key, piece, exc))
+    if "" in value.split(" "):
+        raise ValueError(
+            "%s: %r holds an empty pattern, which admits everybody; write patterns with single "
+            "spaces between them (to open the port to all, use xend.configure hosts_allow=any)"
+            % (key, value)
+        )
     return value
 
 

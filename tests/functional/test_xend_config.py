@@ -1,0 +1,240 @@
+"""The execution module xend on a file: reading, changing, and refusing to."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from salt.exceptions import CommandExecutionError
+
+HOSTS = "xend-relocation-hosts-allow"
+REPO = Path(__file__).resolve().parents[2]
+CORPUS = REPO.parent / "shared" / "corpus" / "files"
+
+
+def test_get(xend):
+    assert xend.get("dom0-min-mem") == "196"
+    assert xend.get(HOSTS) == r"^localhost$ ^localhost\.localdomain$"
+    assert xend.get("xend-relocation-port") is None
+    assert xend.get("xend-relocation-port", 8002) == 8002
+
+
+def test_get_of_a_list_and_of_text_that_is_not_ascii(xend, config):
+    config.write_bytes("(xen-api-server ((unix none) (9363 pam '^a$')))\n(note 'für')\n".encode())
+    assert xend.get("xen-api-server") == [["unix", "none"], ["9363", "pam", "^a$"]]
+    assert xend.get("note") == "für"
+
+
+def test_list_is_in_file_order_and_the_first_counts(xend, config):
+    config.write_text("(b 1)\n(a 2)\n(b 3)\n(c)\n")
+    assert list(xend.list().items()) == [("b", "1"), ("a", "2"), ("c", None)]
+
+
+def test_the_file_can_be_named_in_the_call_in_an_option_and_in_the_pillar(load, config, tmp_path):
+    other = tmp_path / "other.sxp"
+    other.write_text("(xend-relocation-port 8010)\n")
+    assert load().modules.xend.get("dom0-min-mem", config=str(config)) == "196"
+    assert load(xend={"config": str(other)}).modules.xend.get("xend-relocation-port") == "8010"
+    by_pillar = load(pillar={"xend": {"config": str(other)}}).modules.xend
+    assert by_pillar.get("xend-relocation-port") == "8010"
+
+
+def test_relocation_tells_settings_from_defaults(xend):
+    found = xend.relocation()
+    assert found["server"] is False and found["port"] == 8002 and found["address"] == ""
+    assert found["hosts_allow"] == ["^localhost$", r"^localhost\.localdomain$"]
+    assert "server" in found["defaults"] and "hosts_allow" not in found["defaults"]
+
+
+def test_relocation_names_what_keeps_xend_from_starting(xend, config):
+    config.write_text("(xend-relocation-port abc)\n(xend-relocation-server maybe)\n")
+    with pytest.raises(CommandExecutionError) as caught:
+        xend.relocation()
+    assert "abc" in str(caught.value) and "maybe" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "prepare, said",
+    [
+        (lambda path: path.unlink(), "does not exist"),
+        (lambda path: (path.unlink(), path.symlink_to("nowhere")), "dangling"),
+        (lambda path: (path.unlink(), path.mkdir()), "directory"),
+        (lambda path: path.write_text("(a\n(b c)\n"), "line 1"),
+    ],
+    ids=["missing", "dangling link", "directory", "syntax error"],
+)
+def test_a_file_that_cannot_be_read_is_one_clear_line(xend, config, prepare, said):
+    prepare(config)
+    for call in (lambda: xend.get("a"), lambda: xend.set("a", "b"), xend.relocation):
+        with pytest.raises(CommandExecutionError) as caught:
+            call()
+        assert str(config) in str(caught.value) and said in str(caught.value).lower()
+        assert "\n" not in str(caught.value)
+
+
+def test_set_replaces_in_place(xend, config):
+    before = config.read_text()
+    done = xend.set("dom0-min-mem", 256)
+    assert (done["changed"], done["old"], done["new"]) == (True, "196", "256")
+    assert config.read_text() == before.replace("(dom0-min-mem 196)", "(dom0-min-mem 256)")
+    assert "-(dom0-min-mem 196)\n+(dom0-min-mem 256)" in done["diff"]
+
+
+def test_set_uncomments_the_default_it_is_given(xend, config):
+    before = config.read_text()
+    xend.set("xend-relocation-port", 8002)
+    assert config.read_text() == before.replace("#(xend-relocation-port", "(xend-relocation-port")
+
+
+def test_set_puts_another_value_below_the_commented_default(xend, config):
+    before = config.read_text()
+    xend.set("xend-relocation-port", 8010)
+    line = "#(xend-relocation-port 8002)\n"
+    assert config.read_text() == before.replace(line, line + "(xend-relocation-port 8010)\n")
+
+
+def test_set_of_what_is_there_writes_nothing(xend, config):
+    os.utime(config, (1, 1))
+    done = xend.set("dom0-min-mem", "196")
+    assert done == {"changed": False, "old": "196", "new": "196", "diff": ""}
+    assert config.stat().st_mtime == 1
+
+
+@pytest.mark.parametrize("word", [True, False])
+def test_a_boolean_is_written_as_yes_or_no(xend, config, word):
+    xend.set("xend-http-server", word)
+    xend.configure(server=word, hosts_allow=["10.20.0.12"])
+    text = "yes" if word else "no"
+    assert f"\n(xend-http-server {text})\n" in config.read_text()
+    assert f"\n(xend-relocation-server {text})\n" in config.read_text()
+
+
+def test_set_of_a_list(xend):
+    xend.set("xen-api-server", [["unix", "none"], [9363, "pam"]])
+    assert xend.get("xen-api-server") == [["unix", "none"], ["9363", "pam"]]
+
+
+def test_test_mode_reports_the_same_and_writes_nothing(xend, config):
+    before = config.read_bytes()
+    planned = xend.set("dom0-min-mem", 256, test=True)
+    assert config.read_bytes() == before
+    assert planned == xend.set("dom0-min-mem", 256)
+
+
+def test_remove(xend, config):
+    before = config.read_text()
+    done = xend.remove("dom0-min-mem")
+    assert (done["changed"], done["old"], done["new"]) == (True, "196", None)
+    assert config.read_text() == before.replace("(dom0-min-mem 196)\n", "")
+    assert xend.remove("dom0-min-mem")["changed"] is False
+
+
+@pytest.mark.parametrize(
+    "call, said",
+    [
+        (lambda xend: xend.set("xend-relocation-server", "maybe"), ["xend-relocation-server", "maybe"]),
+        (lambda xend: xend.set("xend-relocation-port", "abc"), ["xend-relocation-port", "abc"]),
+        (lambda xend: xend.set("xend-relocation-port", 70000), ["70000", "65535"]),
+        (lambda xend: xend.set("xend-relocation-port", ["8002"]), ["xend-relocation-port"]),
+        (lambda xend: xend.set(HOSTS, "^a$ "), [HOSTS, "everybody"]),
+        (lambda xend: xend.set(HOSTS, "^(a$"), [HOSTS, "^(a$"]),
+        (lambda xend: xend.set("note", None), ["note", "None"]),
+        (lambda xend: xend.configure(), ["hosts_allow"]),
+        (lambda xend: xend.configure(hosts_allow=[]), ["hosts_allow", "any"]),
+        (lambda xend: xend.configure(hosts_allow=["10.20.0.300"]), ["10.20.0.300"]),
+        (lambda xend: xend.configure(hosts_allow=["fe80::1"]), ["fe80::1", "IPv4"]),
+        (lambda xend: xend.configure(port=0), ["xend-relocation-port", "65535"]),
+        (lambda xend: xend.configure(address="10.20.0.300"), ["10.20.0.300"]),
+        (
+            lambda xend: xend.configure(ssl_server=True, hosts_allow=["10.20.0.12"]),
+            ["ssl_key_file", "ssl_cert_file"],
+        ),
+    ],
+)
+def test_bad_input_is_named_and_nothing_is_written(xend, config, call, said):
+    before = (config.read_bytes(), config.stat().st_ino, config.stat().st_mtime)
+    with pytest.raises(CommandExecutionError) as caught:
+        call(xend)
+    for word in said:
+        assert word in str(caught.value)
+    assert (config.read_bytes(), config.stat().st_ino, config.stat().st_mtime) == before
+
+
+def test_configure_does_all_in_one_write(xend, config):
+    done = xend.configure(
+        server=True, port=8002, address="10.20.0.11", hosts_allow=["10.20.0.12", ".xen.example.com"]
+    )
+    assert done["changes"]["server"] == {"old": None, "new": True}
+    assert done["changes"]["hosts_allow"]["old"] == ["^localhost$", r"^localhost\.localdomain$"]
+    assert xend.relocation()["server"] is True and xend.relocation()["address"] == "10.20.0.11"
+    assert xend.accepts("10.20.0.12", name="x.invalid")["accepted"]
+    assert not xend.accepts("10.20.0.120", name="x.invalid")["accepted"]
+    again = xend.configure(
+        server=True, port=8002, address="10.20.0.11", hosts_allow=["10.20.0.12", ".xen.example.com"]
+    )
+    assert again == {"changed": False, "changes": {}, "diff": ""}
+
+
+def test_an_open_port_needs_the_word_any(xend, config):
+    config.write_text("(xend-relocation-hosts-allow '')\n")
+    with pytest.raises(CommandExecutionError) as caught:
+        xend.configure(server=True)
+    assert "everybody" in str(caught.value)
+    assert config.read_text() == "(xend-relocation-hosts-allow '')\n"
+    xend.configure(server=True, hosts_allow="any")
+    assert xend.relocation()["server"] is True and xend.relocation()["hosts_allow"] == []
+
+
+def test_a_word_that_means_the_same_is_left_as_it_is(xend, config):
+    config.write_text("(xend-relocation-server ON)\n(xend-relocation-hosts-allow ^a$)\n")
+    assert xend.configure(server=True)["changed"] is False
+    assert "(xend-relocation-server ON)" in config.read_text()
+
+
+def test_configure_mends_a_value_that_xend_cannot_read(xend, config):
+    config.write_text("(xend-relocation-port abc)\n")
+    done = xend.configure(port=8002)
+    assert done["changes"] == {"port": {"old": "abc", "new": 8002}}
+
+
+def test_a_backup_is_kept_when_asked_for(xend, load, config, tmp_path):
+    xend.set("dom0-min-mem", 256, backup="minion")
+    kept = [path for path in (tmp_path / "minion" / "cache" / "file_backup").rglob("*") if path.is_file()]
+    assert len(kept) == 1 and "(dom0-min-mem 196)" in kept[0].read_text()
+
+
+def test_accepts_says_why(xend):
+    local = xend.accepts("127.0.0.1", name="localhost")
+    assert local["accepted"] and local["pattern"] == "^localhost$"
+    other = xend.accepts("10.20.0.12", name="xen2.example.com")
+    assert not other["accepted"] and other["pattern"] is None and "10.20.0.12" in other["reason"]
+
+
+def forms(text):
+    """The lines of a diff that are not context, without their marks."""
+    return [line[1:] for line in text.splitlines() if re.match(r"[+-](?!\+\+|--)", line)]
+
+
+@pytest.mark.skipif(not CORPUS.is_dir(), reason="no corpus of real files beside the project")
+@pytest.mark.parametrize("path", sorted(CORPUS.glob("*.sxp")), ids=lambda path: path.name[:3])
+def test_every_real_file_can_be_configured(load, tmp_path, path):
+    """The diff of each edit touches the forms concerned only; files that xend refuses stay as they are."""
+    config = tmp_path / "copy.sxp"
+    config.write_bytes(path.read_bytes())
+    xend = load(xend={"config": str(config)}).modules.xend
+    try:
+        xend.list()
+    except CommandExecutionError:
+        with pytest.raises(CommandExecutionError):
+            xend.set("xend-relocation-port", 8123)
+        assert config.read_bytes() == path.read_bytes()
+        return
+    one = xend.set("xend-relocation-port", 8123)
+    assert all("xend-relocation-port" in line for line in forms(one["diff"]))
+    assert xend.get("xend-relocation-port") == "8123"
+    done = xend.configure(server=True, address="10.20.0.11", hosts_allow=["10.20.0.12"])
+    for line in forms(done["diff"]):
+        assert re.search("xend-relocation-(server|address|hosts-allow)", line), line
+    settings = xend.relocation()
+    assert (settings["server"], settings["address"]) == (True, "10.20.0.11")
+    assert settings["hosts_allow"] == [r"^10\.20\.0\.12$"]
