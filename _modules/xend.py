@@ -26,13 +26,13 @@ import threading
 import time
 
 from salt.exceptions import CommandExecutionError
-from salt.utils.odict import OrderedDict
+from salt.utils.odict import OrderedDict as _OrderedDict
 
 try:
-    from salt.utils.files import backup_minion
+    from salt.utils.files import backup_minion as _backup_minion
 except ImportError:
     # Salt before 2018.3
-    from salt.utils import backup_minion
+    from salt.utils import backup_minion as _backup_minion
 
 __func_alias__ = {"list_": "list", "set_": "set"}
 
@@ -152,7 +152,7 @@ def list_(config=None):
     """
     document = _document(_option("config", config))
     text_of = _pure("xend_options.text_of")
-    found = OrderedDict()
+    found = _OrderedDict()
     for key in document.keys():
         raw = document.get(key)
         found[text_of(key)] = None if raw is None else _plain(raw)
@@ -240,7 +240,7 @@ def _backup(mode):
     if __salt__["config.backup_mode"](mode) not in ("minion", "both"):
         return None
     root = os.path.join(__opts__["cachedir"], "file_backup")
-    return lambda path: backup_minion(path, root)
+    return lambda path: _backup_minion(path, root)
 
 
 def _edit(path, change, test, backup):
@@ -810,7 +810,8 @@ def declared_hosts():
 
         salt xen1 xend.declared_hosts
     """
-    common = __salt__["pillar.get"]("xend:relocation", {}) or {}
+    # Not pillar.get: from Salt 3008 on it hides values from everything but templates.
+    common = __salt__["config.get"]("xend:relocation", {}) or {}
     hosts = {}
     for host, given in (common.get("hosts") or {}).items():
         own = given if isinstance(given, dict) else {"address": given}

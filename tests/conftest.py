@@ -1,5 +1,7 @@
 """For all tests: pytest-salt-factories listens on loopback only (its default is every interface)."""
 
+import logging
+
 import pytest
 
 
@@ -18,3 +20,9 @@ def event_listener():
     listener.address = f"tcp://{listener.host}:{listener.port}"
     with listener:
         yield listener
+
+
+def pytest_unconfigure():
+    # At exit Salt flushes log records that it has kept for handlers, into streams that pytest has
+    # closed by then; without this, each of them prints a traceback below the summary.
+    logging.raiseExceptions = False

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import salt.config
-from saltfactories.utils.functional import Loaders
+import salt.loader
 
 from tests.lab import salt_config
 
@@ -54,17 +54,23 @@ def minion_opts(root: Path, **options) -> dict:
     return opts
 
 
+class Minion:
+    """The loaded functions of one minion: `.modules.xend.get(…)`, `.states.xend.relocation(…)`."""
+
+    def __init__(self, opts: dict):
+        utils = salt.loader.utils(opts)
+        self.modules = salt.loader.minion_mods(opts, utils=utils)
+        self.states = salt.loader.states(opts, self.modules, utils, None)
+
+
 @pytest.fixture
 def load(tmp_path):
-    """A function that makes the loaders of one minion: `.modules` and `.states`."""
+    """A function that makes the `Minion` with these options and this pillar."""
 
     def make(pillar=None, test=False, **options):
         opts = minion_opts(tmp_path / "minion", **options)
-        opts["test"] = test
-        loaders = Loaders(opts)
-        # The pillar as the minion has it; compiling it is Salt's affair.
-        loaders.modules.pack["__pillar__"].update(pillar or {})
-        return loaders
+        opts.update(test=test, pillar=pillar or {})
+        return Minion(opts)
 
     return make
 

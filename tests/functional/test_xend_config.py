@@ -238,3 +238,26 @@ def test_every_real_file_can_be_configured(load, tmp_path, path):
     settings = xend.relocation()
     assert (settings["server"], settings["address"]) == (True, "10.20.0.11")
     assert settings["hosts_allow"] == [r"^10\.20\.0\.12$"]
+
+
+PILLAR = {
+    "xend": {
+        "relocation": {
+            "port": 8010,
+            "hosts": {
+                "xen1": "10.20.0.11",
+                "xen2": {"address": "10.20.0.12", "port": 8012},
+                "xen3": None,
+            },
+        }
+    }
+}
+
+
+def test_the_hosts_in_the_pillar(load):
+    assert load(pillar=PILLAR).modules.xend.declared_hosts() == {
+        "xen1": {"address": "10.20.0.11", "port": 8010, "ssl_port": 8003},
+        "xen2": {"address": "10.20.0.12", "port": 8012, "ssl_port": 8003},
+        "xen3": {"address": None, "port": 8010, "ssl_port": 8003},
+    }
+    assert load().modules.xend.declared_hosts() == {}

@@ -101,7 +101,6 @@ def test_a_boolean_for_a_key_without_rules_is_written_as_yes_or_no():
         (HOSTS, ""),
         (HOSTS, "^a$ "),
         (HOSTS, "^a$  ^b$"),
-        (HOSTS, "^(a$"),
         ("xend-relocation-server-ssl-key-file", ""),
         ("xend-relocation-server-ssl-key-file", "a\nb"),
         ("console-limit", 1.5),

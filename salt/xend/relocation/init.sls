@@ -1,7 +1,7 @@
 {#- Part of highstate: the file has the relocation settings, and the running xend has the file. -#}
 {%- from "xend/map.jinja" import host, settings with context %}
 
-{%- if host.server and not host.address %}
+{%- if host.server and not host.get("address") %}
 
 xend-relocation-config:
   test.fail_without_changes:

@@ -1,0 +1,278 @@
+"""
+`make demo`: the whole story on two simulated Xen hosts with a real Salt master and two minions.
+`make lab` leaves the same running, `make lab-stop` ends it.
+"""
+
+import argparse
+import json
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.demo.configs import XEN_3_0_3, XEN_4_1
+from tests.lab.daemons import Daemons
+from tests.lab.fleet import Fleet, HostSpec
+from tests.lab.salt_config import REPO
+
+GUEST = "web01"
+STEP_S = 180
+
+# Commands on the master; all others are xm on the host that is named in front.
+SALT = ("salt", "salt-run")
+
+# Where `make lab` notes what it has started.
+NOTE = REPO / ".lab"
+
+
+class Failed(Exception):
+    """A step did not do what it should."""
+
+
+class Show:
+    """Runs the steps of the story, prints them, and remembers how each of them ended."""
+
+    def __init__(self, fleet: Fleet, daemons: Daemons):
+        self.fleet = fleet
+        self.daemons = daemons
+        self.results: list[tuple[str, str, float]] = []
+
+    def step(self, title: str, check, *command: str) -> None:
+        """Run a command, print what it prints, and let CHECK look at its exit code and output."""
+        number = len(self.results) + 1
+        print(f"\n=== {number}. {title}", flush=True)
+        prompt, shown = ("$", command) if command[0] in SALT else (f"[{command[0]}]#", command[1:])
+        print(f"{prompt} {shlex.join(shown)}", flush=True)
+        began = time.monotonic()
+        code, output = self._run(command)
+        print("\n".join(f"    {line}" for line in output.rstrip().splitlines()), flush=True)
+        print(f"    [exit {code}]", flush=True)
+        try:
+            said = check(code, output)
+        except AssertionError as exc:
+            self.results.append((title, "FAILED", time.monotonic() - began))
+            raise Failed(f"step {number}, {title}: {exc}") from exc
+        if said:
+            print(f"--> {said}", flush=True)
+        self.results.append((title, "ok", time.monotonic() - began))
+
+    def _run(self, command: tuple[str, ...]) -> tuple[int, str]:
+        if command[0] in SALT:
+            argv = self.daemons.command(*command)
+        else:
+            host, _xm, *arguments = command
+            argv = [str(self.fleet[host].xm), *arguments]
+        done = subprocess.run(
+            argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=STEP_S, check=False
+        )
+        # Salt 3008 says on stderr which of its own objects it left open; that is no news to anybody.
+        lines = [line for line in done.stdout.splitlines() if not line.startswith("unclosed ")]
+        return done.returncode, "\n".join(lines)
+
+    def table(self) -> None:
+        print("\n" + "=" * 78)
+        for number, (title, result, seconds) in enumerate(self.results, 1):
+            print(f"{number:3}. {title:<58} {result:<6} {seconds:5.1f} s")
+        print("=" * 78, flush=True)
+
+
+def require(truth: object, what: str) -> None:
+    """An assertion that stays when Python runs with -O."""
+    if not truth:
+        raise AssertionError(what)
+
+
+def succeeds(*words: str):
+    """A check: exit code 0, and the output says all of these."""
+
+    def check(code: int, output: str) -> None:
+        require(code == 0, f"exit code {code}, not 0")
+        for word in words:
+            require(word in output, f"the output does not say {word!r}")
+
+    return check
+
+
+def fails(*words: str):
+    """A check: another exit code than 0, and the output says all of these."""
+
+    def check(code: int, output: str) -> None:
+        require(code != 0, "exit code 0, but this should have failed")
+        for word in words:
+            require(word in output, f"the output does not say {word!r}")
+
+    return check
+
+
+def unchanged(code: int, output: str) -> None:
+    """A check: exit code 0, and no state reports a change."""
+    succeeds("Succeeded: ")(code, output)
+    require("changed=" not in output, "something was changed")
+
+
+def story(show: Show) -> None:
+    """Every step, with the check that it did what it should."""
+    fleet = show.fleet
+    xen1, xen2 = fleet["xen1"], fleet["xen2"]
+
+    def runs_on(host, other):
+        def check(code, output):
+            succeeds()(code, output)
+            guest = host.wait_alive(GUEST)
+            require(GUEST not in other.guests(), f"{GUEST} is still on {other.name}")
+            sent = last(other, "suspended")
+            require(sent["sha256"] == last(host, "unpaused")["sha256"], "the memory has changed")
+            return (f"{GUEST} works on {host.name} (domain {guest.domid}) and is gone from {other.name}; the "
+                    f"memory that left ({sent['sha256'][:16]}…) is the memory that arrived")
+
+        return check
+
+    def unmoved(check):
+        def both(code, output):
+            check(code, output)
+            require(xen1.guests()[GUEST].alive, f"{GUEST} does not work on xen1")
+            require(not xen2.guests(), "xen2 has a guest")
+            return f"{GUEST} works on xen1, unharmed"
+
+        return both
+
+    def orchestrate(source, target, *more):
+        pillar = {"xend": {"migrate": {"domain": GUEST, "source": source, "target": target}}}
+        return ("salt-run", "state.orchestrate", "xend.orch.migrate", f"pillar={json.dumps(pillar)}", *more)
+
+    show.step("the guest runs on xen1", succeeds(GUEST), "salt", "xen*", "xm.list")
+    show.step("moving it by hand fails: nobody has opened the door",
+              unmoved(fails("[Errno ")),
+              "xen1", "xm", "migrate", "--live", GUEST, xen2.address)
+    show.step("Salt says why before it tries", unmoved(fails("does not let this host in")),
+              "salt", "xen1", "xm.migrate", GUEST, "target=xen2")
+    show.step("what highstate would change", succeeds("+(xend-relocation-server yes)", "would be restarted"),
+              "salt", "xen*", "state.highstate", "test=True")
+    show.step("highstate", succeeds("xend was restarted"), "salt", "xen*", "state.highstate")
+    show.step("highstate again changes nothing", unchanged,
+              "salt", "xen*", "state.highstate")
+    show.step("every host asks the others' doors", succeeds("xen1", "xen2", "accepted"),
+              "salt", "xen*", "xend.probe")
+    show.step("every check of a migration, nothing moved", unmoved(succeeds(f"{GUEST} would be moved to xen2")),
+              *orchestrate("xen1", "xen2", "test=True"))
+    show.step("the migration", runs_on(xen2, xen1), *orchestrate("xen1", "xen2"))
+    show.step("once more: nothing to do", unchanged, *orchestrate("xen1", "xen2"))
+    show.step("and back again", runs_on(xen1, xen2), *orchestrate("xen2", "xen1"))
+
+
+def last(host, event: str) -> dict:
+    """The last entry about the guest in what the simulated hypervisor remembers."""
+    found = [entry for entry in host.journal() if entry["event"] == event and entry["name"] == GUEST]
+    require(found, f"{host.name} never saw {GUEST} {event}")
+    return found[-1]
+
+
+def start(root: Path, keep: bool) -> tuple[Fleet, Daemons]:
+    fleet = Fleet.create(
+        root / "fleet",
+        [HostSpec(name="xen1", config=XEN_3_0_3), HostSpec(name="xen2", config=XEN_4_1)],
+        keep=keep,
+    )
+    daemons = Daemons(root / "salt", fleet)
+    try:
+        print("starting two simulated Xen hosts, a Salt master and two minions …", flush=True)
+        fleet.start()
+        fleet["xen1"].create_guest(GUEST, memory_mib=96)
+        daemons.start()
+    except BaseException:
+        stop(root, fleet, daemons)
+        raise
+    return fleet, daemons
+
+
+def stop(root: Path, fleet: Fleet, daemons: Daemons) -> None:
+    daemons.stop()
+    fleet.destroy()
+    shutil.rmtree(root, ignore_errors=True)
+
+
+def demo() -> int:
+    root = Path(tempfile.mkdtemp(prefix="xend-demo-"))
+    began = time.monotonic()
+    fleet, daemons = start(root, keep=False)
+    show = Show(fleet, daemons)
+    failure = None
+    try:
+        story(show)
+    except (Failed, subprocess.TimeoutExpired, TimeoutError) as exc:
+        failure = exc
+    finally:
+        stop(root, fleet, daemons)
+    show.table()
+    if failure:
+        print(f"demo FAILED: {failure}")
+        return 1
+    print(f"demo: all {len(show.results)} steps did what they should, {time.monotonic() - began:.0f} s in all")
+    return 0
+
+
+def lab() -> int:
+    if NOTE.exists():
+        print(f"a lab is running already ({NOTE.read_text()}); end it with `make lab-stop`")
+        return 1
+    root = Path(tempfile.mkdtemp(prefix="xend-lab-"))
+    fleet, daemons = start(root, keep=True)
+    NOTE.write_text(str(root))
+    salt = shlex.join(daemons.command("salt"))
+    run = shlex.join(daemons.command("salt-run"))
+    print(f"""
+The lab runs: hosts {", ".join(f"{host.name} ({host.address})" for host in fleet)}; {GUEST} is on xen1.
+
+  alias salt='{salt}'
+  alias salt-run='{run}'
+
+  salt 'xen*' xm.list
+  salt 'xen*' xend.relocation
+  salt 'xen*' state.apply xend.relocation test=True
+  salt 'xen*' state.apply xend.relocation
+  salt-run state.orchestrate xend.orch.migrate \\
+    pillar='{{"xend": {{"migrate": {{"domain": "{GUEST}", "source": "xen1", "target": "xen2"}}}}}}'
+
+Each host has its own xm and xend: {fleet["xen1"].xm} list
+and its own file: {fleet["xen1"].config}
+
+`make lab-stop` ends it.""")
+    return 0
+
+
+def lab_stop() -> int:
+    if not NOTE.exists():
+        print("no lab is running")
+        return 0
+    root = Path(NOTE.read_text())
+    if (root / "fleet").exists():
+        fleet = Fleet.load(root / "fleet")
+        stop(root, fleet, Daemons(root / "salt", fleet))
+    NOTE.unlink()
+    print("the lab has ended")
+    return 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument("--lab", action="store_true", help="leave it running")
+    choice.add_argument("--stop", action="store_true", help="end what --lab left running")
+    options = parser.parse_args()
+    # An ordinary end by a signal cleans up as an interrupt does.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
+    if options.stop:
+        return lab_stop()
+    return lab() if options.lab else demo()
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("interrupted; everything was ended")
+        sys.exit(130)

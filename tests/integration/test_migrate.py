@@ -1,0 +1,283 @@
+"""The orchestration that moves a guest: it moves, or it says where the guest is and what to do."""
+
+import threading
+
+import pytest
+
+from tests.integration.conftest import CONFIGS
+
+CONFIGURE = "relocation is configured and works on both hosts"
+ROOM = "xen2 can take web01"
+SEND = "web01 is sent from xen1 to xen2"
+ARRIVE = "web01 runs on xen2"
+LOOK = "what xen2 holds after the failure"
+
+
+def moved_intact(source, target, uuid):
+    """The memory that left the source is the memory that began to run on the target."""
+    left = [entry for entry in source.journal() if entry["event"] == "suspended" and entry["uuid"] == uuid]
+    arrived = [entry for entry in target.journal() if entry["event"] == "unpaused" and entry["uuid"] == uuid]
+    return left[-1]["sha256"] == arrived[-1]["sha256"]
+
+
+def assert_unharmed(site, guest):
+    """The guest is on the source, and there only, and has never been interrupted for good."""
+    assert list(site.where()) == ["xen1"]
+    now = site.where()["xen1"]
+    assert now.alive and now.state == "running"
+    assert (now.uuid, now.domid, now.xend_name) == (guest.uuid, guest.domid, "web01")
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_guest_moves_with_its_memory(configured, guest, live):
+    run = configured.migrate(live=live)
+    assert run.exit_code == 0 and run.failed() == [], run.report()
+    assert list(configured.where()) == ["xen2"]
+    assert configured.where()["xen2"].alive and configured.where()["xen2"].uuid == guest.uuid
+    assert moved_intact(configured.xen1, configured.xen2, guest.uuid)
+    assert "web01 runs on xen2" in run.comment(ARRIVE) and "gone from xen1" in run.comment(ARRIVE)
+
+
+def test_hosts_that_were_never_configured_are_configured_first(site):
+    guest = site.xen1.create_guest("web01")
+    run = site.migrate()
+    assert run.exit_code == 0, run.report()
+    assert list(site.where()) == ["xen2"] and site.where()["xen2"].uuid == guest.uuid
+    assert site.salt("xend.relocation", target="xen2")["xen2"]["server"] is True
+
+
+def test_a_second_run_changes_nothing(configured, guest):
+    assert configured.migrate().exit_code == 0
+    before = configured.where()["xen2"]
+    run = configured.migrate()
+    assert run.exit_code == 0 and run.failed() == []
+    assert not any(step["changes"] for step in run.steps.values())
+    assert configured.where()["xen2"].domid == before.domid
+
+
+def test_there_and_back(configured, guest):
+    assert configured.migrate().exit_code == 0
+    run = configured.migrate(source="xen2", target="xen1")
+    assert run.exit_code == 0, run.report()
+    assert list(configured.where()) == ["xen1"] and configured.where()["xen1"].uuid == guest.uuid
+
+
+def test_dry_run_checks_all_and_moves_nothing(configured, guest):
+    run = configured.migrate(test=True)
+    assert run.exit_code == 0, run.report()
+    assert run.steps[SEND]["result"] is None
+    assert "would be moved to xen2" in run.comment(SEND)
+    assert_unharmed(configured, guest)
+
+
+def test_dry_run_on_hosts_that_are_still_to_be_configured(site):
+    guest = site.xen1.create_guest("web01")
+    run = site.migrate(test=True)
+    assert run.exit_code == 0, run.report()
+    assert run.steps[CONFIGURE]["result"] is None and run.steps[SEND]["result"] is None
+    assert "was not asked" in run.comment(SEND)
+    assert_unharmed(site, guest)
+    assert site.xen2.config.read_text() == CONFIGS["xen2"]
+
+
+def test_options_reach_xm(configured, guest):
+    pillar_port = configured.salt("xend.relocation", target="xen2")["xen2"]["port"]
+    run = configured.migrate(port=pillar_port, timeout=120, live=False)
+    assert run.exit_code == 0, run.report()
+    run = configured.migrate(source="xen2", target="xen1", port=8099)
+    assert run.exit_code != 0
+    assert f"{configured.xen1.address}:8099" in run.report()
+    assert list(configured.where()) == ["xen2"]
+
+
+# What can be known beforehand: found by test=True as well, nothing moved.
+
+
+def target_rejects(site):
+    """The running xend of the target has another list than its file (and is not to be restarted)."""
+    text = site.xen2.config.read_text()
+    site.xen2.config.write_text("(xend-relocation-server yes)\n(xend-relocation-hosts-allow '^localhost$')\n")
+    site.xen2.restart()
+    stamp = site.xen2.config.stat()
+    site.xen2.config.write_text(text)
+    import os
+
+    os.utime(site.xen2.config, (stamp.st_atime - 60, stamp.st_mtime - 60))
+
+
+def target_refuses(site):
+    site.xen2.fault("refuse")
+
+
+def no_route(site):
+    site.xen2.fault("no-route")
+
+
+def guest_paused(site):
+    assert site.xen1.xm_run("pause", "web01").returncode == 0
+
+
+def name_taken(site):
+    site.xen2.create_guest("web01", paused=True)
+
+
+def no_memory(site):
+    free = site.salt("xm.info", target="xen2")["xen2"]["free_memory"]
+    site.xen2.create_guest("filler", memory_mib=free - 50, paused=True)
+
+
+def test_target_rejects(configured, guest):
+    target_rejects(configured)
+    for test in (True, False):
+        run = configured.migrate(test=test)
+        assert run.exit_code != 0 and run.failed()[0] == SEND, run.report()
+        assert "does not let this host in" in run.comment(SEND)
+        assert "xen1" in run.comment(SEND) and "untouched" in run.comment(SEND)
+        assert_unharmed(configured, guest)
+
+
+def test_target_refuses_the_connection(configured, guest):
+    """The relocation port of the target is closed although its configuration says otherwise."""
+    assert configured.xen2.xm_run("list").returncode == 0
+    run = configured.migrate(port=8099)
+    assert run.exit_code != 0 and run.failed()[0] == SEND, run.report()
+    assert "nothing listens" in run.comment(SEND) and "untouched" in run.comment(SEND)
+    assert_unharmed(configured, guest)
+
+
+def test_guest_unknown(configured, guest):
+    for test in (True, False):
+        run = configured.migrate(domain="web02", test=test)
+        assert run.exit_code != 0 and run.failed()[0] == "xen2 can take web02", run.report()
+        assert "no such domain" in run.report()
+    assert_unharmed(configured, guest)
+
+
+def test_guest_paused(configured, guest):
+    guest_paused(configured)
+    for test in (True, False):
+        run = configured.migrate(test=test)
+        assert run.exit_code != 0 and run.failed()[0] == SEND, run.report()
+        assert "--p---" in run.comment(SEND) and "untouched" in run.comment(SEND)
+        now = configured.where()
+        assert list(now) == ["xen1"] and now["xen1"].state == "paused"
+
+
+def test_guest_name_taken_on_the_target(configured, guest):
+    name_taken(configured)
+    for test in (True, False):
+        run = configured.migrate(test=test)
+        assert run.exit_code != 0 and run.failed()[0] == ROOM, run.report()
+        assert "name web01 is in use" in run.comment(ROOM) and "untouched" in run.comment(ROOM)
+        assert configured.where()["xen1"].alive and configured.where()["xen2"].state == "paused"
+
+
+def test_target_lacks_memory(configured, guest):
+    no_memory(configured)
+    for test in (True, False):
+        run = configured.migrate(test=test)
+        assert run.exit_code != 0 and run.failed()[0] == ROOM, run.report()
+        assert "96 MiB are needed" in run.comment(ROOM) and "untouched" in run.comment(ROOM)
+        assert_unharmed(configured, guest)
+
+
+@pytest.mark.parametrize(
+    "pillar, said",
+    [
+        ({}, "domain is missing"),
+        ({"domain": "web01", "source": "xen1"}, "target is missing"),
+        ({"domain": "web01", "source": "xen1", "target": "xen1"}, "same host"),
+        ({"domain": "web01", "source": "xen1", "target": "xen2", "lief": False}, "lief"),
+    ],
+)
+def test_a_pillar_that_says_too_little_or_too_much(site, pillar, said):
+    run = site.orchestrate("migrate", {"xend": {"migrate": pillar}})
+    assert run.exit_code != 0
+    assert said in str(run.steps) and "Nothing was moved" in str(run.steps)
+
+
+def test_a_host_that_does_not_answer(configured, guest):
+    run = configured.migrate(target="xen9")
+    assert run.exit_code != 0
+    assert_unharmed(configured, guest)
+
+
+# What cannot be known beforehand.
+
+
+def during_transfer(site, harm, **options):
+    """Run the orchestration, and do harm when half of the memory has been sent."""
+    site.xen1.link(hold_at=0.5)
+    runs = []
+    thread = threading.Thread(target=lambda: runs.append(site.migrate(**options)))
+    thread.start()
+    try:
+        site.xen1.wait_held(60)
+        harm()
+    finally:
+        site.xen1.release()
+        thread.join(180)
+    assert runs, "the orchestration did not end"
+    return runs[0]
+
+
+def test_connection_broken_in_mid_transfer(configured, guest):
+    run = during_transfer(configured, configured.xen2.kill_xc_restore)
+    assert run.exit_code != 0 and run.failed()[0] == SEND, run.report()
+    assert "xc_restore" in run.comment(SEND)
+    assert "still runs on xen1" in run.comment(SEND) and "unharmed" in run.comment(SEND)
+    assert "xen2 holds no copy of web01" in run.comment(LOOK)
+    assert_unharmed(configured, guest)
+    # And it can simply be done again.
+    assert configured.migrate().exit_code == 0
+
+
+def test_target_xend_killed_in_mid_transfer_loses_the_guest_and_says_so(configured, guest):
+    """xm exits 0, the source destroys its copy, the target's stays --p--- for ever."""
+    run = during_transfer(configured, configured.xen2.kill_xend_child, settle=6)
+    # What the two hosts really hold …
+    assert list(configured.where()) == ["xen2"]
+    left = configured.where()["xen2"]
+    assert left.state == "paused" and not left.alive
+    # … is what the report says.
+    assert run.exit_code != 0 and run.failed() == [ARRIVE], run.report()
+    said = run.comment(ARRIVE)
+    assert "LOST" in said and "xen1 has destroyed its copy" in said
+    assert "--p---" in said and "do not unpause" in said
+    # What is needed to start it again.
+    assert guest.uuid in said and "xm create" in said and "xm destroy web01" in said
+    kept = configured.xen2.root / "kept" / f"web01.{guest.uuid}.sxp"
+    assert str(kept) in said
+    assert f"(uuid {guest.uuid})" in kept.read_text() and "(name web01)" in kept.read_text()
+
+
+def test_disk_missing_on_the_target_loses_the_guest_on_both_and_says_so(configured):
+    configured.xen1.create_guest("web01", disks=["file:/srv/web01.img,xvda,w"])
+    configured.xen1.wait_alive("web01")
+    configured.xen2.fault("disk-missing")
+    run = configured.migrate(settle=6)
+    assert configured.where() == {}
+    assert run.exit_code != 0 and run.failed() == [ARRIVE], run.report()
+    said = run.comment(ARRIVE)
+    assert "LOST" in said and "xen1 has destroyed its copy" in said and "xen2 has none" in said
+    assert "file:/srv/web01.img" in said and "xm create" in said
+
+
+def test_source_xend_restarted_in_mid_transfer(configured, guest):
+    run = during_transfer(configured, lambda: configured.xen1.restart())
+    assert run.exit_code != 0 and run.failed()[0] == SEND, run.report()
+    assert "migrating-web01" in run.comment(SEND) and "xm rename" in run.comment(SEND)
+    now = configured.where()
+    assert list(now) == ["xen1"] and now["xen1"].alive and now["xen1"].xend_name == "migrating-web01"
+
+
+def test_a_transfer_that_takes_too_long_is_reported_as_going_on(configured, guest):
+    """Killing xm does not stop a migration; so nobody may believe that it has stopped."""
+    configured.xen1.link(hold_at=0.5)
+    try:
+        run = configured.migrate(timeout=3)
+        assert run.exit_code != 0 and run.failed()[0] == SEND, run.report()
+        assert "goes on" in run.comment(SEND) and "migrating-web01" in run.comment(SEND)
+    finally:
+        configured.xen1.release()
+    assert configured.xen2.wait_alive("web01").uuid == guest.uuid

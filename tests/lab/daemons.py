@@ -1,0 +1,138 @@
+"""
+A Salt master and the minions of a simulated fleet as plain processes, for the demo and `make lab`.
+
+The integration tests start theirs with pytest-salt-factories; the configuration is the same.
+"""
+
+import contextlib
+import json
+import os
+import pwd
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.lab import salt_config
+from tests.lab.fleet import Fleet
+
+START_S = 90
+STOP_S = 10
+
+# So that the example top.sls, which targets Xen hosts by this grain, finds the simulated ones.
+GRAINS = {"virtual_subtype": "Xen Dom0"}
+
+
+class Daemons:
+    """The Salt of one fleet. Everything is kept under ROOT, so that another process can stop it."""
+
+    def __init__(self, root: Path, fleet: Fleet):
+        self.root = root
+        self.fleet = fleet
+        self.pids = root / "pids"
+
+    @property
+    def config(self) -> Path:
+        """The folder with the configuration of the master, for salt's -c."""
+        return self.root / "master"
+
+    def start(self) -> None:
+        """Start the master and the minions, and wait until every minion answers."""
+        publish, ret = _free_ports(2)
+        self.pids.mkdir(parents=True)
+        self._configure("master", self._master(publish, ret))
+        self._spawn("salt-master", "master")
+        for host in self.fleet:
+            minion = {"id": host.name, "master": "127.0.0.1", "master_port": ret,
+                      "publish_port": publish, "grains": GRAINS, **salt_config.minion(host)}
+            self._configure(host.name, minion)
+            self._spawn("salt-minion", host.name)
+        self._wait()
+
+    def stop(self) -> None:
+        """End the processes that `start` started, and those that they started."""
+        groups = [int(path.read_text()) for path in self.pids.glob("*")]
+        for group in groups:
+            _signal(group, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_S
+        while any(_alive(group) for group in groups) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        for group in groups:
+            _signal(group, signal.SIGKILL)
+
+    def command(self, name: str, *arguments: str) -> list[str]:
+        """The argument list that runs a Salt command (salt, salt-run) against this master."""
+        return [str(Path(sys.executable).parent / name), "-c", str(self.config), *arguments]
+
+    def _master(self, publish: int, ret: int) -> dict:
+        pillar = self.root / "pillar"
+        pillar.mkdir()
+        (pillar / "top.sls").write_text(json.dumps({"base": {"*": ["xend"]}}))
+        (pillar / "xend.sls").write_text(json.dumps(salt_config.pillar(self.fleet)))
+        return {
+            "interface": "127.0.0.1",
+            "publish_port": publish,
+            "ret_port": ret,
+            # Only this machine can connect: the master listens on loopback.
+            "auto_accept": True,
+            "file_roots": salt_config.FILE_ROOTS,
+            "pillar_roots": {"base": [str(pillar)]},
+            "worker_threads": 3,
+        }
+
+    def _configure(self, name: str, options: dict) -> None:
+        folder = self.root / name
+        folder.mkdir()
+        common = {"root_dir": str(folder), "sock_dir": str(folder / "s"), "log_file": str(folder / "log"),
+                  "log_level_logfile": "info", "user": _user()}
+        kind = "master" if name == "master" else "minion"
+        (folder / kind).write_text(json.dumps({**common, **options}, indent=2))
+
+    def _spawn(self, program: str, name: str) -> None:
+        with open(self.root / name / "output", "wb") as output:
+            process = subprocess.Popen(
+                [str(Path(sys.executable).parent / program), "-c", str(self.root / name)],
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
+            )
+        (self.pids / name).write_text(str(process.pid))
+
+    def _wait(self) -> None:
+        names = sorted(host.name for host in self.fleet)
+        ping = self.command("salt", "*", "saltutil.sync_all", "--out", "json", "--static", "-t", "20")
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
+            done = subprocess.run(ping, capture_output=True, text=True, timeout=60, check=False)
+            with contextlib.suppress(ValueError):
+                synced = json.loads(done.stdout)
+                # An answer that is not a dict came from a minion that is still starting.
+                if sorted(name for name, value in synced.items() if isinstance(value, dict)) == names:
+                    return
+            time.sleep(0.5)
+        raise TimeoutError(f"the minions did not answer within {START_S} s; see the logs in {self.root}")
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [listener.getsockname()[1] for listener in listeners]
+
+
+def _user() -> str:
+    return pwd.getpwuid(os.getuid()).pw_name
+
+
+def _signal(group: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, number)
+
+
+def _alive(group: int) -> bool:
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(group, os.WNOHANG)
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True

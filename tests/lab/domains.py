@@ -1,0 +1,236 @@
+"""What xend knows and does about the domains of its host, as `xm` asks for it.
+
+Here: looking domains up, listing, pausing, renaming, creating. Moving a domain is in migration.py
+(away) and relocation.py (here); xend's life as a process is in xend.py.
+"""
+
+import threading
+import time
+
+from tests.lab import description, hypervisor, options, sxp, xm_info
+from tests.lab.layout import BALLOON_RETRIES
+
+MIGRATING = "migrating-"
+DOM0_NAMES = ("Domain-0", "0", description.DOM0_UUID)
+# xend asks for this much at once when a domain is built, and for the rest later.
+SHELL_KIB = 16384
+
+
+class XendError(Exception):
+    """xend refuses. `kind` is how Python 2 names the exception's class on the wire."""
+
+    kind = "<class 'xen.xend.XendError.XendError'>"
+    label = "XendError"
+
+
+class VmError(XendError):
+    """A domain cannot be made or found."""
+
+    kind = "<class 'xen.xend.XendError.VmError'>"
+    label = "VmError"
+
+
+class NoDomain(Exception):
+    """There is no such domain; xm ends with its own exit code then."""
+
+
+class Domains:
+    """xend's domains on one host; `config` are the options that this xend has started with."""
+
+    def __init__(self, layout, config, log):
+        self.layout = layout
+        self.config = config
+        self.log = log
+        self.hypervisor = hypervisor.Hypervisor(layout)
+        self.key = sxp.version_key(layout.version)
+        # Domains that are being built: xend lists them, the hypervisor does not know them yet.
+        self.pending = {}
+        # Connections of migrations that wedged; xend forgets to close them.
+        self.leaked = []
+        self.lock = threading.Lock()
+
+    # looking up
+
+    def find(self, name):
+        """Return the domain with this name, id or uuid; raise NoDomain."""
+        for domain in self.hypervisor.domains():
+            if str(name) in (domain["xend_name"], str(domain["domid"]), domain["uuid"]):
+                return domain
+        raise NoDomain(str(name))
+
+    def check_name_is_free(self, name):
+        """Raise VmError when a domain here is called `name` already."""
+        with self.lock:
+            known = [(row["name"], row["domid"]) for row in self.pending.values()]
+        known += [(domain["xend_name"], domain["domid"]) for domain in self.hypervisor.domains()]
+        for other, domid in known:
+            if other == name:
+                raise VmError("VM name '%s' already exists as domain %d" % (name, domid))
+
+    def refuse_dom0(self, name, verb):
+        if str(name) in DOM0_NAMES:
+            raise XendError("Cannot %s privileged domain %s" % (verb, name))
+
+    # what xm asks for
+
+    def domains(self, names, long):
+        """Return one dict a domain: all of them, or those in `names`."""
+        known = [self._dom0_row()] + [self._row(domain) for domain in self.hypervisor.domains()]
+        with self.lock:
+            known += list(self.pending.values())
+        if names:
+            wanted = []
+            for name in names:
+                found = [row for row in known
+                         if str(name) in (row["name"], str(row["domid"]), row["uuid"])]
+                if not found:
+                    raise NoDomain(str(name))
+                wanted.append(found[0])
+            known = wanted
+        else:
+            # By name, Domain-0 too: a guest called "Alpha" stands before it.
+            known.sort(key=lambda row: row["name"])
+        return [dict(row, long=sxp.pretty(row["long"]) if long else None) for row in known]
+
+    def _dom0_row(self):
+        dom0 = self.hypervisor.dom0()
+        memory = dom0["kib"] // hypervisor.KIB_PER_MIB
+        return {"name": "Domain-0", "domid": 0, "uuid": description.DOM0_UUID, "memory": memory,
+                "vcpus": 1, "state": "r-----", "power": "running", "cpu_time": dom0["cpu_time"],
+                "uptime_s": int(time.time() - dom0["booted"]),
+                "long": description.dom0(memory, 1, dom0["cpu_time"], self.layout.version)}
+
+    def _row(self, domain):
+        letters = hypervisor.state_letters(domain)
+        return {"name": domain["xend_name"], "domid": domain["domid"], "uuid": domain["uuid"],
+                "memory": domain["memory_mib"], "vcpus": domain["online_vcpus"], "state": letters,
+                "power": "paused" if domain["paused"] else "running",
+                "cpu_time": hypervisor.cpu_time(domain),
+                "uptime_s": description.uptime(domain),
+                "long": description.live(domain, letters)}
+
+    def announce(self, domid, config):
+        """List a domain that is only about to be built, with the figures that came with it."""
+        start_time = float(sxp.child_value(config, "start_time", time.time()))
+        row = {"name": sxp.child_value(config, "name"), "domid": domid,
+               "uuid": sxp.child_value(config, "uuid"),
+               "memory": int(sxp.child_value(config, "memory")),
+               "vcpus": int(sxp.child_value(config, "vcpus")), "state": "------",
+               "power": "running", "cpu_time": float(sxp.child_value(config, "cpu_time", 0)),
+               "uptime_s": max(0, int(time.time() - start_time)), "long": config}
+        with self.lock:
+            self.pending[domid] = row
+
+    def unannounce(self, domid):
+        with self.lock:
+            self.pending.pop(domid, None)
+
+    def info(self):
+        """Return the lines of `xm info`."""
+        spec = self.layout.spec
+        free_mib = max(0, self.hypervisor.free_kib() // hypervisor.KIB_PER_MIB)
+        return xm_info.host(self.layout.name, self.layout.version, spec["memory_mib"], free_mib,
+                            spec["info"])
+
+    def pause(self, name):
+        self.refuse_dom0(name, "pause")
+        domain = self.find(name)
+        self.hypervisor.pause(domain["domid"])
+        self.log.info("XendDomain:1259",
+                      "Domain %s (%d) paused." % (domain["xend_name"], domain["domid"]))
+
+    def unpause(self, name):
+        self.refuse_dom0(name, "unpause")
+        domain = self.find(name)
+        self.hypervisor.unpause(domain["domid"])
+        self.log.info("XendDomain:1275",
+                      "Domain %s (%d) unpaused." % (domain["xend_name"], domain["domid"]))
+
+    def destroy(self, name):
+        self.refuse_dom0(name, "destroy")
+        self.destroy_domain(self.find(name)["domid"])
+
+    def rename(self, name, new_name):
+        self.refuse_dom0(name, "rename")
+        domain = self.find(name)
+        self.check_name_is_free(new_name)
+        self.hypervisor.update(domain["domid"], xend_name=new_name, name=new_name)
+
+    def create(self, settings, paused):
+        """Build and start a domain from a domain file's settings; return its id."""
+        self.check_name_is_free(settings["name"])
+        image = "hvm" if settings["builder"] == "hvm" else "linux"
+        memory_mib = int(settings["memory"])
+        uuid = settings.get("uuid") or hypervisor.new_uuid()
+        config = description.build(settings["name"], uuid, memory_mib, int(settings["vcpus"]),
+                                   image, settings["disk"], settings["vif"], self.layout.version,
+                                   {})
+        self.balloon(memory_mib * hypervisor.KIB_PER_MIB)
+        domid = self.hypervisor.reserve_domid()
+        self.log.debug("XendDomainInfo:105", "XendDomainInfo.create(%r)" % (config,))
+        self.hypervisor.create(domid, settings["name"], uuid, memory_mib, int(settings["vcpus"]),
+                               self.layout.spec["pages"], config)
+        self.hypervisor.boot(domid)
+        if not paused:
+            self.hypervisor.unpause(domid)
+        return domid
+
+    # what moving a domain needs too
+
+    def balloon(self, need_kib):
+        """See that `need_kib` are free, shrinking Domain-0 if it may shrink; raise VmError."""
+        dom0_kib = self.hypervisor.dom0()["kib"]
+        least_kib = dom0_kib
+        if self.key < (4, 0) or self.config.get("enable-dom0-ballooning"):
+            least_kib = min(dom0_kib, self.config.get("dom0-min-mem") * hypervisor.KIB_PER_MIB)
+        for retries in range(BALLOON_RETRIES, 0, -1):
+            free_kib = self.hypervisor.free_kib()
+            if free_kib >= need_kib:
+                self.log.debug("balloon:187", "Balloon: %d KiB free; need %d; done."
+                               % (free_kib, need_kib))
+                return
+            # dom0-min-mem 0 means that Domain-0 must keep what it has.
+            if least_kib and free_kib + dom0_kib - least_kib >= need_kib:
+                self.hypervisor.balloon_dom0(need_kib - free_kib)
+                continue
+            self.log.debug("balloon:193", "Balloon: %d KiB free; 0 to scrub; need %d; retries: %d."
+                           % (free_kib, need_kib, retries))
+            self.layout.pause("balloon-step")
+        raise VmError(
+            "I need %d KiB, but dom0_min_mem is %d and shrinking to %d KiB would leave only "
+            "%d KiB free." % (need_kib, least_kib, least_kib, free_kib + dom0_kib - least_kib))
+
+    def destroy_domain(self, domid):
+        """Take a domain and its devices away, with the log lines of xend."""
+        self.log.debug("XendDomainInfo:3082", "XendDomainInfo.destroy: domid=%d" % domid)
+        domain = self.hypervisor.domain(domid)
+        self.hypervisor.destroy(domid)
+        self.log.debug("XendDomainInfo:2412", "No device model")
+        self.log.debug("XendDomainInfo:2414", "Releasing devices")
+        for number, device in enumerate(devices(domain["config"]) if domain else []):
+            kind = device[0]
+            self.log.debug("XendDomainInfo:2420", "Removing %s/%d" % (kind, number))
+            self.log.debug("XendDomainInfo:1278",
+                           "XendDomainInfo.destroyDevice: deviceClass = %s, device = %s/%d"
+                           % (kind, kind, number))
+
+    def cleanup(self):
+        """Say, at the end of xend, which domains go on without it."""
+        self.log.debug("XendDomain:644", "cleanup_domains")
+        for domain in self.hypervisor.domains():
+            self.log.debug("XendDomain:660", "Domain %s continues to run." % domain["xend_name"])
+
+
+def devices(config):
+    """Return the device lists of a description, such as ["vbd", …]."""
+    return [item[1] for item in config[1:]
+            if isinstance(item, list) and item and item[0] == "device" and len(item) > 1]
+
+
+def load_options(layout, path=None):
+    """Read the configuration as xend does at its start; raise sxp.ParseError, OSError."""
+    try:
+        data = open(path or layout.config, "rb").read()
+    except FileNotFoundError:
+        data = None
+    return options.Options(data, layout.version)

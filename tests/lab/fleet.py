@@ -1,0 +1,437 @@
+"""The lab's front door: make a fleet of simulated Xen hosts, run it, break it, look at it.
+
+Here: Fleet, Host and Guest. Everything is on disk, so a second process can `Fleet.load` the same
+fleet. How hosts behave is in the other modules.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.lab import description, hypervisor
+from tests.lab.layout import (DEFAULT_TIME_SCALE, Layout, living_processes, process_start,
+                              read_json, wait_until, write_atomic)
+
+RELOCATION_PORT = 8002
+NETS = 200
+FIRST_HOST, FIRST_LOOPBACK, MAX_HOSTS = 11, 111, 90
+SOCKET_PATH_LIMIT = 100
+COMMAND_LIMIT_S = 180
+END_LIMIT_S = 10.0
+LAB = Path(__file__).resolve().parent
+CLAIMS = Path(tempfile.gettempdir()) / ("xen-lab-nets-%d" % os.getuid())
+DEFAULT_CONFIG = """# -*- sh -*-
+(xend-relocation-server yes)
+(xend-relocation-port 8002)
+(xend-relocation-address '')
+(xend-relocation-hosts-allow '')
+"""
+# Compiled files go into the fleet, not into the source tree.
+SCRIPT = """#!%(python)s -IS
+import sys
+sys.pycache_prefix = %(cache)r
+sys.path.insert(0, %(source)r)
+%(body)s
+"""
+BODIES = {
+    "bin/xm": "import os\nfrom tests.lab import xm\n"
+              "sys.exit(xm.main(sys.argv[1:], os.environ.get('XEND_CONFIG', %(config)r), "
+              "%(version)r, %(socket)r, %(lab)r))",
+    "bin/xend": "from tests.lab import xend\nsys.exit(xend.main(%(root)r, sys.argv[1:]))",
+    "usr/lib/xen/bin/xc_save": "from tests.lab import helpers\n"
+                               "sys.exit(helpers.main('xc_save', %(root)r, sys.argv[1:]))",
+    "usr/lib/xen/bin/xc_restore": "from tests.lab import helpers\n"
+                                  "sys.exit(helpers.main('xc_restore', %(root)r, sys.argv[1:]))",
+}
+
+
+@dataclass
+class HostSpec:
+    """What a simulated host is like before it boots.
+
+    config -- text or bytes of xend-config.sxp; None: no such file
+    reverse -- the name that others find for its address; None: none, "": its fqdn
+    info -- lines of `xm info` that differ from the usual host, key to text
+    pages -- how many 4 KiB pages a guest made by `xm create` gets
+    """
+
+    name: str
+    version: str = "4.4"
+    config: str | bytes | None = DEFAULT_CONFIG
+    memory_mib: int = 2047
+    dom0_mib: int = 1024
+    fqdn: str = ""
+    reverse: str | None = ""
+    interfaces: tuple = ("eth0", "xenbr0")
+    info: dict = field(default_factory=dict)
+    pages: int = 64
+    time_scale: float = DEFAULT_TIME_SCALE
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A guest as the hypervisor of its host has it, whatever xend says.
+
+    state -- "running", "paused" or "suspended"
+    alive -- whether it really works: all its memory is there and it was connected to the host
+    xend_name -- what `xm list` calls it
+    """
+
+    name: str
+    domid: int
+    uuid: str
+    memory_mib: int
+    state: str
+    alive: bool
+    memory_sha256: str
+    xend_name: str
+
+
+class Host:
+    """One simulated host; attributes of its layout (`name`, `address`, `config` …) are its own."""
+
+    def __init__(self, root):
+        self.layout = Layout(root)
+        self.hypervisor = hypervisor.Hypervisor(self.layout)
+
+    def __getattr__(self, name):
+        if name in ("root", "name", "address", "loopback", "fqdn", "version", "interfaces",
+                    "config", "xm", "xend", "pidfile", "log", "debug_log", "time_scale", "socket"):
+            return getattr(self.layout, name)
+        raise AttributeError(name)
+
+    def __repr__(self):
+        return "<Host %s %s xend %s>" % (self.name, self.address, self.version)
+
+    # commands
+
+    def run(self, *command, timeout_s=COMMAND_LIMIT_S):
+        """Run a command; return its CompletedProcess with text output."""
+        return subprocess.run([str(part) for part in command], stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=timeout_s)
+
+    def xm_run(self, *arguments, timeout_s=COMMAND_LIMIT_S):
+        """Run this host's xm."""
+        return self.run(self.xm, *arguments, timeout_s=timeout_s)
+
+    def xm_start(self, *arguments):
+        """Run this host's xm without waiting for it; return the Popen."""
+        return subprocess.Popen([str(self.xm)] + [str(part) for part in arguments],
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True)
+
+    def start(self):
+        return self.run(self.xend, "start")
+
+    def stop(self):
+        return self.run(self.xend, "stop")
+
+    def restart(self):
+        return self.run(self.xend, "restart")
+
+    # looking
+
+    def pids(self):
+        """Return {"watchdog": pid, "xend": pid} as far as they live."""
+        roles = self.layout.roles()
+        return {role: roles[role][-1] for role in ("watchdog", "xend") if role in roles}
+
+    @property
+    def running(self):
+        return "xend" in self.pids()
+
+    @property
+    def listening(self):
+        """The [address, port] pairs of the relocation port, as of xend's last start."""
+        return read_json(self.layout.listening, [])
+
+    def guests(self):
+        """Return {name: Guest} from the hypervisor, like `xl list`."""
+        found = {}
+        for domain in self.hypervisor.domains():
+            state = "running"
+            if domain["paused"]:
+                state = "paused"
+            if domain["suspended"]:
+                state = "suspended"
+            alive = hypervisor.is_running(domain) and domain["completed"]
+            found[domain["name"]] = Guest(
+                domain["name"], domain["domid"], domain["uuid"], domain["memory_mib"], state, alive,
+                self.hypervisor.checksum(domain["domid"]), domain["xend_name"])
+        return found
+
+    def journal(self):
+        """Return what happened to domains here, oldest first: dicts with event, name, sha256 …"""
+        return self.hypervisor.journal()
+
+    # changing
+
+    def create_guest(self, name, memory_mib=96, pages=64, vcpus=1, disks=(), vifs=(),
+                     image="linux", paused=False, uuid=None, **extra):
+        """Put a guest straight into the hypervisor, as if it had been running for long.
+
+        disks, vifs -- as in a domain file: "file:/srv/x.img,xvda,w", "bridge=xenbr0"
+        """
+        uuid = uuid or hypervisor.new_uuid()
+        config = description.build(name, uuid, memory_mib, vcpus, image, disks, vifs, self.version,
+                                   extra)
+        domid = self.hypervisor.reserve_domid()
+        self.hypervisor.create(domid, name, uuid, memory_mib, vcpus, pages, config)
+        self.hypervisor.boot(domid)
+        if not paused:
+            self.hypervisor.unpause(domid)
+        return self.guests()[name]
+
+    def wait_alive(self, name, timeout_s=10.0):
+        """Wait until the guest `name` works here; return it, raise TimeoutError."""
+        if not wait_until(lambda: name in self.guests() and self.guests()[name].alive, timeout_s):
+            raise TimeoutError("%s does not work on %s after %s s: %s" % (
+                name, self.name, timeout_s, self.guests().get(name)))
+        return self.guests()[name]
+
+    def destroy_guest(self, name):
+        self.hypervisor.destroy(self.guests()[name].domid)
+
+    # breaking
+
+    def _kill(self, *roles):
+        found = self.layout.roles()
+        doomed = [pid for role in roles for pid in found.get(role, [])]
+        starts = {pid: process_start(pid) for pid in doomed}
+        for pid in doomed:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: all(process_start(pid) != starts[pid] for pid in doomed), END_LIMIT_S)
+        return doomed
+
+    def kill_xend_child(self):
+        """Kill the daemon only; the watchdog starts another. Return the process ids killed."""
+        return self._kill("xend")
+
+    def kill_xend(self):
+        """Kill the watchdog and the daemon."""
+        return self._kill("watchdog", "xend")
+
+    def kill_xc_save(self):
+        return self._kill("xc_save")
+
+    def kill_xc_restore(self):
+        return self._kill("xc_restore")
+
+    def fault(self, name, on=True):
+        """Switch a fault of layout.FAULTS on or off."""
+        self.layout.set_fault(name, on)
+
+    def link(self, rate_mib_s=None, hold_at=None):
+        """Slow transfers from and to this host down, or hold them at this part of the memory.
+
+        rate_mib_s -- MiB of guest pages a second; None: as fast as it goes
+        hold_at -- 0.0 to 1.0; 1.0 is after all memory was sent, before the end is said
+        """
+        self.layout.held_marker.unlink(missing_ok=True)
+        self.layout.set_link(rate_mib_s=rate_mib_s, hold_at=hold_at)
+
+    def wait_held(self, timeout_s=30.0):
+        """Wait until a transfer is held here; raise TimeoutError when none is in time."""
+        if not wait_until(self.layout.held_marker.exists, timeout_s):
+            raise TimeoutError("no transfer is held at %s after %s s" % (self.name, timeout_s))
+
+    def release(self):
+        """Let held transfers go on."""
+        self.layout.set_link(hold_at=None)
+        self.layout.held_marker.unlink(missing_ok=True)
+
+    def cut_link(self):
+        self.layout.set_link(cut=True)
+
+    def restore_link(self):
+        self.layout.set_link(cut=False)
+
+
+class Fleet:
+    """Simulated hosts that know each other; `fleet["xen1"]` is one of them."""
+
+    def __init__(self, root):
+        self.root = Path(root)
+        self.state = json.loads((self.root / "fleet.json").read_text())
+        self.hosts = {name: Host(self.root / "hosts" / name) for name in self.state["hosts"]}
+
+    def __getitem__(self, name):
+        return self.hosts[name]
+
+    def __iter__(self):
+        return iter(self.hosts.values())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exception):
+        self.stop()
+
+    @classmethod
+    def create(cls, root, hosts, keep=False):
+        """Make a fleet at `root` (which must not hold one); return it, not started.
+
+        hosts -- HostSpec objects; the first host gets 127.0.N.11, the second .12 and so on
+        keep -- whether it outlives this process; by default its daemons end with their creator
+        """
+        root = Path(root).resolve()
+        if len(hosts) > MAX_HOSTS:
+            raise ValueError("a fleet has at most %d hosts, not %d" % (MAX_HOSTS, len(hosts)))
+        root.mkdir(parents=True, exist_ok=True)
+        (root / "processes").mkdir()
+        net = _claim_net(root, len(hosts))
+        owner = None if keep else {"pid": os.getpid(), "start": process_start(os.getpid())}
+        state = {"net": net, "owner": owner, "hosts": [spec.name for spec in hosts],
+                 "sockets": None}
+        if max(len(str(root / "hosts" / spec.name / "var/run/xmlrpc.sock"))
+               for spec in hosts) > SOCKET_PATH_LIMIT:
+            state["sockets"] = str(CLAIMS / ("%d-sockets" % net))
+            shutil.rmtree(state["sockets"], ignore_errors=True)
+            os.mkdir(state["sockets"])
+        for number, spec in enumerate(hosts):
+            _create_host(root, spec, number, state)
+        write_atomic(root / "fleet.json", json.dumps(state))
+        return cls(root)
+
+    @classmethod
+    def load(cls, root):
+        """Return the fleet that is at `root` already."""
+        return cls(Path(root).resolve())
+
+    def start(self):
+        """Start every xend; raise RuntimeError when one does not start."""
+        commands = [(host, subprocess.Popen([str(host.xend), "start"], stdin=subprocess.DEVNULL,
+                                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                            text=True)) for host in self]
+        for host, command in commands:
+            _out, said = command.communicate(timeout=COMMAND_LIMIT_S)
+            if command.returncode != 0:
+                raise RuntimeError("xend of %s did not start: %s; see %s"
+                                   % (host.name, said.strip(), host.log))
+
+    def stop(self):
+        """End every process of the fleet, orphans too, and give its addresses back."""
+        # Watchdogs first, or they start new daemons; then again for what was just being started.
+        for role in ("watchdog", None, None):
+            notes = [note for note in living_processes(self.root) if role in (None, note["role"])]
+            for note in notes:
+                with suppress(ProcessLookupError):
+                    os.kill(note["pid"], signal.SIGKILL)
+            wait_until(lambda: all(process_start(note["pid"]) != note["start"] for note in notes),
+                       END_LIMIT_S)
+        for path in self.root.glob("processes/*"):
+            path.unlink(missing_ok=True)
+
+    def destroy(self):
+        """Stop the fleet and remove everything of it but its directory's parent."""
+        self.stop()
+        if self.state["sockets"]:
+            shutil.rmtree(self.state["sockets"], ignore_errors=True)
+        (CLAIMS / str(self.state["net"])).unlink(missing_ok=True)
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def processes(self):
+        """Return the notes of all living processes of the fleet: pid, role, host."""
+        return living_processes(self.root)
+
+
+def _claim_net(root, count):
+    """Return a number N whose addresses 127.0.N.x no other fleet on this machine uses."""
+    CLAIMS.mkdir(exist_ok=True)
+    with open(CLAIMS / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for net in range(NETS):
+            claim = CLAIMS / str(net)
+            if claim.exists() and Path(claim.read_text(), "fleet.json").exists() \
+                    and not _is_over(Path(claim.read_text())):
+                continue
+            if _addresses_are_free(net, count):
+                claim.write_text(str(root))
+                # Until fleet.json is written the claim would look stale to others.
+                write_atomic(root / "fleet.json", json.dumps(
+                    {"owner": {"pid": os.getpid(), "start": process_start(os.getpid())}}))
+                return net
+    raise RuntimeError("no loopback net is free: remove old fleets listed in %s" % CLAIMS)
+
+
+def _is_over(root):
+    owner = json.loads((root / "fleet.json").read_text())["owner"]
+    alive = owner is not None and process_start(owner["pid"]) == owner["start"]
+    return not alive and not living_processes(root)
+
+
+def _addresses_are_free(net, count):
+    for number in range(count):
+        for last in (FIRST_HOST + number, FIRST_LOOPBACK + number):
+            with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind(("127.0.%d.%d" % (net, last), RELOCATION_PORT))
+                    probe.listen(1)
+                except OSError:
+                    return False
+    return True
+
+
+def _create_host(fleet_root, spec, number, state):
+    root = fleet_root / "hosts" / spec.name
+    for directory in ("bin", "control", "etc/xen", "var/run", "var/log/xen", "usr/lib/xen/bin"):
+        (root / directory).mkdir(parents=True)
+    fqdn = spec.fqdn or spec.name + ".lab.example"
+    where = Path(state["sockets"]) / str(number) if state["sockets"] else \
+        root / "var/run/xmlrpc.sock"
+    write_atomic(root / "host.json", json.dumps({
+        "name": spec.name, "version": spec.version, "fqdn": fqdn,
+        "reverse": fqdn if spec.reverse == "" else spec.reverse,
+        "address": "127.0.%d.%d" % (state["net"], FIRST_HOST + number),
+        "loopback": "127.0.%d.%d" % (state["net"], FIRST_LOOPBACK + number),
+        "memory_mib": spec.memory_mib, "dom0_mib": spec.dom0_mib,
+        "interfaces": list(spec.interfaces), "info": spec.info, "pages": spec.pages,
+        "time_scale": spec.time_scale, "socket": str(where)}))
+    layout = Layout(root)
+    hypervisor.Hypervisor.initialise(layout)
+    if spec.config is not None:
+        data = spec.config.encode() if isinstance(spec.config, str) else spec.config
+        layout.config.write_bytes(data)
+    for path in (layout.log, layout.debug_log):
+        path.touch()
+    values = {"root": str(root), "config": str(layout.config), "version": spec.version,
+              "socket": str(where), "lab": str(LAB)}
+    for name, body in BODIES.items():
+        script = root / name
+        script.write_text(SCRIPT % {
+            "python": sys.executable, "cache": str(fleet_root / "cache"),
+            "source": str(LAB.parent.parent), "body": body % values})
+        script.chmod(script.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+
+
+def main(arguments):
+    """`fleet.py ROOT status`: say how the fleet at ROOT is; return the exit code."""
+    if len(arguments) != 2 or arguments[1] not in ("status", "start", "stop"):
+        sys.stderr.write("usage: python -m tests.lab.fleet ROOT status|start|stop\n")
+        return 2
+    fleet = Fleet.load(arguments[0])
+    if arguments[1] != "status":
+        getattr(fleet, arguments[1])()
+    for host in fleet:
+        print("%-12s %-12s xend %-6s %s" % (host.name, host.address, host.version,
+                                            "running" if host.running else "stopped"))
+        for guest in host.guests().values():
+            print("    %-20s id %-4d %-10s %s" % (guest.name, guest.domid, guest.state,
+                                                  "alive" if guest.alive else "not alive"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,220 @@
+"""Where a simulated host keeps things, how it is slowed down, broken and watched: files only.
+
+Here: paths, the name table, faults, the link's throttle, the delays and the record of processes.
+Every process of a fleet shares this; what xend or the hypervisor do is elsewhere.
+"""
+
+import json
+import os
+import time
+from pathlib import Path
+
+DEFAULT_TIME_SCALE = 0.1
+POLL_S = 0.01
+# A transfer that is held or cut longer than this breaks, so that nothing outlives a test run.
+STALL_LIMIT_S = 120.0
+WATCH_S = 1.0
+
+# Seconds on a real host; every wait of the lab is one of these times the host's time scale.
+DELAYS_S = {
+    "listen-retry-total": 30.0,
+    "listen-retry-step": 0.5,
+    "servers": 3.5,
+    "load": 1.0,
+    "listen": 0.2,
+    "connect-timeout": 30.0,
+    "connect-timeout-kernel": 127.0,
+    "target-error": 3.0,
+    "balloon-step": 0.6,
+    "shell": 0.8,
+    "suspend": 0.5,
+    "destroy": 0.8,
+    "wait-for-devices": 0.3,
+    "unpause": 1.6,
+    "wedge": 200.0,
+}
+BALLOON_RETRIES = 20
+
+# What can be switched on for a host: its effect, as a person would say it.
+FAULTS = {
+    "no-route": "connections from and to the host find no route",
+    "unreachable": "connections from and to the host find no network",
+    "refuse": "connections to the host are refused, as if nothing listened",
+    "drop-syn": "connections to the host get no answer at all",
+    "mute": "the relocation port takes connections and never says a word",
+    "reset": "the relocation port resets every connection",
+    "disk-missing": "no disk of an arriving guest can be attached",
+    "bridge-missing": "no network card of an arriving guest can be attached",
+}
+
+
+def write_atomic(path, text):
+    """Replace the file at `path` by `text`, so that no reader ever sees half of it."""
+    path = Path(path)
+    temporary = path.with_name("%s.%d.%d" % (path.name, os.getpid(), time.monotonic_ns()))
+    temporary.write_text(text)
+    os.replace(temporary, path)
+
+
+def read_json(path, default):
+    try:
+        return json.loads(Path(path).read_text())
+    except FileNotFoundError:
+        return default
+
+
+def process_start(pid):
+    """Return the start time of process `pid` in clock ticks, None when it is gone or a zombie."""
+    try:
+        fields = Path("/proc/%d/stat" % pid).read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] == "Z" else int(fields[19])
+
+
+def wait_until(condition, timeout_s, poll_s=POLL_S):
+    """Poll `condition` until it is true; return whether it was within `timeout_s` seconds."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(poll_s)
+    return True
+
+
+class Layout:
+    """One simulated host's directory. `spec` is host.json: everything that never changes."""
+
+    def __init__(self, root):
+        self.root = Path(root)
+        self.spec = json.loads((self.root / "host.json").read_text())
+        self.fleet_root = self.root.parent.parent
+        self.name = self.spec["name"]
+        self.address = self.spec["address"]
+        self.loopback = self.spec["loopback"]
+        self.fqdn = self.spec["fqdn"]
+        self.version = self.spec["version"]
+        self.interfaces = self.spec["interfaces"]
+        self.time_scale = self.spec["time_scale"]
+        self.socket = self.spec["socket"]
+        self.config = self.root / "etc/xen/xend-config.sxp"
+        self.pidfile = self.root / "var/run/xend.pid"
+        self.log = self.root / "var/log/xen/xend.log"
+        self.debug_log = self.root / "var/log/xen/xend-debug.log"
+        self.listening = self.root / "var/run/relocation.json"
+        self.hypervisor = self.root / "hypervisor"
+        self.control = self.root / "control"
+        self.xm = self.root / "bin/xm"
+        self.xend = self.root / "bin/xend"
+        self.helpers = self.root / "usr/lib/xen/bin"
+
+    def delay_s(self, what):
+        return DELAYS_S[what] * self.time_scale
+
+    def pause(self, what):
+        time.sleep(self.delay_s(what))
+
+    # names: what /etc/hosts and the DNS would say on this host
+
+    def peers(self):
+        """Return the specs of all hosts of the fleet."""
+        return [Layout(path.parent).spec
+                for path in sorted(self.fleet_root.glob("hosts/*/host.json"))]
+
+    def resolve(self, name):
+        """Return the IPv4 address that `name` has on this host, or None."""
+        if name in ("localhost", "localhost.localdomain", "127.0.0.1"):
+            return self.loopback
+        for spec in self.peers():
+            if name in (spec["name"], spec["fqdn"], spec["address"]):
+                return spec["address"]
+        return None
+
+    def describe_peer(self, address):
+        """Return (name, address) of a peer as `socket.getfqdn` and `accept` would on this host."""
+        if address in (self.loopback, "127.0.0.1"):
+            return "localhost", "127.0.0.1"
+        for spec in self.peers():
+            if spec["address"] == address:
+                return spec["reverse"] or address, address
+        return address, address
+
+    def host_at(self, address):
+        """Return the Layout of the fleet's host at `address`, or None."""
+        for path in sorted(self.fleet_root.glob("hosts/*/host.json")):
+            other = Layout(path.parent)
+            if address in (other.address, other.loopback):
+                return other
+        return None
+
+    # faults and the link
+
+    def faults(self):
+        return read_json(self.control / "faults.json", {})
+
+    def set_fault(self, name, on=True):
+        if name not in FAULTS:
+            raise ValueError("unknown fault %r: use one of %s" % (name, ", ".join(sorted(FAULTS))))
+        faults = self.faults()
+        faults[name] = on
+        write_atomic(self.control / "faults.json", json.dumps(faults))
+
+    def has_fault(self, name):
+        return bool(self.faults().get(name))
+
+    def link(self):
+        return read_json(self.control / "link.json", {})
+
+    def set_link(self, **changes):
+        link = self.link()
+        link.update(changes)
+        write_atomic(self.control / "link.json", json.dumps(link))
+
+    @property
+    def held_marker(self):
+        return self.control / "held"
+
+    # processes
+
+    def processes(self):
+        return self.fleet_root / "processes"
+
+    def register(self, role):
+        """Note that this process plays `role` on this host, so that it can be found and ended."""
+        pid = os.getpid()
+        note = {"pid": pid, "role": role, "host": self.name, "start": process_start(pid)}
+        write_atomic(self.processes() / str(pid), json.dumps(note))
+
+    def deregister(self):
+        (self.processes() / str(os.getpid())).unlink(missing_ok=True)
+
+    def roles(self):
+        """Return {role: [pid, …]} of this host's living processes."""
+        found = {}
+        for note in living_processes(self.fleet_root):
+            if note["host"] == self.name:
+                found.setdefault(note["role"], []).append(note["pid"])
+        return found
+
+    def abandoned(self):
+        """Whether nobody can want this fleet any more: its directory or its owner is gone."""
+        try:
+            owner = json.loads((self.fleet_root / "fleet.json").read_text())["owner"]
+        except FileNotFoundError:
+            return True
+        return owner is not None and process_start(owner["pid"]) != owner["start"]
+
+
+def living_processes(fleet_root):
+    """Return the notes of all registered processes of a fleet that still run."""
+    notes = []
+    for path in sorted(Path(fleet_root).glob("processes/*")):
+        if not path.name.isdigit():
+            continue
+        try:
+            note = json.loads(path.read_text())
+        except FileNotFoundError:
+            continue
+        if process_start(note["pid"]) == note["start"]:
+            notes.append(note)
+    return notes

@@ -1,0 +1,230 @@
+"""The sending half of a migration: xend's checks, the connection, and giving the guest away.
+
+Here: what `xm migrate` makes xend do on the source. Carrying the memory is helpers.py's work, the
+target's half is in relocation.py.
+"""
+
+import errno
+import os
+import re
+import socket
+import time
+
+from tests.lab import description
+from tests.lab.domains import DOM0_NAMES, MIGRATING, XendError, devices
+from tests.lab.helpers import WEDGED
+from tests.lab.layout import STALL_LIMIT_S
+from tests.lab.relocation import IPV4, LENGTH, SIGNATURE, fork_helper
+
+LIVE_FLAG, HVM_FLAG = 1, 4
+# fault of layout.FAULTS, what connecting fails with, whether it breaks the host's own connections
+NETWORK_FAULTS = (
+    ("unreachable", errno.ENETUNREACH, True), ("no-route", errno.EHOSTUNREACH, True),
+    ("refuse", errno.ECONNREFUSED, False))
+# Only a text without an apostrophe passes: that is why "name in use" never reaches the sender.
+TARGET_ERROR = re.compile(r"^\(err\s\(type\s(.+)\)\s\(value\s'(.+)'\)\)")
+SAVE_FRAMES = (
+    ("XendCheckpoint.py", 146, "save", "forkHelper(cmd, fd, saveInputHandler, False)"),
+    ("XendCheckpoint.py", 411, "forkHelper",
+     'raise XendError("%s failed" % string.join(cmd))'))
+
+
+class Wedged(XendError):
+    """A second migration of a domain that was being migrated already has got nowhere."""
+
+
+def migrate(domains, name, target, live, port, node, ssl):
+    """Move a domain to `target`; return when it is destroyed here, raise XendError, NoDomain.
+
+    name -- name or id as xm was given it
+    port -- the target's relocation port; 0: this host's own setting
+    ssl -- True, or None for this host's own setting
+    """
+    if str(name) in DOM0_NAMES:
+        raise XendError("Cannot migrate privileged domain %s" % name)
+    domain = domains.find(name)
+    if domains.key >= (3, 3):
+        if domain["paused"] or domain["suspended"]:
+            raise XendError("Domain is not running")
+        if ssl or (ssl is None and domains.config.get("xend-relocation-ssl")):
+            raise XendError("No module named OpenSSL")
+    port = port or domains.config.get("xend-relocation-port")
+    connection = connect(domains, target, port)
+    try:
+        Save(domains, domain, connection, live).run()
+    except Wedged:
+        domains.leaked.append(connection)
+        raise
+    except (XendError, OSError) as error:
+        said = with_target_error(domains, connection, target, error)
+        connection.close()
+        raise XendError(said) from None
+    connection.close()
+
+
+def words(error):
+    """Return an OSError as Python 2 prints it."""
+    if isinstance(error, TimeoutError) and error.errno is None:
+        return "timed out"
+    return "[Errno %d] %s" % (error.errno, os.strerror(error.errno))
+
+
+def connect(domains, target, port):
+    """Return a connection on which the target has been told to receive; raise XendError."""
+    layout = domains.layout
+    try:
+        address = route(domains, target)
+        connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            # 3.2 and older wait for a mute peer as long as the peer likes.
+            patient = domains.key < (3, 3)
+            connection.settimeout(None if patient else layout.delay_s("connect-timeout"))
+            source = layout.loopback if address == layout.loopback else layout.address
+            connection.bind((source, 0))
+            connection.connect((address, port))
+            connection.sendall(b"receive\n")
+            connection.recv(80)
+            connection.settimeout(None)
+        except BaseException:
+            connection.close()
+            raise
+    except OverflowError:
+        raise XendError("getsockaddrarg: port must be 0-65535.") from None
+    except OSError as error:
+        raise XendError("can't connect: " + words(error)) from None
+    return connection
+
+
+def route(domains, target):
+    """Return the address to connect to, or fail as the network would; raise OSError, XendError."""
+    layout = domains.layout
+    address = layout.resolve(target)
+    if address is None and not IPV4.match(target):
+        raise XendError("can't connect: [Errno -2] Name or service not known")
+    if address in (layout.address, layout.loopback):
+        return address
+    peer = layout.host_at(address) if address else None
+    if peer is None:
+        raise OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
+    for name, number, breaks_own in NETWORK_FAULTS:
+        if peer.has_fault(name) or breaks_own and layout.has_fault(name):
+            raise OSError(number, os.strerror(number))
+    if peer.has_fault("drop-syn") or peer.link().get("cut") or layout.link().get("cut"):
+        if domains.key < (3, 3):
+            layout.pause("connect-timeout-kernel")
+            raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+        layout.pause("connect-timeout")
+        raise TimeoutError
+    return address
+
+
+def with_target_error(domains, connection, target, error):
+    """Return what xm says: the target's own error when it sent one that xend understands."""
+    own = str(error) if isinstance(error, XendError) else words(error)
+    if domains.key < (4, 0):
+        return own
+    try:
+        connection.settimeout(domains.layout.delay_s("target-error"))
+        said = connection.recv(1024).decode("latin-1")
+    except OSError:
+        return own
+    found = TARGET_ERROR.match(said)
+    return "%s (from %s)" % (found.group(2), target) if found else own
+
+
+class Save:
+    """Giving one domain away over a connection."""
+
+    def __init__(self, domains, domain, connection, live):
+        self.domains = domains
+        self.layout = domains.layout
+        self.hypervisor = domains.hypervisor
+        self.log = domains.log
+        self.domain = domain
+        self.domid = domain["domid"]
+        self.name = domain["xend_name"]
+        self.connection = connection
+        self.live = live
+
+    def run(self):
+        """Send the domain and destroy it here; raise XendError, OSError after resuming it."""
+        # A refused peer is noticed here at the earliest, before anything is logged or renamed.
+        self.connection.sendall(SIGNATURE)
+        config = description.to_send(self.domain, self.layout.version)
+        self.hypervisor.update(self.domid, xend_name=MIGRATING + self.name)
+        try:
+            self.connection.sendall(LENGTH.pack(len(config)))
+            self.connection.sendall(config)
+            self.save_memory()
+            if self.live:
+                self.connection.shutdown(socket.SHUT_RDWR)
+            self.destroy()
+        except (XendError, OSError) as error:
+            text = (("XendError: " + str(error)) if isinstance(error, XendError)
+                    else ("OSError: " + words(error)))
+            self.log.failure(
+                "XendCheckpoint:185",
+                "Save failed on domain %s (%d) - resuming." % (self.name, self.domid), text,
+                *SAVE_FRAMES)
+            self.log.debug("XendDomainInfo:3146",
+                           "XendDomainInfo.resumeDomain(%d)" % self.domid)
+            self.hypervisor.resume(self.domid)
+            self.hypervisor.update(self.domid, xend_name=self.name)
+            raise
+
+    def save_memory(self):
+        hvm = any(item[0] == "image" and item[1][0] == "hvm" for item in self.domain["config"][1:])
+        descriptor = self.connection.fileno()
+        flags = (LIVE_FLAG if self.live else 0) | (HVM_FLAG if hvm else 0)
+        arguments = [str(number) for number in (descriptor, self.domid, 0, 0, flags)]
+        command = "/usr/lib/xen/bin/xc_save " + " ".join(arguments)
+        self.log.debug("XendCheckpoint:124", "[xc_save]: " + command)
+        code = fork_helper(self.layout, self.log, "xc_save", arguments, descriptor, self.handle)
+        if code == WEDGED:
+            raise Wedged("timed out")
+        if code != 0:
+            raise XendError(command + " failed")
+
+    def handle(self, line, child):
+        if line != "suspend":
+            return
+        self.log.debug("XendCheckpoint:127", "In saveInputHandler suspend")
+        self.log.debug("XendCheckpoint:129", "Suspending %d ..." % self.domid)
+        self.log.debug("XendDomainInfo:526", "XendDomainInfo.shutdown(suspend)")
+        if not self.wait_for_suspend():
+            return
+        self.log.info("XendDomainInfo:2084", "Domain has shutdown: name=%s id=%d reason=suspend."
+                      % (MIGRATING + self.name, self.domid))
+        self.log.info("XendCheckpoint:135", "Domain %d suspended." % self.domid)
+        try:
+            child.stdin.write("done\n")
+            child.stdin.flush()
+        except BrokenPipeError:
+            return
+        self.log.debug("XendCheckpoint:144", "Written done")
+
+    def wait_for_suspend(self):
+        """Wait until the guest has suspended itself, which a paused one never does."""
+        self.layout.pause("suspend")
+        deadline = time.monotonic() + STALL_LIMIT_S
+        while time.monotonic() < deadline:
+            domain = self.hypervisor.domain(self.domid)
+            if domain is None:
+                return False
+            if not domain["paused"]:
+                return self.hypervisor.suspend(self.domid) is not None
+            time.sleep(0.05)
+        return False
+
+    def destroy(self):
+        domain = self.hypervisor.domain(self.domid)
+        self.log.debug("XendDomainInfo:3082", "XendDomainInfo.destroy: domid=%d" % self.domid)
+        self.hypervisor.destroy(self.domid)
+        self.layout.pause("destroy")
+        self.log.debug("XendDomainInfo:2407", "Destroying device model")
+        self.log.debug("XendDomainInfo:2414", "Releasing devices")
+        for number, (kind, *_items) in enumerate(devices(domain["config"]) if domain else ()):
+            self.log.debug("XendDomainInfo:2420", "Removing %s/%d" % (kind, number))
+            self.log.debug("XendDomainInfo:1278",
+                           "XendDomainInfo.destroyDevice: deviceClass = %s, device = %s/%d"
+                           % (kind, kind, number))

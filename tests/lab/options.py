@@ -1,0 +1,197 @@
+"""What xend takes from its configuration: keys, kinds, defaults and the listener's plan.
+
+Here: the getters as one table, hosts-allow as Python 2 compiled it, and who is admitted. No
+sockets: binding is done in relocation.py.
+"""
+
+import re
+
+from tests.lab import sxp
+
+DEFAULT_CONFIG_DIR = "/etc/xen/"
+TRUE_WORDS = ("yes", "y", "1", "on", "true", "t")
+FALSE_WORDS = ("no", "n", "0", "off", "false", "f")
+INTEGER = re.compile(r"[ \t\n\v\f\r]*[+-]?[0-9]+[ \t\n\v\f\r]*\Z")
+
+# key: (kind, default, first version of xend that reads it)
+KEYS = {
+    "xend-unix-server": ("bool", False, "3.0"),
+    "xend-relocation-server": ("bool", False, "3.0"),
+    "xend-relocation-port": ("int", 8002, "3.0"),
+    "xend-relocation-address": ("string", "", "3.0"),
+    "xend-relocation-hosts-allow": ("string", "", "3.0.3"),
+    "xend-relocation-ssl-server": ("bool", False, "3.3"),
+    "xend-relocation-ssl-port": ("int", 8003, "3.3"),
+    "xend-relocation-server-ssl-key-file": ("file", None, "3.3"),
+    "xend-relocation-server-ssl-cert-file": ("file", None, "3.3"),
+    "xend-relocation-ssl": ("bool", False, "3.3"),
+    "dom0-min-mem": ("int", 0, "3.0"),
+    "enable-dom0-ballooning": ("bool", True, "4.0"),
+}
+
+# Python 3 says the same things about a bad pattern in other words than Python 2.
+PATTERN_ERRORS = (
+    (re.compile(r"missing \), unterminated subpattern"), "unbalanced parenthesis"),
+    (re.compile(r"unbalanced parenthesis"), "unbalanced parenthesis"),
+    (re.compile(r"unterminated character set"), "unexpected end of regular expression"),
+    (re.compile(r"bad escape \(end of pattern\)"), "bogus escape (end of line)"),
+    (re.compile(r"invalid group reference (\d+)"), r"bogus escape: '\\\\\1'"),
+    (re.compile(r"bad escape (\\\d+)"), r"bogus escape: '\\\1'"),
+    (re.compile(r"bad character range"), "bad character range"),
+)
+# Python 2 knew these letters after a backslash; any other letter stood for itself.
+PATTERN_LETTERS = "AbBdDsSwWZafnrtvx"
+
+
+class OptionError(Exception):
+    """xend cannot use a value. `kind` is the class of the exception that xend dies of."""
+
+    def __init__(self, message, kind="XendError"):
+        super().__init__(message)
+        self.message = message
+        self.kind = kind
+
+
+def _bool(key, value):
+    word = str(value).lower()
+    if word in TRUE_WORDS:
+        return True
+    if word in FALSE_WORDS:
+        return False
+    # xend reports what it compared, which is the lower-cased text.
+    raise OptionError("invalid xend config %s: expected bool: %s" % (key, word))
+
+
+def _int(key, value):
+    if isinstance(value, str) and INTEGER.match(value):
+        return int(value)
+    raise OptionError("invalid xend config %s: expected int: %s" % (key, value))
+
+
+def _file(key, value):
+    if isinstance(value, list):
+        raise OptionError("'list' object has no attribute 'rfind'", "AttributeError")
+    return value if "/" in value else DEFAULT_CONFIG_DIR + value
+
+
+KINDS = {"bool": _bool, "int": _int, "string": lambda key, value: value, "file": _file}
+
+
+class Options:
+    """The values of one configuration file, as the xend of `version` reads them."""
+
+    def __init__(self, data, version="4.4"):
+        """`data`: the file's bytes, or None when there is no file; raise sxp.ParseError."""
+        self.version = version
+        self.key = sxp.version_key(version)
+        self.forms = [] if data is None else sxp.decode(sxp.parse(data, version))
+
+    def raw(self, key):
+        """Return what stands in the file for `key`: text, a list, or None."""
+        for form in self.forms:
+            if isinstance(form, list) and form and form[0] == key:
+                rest = form[1:]
+                if rest and isinstance(rest[0], list) and rest[0] and rest[0][0] == "@":
+                    rest = rest[1:]
+                return rest[0] if rest else None
+        return None
+
+    def get(self, key):
+        """Return the value that xend uses for `key`; raise OptionError as xend dies."""
+        kind, default, _since = KEYS[key]
+        value = self.raw(key)
+        if value is None:
+            if kind == "file" and self.key >= (4, 0):
+                raise OptionError("'NoneType' object has no attribute 'rfind'", "AttributeError")
+            return default
+        if kind == "file" and self.key < (4, 0):
+            return value
+        return KINDS[kind](key, value)
+
+    def hosts_allow(self):
+        """Return the compiled patterns, or None when everybody is admitted."""
+        text = self.get("xend-relocation-hosts-allow")
+        if text == "":
+            return None
+        if isinstance(text, list):
+            raise OptionError("'list' object has no attribute 'split'", "AttributeError")
+        return [compile_pattern(pattern) for pattern in text.split(" ")]
+
+    def listen(self):
+        """Return {"tcp": (port, address, patterns), "ssl": (…)}, each only when it is on."""
+        plan = {}
+        ssl_known = self.key >= (3, 3)
+        self.get("xend-unix-server")
+        address, patterns = None, None
+        if ssl_known:
+            address = self.get("xend-relocation-address")
+            patterns = self.hosts_allow()
+        if self.get("xend-relocation-server"):
+            port = self.get("xend-relocation-port")
+            if not ssl_known:
+                address = self.get("xend-relocation-address")
+                patterns = self.hosts_allow()
+            plan["tcp"] = (port, address, patterns)
+        if ssl_known and self.get("xend-relocation-ssl-server"):
+            port = self.get("xend-relocation-ssl-port")
+            key_file = self.get("xend-relocation-server-ssl-key-file")
+            cert_file = self.get("xend-relocation-server-ssl-cert-file")
+            if not (key_file and cert_file):
+                raise OptionError(
+                    "ssl_key_file or ssl_cert_file for ssl relocation server is missing.")
+            plan["ssl"] = (port, address, patterns)
+        return plan
+
+
+def compile_pattern(pattern):
+    """Compile `pattern` with the meaning it had in Python 2; raise OptionError in its words."""
+    try:
+        return re.compile(_as_python2(pattern), re.ASCII)
+    except re.error as error:
+        message = str(error.msg)
+        for known, words in PATTERN_ERRORS:
+            found = known.match(message)
+            if found:
+                message = found.expand(words)
+                break
+        raise OptionError(message, "re.error") from None
+
+
+def _as_python2(pattern):
+    out = []
+    in_class = False
+    index = 0
+    while index < len(pattern):
+        char = pattern[index]
+        index += 1
+        if char == "\\" and index < len(pattern):
+            letter = pattern[index]
+            index += 1
+            stands_for_itself = (letter.isascii() and letter.isalpha()
+                                 and letter not in PATTERN_LETTERS)
+            out.append(letter if stands_for_itself else "\\" + letter)
+            continue
+        if char == "+" and not in_class and out and out[-1] in ("*", "+", "?", "}"):
+            # Possessive repeats came with Python 3.11.
+            raise OptionError("multiple repeat", "re.error")
+        if char == "[" and not in_class:
+            in_class = True
+            out.append(char)
+            for first in ("^", "]"):
+                if pattern[index:index + 1] == first:
+                    out.append("\\]" if first == "]" else first)
+                    index += 1
+            continue
+        if char == "[" and in_class:
+            char = "\\["
+        if char == "]":
+            in_class = False
+        out.append(char)
+    return "".join(out)
+
+
+def admitted(patterns, name, address):
+    """Whether a peer called `name` at `address` may talk to a listener with `patterns`."""
+    # `match` is anchored at the start only, so "^10\.0\.0\.1" admits 10.0.0.12 too.
+    return patterns is None or any(
+        pattern.match(name) or pattern.match(address) for pattern in patterns)

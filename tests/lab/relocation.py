@@ -1,0 +1,406 @@
+"""xend's relocation port: who may connect, the conversation, and taking a guest in.
+
+Here: the listener, the protocol and the receiving half of a migration. Reading the settings is in
+options.py, the sending half in migration.py.
+"""
+
+import errno
+import json
+import os
+import re
+import socket
+import struct
+import subprocess
+import threading
+import time
+
+from tests.lab import options, sxp
+from tests.lab.domains import SHELL_KIB, VmError, XendError, devices
+from tests.lab.hypervisor import KIB_PER_MIB
+from tests.lab.layout import write_atomic
+
+SIGNATURE = b"LinuxGuestRecord"
+LENGTH = struct.Struct("!i")
+BUFFER_SIZE = 1024
+BACKLOG = 5
+IPV4 = re.compile(r"\d+\.\d+\.\d+\.\d+\Z")
+MFN = re.compile(r"(store|console)-mfn (\d+)\Z")
+RESET = struct.pack("ii", 1, 0)
+OPERATIONS = {"help": (3, 0), "quit": (3, 0), "receive": (3, 0), "sslreceive": (3, 3)}
+RESTORE_FRAMES = (
+    ("XendDomain.py", 1178, "domain_restore_fd",
+     "dominfo = XendCheckpoint.restore(self, fd, paused=paused, relocating=relocating)"),
+    ("XendCheckpoint.py", 358, "restore", "raise exn"))
+
+
+class StartError(Exception):
+    """xend cannot start: `kind` and the message are those of the exception it dies of."""
+
+    def __init__(self, kind, message):
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+
+
+class Relocation:
+    """The relocation listener of one running xend."""
+
+    def __init__(self, domains):
+        self.domains = domains
+        self.layout = domains.layout
+        self.log = domains.log
+        self.key = domains.key
+        self.sockets = []
+        self.patterns = None
+
+    # listening
+
+    def open(self):
+        """Listen as configured; raise StartError with what xend would die of."""
+        try:
+            plan = self.domains.config.listen()
+        except options.OptionError as error:
+            kind = "error" if error.kind == "re.error" else error.kind
+            raise StartError(kind, error.message) from None
+        bound = []
+        if "tcp" in plan:
+            port, interface, self.patterns = plan["tcp"]
+            bound = self.bind(port, interface)
+        if "ssl" in plan:
+            # The simulated hosts lack pyOpenSSL, as many real ones did.
+            raise StartError("ImportError", "No module named OpenSSL")
+        write_atomic(self.layout.listening, json.dumps(bound))
+
+    def bind(self, port, interface):
+        deadline = time.monotonic() + self.layout.delay_s("listen-retry-total")
+        while True:
+            self.log.debug("tcp:96", "Listening on %s:%s" % (interface, port))
+            try:
+                return self.bind_once(port, self.addresses(interface))
+            except OverflowError:
+                raise StartError("OverflowError",
+                                 "getsockaddrarg: port must be 0-65535.") from None
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                    raise StartError("error", "[Errno %d] %s" % (
+                        error.errno, os.strerror(error.errno))) from None
+            self.layout.pause("listen-retry-step")
+
+    def addresses(self, interface):
+        """Return the host's addresses that `interface` means; raise StartError, OSError."""
+        own = [self.layout.address, self.layout.loopback]
+        if isinstance(interface, list):
+            raise StartError("TypeError", "coercing to Unicode: need string or buffer, list found")
+        if interface == "":
+            return own
+        if interface in self.layout.interfaces and self.key >= (4, 1):
+            return [self.layout.address]
+        address = self.layout.resolve(interface)
+        if address in own:
+            return [address]
+        if address is not None or IPV4.match(interface):
+            raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+        if ":" in interface:
+            raise StartError("gaierror", "[Errno -9] Address family for hostname not supported")
+        raise StartError("gaierror", "[Errno -2] Name or service not known")
+
+    def bind_once(self, port, addresses):
+        opened = []
+        try:
+            for address in addresses:
+                listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+                opened.append(listener)
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.bind((address, port))
+                # A random port is the same on all addresses.
+                port = listener.getsockname()[1]
+        except (OSError, OverflowError):
+            for listener in opened:
+                listener.close()
+            raise
+        self.sockets = opened
+        for listener in opened:
+            threading.Thread(target=self.accept, args=(listener,), daemon=True).start()
+        return [[address, port] for address in addresses]
+
+    def close(self):
+        for listener in self.sockets:
+            listener.close()
+
+    # admitting
+
+    def accept(self, listener):
+        # xend binds at once but listens in a thread, so a second xend can bind too for a moment;
+        # its thread then ends without a word.
+        self.layout.pause("listen")
+        try:
+            listener.listen(BACKLOG)
+        except OSError:
+            return
+        while True:
+            try:
+                connection, peer = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(connection, peer), daemon=True).start()
+
+    def serve(self, connection, peer):
+        try:
+            if self.broken_by_fault(connection):
+                return
+            if self.admit(peer, connection.getsockname()[1]):
+                Conversation(self, connection).run()
+        except OSError:
+            # The peer went away; xend says nothing about it.
+            return
+        finally:
+            connection.close()
+
+    def broken_by_fault(self, connection):
+        if self.layout.has_fault("reset"):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            return True
+        while self.layout.has_fault("mute") or self.layout.link().get("cut"):
+            if self.layout.abandoned():
+                return True
+            time.sleep(0.05)
+        return False
+
+    def admit(self, peer, port):
+        name, address = self.layout.describe_peer(peer[0])
+        if options.admitted(self.patterns, name, address):
+            if self.key < (3, 1) and self.patterns is not None:
+                self.log.debug("connection:210", "Match %s %s" % (address, next(
+                    pattern.pattern for pattern in self.patterns
+                    if options.admitted([pattern], name, address))))
+            return True
+        if self.key < (3, 1):
+            text = "Rejected connection from %s:%d (%s) for port %d." % (
+                address, peer[1], name, port)
+        else:
+            text = "Rejected connection from %s (%s)." % (address, name)
+        self.log.warning("connection:293", text)
+        return False
+
+
+class Conversation:
+    """One peer's requests and the answers."""
+
+    def __init__(self, relocation, connection):
+        self.relocation = relocation
+        self.domains = relocation.domains
+        self.log = relocation.log
+        self.connection = connection
+        self.parser = sxp.Parser(relocation.layout.version)
+        self.open = True
+
+    def run(self):
+        while self.open:
+            data = self.connection.recv(BUFFER_SIZE)
+            if not data:
+                return
+            try:
+                self.parser.feed(data)
+                while self.parser.values and self.open:
+                    self.dispatch(sxp.decode(self.parser.values.pop(0)))
+                if self.parser.at_eof:
+                    return
+            except sxp.ParseError as error:
+                self.refuse("<class 'xen.xend.sxp.ParseError'>", error.message)
+            except XendError as error:
+                self.refuse(error.kind, str(error))
+            except AttributeError as error:
+                self.refuse("<type 'exceptions.AttributeError'>", str(error))
+
+    def answer(self, *values):
+        self.connection.sendall((sxp.show(list(values)) + "\n").encode("latin-1"))
+
+    def refuse(self, kind, message):
+        self.answer("err", ["type", kind], ["value", message])
+
+    def dispatch(self, request):
+        name = (request[0] if request else None) if isinstance(request, list) else request
+        if not isinstance(name, str):
+            # xend turns dots of the name into underscores before it looks at what it got.
+            raise AttributeError("'%s' object has no attribute 'replace'"
+                                 % ("NoneType" if name is None else "list"))
+        if self.relocation.key < OPERATIONS.get(name, (99,)):
+            raise XendError("Invalid operation: " + name)
+        getattr(self, "op_" + name)()
+
+    def op_help(self):
+        self.answer("ok", [name for name, since in OPERATIONS.items()
+                           if since <= self.relocation.key])
+
+    def op_quit(self):
+        self.open = False
+
+    def op_sslreceive(self):
+        self.answer("ready", "sslreceive")
+        while self.connection.recv(BUFFER_SIZE):
+            pass
+        self.open = False
+
+    def op_receive(self):
+        self.answer("ready", "receive")
+        self.open = False
+        try:
+            Restore(self.domains, self.connection).run()
+        except XendError as error:
+            self.log.failure("XendDomain:1194", "Restore failed",
+                             "%s: %s" % (error.label, error), *RESTORE_FRAMES)
+            self.refuse(error.kind, str(error))
+
+
+class Restore:
+    """Taking in one guest from a connection."""
+
+    def __init__(self, domains, connection):
+        self.domains = domains
+        self.layout = domains.layout
+        self.hypervisor = domains.hypervisor
+        self.log = domains.log
+        self.connection = connection
+
+    def run(self):
+        """Make the guest run here; raise XendError with what the sender is told."""
+        signature = self.read(len(SIGNATURE), "signature read")
+        if signature != SIGNATURE:
+            raise XendError("not a valid guest state file: found '%s'"
+                            % signature.decode("latin-1"))
+        length = LENGTH.unpack(self.read(LENGTH.size, "config size read"))[0]
+        config = sxp.decode(self.first_value(self.read(length, "config read")))
+        self.log.debug("XendDomainInfo:239", "XendDomainInfo.restore(%r)" % (config,))
+        self.domains.check_name_is_free(sxp.child_value(config, "name"))
+        domid = self.build_shell(config)
+        try:
+            self.fill(domid, config)
+        except XendError as error:
+            self.domains.destroy_domain(domid)
+            self.layout.pause("destroy")
+            self.log.info("XendDomain:1126", "Domain %s (%s) deleted." % (
+                sxp.child_value(config, "name"), sxp.child_value(config, "uuid")))
+            self.log.failure("XendCheckpoint:357", str(error), "%s: %s" % (error.label, error))
+            raise
+
+    def read(self, count, what):
+        data = b""
+        while len(data) < count:
+            try:
+                piece = self.connection.recv(count - len(data))
+            except ConnectionResetError as error:
+                raise XendError("[Errno %d] %s" % (error.errno, error.strerror)) from None
+            if not piece:
+                self.log.write("ERROR", "XendCheckpoint:53",
+                               "read_exact: EOF trying to read %d (buf='%s')"
+                               % (count - len(data), data.decode("latin-1")))
+                raise XendError("not a valid guest state file: " + what)
+            data += piece
+        return data
+
+    def first_value(self, text):
+        parser = sxp.Parser(self.layout.version)
+        try:
+            parser.feed(text)
+        except sxp.ParseError as error:
+            raise XendError(error.message) from None
+        if not parser.values:
+            raise XendError("not a valid guest state file: config parse")
+        return parser.values[0]
+
+    def build_shell(self, config):
+        """Create the paused domain that is to be filled; return its id."""
+        self.log.debug("XendDomainInfo:2504", "XendDomainInfo.constructDomain")
+        self.domains.balloon(SHELL_KIB)
+        domid = self.hypervisor.reserve_domid()
+        self.log.debug("XendDomain:476", "Adding Domain: %d" % domid)
+        # xend lists the domain with the sender's figures until there is something to look at.
+        self.domains.announce(domid, config)
+        try:
+            self.layout.pause("shell")
+            for kind, *items in devices(config):
+                self.log.info("XendDomainInfo:2363", "createDevice: %s : %r" % (
+                    kind, {item[0]: item[1] for item in items if len(item) > 1}))
+            self.hypervisor.create(
+                domid, sxp.child_value(config, "name"), sxp.child_value(config, "uuid"),
+                int(sxp.child_value(config, "memory")), int(sxp.child_value(config, "vcpus")),
+                1, config, float(sxp.child_value(config, "start_time", time.time())),
+                allocate=False)
+        finally:
+            self.domains.unannounce(domid)
+        return domid
+
+    def fill(self, domid, config):
+        """Receive the memory, connect the guest and let it run; raise XendError."""
+        memory_kib = int(sxp.child_value(config, "memory")) * KIB_PER_MIB
+        self.log.debug("XendCheckpoint:278",
+                       "restore:shadow=0x0, _static_max=0x%x, _static_min=0x0, "
+                       % (memory_kib * 1024))
+        self.domains.balloon(memory_kib)
+        self.hypervisor.update(domid, allocated_kib=memory_kib)
+        frames = self.receive_memory(domid)
+        for kind in ("store", "console"):
+            if kind not in frames:
+                raise XendError("Could not read %s MFN" % kind)
+        self.log.debug("XendDomainInfo:3021", "XendDomainInfo.completeRestore")
+        domain = self.hypervisor.update(domid, completed=True)
+        self.log.debug("XendDomainInfo:3034", "XendDomainInfo.completeRestore done")
+        self.wait_for_devices(domain)
+        self.layout.pause("unpause")
+        self.hypervisor.unpause(domid)
+
+    def receive_memory(self, domid):
+        """Run xc_restore to its end; return {"store": mfn, "console": mfn} as far as it said."""
+        descriptor = self.connection.fileno()
+        arguments = [str(number) for number in (descriptor, domid, 1, 2, 0, 0, 0, 0, 1)]
+        command = "/usr/lib/xen/bin/xc_restore " + " ".join(arguments)
+        self.log.debug("XendCheckpoint:305", "[xc_restore]: " + command)
+        frames = {}
+
+        def handle(line, _child):
+            found = MFN.match(line)
+            if found:
+                frames[found.group(1)] = int(found.group(2))
+
+        if fork_helper(self.layout, self.log, "xc_restore", arguments, descriptor, handle) != 0:
+            raise XendError(command + " failed")
+        return frames
+
+    def wait_for_devices(self, domain):
+        faults = self.layout.faults()
+        for number, (kind, *items) in enumerate(devices(domain["config"])):
+            self.log.debug("DevController:139", "Waiting for devices %s." % kind)
+            settings = {item[0]: item[1] for item in items if len(item) > 1}
+            if kind in ("vbd", "tap") and faults.get("disk-missing"):
+                self.layout.pause("wait-for-devices")
+                raise VmError("Device %d (%s) could not be connected. %s does not exist."
+                              % (51712 + 16 * number, kind, settings["uname"].split(":")[-1]))
+            if kind == "vif" and faults.get("bridge-missing"):
+                self.layout.pause("wait-for-devices")
+                raise VmError("Device %d (vif) could not be connected. bridge %s does not exist!"
+                              % (number, settings["bridge"]))
+        self.layout.pause("wait-for-devices")
+
+
+def fork_helper(layout, log, role, arguments, descriptor, handle):
+    """Run xc_save or xc_restore with `descriptor`; return its exit status, negative for a signal.
+
+    handle -- called with each line of its standard output and the process
+    """
+    child = subprocess.Popen(
+        [str(layout.helpers / role)] + arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, pass_fds=(descriptor,), text=True, encoding="latin-1")
+
+    def slurp():
+        for line in child.stderr:
+            log.info("XendCheckpoint:423", line.rstrip("\n"))
+
+    thread = threading.Thread(target=slurp, daemon=True)
+    thread.start()
+    with child:
+        for line in child.stdout:
+            line = line.rstrip()
+            log.debug("XendCheckpoint:394", line)
+            handle(line, child)
+        thread.join()
+    return child.wait()

@@ -1,0 +1,38 @@
+"""
+How Salt is configured for a simulated fleet: a master, and one minion on each simulated Xen host.
+
+Used by the integration tests and by the demo alike; starting the daemons is theirs to do.
+"""
+
+from pathlib import Path
+
+from tests.lab.fleet import Fleet, Host
+
+REPO = Path(__file__).resolve().parents[2]
+
+# The tree as it is served to real masters: the SLS under salt/, the modules at the top.
+FILE_ROOTS = {"base": [str(REPO / "salt"), str(REPO)]}
+
+
+def minion(host: Host) -> dict:
+    """The options of the minion on this host, beside those that connect it to its master."""
+    return {
+        "xend": {
+            "config": str(host.config),
+            "xm": str(host.xm),
+            "pidfile": str(host.pidfile),
+            "log": str(host.log),
+            "kept": str(host.root / "kept"),
+            # All simulated hosts share one routing table, which would choose 127.0.0.1 for each.
+            "source": host.address,
+        },
+        "lab": {"xend": str(host.xend)},
+        "module_dirs": [str(REPO / "tests" / "lab" / "minion_modules")],
+        "backup_mode": "minion",
+    }
+
+
+def pillar(fleet: Fleet) -> dict:
+    """The pillar of the fleet, as pillar.example explains it."""
+    hosts = {host.name: host.address for host in fleet}
+    return {"xend": {"relocation": {"port": 8002, "hosts": hosts}}}

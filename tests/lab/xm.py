@@ -1,0 +1,423 @@
+"""The `xm` command of a simulated host: reads the configuration, asks xend, prints like the real.
+
+Here: options, texts, columns and exit codes. It must start fast, so it imports next to nothing;
+everything it says about domains comes from xend over its socket.
+"""
+
+import sys
+
+NO_DOMAIN = 3
+FAILED = 1
+DEPRECATION = "WARNING: xend/xm is deprecated.\n"
+COMMON_COMMANDS = (
+    "console", "vncviewer", "create", "new", "delete", "destroy", "dump-core", "help", "list",
+    "mem-set", "migrate", "pause", "reboot", "reset", "restore", "resume", "save", "shell",
+    "shutdown", "start", "suspend", "top", "unpause", "uptime", "usb-add", "usb-del", "domstate",
+    "vcpu-set")
+# The client and xend are the same installation, so that xm fails where xend would.
+TRACEBACK = """Traceback (most recent call last):
+  File "/usr/sbin/xm", line 5, in <module>
+    from xen.xm import main
+  File "/usr/lib/python2.7/site-packages/xen/xend/XendOptions.py", line 458, in set_config
+    config = sxp.parse(fin)
+"""
+
+# option: (letter, takes a value, first and last version, usage lines)
+MIGRATE_OPTIONS = {
+    "help": ("h", False, (3, 0), None, "-h, --help           Print this help.\n"),
+    "live": ("l", False, (3, 0), None, "-l, --live           Use live migration.\n"),
+    "port": ("p", True, (3, 0), None, "-p=portnum, --port=portnum\n"
+             "                     Use specified port for migration.\n"),
+    "resource": ("r", True, (3, 0), (3, 2), "-r=MBIT, --resource=MBIT\n"
+                 "                     Set level of resource usage for migration.\n"),
+    "node": ("n", True, (3, 3), None, "-n=nodenum, --node=nodenum\n"
+             "                     Use specified NUMA node on target.\n"),
+    "ssl": ("s", False, (3, 3), None,
+            "-s, --ssl            Use ssl connection for migration.\n"),
+    "change_home_server": ("c", False, (4, 0), None, "-c, --change_home_server\n"
+                           "                     Change home server for managed domains.\n"),
+}
+# command: (arguments, what it does), for its usage text
+USAGES = {
+    "list": ("[options] [Domain, ...]", "List information about all/some domains."),
+    "migrate": ("<Domain> <Host>", "Migrate a domain to another machine."),
+    "pause": ("<Domain>", "Pause execution of a domain."),
+    "unpause": ("<Domain>", "Unpause a paused domain."),
+    "destroy": ("<Domain>", "Terminate a domain immediately."),
+    "rename": ("<Domain> <NewDomainName>", "Rename a domain."),
+    "create": ("<ConfigFile> [options] [vars]", "Create a domain based on <ConfigFile>."),
+    "domid": ("<DomainName>", "Convert a domain name to domain id."),
+    "domname": ("<DomId>", "Convert a domain id to domain name."),
+    "domstate": ("<DomainName>", "get the state of a domain"),
+    "uptime": ("[-s] [Domain]", "Print uptime for all/some domains."),
+    "vcpu-list": ("[Domain, ...]", "List the VCPUs for all/some domains."),
+    "network-list": ("<Domain> [-l|--long]", "List virtual network interfaces for a domain."),
+    "block-list": ("<Domain> [--long]", "List virtual block devices for a domain."),
+    "info": ("[-c|--config]", "Get information about Xen host."),
+}
+
+
+class Failure(Exception):
+    """xm ends with `code` after saying `message`; `usage` asks for the command's usage too."""
+
+    def __init__(self, message, code=FAILED, usage=False, blank=False):
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.usage = usage
+        self.blank = blank
+
+
+class Client:
+    """One `xm` call on one host: `host` has the config path, version, socket and directory."""
+
+    def __init__(self, config, version, socket, lab):
+        self.config = config
+        self.version = tuple(int(part) for part in version.split("."))
+        self.version_text = version
+        self.socket = socket
+        self.lab = lab
+        self.out = []
+
+    def write(self, text):
+        self.out.append(text)
+
+    def line(self, text):
+        self.out.append(text + "\n")
+
+    def flush(self):
+        sys.stdout.write("".join(self.out))
+        self.out = []
+        sys.stdout.flush()
+
+    # asking xend
+
+    def call(self, method, *arguments):
+        """Return what xend's `method` returns; raise Failure as xm fails."""
+        try:
+            try:
+                kind, value = self._exchange(method, arguments)
+            except EOFError:
+                # The client library tries once more when the server went away in mid-call.
+                kind, value = self._exchange(method, arguments)
+        except EOFError:
+            raise Failure("Unable to connect to xend: Connection reset by peer. "
+                          "Is xend running?") from None
+        except OSError as error:
+            raise Failure("Unable to connect to xend: %s. Is xend running?"
+                          % error.strerror) from None
+        if kind == "ok":
+            return value
+        if kind == "no domain":
+            raise Failure("Domain '%s' does not exist." % value, NO_DOMAIN)
+        raise Failure(value, usage=True)
+
+    def _exchange(self, method, arguments):
+        import _socket
+        import marshal
+        connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        connection.connect(self.socket)
+        try:
+            connection.sendall(marshal.dumps((method, arguments)))
+            connection.shutdown(_socket.SHUT_WR)
+            answer = b""
+            while True:
+                piece = connection.recv(65536)
+                if not piece:
+                    break
+                answer += piece
+        except ConnectionError:
+            raise EOFError from None
+        finally:
+            connection.close()
+        if not answer:
+            raise EOFError
+        return marshal.loads(answer)
+
+    # texts
+
+    def usage(self, command):
+        arguments, purpose = USAGES[command]
+        text = "Usage: xm %s %s\n\n%s\n\n" % (command, arguments, purpose)
+        if command == "migrate":
+            text += "Options:\n\n%s\n" % "".join(
+                option[4] for option in self.migrate_options().values())
+        return text
+
+    def commands(self):
+        with open(self.lab + "/xm_commands.tsv") as table:
+            return dict(line.rstrip("\n").split("\t") for line in table)
+
+    def overview(self, names, title, last):
+        import textwrap
+        known = self.commands()
+        text = ("Usage: xm <subcommand> [args]\n\n"
+                "Control, list, and manipulate Xen guest instances.\n\n%s\n\n" % title)
+        for name in names:
+            first, *rest = textwrap.wrap(known[name], 48)
+            text += " %-20s %-50s\n" % (name, first)
+            text += "".join(" " * 22 + line + "\n" for line in rest)
+        return text + ("\n<Domain> can either be the Domain Name or Id.\n"
+                       "For more help on 'xm' see the xm(1) man page.\n"
+                       "For more help on 'xm create' see the xmdomain.cfg(5)  man page.\n\n" + last)
+
+    def short_help(self):
+        return self.overview(COMMON_COMMANDS, "Common 'xm' commands:",
+                             "For a complete list of subcommands run 'xm help'.\n")
+
+    def long_help(self):
+        return self.overview([name for name in self.commands() if name != "help"],
+                             "xm full list of subcommands:", "")
+
+    # commands
+
+    def run(self, arguments):
+        """Do what `arguments` ask for; return the exit code."""
+        if self.version >= (4, 4):
+            sys.stderr.write(DEPRECATION)
+        if not arguments:
+            self.write(self.short_help())
+            return FAILED
+        command, rest = arguments[0], arguments[1:]
+        function = COMMANDS.get(command)
+        if function is None:
+            self.write(self.short_help())
+            self.flush()
+            sys.stderr.write("Error: Subcommand %s not found!\n" % command)
+            return FAILED
+        try:
+            return function(self, rest) or 0
+        except Failure as failure:
+            if failure.usage:
+                self.write(self.usage(command) + ("\n" if failure.blank else ""))
+            self.flush()
+            sys.stderr.write("Error: %s\n" % failure.message)
+            return failure.code
+
+    def help(self, _arguments):
+        self.write(self.long_help())
+
+    def exactly(self, arguments, count):
+        if len(arguments) != count:
+            raise Failure("Invalid number of arguments", usage=True, blank=True)
+
+    def list(self, arguments):
+        long = False
+        names = []
+        state = None
+        for argument in arguments:
+            if argument in ("-l", "--long"):
+                long = True
+            elif argument.startswith("--state="):
+                state = argument.partition("=")[2]
+            elif argument.startswith("-"):
+                raise Failure("option %s not recognized" % argument, usage=True)
+            else:
+                names.append(argument)
+        domains = self.call("domains", names, long)
+        if state:
+            domains = [domain for domain in domains if domain["power"] == state]
+        if long:
+            for domain in domains:
+                self.line(domain["long"])
+            return
+        if self.version < (3, 2):
+            self.line("%-40s %3s %8s %5s %-6s %8s"
+                      % ("Name", "ID", "Mem(MiB)", "VCPUs", "State", "Time(s)"))
+            row = "%(name)-40s %(domid)3d %(memory)8d %(vcpus)5d %(state)6s %(cpu_time)8.1f"
+        else:
+            self.line("%-40s %5s %5s %5s %10s %9s"
+                      % ("Name", "ID", "Mem", "VCPUs", "State", "Time(s)"))
+            row = "%(name)-40s %(domid)5d %(memory)5d %(vcpus)5d %(state)10s %(cpu_time)8.1f"
+        for domain in domains:
+            self.line(row % domain)
+
+    def one(self, name):
+        return self.call("domains", [name], False)[0]
+
+    def domid(self, arguments):
+        self.exactly(arguments, 1)
+        self.line(str(self.one(arguments[0])["domid"]))
+
+    def domname(self, arguments):
+        self.exactly(arguments, 1)
+        self.line(self.one(arguments[0])["name"])
+
+    def domstate(self, arguments):
+        self.exactly(arguments, 1)
+        letters = self.one(arguments[0])["state"]
+        for letter, word in (("p", "paused"), ("s", "shutdown"), ("r", "running")):
+            if letter in letters:
+                self.line(word)
+                return
+        self.line("idle")
+
+    def uptime(self, arguments):
+        names = [argument for argument in arguments if not argument.startswith("-")]
+        self.line("%-33s %4s %s " % ("Name", "ID", "Uptime"))
+        for domain in self.call("domains", names, False):
+            minutes, seconds = divmod(domain["uptime_s"], 60)
+            hours, minutes = divmod(minutes, 60)
+            days, hours = divmod(hours, 24)
+            text = "%2d:%02d:%02d" % (hours, minutes, seconds)
+            if days:
+                text = "%d day%s, %s" % (days, "s" if days > 1 else "", text)
+            self.line("%-33s %4d %s" % (domain["name"], domain["domid"], text))
+
+    def vcpu_list(self, arguments):
+        row = "%-32s %5s %5s %5s %5s %9s %s"
+        self.line(row % ("Name", "ID", "VCPU", "CPU", "State", "Time(s)", "CPU Affinity"))
+        for domain in self.call("domains", arguments, False):
+            for vcpu in range(domain["vcpus"]):
+                self.line(row % (domain["name"], domain["domid"], vcpu, 0, domain["state"][:3],
+                                 "%.1f" % (domain["cpu_time"] / domain["vcpus"]), "any cpu"))
+
+    def device_list(self, arguments):
+        names = [argument for argument in arguments if not argument.startswith("-")]
+        self.exactly(names, 1)
+        self.one(names[0])
+
+    def info(self, arguments):
+        if arguments and arguments[0] in ("-c", "--config"):
+            from tests.lab import xm_info
+            for key, value in xm_info.configuration(self.config, self.version_text):
+                self.line("%-38s: %s" % (key, value))
+            return
+        for key, value in self.call("info"):
+            self.line("%-23s: %s" % (key, value))
+
+    def act(method):
+        def command(self, arguments):
+            self.exactly(arguments, 1)
+            self.call(method, arguments[0])
+        return command
+
+    pause = act("pause")
+    unpause = act("unpause")
+    destroy = act("destroy")
+
+    def rename(self, arguments):
+        self.exactly(arguments, 2)
+        self.call("rename", *arguments)
+
+    def create(self, arguments):
+        paused = False
+        path = None
+        for argument in arguments:
+            if argument in ("-p", "--paused"):
+                paused = True
+            elif path is None:
+                path = argument
+        if path is None:
+            raise Failure("Invalid number of arguments", usage=True, blank=True)
+        self.line('Using config file "%s".' % path)
+        self.flush()
+        from tests.lab import xm_info
+        try:
+            settings = xm_info.domain_file(path)
+        except OSError as error:
+            raise Failure("%s" % error, usage=False) from None
+        domid = self.call("create", settings, paused)
+        self.line("Started domain %s (id=%d)" % (settings["name"], domid))
+
+    def migrate_options(self):
+        version = self.version[:2]
+        return {name: option for name, option in MIGRATE_OPTIONS.items()
+                if option[2] <= version and (option[3] is None or version <= option[3])}
+
+    def migrate(self, arguments):
+        values, words = self.parse_options(arguments, self.migrate_options())
+        if values.get("help"):
+            self.write(self.usage("migrate"))
+            return FAILED
+        numbers = {}
+        for name, default in (("port", 0), ("node", -1), ("resource", 0)):
+            text = values.get(name, default)
+            try:
+                numbers[name] = int(text)
+            except ValueError:
+                raise Failure("Invalid value: %s" % text) from None
+        self.exactly(words, 2)
+        self.call("migrate", words[0], words[1], bool(values.get("live")), numbers["port"],
+                  numbers["node"], values.get("ssl"))
+
+    @staticmethod
+    def parse_options(arguments, options):
+        """Return ({option: value}, words); options may stand behind the words, as in xm."""
+        letters = {option[0]: name for name, option in options.items()}
+        values, words, waiting = {}, [], list(arguments)
+        while waiting:
+            argument = waiting.pop(0)
+            if argument.startswith("--") and len(argument) > 2:
+                name, given, value = argument[2:].partition("=")
+                matching = [option for option in options if option.startswith(name)]
+                if len(matching) != 1:
+                    raise Failure("option --%s not recognized" % name, usage=True)
+                name = matching[0]
+            elif argument.startswith("-") and len(argument) > 1:
+                name = letters.get(argument[1])
+                if name is None:
+                    raise Failure("option -%s not recognized" % argument[1], usage=True)
+                value = argument[2:]
+                given = bool(value)
+                if given and not options[name][1]:
+                    waiting.insert(0, "-" + value)
+            else:
+                words.append(argument)
+                continue
+            if not options[name][1]:
+                values[name] = True
+            elif given:
+                values[name] = value
+            elif waiting:
+                values[name] = waiting.pop(0)
+            else:
+                raise Failure("option --%s requires argument" % name, usage=True)
+        return values, words
+
+
+COMMANDS = {
+    "help": Client.help, "list": Client.list, "info": Client.info, "migrate": Client.migrate,
+    "domid": Client.domid, "domname": Client.domname, "domstate": Client.domstate,
+    "uptime": Client.uptime, "vcpu-list": Client.vcpu_list, "pause": Client.pause,
+    "unpause": Client.unpause, "destroy": Client.destroy, "rename": Client.rename,
+    "create": Client.create, "network-list": Client.device_list, "block-list": Client.device_list,
+}
+
+
+def broken_configuration(config, version):
+    """Return what every command prints when the file at `config` is unreadable, else None."""
+    from tests.lab import sxp
+    try:
+        with open(config, "rb") as source:
+            sxp.parse(source.read(), version)
+    except FileNotFoundError:
+        sys.stderr.write("xend [ERROR] Config file does not exist: %s\n" % config)
+    except OSError as error:
+        return ("xend [ERROR] Reading config file %s: %s\n" % (config, error),
+                "IOError: %s" % error)
+    except sxp.ParseError as error:
+        kind = "xen.xend.sxp.ParseError" if error.kind == "ParseError" else error.kind
+        return ("xend [ERROR] Reading config file %s: %s\n" % (config, error.message),
+                "%s: %s" % (kind, error.message))
+    return None
+
+
+def main(arguments, config, version, socket, lab):
+    """Run xm with `arguments`; return the exit code.
+
+    config -- path of xend-config.sxp
+    version -- xend's version
+    socket -- path of xend's socket
+    lab -- directory of this package
+    """
+    import _signal
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+    broken = broken_configuration(config, version)
+    if broken:
+        sys.stderr.write(broken[0] + TRACEBACK + broken[1] + "\n")
+        return FAILED
+    client = Client(config, version, socket, lab)
+    code = client.run(arguments)
+    client.flush()
+    return code

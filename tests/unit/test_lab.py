@@ -1,0 +1,1032 @@
+"""The lab judged by what real xends did: corpus, transcripts' texts, and guests' memory.
+
+Here: the simulated fleet alone. Nothing here runs the product.
+"""
+
+import json
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.lab import options, sxp
+from tests.lab.fleet import Fleet, HostSpec
+from tests.lab.layout import process_start, wait_until
+
+SHARED = Path(__file__).resolve().parents[2].parent / "shared"
+CORPUS = SHARED / "corpus"
+TRANSCRIPTS = SHARED / "transcripts"
+DEPRECATED = "WARNING: xend/xm is deprecated.\n"
+PORT = 8002
+
+
+def corpus_cases():
+    """Return (expected file, version, source file) of every corpus entry that has a source."""
+    sources = {}
+    for folder, prefix in (("files", ""), ("edge", "edge-")):
+        for path in (CORPUS / folder).glob("*.sxp"):
+            sources[prefix + path.name.split("-")[0]] = path
+    cases = []
+    for path in sorted((CORPUS / "expected").glob("*.json")):
+        key, version = path.name[:-len(".json")].split(".", 1)
+        if key in sources:
+            cases.append((path, version, sources[key]))
+    return cases
+
+
+needs_corpus = pytest.mark.skipif(not CORPUS.exists(), reason="the shared corpus is not here")
+needs_transcripts = pytest.mark.skipif(not TRANSCRIPTS.exists(),
+                                       reason="the shared transcripts are not here")
+
+
+def read_forms(data, version):
+    try:
+        return {"ok": True, "forms": sxp.decode(sxp.parse(data, version))}
+    except sxp.ParseError as error:
+        found = {"class": error.kind, "message": error.message}
+        if error.kind == "ParseError":
+            found.update(line=error.line, char=error.char)
+        return {"ok": False, "error": found}
+
+
+def value_or_error(read):
+    try:
+        return read()
+    except options.OptionError as error:
+        return {"error": {"class": error.kind, "message": error.message}}
+
+
+@needs_corpus
+def test_reader_agrees_with_every_real_parser():
+    cases = corpus_cases()
+    assert len(cases) > 250
+    for path, version, source in cases:
+        expected = json.loads(path.read_text())["parse"]
+        expected.pop("none", None)
+        assert read_forms(source.read_bytes(), version) == expected, path.name
+
+
+@needs_corpus
+def test_options_agree_with_every_real_getter():
+    compared = 0
+    for path, version, source in corpus_cases():
+        expected = json.loads(path.read_text())
+        if not expected["parse"]["ok"]:
+            continue
+        config = options.Options(source.read_bytes(), version)
+        for key, setting in expected["settings"].items():
+            assert config.raw(key) == setting["raw"], (path.name, key)
+            assert value_or_error(lambda: config.get(key)) == setting["value"], (path.name, key)
+            compared += 1
+        patterns = value_or_error(config.hosts_allow)
+        if isinstance(patterns, list):
+            # The corpus has the texts that were compiled, before Python 2's meaning is applied.
+            assert config.get("xend-relocation-hosts-allow").split(" ") == expected["hosts_allow"]
+        else:
+            assert patterns == expected["hosts_allow"], path.name
+        for peer, admitted in expected.get("allowed", {}).items():
+            if isinstance(patterns, dict):
+                continue
+            name, address = peer.split("/")
+            assert options.admitted(patterns, name, address) == admitted, (path.name, peer)
+    assert compared > 1000
+
+
+@needs_corpus
+def test_listening_plan_agrees_with_the_real_listener():
+    for path, version, source in corpus_cases():
+        expected = json.loads(path.read_text()).get("listen")
+        if expected is None:
+            continue
+        found = value_or_error(options.Options(source.read_bytes(), version).listen)
+        if expected["ok"]:
+            assert set(found) == {"tcp", "ssl"} & set(expected), path.name
+            for kind, (port, interface, _patterns) in found.items():
+                assert port == expected[kind]["port"], path.name
+                assert interface == expected[kind]["interface"], path.name
+        else:
+            assert found == {"error": expected["error"]}, path.name
+
+
+def test_patterns_mean_what_they_meant_in_python_2():
+    assert options.compile_pattern(r"^localhost\localdomain$").match("localhostlocaldomain")
+    assert options.compile_pattern(r"^[\d[]+$").match("1[")
+    for pattern, message in (("^(x$", "unbalanced parenthesis"), ("*", "nothing to repeat"),
+                             ("[a", "unexpected end of regular expression"),
+                             ("a++", "multiple repeat"), (r"^a\77", r"bogus escape: '\\77'"),
+                             ("a\\", "bogus escape (end of line)")):
+        with pytest.raises(options.OptionError) as raised:
+            options.compile_pattern(pattern)
+        assert raised.value.message == message
+
+
+# ---------------------------------------------------------------------------------------------
+# the running fleet
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory):
+    fleet = Fleet.create(tmp_path_factory.mktemp("fleet") / "f", [
+        HostSpec("xen1", time_scale=0.03), HostSpec("xen2", time_scale=0.05),
+        HostSpec("old1", version="3.0.3", time_scale=0.03),
+        HostSpec("mid1", version="3.4.0", time_scale=0.03, reverse=None)])
+    fleet.start()
+    yield fleet
+    fleet.destroy()
+
+
+@pytest.fixture
+def hosts(fleet):
+    """The fleet's hosts, quiet: no guests, no faults, good configuration, xend running."""
+    configs = {host.name: host.config.read_bytes() for host in fleet}
+    yield fleet
+    changed = [host for host in fleet if host.config.read_bytes() != configs[host.name]]
+    for host in fleet:
+        host.restore_link()
+        host.link()
+        for name in host.layout.faults():
+            host.fault(name, False)
+        host.config.write_bytes(configs[host.name])
+        host.kill_xc_save()
+        host.kill_xc_restore()
+    for host in fleet:
+        assert wait_until(lambda: not {"xc_save", "xc_restore"} & set(host.layout.roles()), 10)
+        if host in changed or not host.running:
+            assert host.restart().returncode == 0
+        for guest in host.guests().values():
+            host.hypervisor.destroy(guest.domid)
+        for path in (host.log, host.debug_log):
+            path.write_text("")
+
+
+def reconfigure(host, text):
+    host.config.write_text(text)
+    return host.restart()
+
+
+def talk(host, *sends, port=PORT, finish=True, source=None, wait_s=0.06):
+    """Send each text and return all that came back, with how the connection ended."""
+    connection = socket.socket()
+    if source:
+        connection.bind((source, 0))
+    answer = b""
+    with connection:
+        assert wait_until(lambda: connection.connect_ex((host.address, port)) == 0, 5)
+        try:
+            for text in sends:
+                connection.sendall(text)
+                while select.select([connection], [], [], wait_s)[0]:
+                    piece = connection.recv(4096)
+                    if not piece:
+                        return answer, "EOF"
+                    answer += piece
+            if not finish:
+                return answer, "open"
+            connection.shutdown(socket.SHUT_WR)
+            connection.settimeout(5)
+            while True:
+                piece = connection.recv(4096)
+                if not piece:
+                    return answer, "EOF"
+                answer += piece
+        except ConnectionResetError:
+            return answer, "reset"
+
+
+XEND_ERROR = b"(err (type \"<class 'xen.xend.XendError.XendError'>\") (value '%s'))\n"
+PARSE_ERROR = b"(err (type \"<class 'xen.xend.sxp.ParseError'>\") (value '%s'))\n"
+HELP = b"(ok (help quit receive sslreceive))\n"
+
+
+@pytest.mark.parametrize("sends, answer", [
+    ([b""], b""),
+    ([b"(help)"], HELP),
+    ([b"(help)\n"], HELP),
+    ([b"help\n"], HELP),
+    ([b"help"], b""),
+    ([b"(help)(help)\n"], HELP * 2),
+    ([b"(help)\n", b"(help)\n"], HELP * 2),
+    ([b"(quit)\n"], b""),
+    ([b"quit\n"], b""),
+    ([b"(nosuch)\n"], XEND_ERROR % b"Invalid operation: nosuch"),
+    ([b"nosuch\n", b"(help)\n"], XEND_ERROR % b"Invalid operation: nosuch" + HELP),
+    ([b"(nosuch.op a b)\n"], XEND_ERROR % b"Invalid operation: nosuch.op"),
+    ([b")\n", b"(help)\n"], PARSE_ERROR % b"syntax error: )" + HELP),
+    ([b"GET / HTTP/1.0\r\n\r\n"], None),
+    ([b"\x00\x01\xff\n"], PARSE_ERROR % b"invalid character: code 0"),
+    ([b"\x16\x03\x01\x02\x00\x01\x00"], PARSE_ERROR % b"invalid character: code 22"),
+    ([b"()\n"], b"(err (type \"<type 'exceptions.AttributeError'>\") "
+                b"(value \"'NoneType' object has no attribute 'replace'\"))\n"),
+    ([b"((help))\n"], b"(err (type \"<type 'exceptions.AttributeError'>\") "
+                      b"(value \"'list' object has no attribute 'replace'\"))\n"),
+    ([b"(help"], b""),
+    ([b"('help')\n"], HELP),
+    ([b"\n"], b""),
+    ([b"# comment\n"], b""),
+    ([b"\x04"], b""),
+    ([b"(receive)\n"], b"(ready receive)\n"
+     + XEND_ERROR % b"not a valid guest state file: signature read"),
+    ([b"receive\n", b"LinuxGuestRecord"], b"(ready receive)\n"
+     + XEND_ERROR % b"not a valid guest state file: config size read"),
+    ([b"(sslreceive)\n"], b"(ready sslreceive)\n"),
+])
+def test_relocation_conversation(hosts, sends, answer):
+    said, end = talk(hosts["xen1"], *sends)
+    if answer is None:
+        # The real one stops at the first word; the rest of the packet dies with the error.
+        answer = XEND_ERROR % b"Invalid operation: GET"
+    assert (said, end) == (answer, "EOF")
+
+
+def test_garbage_after_receive_is_quoted_back(hosts):
+    said, _end = talk(hosts["xen1"], b"receive\n", b"garbage garbage garbage\n")
+    assert said == (b"(ready receive)\n(err (type \"<class 'xen.xend.XendError.XendError'>\") "
+                    b"(value \"not a valid guest state file: found 'garbage garbage '\"))\n")
+    assert "Restore failed" in hosts["xen1"].log.read_text()
+
+
+def test_help_of_old_versions_lacks_sslreceive(hosts):
+    assert talk(hosts["old1"], b"(help)\n")[0] == b"(ok (help quit receive))\n"
+    assert talk(hosts["mid1"], b"(help)\n")[0] == HELP
+
+
+REFUSING = "(xend-relocation-server yes)\n(xend-relocation-hosts-allow '^xen1$')\n"
+
+
+@pytest.mark.parametrize("name, text", [
+    ("xen2", r"Rejected connection from 127\.0\.0\.1 \(localhost\)\."),
+    ("old1", r"Rejected connection from 127\.0\.0\.1:\d+ \(localhost\) for port 8002\."),
+])
+def test_refused_peers_get_no_word(hosts, name, text):
+    host = hosts[name]
+    assert reconfigure(host, REFUSING).returncode == 0
+    assert talk(host, b"", finish=False) == (b"", "EOF")
+    assert talk(host, b"(help)\n")[0] == b""
+    assert re.search(text, host.log.read_text())
+
+
+def test_peers_are_known_by_the_fleets_names(hosts):
+    target = hosts["xen2"]
+    for allowed, peer, answers in (
+            (r"^xen1\\.lab\\.example$", "xen1", True), (r"^xen1$", "xen1", False),
+            # mid1's address has no name, so that it is its own.
+            (r"^mid1", "mid1", False)):
+        text = "(xend-relocation-server yes)\n(xend-relocation-hosts-allow '%s')\n"
+        assert reconfigure(target, text % allowed).returncode == 0
+        said, _end = talk(target, b"(help)\n", source=hosts[peer].address)
+        assert bool(said) == answers, allowed
+
+
+# ---------------------------------------------------------------------------------------------
+# xm
+
+
+LIST_HEADER = "Name                                        ID   Mem VCPUs      State   Time(s)\n"
+OLD_LIST_HEADER = "Name                                      ID Mem(MiB) VCPUs State   Time(s)\n"
+
+
+def test_list_columns(hosts):
+    hosts["xen1"].create_guest("web01", paused=True)
+    result = hosts["xen1"].xm_run("list")
+    assert (result.returncode, result.stderr) == (0, DEPRECATED)
+    header, dom0, guest = result.stdout.splitlines(True)
+    assert header == LIST_HEADER
+    assert re.fullmatch(r"Domain-0 {37}0  1024     1     r----- {5}\d\d\.\d\n", dom0)
+    assert re.fullmatch(r"web01 {36} *\d+    96     1     --p---      0\.0\n", guest)
+    assert len(guest) == len(LIST_HEADER) - 1
+
+
+def test_list_of_old_versions(hosts):
+    result = hosts["old1"].xm_run("list")
+    assert (result.returncode, result.stderr) == (0, "")
+    header, dom0 = result.stdout.splitlines(True)
+    assert header == OLD_LIST_HEADER
+    assert re.fullmatch(r"Domain-0 {35}0     1024     1 r----- +\d+\.\d\n", dom0)
+
+
+def test_list_is_sorted_by_name_dom0_too(hosts):
+    for name in ("b", "a", "Alpha"):
+        hosts["xen1"].create_guest(name)
+    lines = hosts["xen1"].xm_run("list").stdout.splitlines()[1:]
+    assert [line.split()[0] for line in lines] == ["Alpha", "Domain-0", "a", "b"]
+
+
+def test_long_list_can_be_read_back(hosts):
+    guest = hosts["xen1"].create_guest(
+        "web01", disks=["phy:/dev/vg0/web01,xvda,w"], vifs=["bridge=xenbr0"], vcpus=2)
+    result = hosts["xen1"].xm_run("list", "--long", "web01")
+    form, = sxp.decode(sxp.parse(result.stdout.encode()))
+    assert form[0] == "domain"
+    assert sxp.child_value(form, "uuid") == guest.uuid
+    assert sxp.child_value(form, "vcpus") == "2"
+    kinds = [item[1][0] for item in form[1:] if item[0] == "device"]
+    assert kinds == ["vif", "vbd", "console"]
+    assert result.stdout.startswith("(domain\n    (domid %d)\n    (cpu_weight 256)\n" % guest.domid)
+    assert result.stdout.endswith("        )\n    )\n)\n")
+
+
+@needs_transcripts
+def test_long_list_is_laid_out_like_the_real_one():
+    text = (TRANSCRIPTS / "01-xm-queries.txt").read_text()
+    found = re.findall(r"(?ms)^\(domain\n.*?^\)\n", text)
+    assert len(found) == 2
+    for real in found:
+        form, = sxp.decode(sxp.parse(real.encode()))
+        assert sxp.pretty(form) + "\n" == real
+
+
+@needs_transcripts
+@pytest.mark.parametrize("command, code", [
+    ("xm help migrate", 0), ("xm migrate", 1), ("xm migrate --help", 1), ("xm nosuchcommand", 1),
+    ("xm", 1), ("xm --version", 1), ("xm list NOSUCH", 3), ("xm list --long NOSUCH", 3),
+    ("xm domid NOSUCH", 3), ("xm domname 999", 3), ("xm list tiny NOSUCH", 3), ("xm domname 0", 0),
+])
+def test_texts_are_those_of_the_real_xm(hosts, command, code):
+    text = (TRANSCRIPTS / "01-xm-queries.txt").read_text()
+    part = text[text.index("[xen2]# %s\n" % command):].split("\n[xen2]# ")[0]
+    sizes = [int(size) for size in re.findall(r"--- std(?:out|err) \((\d+) bytes\)", part)]
+    out = part.split(" bytes)\n", 1)[1][:sizes[0]]
+    error = part.split("--- stderr", 1)[1].split("\n", 1)[1][:sizes[1]]
+    hosts["xen1"].create_guest("tiny")
+    result = hosts["xen1"].xm_run(*command.split()[1:])
+    assert (result.returncode, result.stdout, result.stderr) == (code, out, error)
+
+
+def test_info(hosts):
+    hosts["xen1"].create_guest("web01", memory_mib=96)
+    lines = hosts["xen1"].xm_run("info").stdout.splitlines()
+    assert lines[0] == "host                   : xen1"
+    info = dict(line.split(":", 1) for line in lines)
+    info = {key.strip(): value.strip() for key, value in info.items()}
+    assert (info["total_memory"], info["free_memory"]) == ("2047", "902")
+    assert (info["xen_major"], info["xen_minor"]) == ("4", "4")
+
+
+def test_info_of_the_configuration_is_the_files(hosts):
+    host = hosts["xen1"]
+    host.config.write_text(host.config.read_text().replace("8002", "8055"))
+    result = host.xm_run("info", "-c")
+    assert "xend-relocation-port                  : 8055\n" in result.stdout
+    assert [PORT] == sorted({port for _address, port in host.listening})
+
+
+def test_uptime_and_vcpu_list(hosts):
+    domid = hosts["xen1"].create_guest("web01").domid
+    header, dom0, guest = hosts["xen1"].xm_run("uptime").stdout.splitlines()
+    assert header == "Name                                ID Uptime "
+    assert re.fullmatch(r"web01 +%d  0:00:0\d" % domid, guest)
+    assert len(guest) == len("tiny                                 1  0:03:20")
+    assert dom0.startswith("Domain-0                             0  0:0")
+    header = hosts["xen1"].xm_run("vcpu-list").stdout.splitlines()[0]
+    assert header == ("Name                                ID  VCPU   CPU State   "
+                      "Time(s) CPU Affinity")
+
+
+def test_pause_rename_destroy_create(hosts, tmp_path):
+    host = hosts["xen1"]
+    host.create_guest("web01")
+    assert host.xm_run("pause", "web01").returncode == 0
+    assert host.guests()["web01"].state == "paused"
+    assert host.xm_run("unpause", "web01").returncode == 0
+    assert host.guests()["web01"].alive
+    assert host.xm_run("rename", "web01", "web02").returncode == 0
+    assert host.guests()["web02"].xend_name == "web02"
+    assert host.xm_run("destroy", "web02").returncode == 0
+    assert host.guests() == {}
+    config = tmp_path / "db.cfg"
+    config.write_text("name = 'db'\nmemory = 128\ndisk = ['file:/srv/db.img,xvda,w']\n")
+    result = host.xm_run("create", "-p", config)
+    assert re.fullmatch('Using config file "%s".\nStarted domain db \\(id=\\d+\\)\n' % config,
+                        result.stdout)
+    assert host.guests()["db"].state == "paused"
+    again = host.xm_run("create", config)
+    assert again.returncode == 1
+    assert "Error: VM name 'db' already exists as domain" in again.stderr
+
+
+def test_xm_starts_fast(hosts):
+    hosts["xen1"].xm_run("list")
+    began = time.monotonic()
+    for _call in range(5):
+        assert hosts["xen1"].xm_run("list").returncode == 0
+    assert (time.monotonic() - began) / 5 < 0.5
+
+
+# ---------------------------------------------------------------------------------------------
+# migration
+
+
+def suspended_sha256(host, name):
+    return [note["sha256"] for note in host.journal()
+            if note["event"] == "suspended" and note["name"] == name][-1]
+
+
+@pytest.mark.parametrize("arguments", [
+    ["--live", "{name}", "xen2"], ["{name}", "{address}"], ["-l", "{name}", "xen2.lab.example"],
+    ["{name}", "{address}", "--live"], ["--live", "{domid}", "{address}"],
+    ["-l", "-p", "8002", "{name}", "{address}"], ["--live", "--port=8002", "{name}", "xen2"]])
+def test_migration_moves_the_memory(hosts, arguments):
+    source, target = hosts["xen1"], hosts["xen2"]
+    guest = source.create_guest("web01", pages=48)
+    words = [word.format(name="web01", domid=guest.domid, address=target.address)
+             for word in arguments]
+    result = source.xm_run("migrate", *words)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", DEPRECATED)
+    assert source.guests() == {}
+    arrived = target.wait_alive("web01")
+    assert arrived.uuid == guest.uuid
+    assert arrived.memory_sha256 == suspended_sha256(source, "web01")
+    live = set(words) & {"--live", "-l"}
+    # A running guest writes while it is sent, so that only a live migration changes it.
+    assert (arrived.memory_sha256 != guest.memory_sha256) == bool(live)
+    assert re.search(r"Save exit of domid %d with rc=0" % guest.domid, source.log.read_text())
+    assert "XendDomainInfo.completeRestore done" in target.log.read_text()
+
+
+def rows(host):
+    """Return {name: (vcpus, state)} of xm list, without Domain-0."""
+    lines = host.xm_run("list").stdout.splitlines()[1:]
+    fields = [line.split() for line in lines]
+    return {field[0]: (field[3], field[4]) for field in fields if field[0] != "Domain-0"}
+
+
+def test_what_a_watcher_sees(hosts):
+    source, target = hosts["xen1"], hosts["xen2"]
+    source.create_guest("web01")
+    target.link(hold_at=1.0)
+    migration = source.xm_start("migrate", "--live", "web01", "xen2")
+    target.wait_held()
+    assert rows(source) == {"migrating-web01": ("1", "---s--")}
+    assert rows(target) == {"web01": ("0", "--p---")}
+    assert source.guests()["web01"].xend_name == "migrating-web01"
+    target.release()
+    out, error = migration.communicate(timeout=20)
+    assert (migration.returncode, out, error) == (0, "", DEPRECATED)
+    # xm returns before the target lets the guest run.
+    assert not target.guests()["web01"].alive
+    target.wait_alive("web01")
+    assert target.guests()["web01"].state == "running"
+
+
+def test_guest_is_never_running_on_two_hosts(hosts):
+    source, target = hosts["xen1"], hosts["xen2"]
+    source.create_guest("web01")
+    source.xm_run("migrate", "--live", "web01", "xen2")
+    target.wait_alive("web01")
+    stopped = [note["time"] for note in source.journal() if note["event"] == "suspended"][-1]
+    started = [note["time"] for note in target.journal() if note["event"] == "unpaused"][-1]
+    assert stopped < started
+
+
+def failed(result, message, usage=True):
+    assert result.returncode == 1
+    assert result.stderr == DEPRECATED + "Error: %s\n" % message
+    assert result.stdout.startswith("Usage: xm migrate <Domain> <Host>\n") == usage
+    assert not usage or len(result.stdout) == 469
+
+
+def untouched(host, guest):
+    assert host.guests()[guest.name] == guest
+
+
+@pytest.mark.parametrize("fault, message", [
+    ("no-route", "can't connect: [Errno 113] No route to host"),
+    ("unreachable", "can't connect: [Errno 101] Network is unreachable"),
+    ("refuse", "can't connect: [Errno 111] Connection refused"),
+    ("drop-syn", "can't connect: timed out"),
+    ("mute", "can't connect: timed out"),
+    ("reset", "can't connect: [Errno 104] Connection reset by peer"),
+])
+def test_unreachable_target(hosts, fault, message):
+    source, target = hosts["xen1"], hosts["xen2"]
+    guest = source.create_guest("web01")
+    before = source.log.read_text()
+    target.fault(fault)
+    result = source.xm_run("migrate", "--live", "web01", "xen2")
+    if fault == "reset" and "Broken pipe" in result.stderr:
+        message = "[Errno 32] Broken pipe"
+    failed(result, message)
+    untouched(source, guest)
+    assert source.log.read_text() == before
+    assert target.guests() == {}
+
+
+@pytest.mark.parametrize("arguments, code, message, usage", [
+    (["web01", "127.0.0.250"], 1, "can't connect: [Errno 113] No route to host", True),
+    (["web01", "nosuchhost.invalid"], 1,
+     "can't connect: [Errno -2] Name or service not known", True),
+    (["web01", "xen2", "-p", "8099"], 1, "can't connect: [Errno 111] Connection refused", True),
+    (["--port=abc", "web01", "xen2"], 1, "Invalid value: abc", False),
+    (["NOSUCH", "xen2"], 3, "Domain 'NOSUCH' does not exist.", False),
+    (["Domain-0", "xen2"], 1, "Cannot migrate privileged domain Domain-0", True),
+    (["0", "xen2"], 1, "Cannot migrate privileged domain 0", True),
+])
+def test_migrate_is_refused(hosts, arguments, code, message, usage):
+    guest = hosts["xen1"].create_guest("web01")
+    result = hosts["xen1"].xm_run("migrate", "--live", *arguments)
+    assert result.returncode == code
+    assert result.stderr == DEPRECATED + "Error: %s\n" % message
+    assert bool(result.stdout) == usage
+    untouched(hosts["xen1"], guest)
+
+
+def test_options_of_old_versions(hosts):
+    assert "--change_home_server" not in hosts["mid1"].xm_run("migrate", "-h").stdout
+    help_text = hosts["old1"].xm_run("migrate", "-h").stdout
+    assert "--resource" in help_text and "--ssl" not in help_text
+    assert hosts["old1"].xm_run("migrate", "--ssl", "a", "b").returncode == 1
+
+
+def test_paused_guest(hosts):
+    guest = hosts["xen1"].create_guest("web01", paused=True)
+    failed(hosts["xen1"].xm_run("migrate", "--live", "web01", "xen2"), "Domain is not running")
+    untouched(hosts["xen1"], guest)
+
+
+def test_not_admitted(hosts):
+    source, target = hosts["xen1"], hosts["xen2"]
+    guest = source.create_guest("web01")
+    assert reconfigure(target, REFUSING).returncode == 0
+    result = source.xm_run("migrate", "--live", "web01", "xen2")
+    assert result.returncode == 1
+    assert result.stderr[len(DEPRECATED):] in (
+        "Error: can't connect: [Errno 104] Connection reset by peer\n",
+        "Error: [Errno 32] Broken pipe\n")
+    untouched(source, guest)
+    assert "xc_save" not in source.log.read_text()
+    assert "Rejected connection from %s (xen1.lab.example)." % source.address \
+        in target.log.read_text()
+
+
+def test_name_in_use_is_told_to_the_targets_log_only(hosts):
+    source, target = hosts["xen1"], hosts["xen2"]
+    guest = source.create_guest("web01")
+    other = target.create_guest("web01", paused=True)
+    result = source.xm_run("migrate", "--live", "web01", "xen2")
+    assert result.returncode == 1
+    assert re.search(r"Error: /usr/lib/xen/bin/xc_save \d+ %d 0 0 1 failed\n$" % guest.domid,
+                     result.stderr)
+    assert source.wait_alive("web01").xend_name == "web01"
+    untouched(target, other)
+    assert "VM name 'web01' already exists as domain %d" % other.domid in target.log.read_text()
+    assert "Save failed on domain web01 (%d) - resuming." % guest.domid in source.log.read_text()
+
+
+@pytest.mark.parametrize("name, said", [
+    ("xen1", r"Error: I need 98304 KiB, but dom0_min_mem is \d+ and shrinking to \d+ KiB would "
+             r"leave only \d+ KiB free\. \(from xen2\)\n$"),
+    ("mid1", r"Error: /usr/lib/xen/bin/xc_save \d+ \d+ 0 0 1 failed\n$")])
+def test_too_little_memory(hosts, name, said):
+    source, target = hosts[name], hosts["xen2"]
+    source.create_guest("web01")
+    target.create_guest("filler", memory_mib=950)
+    result = source.xm_run("migrate", "--live", "web01", "xen2")
+    assert result.returncode == 1
+    assert re.search(said, result.stderr)
+    assert source.wait_alive("web01").xend_name == "web01"
+    assert set(target.guests()) == {"filler"}
+
+
+def test_dom0_shrinks_for_a_guest(hosts):
+    target = hosts["xen2"]
+    text = "(xend-relocation-server yes)\n(dom0-min-mem 512)\n"
+    assert reconfigure(target, text).returncode == 0
+    target.create_guest("filler", memory_mib=950)
+    hosts["xen1"].create_guest("web01")
+    try:
+        assert hosts["xen1"].xm_run("migrate", "--live", "web01", "xen2").returncode == 0
+        target.wait_alive("web01")
+        assert target.hypervisor.dom0()["kib"] < 1024 * 1024
+    finally:
+        target.hypervisor.balloon_dom0(target.hypervisor.dom0()["kib"] - 1024 * 1024)
+
+
+def start_held(source, target, *options_given, name="web01"):
+    target.link(hold_at=0.5)
+    migration = source.xm_start("migrate", *(options_given or ("--live",)), name, target.address)
+    target.wait_held()
+    return migration
+
+
+def finish(target, migration):
+    target.release()
+    out, error = migration.communicate(timeout=30)
+    return migration.returncode, out, error
+
+
+def test_xc_restore_killed(hosts):
+    source, target = hosts["xen1"], hosts["xen2"]
+    guest = source.create_guest("web01")
+    migration = start_held(source, target)
+    assert len(target.kill_xc_restore()) == 1
+    code, out, error = finish(target, migration)
+    assert code == 1 and out.startswith("Usage:")
+    assert re.search(r"Error: /usr/lib/xen/bin/xc_restore \d+ \d+ 1 2 0 0 0 0 1 failed "
+                     r"\(from %s\)\n$" % re.escape(target.address), error)
+    assert source.wait_alive("web01").domid == guest.domid
+    assert rows(source).keys() == {"web01"}
+    assert target.guests() == {}
+
+
+@pytest.mark.parametrize("how", ["kill", "restart"])
+def test_xend_of_the_target_dies_and_the_guest_is_lost(hosts, how):
+    source, target = hosts["xen1"], hosts["xen2"]
+    source.create_guest("web01")
+    migration = start_held(source, target)
+    if how == "kill":
+        killed = target.kill_xend_child()
+        assert len(killed) == 1
+    else:
+        assert target.restart().returncode == 0
+    assert finish(target, migration) == (0, "", DEPRECATED)
+    assert source.guests() == {}
+    assert wait_until(lambda: rows(target).get("web01") == ("1", "--p---"), 10)
+    lost = target.guests()["web01"]
+    assert (lost.state, lost.alive) == ("paused", False)
+    # All its memory came over, and it is of no use.
+    assert lost.memory_sha256 == suspended_sha256(source, "web01")
+    assert target.xm_run("unpause", "web01").returncode == 0
+    assert (target.guests()["web01"].state, target.guests()["web01"].alive) == ("running", False)
+    if how == "kill":
+        assert re.search(r"\d+\] CRITICAL \(SrvDaemon:232\) Xend died due to signal 9!  "
+                         r"Restarting it\.", target.log.read_text())
+        assert wait_until(lambda: target.running, 5) and target.pids()["xend"] not in killed
+
+
+def test_xm_killed_and_the_migration_goes_on(hosts):
+    source, target = hosts["xen1"], hosts["xen2"]
+    source.create_guest("web01")
+    migration = start_held(source, target)
+    migration.send_signal(signal.SIGINT)
+    migration.communicate(timeout=10)
+    assert migration.returncode == -signal.SIGINT
+    assert rows(source).keys() == {"migrating-web01"}
+    target.release()
+    target.wait_alive("web01")
+    assert wait_until(lambda: source.guests() == {}, 5)
+
+
+def test_xend_restarted_on_the_source(hosts):
+    source, target = hosts["xen1"], hosts["xen2"]
+    source.create_guest("web01")
+    migration = start_held(source, target)
+    assert source.stop().returncode == 0
+    out, error = migration.communicate(timeout=20)
+    assert (migration.returncode, out) == (1, "")
+    assert error == (DEPRECATED + "Error: Unable to connect to xend: Connection refused. "
+                     "Is xend running?\n")
+    assert source.start().returncode == 0
+    target.release()
+    assert wait_until(lambda: target.guests() == {}, 10)
+    assert rows(source).keys() == {"migrating-web01"}
+    assert source.guests()["web01"].alive
+    assert source.xm_run("rename", "migrating-web01", "web01").returncode == 0
+    assert source.xm_run("migrate", "--live", "web01", "xen2").returncode == 0
+    target.wait_alive("web01")
+
+
+def test_xend_of_the_source_stopped_in_a_migration_that_is_not_live(hosts):
+    source, target = hosts["xen1"], hosts["xen2"]
+    source.create_guest("web01")
+    target.link(hold_at=0.5)
+    migration = source.xm_start("migrate", "web01", "xen2")
+    target.wait_held()
+    source.restart()
+    target.release()
+    assert migration.wait(timeout=20) in (1, 3)
+    migration.communicate()
+    # Nobody was left to take the sent guest away from the source, where it stays suspended.
+    target.wait_alive("web01")
+    assert source.guests()["web01"].state == "suspended"
+
+
+def test_network_cut_is_survived(hosts):
+    source, target = hosts["xen1"], hosts["xen2"]
+    source.create_guest("web01")
+    migration = start_held(source, target)
+    target.cut_link()
+    target.release()
+    with pytest.raises(subprocess.TimeoutExpired):
+        migration.communicate(timeout=0.5)
+    target.restore_link()
+    migration.communicate(timeout=20)
+    assert migration.returncode == 0
+    target.wait_alive("web01")
+
+
+def test_second_migration_meanwhile(hosts):
+    source, target = hosts["xen1"], hosts["xen2"]
+    source.create_guest("web01")
+    migration = start_held(source, target)
+    second = source.xm_run("migrate", "--live", "web01", "xen2")
+    assert (second.returncode, second.stdout) == (3, "")
+    assert second.stderr == DEPRECATED + "Error: Domain 'web01' does not exist.\n"
+    assert finish(target, migration)[0] == 0
+    target.wait_alive("web01")
+
+
+def test_migrating_a_migrating_guest_wedges(hosts):
+    source, target = hosts["xen1"], hosts["xen2"]
+    source.create_guest("web01")
+    migration = start_held(source, target)
+    second = source.xm_start("migrate", "--live", "migrating-web01", "xen2")
+    assert wait_until(lambda: "migrating-web01" in target.guests(), 5)
+    assert finish(target, migration)[0] == 0
+    target.wait_alive("web01")
+    assert second.poll() is None
+    assert rows(target)["migrating-web01"] == ("0", "--p---")
+    second.kill()
+    second.communicate()
+
+
+def test_migrating_to_itself_gives_a_new_id(hosts):
+    host = hosts["xen1"]
+    guest = host.create_guest("web01")
+    for target in (host.address, "localhost"):
+        assert host.xm_run("migrate", "--live", "web01", target).returncode == 0
+        moved = host.wait_alive("web01")
+        assert moved.domid > guest.domid
+        guest = moved
+
+
+@pytest.mark.parametrize("fault", ["disk-missing", "bridge-missing"])
+def test_missing_device_loses_the_guest_on_both(hosts, fault):
+    source, target = hosts["xen1"], hosts["xen2"]
+    source.create_guest("web01", disks=["file:/srv/web01.img,xvda,w"], vifs=["bridge=xenbr0"])
+    target.fault(fault)
+    result = source.xm_run("migrate", "--live", "web01", "xen2")
+    assert (result.returncode, result.stdout) == (0, "")
+    assert wait_until(lambda: target.guests() == {}, 5)
+    assert source.guests() == {}
+    assert wait_until(lambda: "could not be connected" in target.log.read_text(), 5)
+
+
+def test_progress_lines_by_version(hosts):
+    hosts["xen1"].create_guest("web01")
+    assert hosts["xen1"].xm_run("migrate", "--live", "web01", "mid1").returncode == 0
+    hosts["mid1"].wait_alive("web01")
+    log = hosts["xen1"].log.read_text()
+    assert re.search(r"INFO \(XendCheckpoint:423\) \[\d+\] xc: detail: delta \d+ms, dom0 \d+%, "
+                     r"target \d+%, sent \d+Mb/s, dirtied \d+Mb/s \d+ pages", log)
+    assert "Saving memory pages" not in log
+    assert hosts["mid1"].xm_run("migrate", "--live", "web01", "old1").returncode == 0
+    hosts["old1"].wait_alive("web01")
+    log = hosts["mid1"].log.read_text()
+    assert re.search(r"Saving memory pages: iter 1 +0%\x08\x08\x08\x08", log)
+
+
+# ---------------------------------------------------------------------------------------------
+# xend as processes
+
+
+@pytest.fixture(scope="module")
+def lone(tmp_path_factory):
+    """One host with a fast clock, for starting xend often."""
+    fleet = Fleet.create(tmp_path_factory.mktemp("lone") / "f",
+                         [HostSpec("xen1", time_scale=0.02), HostSpec("xen2", time_scale=0.02),
+                          HostSpec("old1", version="3.4.0", time_scale=0.02)])
+    yield fleet
+    fleet.destroy()
+
+
+@pytest.fixture
+def stopped(lone):
+    yield lone
+    for host in lone:
+        host.kill_xend()
+        for path in (host.log, host.debug_log):
+            path.write_text("")
+
+
+ON = "(xend-relocation-server yes)\n"
+
+
+@pytest.mark.parametrize("config, reason", [
+    ("(xend-relocation-server maybe)\n",
+     "invalid xend config xend-relocation-server: expected bool: maybe"),
+    (ON + "(xend-relocation-port abc)\n",
+     "invalid xend config xend-relocation-port: expected int: abc"),
+    (ON + "(xend-relocation-port 80020)\n", "getsockaddrarg: port must be 0-65535."),
+    (ON + "(xend-relocation-port -1)\n", "getsockaddrarg: port must be 0-65535."),
+    (ON + "(xend-relocation-address 10.99.99.99)\n",
+     "[Errno 99] Cannot assign requested address"),
+    (ON + "(xend-relocation-address xen2)\n", "[Errno 99] Cannot assign requested address"),
+    (ON + "(xend-relocation-address nosuchif0)\n", "[Errno -2] Name or service not known"),
+    (ON + "(xend-relocation-address ' ')\n", "[Errno -2] Name or service not known"),
+    (ON + "(xend-relocation-address ::1)\n",
+     "[Errno -9] Address family for hostname not supported"),
+    (ON + "(xend-relocation-hosts-allow '^(x$')\n", "unbalanced parenthesis"),
+    (ON + r"(xend-relocation-hosts-allow '^10\.77\.0\.2$')" + "\n", r"bogus escape: '\\77'"),
+    ("(xend-relocation-ssl-server yes)\n", "'NoneType' object has no attribute 'rfind'"),
+])
+def test_bad_values_are_told_to_the_logs_only(stopped, config, reason):
+    host = stopped["xen1"]
+    host.config.write_text(config)
+    result = host.start()
+    assert (result.returncode, result.stdout, result.stderr) == (1, "", "")
+    assert "ERROR (SrvDaemon:349) Exception starting xend (%s)\n" % reason in host.log.read_text()
+    assert "Exception starting xend: %s\n" % reason in host.debug_log.read_text()
+    assert wait_until(lambda: host.pids() == {}, 5)
+    assert "INFO (SrvDaemon:220) Xend exited with status 1." in host.log.read_text()
+
+
+@pytest.mark.parametrize("config, ports", [
+    ("", set()), (None, set()), ("(xend-relocation-server )\n", set()),
+    (ON + "(xend-relocation-port )\n", {PORT}), (ON + "(xend-relocation-address )\n", {PORT}),
+    (ON + "(xend-relocation-address eth0)\n", {PORT}),
+    (ON + "(xend-relocation-address xen1)\n(xend-relocation-port '8022')\n", {8022}),
+    (ON + "(xend-relocation-port 8021)\n(xend-relocation-port 8022)\n", {8021}),
+    (ON + "(xend-relocation-port 8022", {PORT}),
+])
+def test_good_values(stopped, config, ports):
+    host = stopped["xen1"]
+    host.config.unlink(missing_ok=True)
+    if config is not None:
+        host.config.write_text(config)
+    result = host.start()
+    said = "" if config is not None else \
+        "xend [ERROR] Config file does not exist: %s\n" % host.config
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", said)
+    assert {port for _address, port in host.listening} == ports
+    for port in ports:
+        assert talk(host, b"(help)\n", port=port)[0] == HELP
+    assert host.pidfile.read_text() == str(host.pids()["xend"])
+
+
+def test_interface_names_are_not_understood_before_4_1(stopped):
+    host = stopped["old1"]
+    host.config.write_text(ON + "(xend-relocation-address eth0)\n")
+    assert host.start().returncode == 1
+    assert "[Errno -2] Name or service not known" in host.log.read_text()
+
+
+def test_random_port(stopped):
+    host = stopped["xen1"]
+    host.config.write_text(ON + "(xend-relocation-port 0)\n")
+    assert host.start().returncode == 0
+    port, = {port for _address, port in host.listening}
+    assert port > 1024
+    assert "Listening on :0\n" in host.log.read_text()
+
+
+def test_only_the_hosts_own_addresses_are_bound(stopped):
+    host = stopped["xen1"]
+    host.config.write_text(ON)
+    assert host.start().returncode == 0
+    assert {address for address, _port in host.listening} == {host.address, host.loopback}
+
+
+def test_port_in_use_is_retried_then_fatal(stopped):
+    host = stopped["xen1"]
+    host.config.write_text(ON)
+    with socket.socket() as other:
+        other.bind((host.address, PORT))
+        other.listen(1)
+        result = host.start()
+    assert (result.returncode, result.stderr) == (1, "")
+    log = host.log.read_text()
+    assert log.count("Listening on :8002") > 3
+    assert "Exception starting xend ([Errno 98] Address already in use)" in log
+
+
+@pytest.mark.parametrize("config, message", [
+    (ON + "(xend-relocation-port 8002\n", "unexpected EOF"), (ON + ")\n", "syntax error: )"),
+    ("\xef\xbb\xbf" + ON, "invalid character: code 239"),
+    (ON + "(xend-relocation-hosts-allow '^localhost$)\n", "unexpected EOF"),
+])
+def test_syntax_error_fails_every_command_and_leaves_xend_running(stopped, config, message):
+    host = stopped["xen1"]
+    host.config.write_text(ON)
+    assert host.start().returncode == 0
+    pids = host.pids()
+    host.config.write_bytes(config.encode("latin-1"))
+    commands = [(host.xm, "list")] + [
+        (host.xend, word) for word in ("status", "stop", "restart", "start")]
+    for command in commands:
+        result = host.run(*command)
+        assert (result.returncode, result.stdout) == (1, "")
+        assert result.stderr.startswith("xend [ERROR] Reading config file %s: %s\nTraceback "
+                                        % (host.config, message))
+        assert result.stderr.endswith("xen.xend.sxp.ParseError: %s\n" % message)
+    assert host.pids() == pids
+    assert talk(host, b"(help)\n")[0] == HELP
+
+
+def test_life_of_xend(stopped):
+    host = stopped["xen1"]
+    host.config.write_text(ON)
+    result = host.xm_run("list")
+    assert result.returncode == 1
+    assert re.fullmatch(DEPRECATED + r"Error: Unable to connect to xend: (No such file or directory"
+                        r"|Connection refused)\. Is xend running\?\n", result.stderr)
+    assert host.run(host.xend, "status").returncode == 3
+    assert host.start().returncode == 0
+    assert host.run(host.xend, "status").returncode == 0
+    pids = host.pids()
+    assert host.start().returncode == 0 and host.pids() == pids
+    guest = host.create_guest("web01")
+    assert host.restart().returncode == 0
+    assert not set(host.pids().values()) & set(pids.values())
+    assert host.guests() == {"web01": guest}
+    assert "web01" in rows(host)
+    assert host.stop().returncode == 0
+    assert wait_until(lambda: host.pids() == {}, 5)
+    assert host.stop().returncode == 0
+    assert host.guests() == {"web01": guest}
+    assert host.xm_run("list").stderr == (
+        DEPRECATED + "Error: Unable to connect to xend: Connection refused. Is xend running?\n")
+    result = host.run(host.xend, "nosuch")
+    assert (result.returncode, result.stdout) == (1, "not an option: nosuch\n")
+    host.destroy_guest("web01")
+
+
+def test_reload_does_not_read_the_settings_again(stopped):
+    host = stopped["xen1"]
+    host.config.write_text(ON)
+    assert host.start().returncode == 0
+    host.config.write_text(ON + "(xend-relocation-port 8055)\n")
+    assert host.run(host.xend, "reload").returncode == 0
+    assert wait_until(lambda: host.log.read_text().count("Opening Unix domain socket") == 2, 5)
+    assert talk(host, b"(help)\n")[0] == HELP
+    assert host.xm_run("list").returncode == 0
+    assert host.restart().returncode == 0
+    assert talk(host, b"(help)\n", port=8055)[0] == HELP
+
+
+def test_watchdog_starts_xend_again_with_the_old_settings(stopped):
+    host = stopped["xen1"]
+    host.config.write_text(ON)
+    assert host.start().returncode == 0
+    before = host.pids()
+    host.config.write_text(ON + "(xend-relocation-port 8055)\n")
+    assert host.kill_xend_child() == [before["xend"]]
+    assert wait_until(lambda: host.running and host.xm_run("list").returncode == 0, 10)
+    after = host.pids()
+    assert after["watchdog"] == before["watchdog"] and after["xend"] != before["xend"]
+    assert talk(host, b"(help)\n")[0] == HELP
+    host.kill_xend()
+    assert host.pids() == {}
+    # A stale pid file does not keep xend from starting.
+    assert host.pidfile.exists()
+    assert host.start().returncode == 0
+
+
+def test_the_port_listens_before_xm_works(tmp_path):
+    with Fleet.create(tmp_path / "f", [HostSpec("xen1", time_scale=0.3)]) as fleet:
+        host = fleet["xen1"]
+        starting = threading.Thread(target=host.start)
+        starting.start()
+        assert wait_until(lambda: "Listening on" in host.log.read_text(), 10)
+        assert wait_until(lambda: host.listening != [], 5)
+        assert talk(host, b"(help)\n")[0] == HELP
+        assert host.xm_run("list").returncode == 1
+        starting.join()
+        assert host.xm_run("list").returncode == 0
+
+
+def test_two_restarts_at_once_leave_an_xend_that_nobody_controls(stopped):
+    host = stopped["xen1"]
+    host.config.write_text(ON)
+    assert host.start().returncode == 0
+    commands = [subprocess.Popen([str(host.xend), "restart"]) for _command in range(2)]
+    for command in commands:
+        command.wait(timeout=30)
+    # Either both bound the port, or the second died of it and left its own id in the pid file.
+    host.stop()
+    assert host.run(host.xend, "status").returncode == 3
+    assert len(host.layout.roles()["xend"]) == 1
+
+
+def test_nothing_is_left_after_stop(tmp_path):
+    with Fleet.create(tmp_path / "f", [HostSpec("xen1"), HostSpec("xen2")]) as fleet:
+        fleet.start()
+        fleet["xen1"].create_guest("web01")
+        migration = start_held(fleet["xen1"], fleet["xen2"])
+        fleet["xen2"].kill_xend()
+        notes = fleet.processes()
+        assert {note["role"] for note in notes} == {"watchdog", "xend", "xc_save", "xc_restore"}
+        fleet.stop()
+        migration.communicate(timeout=10)
+        assert [process_start(note["pid"]) for note in notes] == [None] * len(notes)
+        assert fleet.processes() == []
+        assert Fleet.load(fleet.root)["xen1"].guests()["web01"].xend_name == "migrating-web01"
+
+
+def test_fleets_do_not_share_addresses_and_end_with_their_owner(tmp_path, fleet):
+    code = ("import sys; from tests.lab.fleet import Fleet, HostSpec\n"
+            "fleet = Fleet.create(sys.argv[1], [HostSpec('xen1')])\n"
+            "fleet.start(); print(fleet['xen1'].address)\n")
+    result = subprocess.run(
+        [os.sys.executable, "-c", code, str(tmp_path / "f")], capture_output=True, text=True,
+        timeout=60, cwd=Path(__file__).resolve().parents[2])
+    assert result.stderr == ""
+    assert result.stdout.strip() not in {host.address for host in fleet}
+    orphaned = Fleet.load(tmp_path / "f")
+    assert wait_until(lambda: orphaned.processes() == [], 10)
