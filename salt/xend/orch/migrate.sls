@@ -31,7 +31,7 @@ the pillar says what to migrate:
 {%- set seen = salt["saltutil.cmd"](hosts, "xm.domain", arg=[migrate.domain], tgt_type="list") %}
 {%- set reports = {} %}
 {%- for host in hosts %}
-{%-   do reports.update({host: seen[host].ret if host in seen else host ~ " did not answer"}) %}
+{%-   do reports.update({host: seen.get(host, {}).get("ret", host ~ " did not answer")}) %}
 {%- endfor %}
 {%- do migrate.update({"description": reports[migrate.source], "there": reports[migrate.target]}) %}
 {%- if opts.get("test") %}
