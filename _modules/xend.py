@@ -15,6 +15,7 @@ Options, from the minion configuration or the pillar:
 ``xend:source``
     the local address that ``xend.probe`` asks from; default: the routing table decides, as for xend
 """
+
 from __future__ import absolute_import
 
 import difflib
@@ -376,8 +377,9 @@ def configure(
         as for ``xend.set``
 
     Returns ``changed`` (bool), ``changes`` ({name: {old, new}}; old is None where the file had no
-    value, hosts_allow a list of patterns or ``any``) and ``diff``. Settings that would keep xend from starting, or open the port to everybody
-    without the word ``any``, are refused, and nothing is written.
+    value, hosts_allow a list of patterns or ``any``) and ``diff``. Settings that would keep xend from
+    starting, or open the port to everybody without the word ``any``, are refused, and nothing is
+    written.
 
     CLI Example:
 
@@ -768,7 +770,9 @@ def probe(host=None, port=None, ssl=False, timeout=5, source=None):
             if peer != __opts__["id"] and where["address"]
         )
         if not peers:
-            raise CommandExecutionError("name a host, or list hosts in the pillar xend:relocation:hosts")
+            raise CommandExecutionError(
+                "name a host, or list hosts in the pillar xend:relocation:hosts"
+            )
     else:
         hosts = host if isinstance(host, (list, tuple)) else [host]
         peers = dict((str(peer), (str(peer), port or (8003 if ssl else 8002))) for peer in hosts)

@@ -12,6 +12,7 @@ Options, from the minion configuration or the pillar:
     the folder in which descriptions of guests are kept while they are moved, default
     ``/var/lib/xend-for-salt``
 """
+
 from __future__ import absolute_import
 
 import os
@@ -260,7 +261,8 @@ def _blockers_of(name):
     if name.startswith("migrating-"):
         return [
             "%s is the name that xend gives a domain while it is sent; migrating it under that name "
-            "wedges it: wait until it has left, or mend it if its migration broke (xm.moving)" % name
+            "wedges it: wait until it has left, or mend it if its migration broke (xm.moving)"
+            % name
         ]
     found = domain(name)
     if found is None:
@@ -292,7 +294,9 @@ def _peer(target, port=None, ssl=False):
     where = declared.get(target, {})
     address = where.get("address") or target
     if target in declared and not where.get("address"):
-        raise CommandExecutionError("%s has no address in the pillar xend:relocation:hosts" % target)
+        raise CommandExecutionError(
+            "%s has no address in the pillar xend:relocation:hosts" % target
+        )
     if not re.match(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z", address):
         raise CommandExecutionError(
             "target %r is neither a minion id in the pillar xend:relocation:hosts nor an address or a "
@@ -321,11 +325,12 @@ def can_receive(domain, config=None):
 
     .. code-block:: bash
 
-        salt xen2 xm.can_receive '{"name": "web01", "uuid": "c56e09d2-81cc-d4f2-2ee8-abeb85916bc4", "memory_mib": 96}'
+        salt xen2 xm.can_receive '{"name": "web01", "memory_mib": 96}'
     """
     if not isinstance(domain, dict) or not domain.get("name") or not domain.get("memory_mib"):
         raise CommandExecutionError(
-            "domain: %r is no description of a guest; give what xm.domain returns on its host" % (domain,)
+            "domain: %r is no description of a guest; give what xm.domain returns on its host"
+            % (domain,)
         )
     blockers = _same_identity(domain) + _too_little_memory(domain["memory_mib"], config)
     return _check(blockers, [])
@@ -433,7 +438,9 @@ def migrate(name, target, live=True, port=None, ssl=False, node=None, timeout=No
     over = seconds < limit
     state, words = _look(name, over)
     if state != "gone":
-        said = "it was not done after %d s" % limit if not over else "xm migrate: %s" % _said(result)
+        said = (
+            "it was not done after %d s" % limit if not over else "xm migrate: %s" % _said(result)
+        )
         raise CommandExecutionError("%s was not moved: %s. %s" % (name, said, words))
     return {
         "name": name,
@@ -518,7 +525,9 @@ def _seen(row):
 
 def _where_now(name, over):
     if _row(name) is None and _row("migrating-" + name) is None:
-        return "%s was not looked for on other hosts; `xm.list` on all hosts shows where it is" % name
+        return (
+            "%s was not looked for on other hosts; `xm.list` on all hosts shows where it is" % name
+        )
     return _look(name, over)[1]
 
 
@@ -587,7 +596,7 @@ def restart_advice(domain, state):
 
     .. code-block:: bash
 
-        salt xen2 xm.restart_advice '{"name": "web01", "uuid": "c56e09d2-81cc-d4f2-2ee8-abeb85916bc4", "memory_mib": 96, "sxp": "(domain (name web01))"}' missing
+        salt xen2 xm.restart_advice '{"name": "web01", "memory_mib": 96}' missing
     """
     if not _pure("xm_outcome.lost")(state):
         return ""
@@ -616,6 +625,7 @@ def _keep(domain):
             os.fsync(stream.fileno())
     except EnvironmentError as exc:
         raise CommandExecutionError(
-            "%s: the description of %s cannot be kept there: %s" % (path, domain["name"], exc.strerror)
+            "%s: the description of %s cannot be kept there: %s"
+            % (path, domain["name"], exc.strerror)
         )
     return path

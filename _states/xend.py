@@ -18,6 +18,7 @@ The configuration of xend, and the xend that runs with it, as states.
 What a value means, whether it is allowed and what would change is decided by the ``xend`` execution
 module; a state compares, reports, acts and looks again.
 """
+
 from __future__ import absolute_import
 
 from salt.exceptions import CommandExecutionError
@@ -89,7 +90,9 @@ def relocation(
             return _ret(name, comment="The relocation settings are as they shall be")
         names = ", ".join(sorted(plan["changes"]))
         if __opts__["test"]:
-            return _ret(name, None, "The relocation settings would change: %s" % names, _shown(plan))
+            return _ret(
+                name, None, "The relocation settings would change: %s" % names, _shown(plan)
+            )
         done = __salt__["xend.configure"](backup=backup, **wanted)
         left = __salt__["xend.configure"](test=True, **wanted)
     except CommandExecutionError as exc:
@@ -221,7 +224,10 @@ def _apply(name, before, why, restart, timeout, config):
 def _running(status):
     if not status["running"]:
         return "not running"
-    return "pid %s, listening on %s" % (status["pid"], ", ".join(status["listening"] or ["nothing"]))
+    return "pid %s, listening on %s" % (
+        status["pid"],
+        ", ".join(status["listening"] or ["nothing"]),
+    )
 
 
 def mod_watch(name, sfun=None, restart=True, timeout=60, config=None, **_):

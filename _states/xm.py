@@ -12,6 +12,7 @@ Guests that move, as states: orchestration runs them on the source and on the ta
 They are states and no function calls because an orchestration step that calls a function counts an
 error from an old minion as success, and does not run at all under ``test=True``.
 """
+
 from __future__ import absolute_import
 
 from salt.exceptions import CommandExecutionError
@@ -183,7 +184,9 @@ def _arrived(name, source, domain, there, settle, failed):
     )
     changes = {}
     if report["arrived"] and not _present(there):
-        changes = {name: {"old": "not on %s" % __opts__["id"], "new": "runs on %s" % __opts__["id"]}}
+        changes = {
+            name: {"old": "not on %s" % __opts__["id"], "new": "runs on %s" % __opts__["id"]}
+        }
     comment = report["comment"]
     if _present(domain) and not failed:
         comment += "." + __salt__["xm.restart_advice"](domain, report["state"])

@@ -3,6 +3,7 @@ The allow list of xend's relocation server: from what people write to patterns, 
 Here: making, splitting, evaluating and criticising the value of xend-relocation-hosts-allow.
 Not here: reading or writing the file, quoting for sxp, name resolution, anything of Salt.
 """
+
 from __future__ import absolute_import
 
 import re
@@ -18,10 +19,31 @@ _ANYTHING_GOES = "write the single word any to admit everybody"
 
 # A regex that matches all of one row admits (nearly) every peer, since each has an address.
 _PROBES = (
-    ("1.2.3.4", "10.0.0.1", "27.155.31.9", "39.8.7.6", "45.6.70.88", "58.99.200.13", "66.70.8.91",
-     "77.88.99.111", "88.99.77.66", "99.5.250.3", "127.0.0.1", "192.168.1.20", "203.0.113.250"),
-    ("localhost", "a.invalid", "b-2.test", "xen1.example.com", "0x.example.net", "Www.Example.org",
-     "jkl.mnopq.rst", "3vwyz.fghi.dcu"),
+    (
+        "1.2.3.4",
+        "10.0.0.1",
+        "27.155.31.9",
+        "39.8.7.6",
+        "45.6.70.88",
+        "58.99.200.13",
+        "66.70.8.91",
+        "77.88.99.111",
+        "88.99.77.66",
+        "99.5.250.3",
+        "127.0.0.1",
+        "192.168.1.20",
+        "203.0.113.250",
+    ),
+    (
+        "localhost",
+        "a.invalid",
+        "b-2.test",
+        "xen1.example.com",
+        "0x.example.net",
+        "Www.Example.org",
+        "jkl.mnopq.rst",
+        "3vwyz.fghi.dcu",
+    ),
 )
 
 _OCTET = "(0|[1-9][0-9]?[0-9]?)"
@@ -156,11 +178,18 @@ def patterns(entries):
         if isinstance(entry, dict):
             others.append(_regex(entry))
         elif not isinstance(entry, _TEXT_TYPES):
-            raise _wrong(entry, "is not text", "write an address, network, name or domain,"
-                         " in quotes where YAML would read a number")
+            raise _wrong(
+                entry,
+                "is not text",
+                "write an address, network, name or domain,"
+                " in quotes where YAML would read a number",
+            )
         elif entry.lower() == "any":
-            raise _wrong(entry, "admits everybody, which only the lone small word may say",
-                         "write any, alone, or leave it out")
+            raise _wrong(
+                entry,
+                "admits everybody, which only the lone small word may say",
+                "write any, alone, or leave it out",
+            )
         else:
             _check_characters(entry)
             if "/" in entry:
@@ -204,27 +233,40 @@ def _check_characters(entry):
     if any(char.isspace() or char == "," for char in entry):
         raise _wrong(entry, "contains white space or a comma", "write one list item for each host")
     if not all(" " < char <= "~" for char in entry):
-        raise _wrong(entry, "contains a character outside ASCII",
-                     "write international names in their xn-- form")
+        raise _wrong(
+            entry,
+            "contains a character outside ASCII",
+            "write international names in their xn-- form",
+        )
     if _PORT.match(entry):
-        raise _wrong(entry, "contains a port", "write only '%s', xend looks at the host alone"
-                     % entry.split(":")[0])
+        raise _wrong(
+            entry,
+            "contains a port",
+            "write only '%s', xend looks at the host alone" % entry.split(":")[0],
+        )
     if ":" in entry:
         raise _wrong(entry, "looks like IPv6", "write an IPv4 address, xend listens on IPv4 only")
     if _REGEX_SIGNS.intersection(entry):
-        raise _wrong(entry, "is no address, network, name or domain", "write a network like"
-                     " 10.20.0.0/24, a domain like .example.com, or {regex: '...'}")
+        raise _wrong(
+            entry,
+            "is no address, network, name or domain",
+            "write a network like 10.20.0.0/24, a domain like .example.com, or {regex: '...'}",
+        )
 
 
 def _address(text, entry):
     """Return the number of an IPv4 address in its only canonical spelling."""
     octets = text.split(".")
     if len(octets) != 4 or not all(octet.isdigit() and int(octet) < 256 for octet in octets):
-        raise _wrong(entry, "is not an IPv4 address",
-                     "write four numbers from 0 to 255, like 10.20.0.11")
+        raise _wrong(
+            entry, "is not an IPv4 address", "write four numbers from 0 to 255, like 10.20.0.11"
+        )
     if not _ADDRESS.match(text):
-        raise _wrong(entry, "has leading zeros, which some programs read as octal",
-                     "write %s" % ".".join(str(int(octet)) for octet in octets))
+        raise _wrong(
+            entry,
+            "has leading zeros, which some programs read as octal",
+            "write %s" % ".".join(str(int(octet)) for octet in octets),
+        )
     number = 0
     for octet in octets:
         number = number * 256 + int(octet)
@@ -240,17 +282,22 @@ def _network(entry):
     base, _, mask = entry.partition("/")
     first = _address(base, entry)
     if "." in mask:
-        size = 2 ** 32 - _address(mask, entry)
+        size = 2**32 - _address(mask, entry)
         if size & (size - 1):
             raise _wrong(entry, "has a mask with holes", "write a prefix length from 0 to 32")
     elif re.match(r"^(0|[1-9][0-9]?)$", mask) and int(mask) <= 32:
         size = 2 ** (32 - int(mask))
     else:
-        raise _wrong(entry, "has no prefix length from 0 to 32",
-                     "write a network like 10.20.0.0/22")
+        raise _wrong(
+            entry, "has no prefix length from 0 to 32", "write a network like 10.20.0.0/22"
+        )
     if first % size:
-        raise _wrong(entry, "has host bits set", "write %s/%s for the network or %s for the host"
-                     % (_dotted(first - first % size), mask, base))
+        raise _wrong(
+            entry,
+            "has host bits set",
+            "write %s/%s for the network or %s for the host"
+            % (_dotted(first - first % size), mask, base),
+        )
     return first, first + size - 1
 
 
@@ -259,19 +306,32 @@ def _name(entry):
     below = entry.startswith(".")
     name = entry[1:] if below else entry
     if name.endswith("."):
-        raise _wrong(entry, "ends with a dot, which no name from reverse DNS does",
-                     "write '%s'" % entry.rstrip("."))
+        raise _wrong(
+            entry,
+            "ends with a dot, which no name from reverse DNS does",
+            "write '%s'" % entry.rstrip("."),
+        )
     labels = name.split(".")
     # RFC 1123, and the underscore besides: Windows machines carry it and their DNS serves it.
     if len(name) > 253 or not all(_LABEL.match(label) and len(label) < 64 for label in labels):
-        raise _wrong(entry, "is not a host name", "write labels of letters, digits, hyphens and"
-                     " underscores, separated by single dots, like xen1.example.com")
+        raise _wrong(
+            entry,
+            "is not a host name",
+            "write labels of letters, digits, hyphens and"
+            " underscores, separated by single dots, like xen1.example.com",
+        )
     if not any(char.isalpha() for char in labels[-1]):
-        raise _wrong(entry, "is neither an IPv4 address nor a host name",
-                     "write an address like 10.20.0.11 or a network like 10.20.0.0/22")
+        raise _wrong(
+            entry,
+            "is neither an IPv4 address nor a host name",
+            "write an address like 10.20.0.11 or a network like 10.20.0.0/22",
+        )
     if len(labels) == 1 and not below and name.lower() != "localhost":
-        raise _wrong(entry, "is a short name, and xend compares with the fully qualified one",
-                     "write it like %s.example.com, or write the address" % name)
+        raise _wrong(
+            entry,
+            "is a short name, and xend compares with the fully qualified one",
+            "write it like %s.example.com, or write the address" % name,
+        )
     spelled = []
     for char in name:
         if char.isupper():
@@ -285,16 +345,25 @@ def _regex(entry):
     """Return the text of ``{"regex": text}`` when xend could use it."""
     pattern = entry.get("regex")
     if len(entry) != 1 or not isinstance(pattern, _TEXT_TYPES):
-        raise _wrong(entry, "is not a mapping with the one key regex and a text",
-                     "write {regex: '^xen[0-9]+\\.example\\.com$'}")
+        raise _wrong(
+            entry,
+            "is not a mapping with the one key regex and a text",
+            "write {regex: '^xen[0-9]+\\.example\\.com$'}",
+        )
     if not all("!" <= char <= "~" and char not in "'\"" for char in pattern):
-        raise _wrong(pattern, "contains white space, a quote or a character outside ASCII",
-                     "leave it out: xend splits at spaces, and no host name contains the others")
+        raise _wrong(
+            pattern,
+            "contains white space, a quote or a character outside ASCII",
+            "leave it out: xend splits at spaces, and no host name contains the others",
+        )
     try:
         compiled = _compile(pattern)
     except ValueError as error:
-        raise _wrong(pattern, "is no regular expression for xend (%s)" % error,
-                     "mend it, xend would not start")
+        raise _wrong(
+            pattern,
+            "is no regular expression for xend (%s)" % error,
+            "mend it, xend would not start",
+        )
     if _admits_everybody(compiled):
         raise _wrong(pattern, "matches every host", _ANYTHING_GOES)
     return pattern
@@ -332,7 +401,7 @@ def _alternatives(ranges, dots):
 
     Octets followed by the same set share one expression; this is what makes the text short.
     """
-    size = 256 ** dots
+    size = 256**dots
     rests = {}
     for first, last in ranges:
         for octet in range(first // size, last // size + 1):
@@ -458,18 +527,29 @@ def admits(value, address, name=None):
         try:
             compiled.append(_compile(piece))
         except ValueError as error:
-            return _decision(False, None, "xend does not start: pattern %s is invalid (%s)"
-                             % (_shown(piece), error))
+            return _decision(
+                False,
+                None,
+                "xend does not start: pattern %s is invalid (%s)" % (_shown(piece), error),
+            )
     for piece, expression in zip(pieces, compiled):
         if not piece:
-            return _decision(True, piece, "an empty pattern, from a leading, trailing or double"
-                             " space, admits everybody")
+            return _decision(
+                True,
+                piece,
+                "an empty pattern, from a leading, trailing or double space, admits everybody",
+            )
         for what, text in (("name", name or address), ("address", address)):
             if expression.match(text):
-                return _decision(True, piece, "pattern %s matches the %s %s"
-                                 % (_shown(piece), what, text))
-    return _decision(False, None, "none of the %d patterns matches the address %s or the name %s"
-                     % (len(pieces), address, name or address))
+                return _decision(
+                    True, piece, "pattern %s matches the %s %s" % (_shown(piece), what, text)
+                )
+    return _decision(
+        False,
+        None,
+        "none of the %d patterns matches the address %s or the name %s"
+        % (len(pieces), address, name or address),
+    )
 
 
 def _decision(accepted, pattern, reason):
@@ -502,26 +582,49 @@ def _problems(piece):
     """Return (severity, message, fix) for one pattern; an error hides the lesser ones."""
     shown = _shown(piece)
     if not piece:
-        return [("error", "an empty pattern, from a leading, trailing or double space, admits"
-                 " everybody", "separate patterns by one space, with none at the ends")]
+        return [
+            (
+                "error",
+                "an empty pattern, from a leading, trailing or double space, admits everybody",
+                "separate patterns by one space, with none at the ends",
+            )
+        ]
     try:
         compiled = _compile(piece)
     except ValueError as error:
-        return [("error", "%s is invalid (%s): xend does not start" % (shown, error),
-                 _plainly(piece, "write a regular expression like ^xen1\\.example\\.com$"))]
+        return [
+            (
+                "error",
+                "%s is invalid (%s): xend does not start" % (shown, error),
+                _plainly(piece, "write a regular expression like ^xen1\\.example\\.com$"),
+            )
+        ]
     if _admits_everybody(compiled):
         return [("error", shown + " admits everybody", "name the hosts that may connect")]
     tokens = list(_tokens(piece))
     for kind, text in tokens:
         if kind in ("other", "escape") and text[-1] in _SEPARATORS:
-            return [("error", "%s contains %s, which does not separate patterns and stands in no"
-                     " name or address" % (shown, _SEPARATORS[text[-1]]),
-                     "separate patterns by one space")]
+            return [
+                (
+                    "error",
+                    "%s contains %s, which does not separate patterns and stands in no"
+                    " name or address" % (shown, _SEPARATORS[text[-1]]),
+                    "separate patterns by one space",
+                )
+            ]
         if (kind, text) == ("other", "/"):
-            return [("error", shown + " is compared as text, xend knows no networks",
-                     _plainly(piece, "write ^10\\.20\\.0\\.[0-9]+$ for 10.20.0.0/24"))]
-    return _open_end(piece, compiled, tokens) + _bare_dots(piece, compiled, tokens) \
+            return [
+                (
+                    "error",
+                    shown + " is compared as text, xend knows no networks",
+                    _plainly(piece, "write ^10\\.20\\.0\\.[0-9]+$ for 10.20.0.0/24"),
+                )
+            ]
+    return (
+        _open_end(piece, compiled, tokens)
+        + _bare_dots(piece, compiled, tokens)
         + _trusted_names(piece, tokens)
+    )
 
 
 def _plainly(piece, otherwise):
@@ -540,19 +643,31 @@ def _open_end(piece, compiled, tokens):
         return []
     sample = _sample(branches[0])
     if sample.endswith(".") and _NUMERIC.match(sample):
-        return [("info", "%s admits all addresses that start with %s" % (_shown(piece), sample),
-                 "keep it if that network is meant")]
+        return [
+            (
+                "info",
+                "%s admits all addresses that start with %s" % (_shown(piece), sample),
+                "keep it if that network is meant",
+            )
+        ]
     example = _first_match(compiled, _longer(sample))
-    return [("warning", "%s is open at the end%s" % (_shown(piece), _also_admits(example)),
-             _plainly(piece, "end it with $"))]
+    return [
+        (
+            "warning",
+            "%s is open at the end%s" % (_shown(piece), _also_admits(example)),
+            _plainly(piece, "end it with $"),
+        )
+    ]
 
 
 def _bare_dots(piece, compiled, tokens):
     """Report dots that were meant as dots but match any character."""
     bare = [
-        index for index in range(1, len(tokens) - 1)
+        index
+        for index in range(1, len(tokens) - 1)
         if tokens[index] == ("other", ".")
-        and _is_wordlike(tokens[index - 1]) and _is_wordlike(tokens[index + 1])
+        and _is_wordlike(tokens[index - 1])
+        and _is_wordlike(tokens[index + 1])
     ]
     if not bare:
         return []
@@ -565,18 +680,27 @@ def _bare_dots(piece, compiled, tokens):
     # With both ends fixed, three dots are all that makes these digits an address: only a
     # name can differ.
     harmless = not is_open and _is_address(_sample(tokens))
-    return [("info" if harmless else "warning",
-             "%s has an unescaped dot, which matches any character%s"
-             % (_shown(piece), _also_admits(example)),
-             _plainly(piece, "write \\. for a dot"))]
+    return [
+        (
+            "info" if harmless else "warning",
+            "%s has an unescaped dot, which matches any character%s"
+            % (_shown(piece), _also_admits(example)),
+            _plainly(piece, "write \\. for a dot"),
+        )
+    ]
 
 
 def _trusted_names(piece, tokens):
     """Report a pattern for names: whoever owns the peer's reverse zone chooses the name."""
     if not any(kind in ("other", "set") and re.search("[A-Za-z]", text) for kind, text in tokens):
         return []
-    return [("info", "%s trusts reverse DNS, where the peer's side can claim any name"
-             % _shown(piece), "admit addresses instead of names")]
+    return [
+        (
+            "info",
+            "%s trusts reverse DNS, where the peer's side can claim any name" % _shown(piece),
+            "admit addresses instead of names",
+        )
+    ]
 
 
 def _also_admits(example):
@@ -595,7 +719,9 @@ def _longer(sample):
     missing = max(3 - sample.count("."), 0)
     addresses = [sample + digit + ".1" * missing for digit in "2345678901"]
     return [text for text in addresses if _is_address(text)] + [
-        sample + ".example.net", sample + "x.example.net"]
+        sample + ".example.net",
+        sample + "x.example.net",
+    ]
 
 
 def _is_address(text):
@@ -638,7 +764,7 @@ def _closed(branch):
         depth += (kind, text) == ("other", ")")
         depth -= kind in ("open", "backref")
         if depth == 0:
-            inside = branch[index + 1:-1]
+            inside = branch[index + 1 : -1]
             return text in ("(", "(?:") and not _open_branches(inside)
     return False
 

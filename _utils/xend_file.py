@@ -3,6 +3,7 @@ Changing one file so that nobody ever sees half of it: lock, temporary file, fsy
 
 What the bytes mean is not known here, and neither is Salt.
 """
+
 import contextlib
 import errno
 import fcntl
@@ -20,7 +21,7 @@ def read(path):
     nowhere is named as such.
     """
     try:
-        with open(path, "rb") as stream:
+        with open(path, "br") as stream:
             return stream.read()
     except EnvironmentError as exc:
         if exc.errno == errno.ENOENT and os.path.islink(path):
@@ -93,7 +94,9 @@ def _replace(path, data):
     temporary = os.path.join(directory, ".%s.new" % name)
     before = os.stat(path)
     _remove(temporary)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, stat.S_IRUSR | stat.S_IWUSR)
+    descriptor = os.open(
+        temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, stat.S_IRUSR | stat.S_IWUSR
+    )
     try:
         try:
             _write(descriptor, data)
@@ -148,4 +151,6 @@ def _copy_attributes(source, target):
     elif os.path.exists("/selinux/enforce") or os.path.exists("/sys/fs/selinux/enforce"):
         command = ["chcon", "--reference", source, target]
         if subprocess.call(command) != 0:
-            raise OSError(errno.EPERM, "cannot be given the SELinux context of the old file", target)
+            raise OSError(
+                errno.EPERM, "cannot be given the SELinux context of the old file", target
+            )

@@ -3,6 +3,7 @@ What this host shows of its xend: the process, when it started, what it listens 
 
 All of it is read from /proc; nothing is started, stopped or asked here, and nothing knows Salt.
 """
+
 import os
 import socket
 import struct
@@ -26,7 +27,7 @@ def process(pidfile):
     try:
         with open(pidfile) as stream:
             pid = int(stream.read().strip())
-        with open("%s/%d/cmdline" % (PROC, pid), "rb") as stream:
+        with open("%s/%d/cmdline" % (PROC, pid), "br") as stream:
             command = stream.read()
         if b"xend" not in command:
             return None

@@ -4,6 +4,7 @@ The relocation settings of xend: names, keys, kinds, defaults, and the rules for
 One table drives everything. Where the settings stand in a file is xend_sxp's business, what an
 allow list admits is xend_allow's; nothing here knows Salt.
 """
+
 import re
 
 try:

@@ -4,6 +4,7 @@ Asking a relocation port whether it would let this host in, without any risk to 
 Only the operation `help` is ever sent: it proves route, listener and admission at once. What the
 answer means for a migration is decided elsewhere; nothing here knows Salt.
 """
+
 import errno
 import re
 import socket

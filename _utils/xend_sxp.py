@@ -3,6 +3,7 @@ The lossless sxp document: what xend's parser makes of a file's bytes, and edits
 The bytes stay the data; parsing keeps only where the top-level values stand.
 What a setting means, files and Salt are not dealt with here.
 """
+
 from __future__ import absolute_import
 
 import re
@@ -13,8 +14,16 @@ _SPACES = b" \t\n\x0b\x0c\r"
 _QUOTES = (b"'", b'"')
 _ATTRIBUTES = b"@"
 _NAMED_ESCAPES = {
-    b"a": b"\x07", b"b": b"\x08", b"t": b"\t", b"n": b"\n", b"v": b"\x0b", b"f": b"\x0c",
-    b"r": b"\r", b"\\": b"\\", b"'": b"'", b'"': b'"',
+    b"a": b"\x07",
+    b"b": b"\x08",
+    b"t": b"\t",
+    b"n": b"\n",
+    b"v": b"\x0b",
+    b"f": b"\x0c",
+    b"r": b"\r",
+    b"\\": b"\\",
+    b"'": b"'",
+    b'"': b'"',
 }
 
 # What to tell people about the byte at which an error is reported.
@@ -57,10 +66,17 @@ class ParseError(ValueError):
         self.line = data.count(b"\n", 0, pos) + 1
         self.column = pos - begin + 1
         self.text = _printable(data[begin:end])
-        ValueError.__init__(self, "line %d, column %d: %s (%s): %s" % (
-            self.line, self.column, message, _HINTS.get(data[pos:pos + 1], _OTHER_HINT),
-            _printable(data[shown:min(end, shown + _SHOWN_BYTES)]).strip(),
-        ))
+        ValueError.__init__(
+            self,
+            "line %d, column %d: %s (%s): %s"
+            % (
+                self.line,
+                self.column,
+                message,
+                _HINTS.get(data[pos : pos + 1], _OTHER_HINT),
+                _printable(data[shown : min(end, shown + _SHOWN_BYTES)]).strip(),
+            ),
+        )
 
 
 class _Grammar(object):
@@ -78,9 +94,10 @@ class _Grammar(object):
         atom = br"[!$-&*-~][^" + stop + b"]*"
         comment = br"#[^\n]*\n"
         gap = space + b"*(?:" + comment + space + b"*)" + _ROUNDS
-        string = br"'[^'\\]*'|" + br'"[^"\\]*"'
+        string = br"'[^'\\]*'|" + rb'"[^"\\]*"'
         escape = (
-            br"\\(?:[abtnvfr\\'" + br'"]|x[0-9A-Fa-f]{2}|'
+            br"\\(?:[abtnvfr\\'"
+            + rb'"]|x[0-9A-Fa-f]{2}|'
             + unknown_escape.replace(b"OCTAL", br"(?:[0-3][0-7]{2}|[0-7]{1,2}(?![0-7]))")
             + b")"
         )
@@ -89,13 +106,36 @@ class _Grammar(object):
         self.escape = re.compile(escape)
         # The one shape that nearly every form has: a key and at most one plain value.
         self.simple_form = re.compile(
-            gap + br"(\(" + space + b"*(" + atom + b")"
-            + b"(?:" + space + b"+(?:" + atom + b"|" + string + b"))?" + space + br"*\))"
+            gap
+            + br"(\("
+            + space
+            + b"*("
+            + atom
+            + b")"
+            + b"(?:"
+            + space
+            + b"+(?:"
+            + atom
+            + b"|"
+            + string
+            + b"))?"
+            + space
+            + br"*\))"
         ).match
         # An atom must be followed by something: at the end of the file it drops its list.
         self.flat = re.compile(
-            b"(?:" + space + b"+|" + comment + b"|" + atom + b"(?=[" + stop + b"])|" + string
-            + b")" + _ROUNDS
+            b"(?:"
+            + space
+            + b"+|"
+            + comment
+            + b"|"
+            + atom
+            + b"(?=["
+            + stop
+            + b"])|"
+            + string
+            + b")"
+            + _ROUNDS
         ).match
         self.parens = re.compile(br"\(+|\)+").match
         self.string_bodies = {}
@@ -108,18 +148,18 @@ class _Grammar(object):
         """Where the next token begins: behind white space and comments."""
         while True:
             end = self.gap(data, pos).end()
-            if end == pos or data[end:end + 1] != b"#":
+            if end == pos or data[end : end + 1] != b"#":
                 return end
             pos = end
 
     def string_end(self, data, start):
         """Behind the closing quote of the string at ``start``; raises ParseError."""
-        quote = data[start:start + 1]
+        quote = data[start : start + 1]
         body = self.string_bodies[quote]
         pos = start + 1
         while True:
             end = body(data, pos).end()
-            char = data[end:end + 1]
+            char = data[end : end + 1]
             if char == quote:
                 return end + 1
             if char == b"" or end == pos:
@@ -137,7 +177,7 @@ class _Grammar(object):
         pos = start
         while True:
             end = self.flat(data, pos).end()
-            char = data[end:end + 1]
+            char = data[end : end + 1]
             if char == b"(" or char == b")":
                 pos = self.parens(data, end).end()
                 if char == b"(":
@@ -161,7 +201,7 @@ class _Grammar(object):
 
     def value_end(self, data, pos):
         """Behind the value at ``pos``."""
-        char = data[pos:pos + 1]
+        char = data[pos : pos + 1]
         if char == b"(":
             return self.list_end(data, pos)
         if char in self.string_bodies:
@@ -170,15 +210,15 @@ class _Grammar(object):
 
     def word(self, data, pos):
         """The atom or string at ``pos`` as bytes; None if something else is there."""
-        if data[pos:pos + 1] in self.string_bodies:
-            body = data[pos + 1:self.string_end(data, pos) - 1]
+        if data[pos : pos + 1] in self.string_bodies:
+            body = data[pos + 1 : self.string_end(data, pos) - 1]
             return self.escape.sub(_unescape, body) if b"\\" in body else body
         match = self.atom(data, pos)
         return match and match.group()
 
     def head(self, data, pos):
         """First element of the list at ``pos``; None if it is a list itself, or there is none."""
-        if data[pos:pos + 1] != b"(":
+        if data[pos : pos + 1] != b"(":
             return None
         return self.word(data, self.skip(data, pos + 1))
 
@@ -187,7 +227,7 @@ class _Grammar(object):
         found = []
         innermost = [found]
         while True:
-            char = data[pos:pos + 1]
+            char = data[pos : pos + 1]
             if char == b"(":
                 fresh = []
                 innermost[-1].append(fresh)
@@ -206,7 +246,7 @@ class _Grammar(object):
     def strings(self, data, pos, end):
         """(begin, end) of every string, at any depth, in the value from ``pos`` to ``end``."""
         while pos < end:
-            char = data[pos:pos + 1]
+            char = data[pos : pos + 1]
             if char == b"(" or char == b")":
                 pos += 1
             else:
@@ -222,7 +262,7 @@ class _Grammar(object):
 _GENERATIONS = (
     ((4, 0), b"{}()<>[];", b"OCTAL|[^x0-7]"),
     ((3, 0, 4), b"{}()<>[];!", b"OCTAL|[^x0-7]"),
-    ((), b"{}()<>[];!", br"(?:[^abtnvfrx\\'" + br'"0-7][^0-7]*)?OCTAL'),
+    ((), b"{}()<>[];!", br"(?:[^abtnvfrx\\'" + rb'"0-7][^0-7]*)?OCTAL'),
 )
 _grammars = {}
 
@@ -247,7 +287,7 @@ def _unescape(match):
         return _NAMED_ESCAPES[code]
     if code == b"x":
         # xend measures every hexadecimal letter from its own 'a' or 'A': a letter is 0 to 5.
-        high, low = [int(escape[at:at + 1], 16) for at in (2, 3)]
+        high, low = [int(escape[at : at + 1], 16) for at in (2, 3)]
         return _byte(high % 10 * 16 + low % 10)
     octal = _LAST_DIGITS.search(escape)
     return _byte(int(octal.group(), 8)) if octal else b"\\"
@@ -264,7 +304,7 @@ def _printable(line):
 
 
 def _invalid_character(data, pos):
-    return ParseError(data, pos, "invalid character: code %d" % ord(data[pos:pos + 1]))
+    return ParseError(data, pos, "invalid character: code %d" % ord(data[pos : pos + 1]))
 
 
 def _string_error(data, start, pos):
@@ -388,7 +428,7 @@ class Document(object):
                 add_hash(hash(match.group(2)) & 0xFFFFFFFF)
                 continue
             start = grammar.skip(data, pos)
-            char = data[start:start + 1]
+            char = data[start : start + 1]
             if char == b"(" or char in grammar.string_bodies:
                 pos = grammar.value_end(data, start)
                 if pos is None:
@@ -458,7 +498,7 @@ class Document(object):
         forms = []
         end = self._end if self._open is None else self._open
         pos = self._grammar.skip(self.data, 0)
-        while pos < end and self.data[pos:pos + 1] != b"#":
+        while pos < end and self.data[pos : pos + 1] != b"#":
             forms.append(self._grammar.read(self.data, pos))
             pos = self._grammar.skip(self.data, self._grammar.value_end(self.data, pos))
         return forms
@@ -520,7 +560,7 @@ class Document(object):
         pos = grammar.skip(data, grammar.value_end(data, pos))
         if grammar.head(data, pos) == _ATTRIBUTES:
             pos = grammar.skip(data, grammar.value_end(data, pos))
-        if data[pos:pos + 1] == b")":
+        if data[pos : pos + 1] == b")":
             return pos, pos
         return pos, grammar.value_end(data, pos)
 
@@ -575,7 +615,7 @@ class Document(object):
             begin, end = self._line_span(index)
             if done < begin:
                 pieces.append(data[done:begin])
-            if pieces and _would_touch(pieces[-1][-1:], data[end:end + 1]):
+            if pieces and _would_touch(pieces[-1][-1:], data[end : end + 1]):
                 pieces.append(b" ")
             done = end
             hashes.extend(self._hashes[kept:index])
@@ -639,7 +679,7 @@ class Document(object):
                 " anything added after it; add the missing parenthesis first" % self.dropped[0]
             )
         end = self._end
-        start = b"" if end == 0 or data[end - 1:end] == b"\n" else newline
+        start = b"" if end == 0 or data[end - 1 : end] == b"\n" else newline
         return end, end, start + form + newline
 
     def _commented_default(self, key, form):
@@ -681,16 +721,18 @@ _COMMENTED_FORM = re.compile(
 def _would_touch(left, right):
     """Whether what ends and begins with these bytes would run together without a space."""
     return (
-        left != b"" and left not in _SPACES + b"()"
-        and right != b"" and right not in _SPACES + b"()#"
+        left != b""
+        and left not in _SPACES + b"()"
+        and right != b""
+        and right not in _SPACES + b"()#"
     )
 
 
 def _replace(data, begin, end, text):
     """``data`` with the value from ``begin`` to ``end`` (maybe none) replaced by ``text``."""
-    left = data[begin - 1:begin]
+    left = data[begin - 1 : begin]
     if _would_touch(left, text[:1]) or begin == end and left not in _SPACES:
         text = b" " + text
-    if text[-1:] != b"'" and _would_touch(text[-1:], data[end:end + 1]):
+    if text[-1:] != b"'" and _would_touch(text[-1:], data[end : end + 1]):
         text += b" "
     return data[:begin] + text + data[end:]

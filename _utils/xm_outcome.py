@@ -122,8 +122,11 @@ def how_to_start_again(state, name, host, what, kept):
     first = ""
     if state == "incomplete":
         # Its CPU would run, but its console and xenstore are dead (seen on xend 4.4).
-        first = "do not unpause the copy on %s, it cannot work; remove it with `xm destroy %s`; " % (
-            host,
-            name,
+        first = (
+            "do not unpause the copy on %s, it cannot work; remove it with `xm destroy %s`; "
+            % (
+                host,
+                name,
+            )
         )
     return RESTART % {"first": first, "what": what, "kept": kept}

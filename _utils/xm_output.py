@@ -3,6 +3,7 @@ What the output of xm means: the tables of `xm list` and `xm info`, the descript
 
 Formats as printed by xend 3.0.3 to 4.4. Running xm is not done here, and nothing knows Salt.
 """
+
 import re
 
 # Name, ID, Mem(MiB), VCPUs, State, Time(s). A managed domain that does not run has no ID and may
@@ -127,9 +128,7 @@ def _devices(devices, classes):
 
 def _children(form, key):
     return [
-        child
-        for child in form[1:]
-        if isinstance(child, list) and child and _text(child[0]) == key
+        child for child in form[1:] if isinstance(child, list) and child and _text(child[0]) == key
     ]
 
 

@@ -67,7 +67,12 @@ class Show:
             host, _xm, *arguments = command
             argv = [str(self.fleet[host].xm), *arguments]
         done = subprocess.run(
-            argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=STEP_S, check=False
+            argv,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=STEP_S,
+            check=False,
         )
         # Salt 3008 says on stderr which of its own objects it left open; that is no news to anybody.
         lines = [line for line in done.stdout.splitlines() if not line.startswith("unclosed ")]
@@ -126,8 +131,10 @@ def story(show: Show) -> None:
             require(GUEST not in other.guests(), f"{GUEST} is still on {other.name}")
             sent = last(other, "suspended")
             require(sent["sha256"] == last(host, "unpaused")["sha256"], "the memory has changed")
-            return (f"{GUEST} works on {host.name} (domain {guest.domid}) and is gone from {other.name}; the "
-                    f"memory that left ({sent['sha256'][:16]}…) is the memory that arrived")
+            return (
+                f"{GUEST} works on {host.name} (domain {guest.domid}) and is gone from {other.name}; the "
+                f"memory that left ({sent['sha256'][:16]}…) is the memory that arrived"
+            )
 
         return check
 
@@ -142,23 +149,56 @@ def story(show: Show) -> None:
 
     def orchestrate(source, target, *more):
         pillar = {"xend": {"migrate": {"domain": GUEST, "source": source, "target": target}}}
-        return ("salt-run", "state.orchestrate", "xend.orch.migrate", f"pillar={json.dumps(pillar)}", *more)
+        return (
+            "salt-run",
+            "state.orchestrate",
+            "xend.orch.migrate",
+            f"pillar={json.dumps(pillar)}",
+            *more,
+        )
 
     show.step("the guest runs on xen1", succeeds(GUEST), "salt", "xen*", "xm.list")
-    show.step("moving it by hand fails: nobody has opened the door",
-              unmoved(fails("[Errno ")),
-              "xen1", "xm", "migrate", "--live", GUEST, xen2.address)
-    show.step("Salt says why before it tries", unmoved(fails("does not let this host in")),
-              "salt", "xen1", "xm.migrate", GUEST, "target=xen2")
-    show.step("what highstate would change", succeeds("+(xend-relocation-server yes)", "would be restarted"),
-              "salt", "xen*", "state.highstate", "test=True")
+    show.step(
+        "moving it by hand fails: nobody has opened the door",
+        unmoved(fails("[Errno ")),
+        "xen1",
+        "xm",
+        "migrate",
+        "--live",
+        GUEST,
+        xen2.address,
+    )
+    show.step(
+        "Salt says why before it tries",
+        unmoved(fails("does not let this host in")),
+        "salt",
+        "xen1",
+        "xm.migrate",
+        GUEST,
+        "target=xen2",
+    )
+    show.step(
+        "what highstate would change",
+        succeeds("+(xend-relocation-server yes)", "would be restarted"),
+        "salt",
+        "xen*",
+        "state.highstate",
+        "test=True",
+    )
     show.step("highstate", succeeds("xend was restarted"), "salt", "xen*", "state.highstate")
-    show.step("highstate again changes nothing", unchanged,
-              "salt", "xen*", "state.highstate")
-    show.step("every host asks the others' doors", succeeds("xen1", "xen2", "accepted"),
-              "salt", "xen*", "xend.probe")
-    show.step("every check of a migration, nothing moved", unmoved(succeeds(f"{GUEST} would be moved to xen2")),
-              *orchestrate("xen1", "xen2", "test=True"))
+    show.step("highstate again changes nothing", unchanged, "salt", "xen*", "state.highstate")
+    show.step(
+        "every host asks the others' doors",
+        succeeds("xen1", "xen2", "accepted"),
+        "salt",
+        "xen*",
+        "xend.probe",
+    )
+    show.step(
+        "every check of a migration, nothing moved",
+        unmoved(succeeds(f"{GUEST} would be moved to xen2")),
+        *orchestrate("xen1", "xen2", "test=True"),
+    )
     show.step("the migration", runs_on(xen2, xen1), *orchestrate("xen1", "xen2"))
     show.step("once more: nothing to do", unchanged, *orchestrate("xen1", "xen2"))
     show.step("and back again", runs_on(xen1, xen2), *orchestrate("xen2", "xen1"))
@@ -166,7 +206,9 @@ def story(show: Show) -> None:
 
 def last(host, event: str) -> dict:
     """The last entry about the guest in what the simulated hypervisor remembers."""
-    found = [entry for entry in host.journal() if entry["event"] == event and entry["name"] == GUEST]
+    found = [
+        entry for entry in host.journal() if entry["event"] == event and entry["name"] == GUEST
+    ]
     require(found, f"{host.name} never saw {GUEST} {event}")
     return found[-1]
 
@@ -211,7 +253,9 @@ def demo() -> int:
     if failure:
         print(f"demo FAILED: {failure}")
         return 1
-    print(f"demo: all {len(show.results)} steps did what they should, {time.monotonic() - began:.0f} s in all")
+    print(
+        f"demo: all {len(show.results)} steps did what they should, {time.monotonic() - began:.0f} s in all"
+    )
     return 0
 
 

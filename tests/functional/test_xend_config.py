@@ -132,7 +132,10 @@ def test_remove(xend, config):
 @pytest.mark.parametrize(
     "call, said",
     [
-        (lambda xend: xend.set("xend-relocation-server", "maybe"), ["xend-relocation-server", "maybe"]),
+        (
+            lambda xend: xend.set("xend-relocation-server", "maybe"),
+            ["xend-relocation-server", "maybe"],
+        ),
         (lambda xend: xend.set("xend-relocation-port", "abc"), ["xend-relocation-port", "abc"]),
         (lambda xend: xend.set("xend-relocation-port", 70000), ["70000", "65535"]),
         (lambda xend: xend.set("xend-relocation-port", ["8002"]), ["xend-relocation-port"]),
@@ -199,7 +202,11 @@ def test_configure_mends_a_value_that_xend_cannot_read(xend, config):
 
 def test_a_backup_is_kept_when_asked_for(xend, load, config, tmp_path):
     xend.set("dom0-min-mem", 256, backup="minion")
-    kept = [path for path in (tmp_path / "minion" / "cache" / "file_backup").rglob("*") if path.is_file()]
+    kept = [
+        path
+        for path in (tmp_path / "minion" / "cache" / "file_backup").rglob("*")
+        if path.is_file()
+    ]
     assert len(kept) == 1 and "(dom0-min-mem 196)" in kept[0].read_text()
 
 

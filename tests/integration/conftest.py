@@ -19,7 +19,9 @@ GRAINS = {"virtual_subtype": "Xen Dom0"}
 # As the lab's hosts come: the door is closed on one, open to nobody else on the other.
 CONFIGS = {
     "xen1": "#(xend-relocation-server no)\n(dom0-min-mem 1024)\n",
-    "xen2": "(xend-relocation-server yes)\n(xend-relocation-hosts-allow '^localhost$')\n(dom0-min-mem 1024)\n",
+    "xen2": "(xend-relocation-server yes)\n"
+    "(xend-relocation-hosts-allow '^localhost$')\n"
+    "(dom0-min-mem 1024)\n",
 }
 
 
@@ -38,7 +40,9 @@ def salt_factories_config(root):
 
 @pytest.fixture(scope="session")
 def fleet(root):
-    fleet = Fleet.create(root / "fleet", [HostSpec(name=name, config=text) for name, text in CONFIGS.items()])
+    fleet = Fleet.create(
+        root / "fleet", [HostSpec(name=name, config=text) for name, text in CONFIGS.items()]
+    )
     try:
         fleet.start()
         yield fleet
@@ -110,7 +114,9 @@ class Fleetwide:
         """Run states; returns {minion: {state id: its return}}."""
         found = self.salt(function, *arguments, target=target, **keywords)
         return {
-            minion: {state["__id__"]: state for state in ret.values()} if isinstance(ret, dict) else ret
+            minion: {state["__id__"]: state for state in ret.values()}
+            if isinstance(ret, dict)
+            else ret
             for minion, ret in found.items()
         }
 
@@ -125,7 +131,9 @@ class Fleetwide:
 
     def orchestrate(self, name, pillar, test=False):
         arguments = ["state.orchestrate", f"xend.orch.{name}", f"pillar={json.dumps(pillar)}"]
-        done = self.master.salt_run_cli(timeout=180).run(*arguments, *(["test=True"] if test else []))
+        done = self.master.salt_run_cli(timeout=180).run(
+            *arguments, *(["test=True"] if test else [])
+        )
         return Run(done)
 
     def where(self, name="web01"):
@@ -139,7 +147,9 @@ class Run:
     def __init__(self, done):
         self.exit_code = done.returncode
         self.stdout, self.stderr = done.stdout, done.stderr
-        data = done.data["data"] if isinstance(done.data, dict) and "data" in done.data else done.data
+        data = (
+            done.data["data"] if isinstance(done.data, dict) and "data" in done.data else done.data
+        )
         steps = next(iter(data.values())) if isinstance(data, dict) else {}
         assert isinstance(steps, dict), f"no steps: {steps}"
         ordered = sorted(steps.values(), key=lambda step: step["__run_num__"])
@@ -157,7 +167,11 @@ class Run:
         """The comments of a step: its own and those of the states that it ran on minions."""
         found = [self.steps[step]["comment"]]
         for ret in (self.steps[step].get("changes") or {}).get("ret", {}).values():
-            found += [state["comment"] for state in ret.values()] if isinstance(ret, dict) else [str(ret)]
+            found += (
+                [state["comment"] for state in ret.values()]
+                if isinstance(ret, dict)
+                else [str(ret)]
+            )
         return "\n".join(found)
 
     def report(self):

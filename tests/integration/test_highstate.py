@@ -11,14 +11,20 @@ CONFIG, APPLIED = "xend-relocation-config", "xend-relocation-applied"
 def test_highstate_opens_each_host_to_the_others_and_to_nobody_else(site):
     found = site.states("state.highstate")
     for minion in ("xen1", "xen2"):
-        assert {name: state["result"] for name, state in found[minion].items()} == {CONFIG: True, APPLIED: True}
+        assert {name: state["result"] for name, state in found[minion].items()} == {
+            CONFIG: True,
+            APPLIED: True,
+        }
     settings = site.salt("xend.relocation")
     for own, other in ((site.xen1, site.xen2), (site.xen2, site.xen1)):
         mine = settings[own.name]
         assert (mine["server"], mine["address"], mine["port"]) == (True, own.address, 8002)
         assert mine["hosts_allow"] == ["^%s$" % re.escape(other.address)]
-    assert {minion: peer["result"] for minion, answers in site.salt("xend.probe").items()
-            for peer in answers.values()} == {"xen1": "accepted", "xen2": "accepted"}
+    assert {
+        minion: peer["result"]
+        for minion, answers in site.salt("xend.probe").items()
+        for peer in answers.values()
+    } == {"xen1": "accepted", "xen2": "accepted"}
     # From the machine's own address, which is in no list, nobody gets in.
     elsewhere = site.salt("xend.probe", site.xen2.address, target="xen1", source="127.0.0.1")
     assert elsewhere["xen1"]["result"] == "rejected"
@@ -27,9 +33,14 @@ def test_highstate_opens_each_host_to_the_others_and_to_nobody_else(site):
 def test_a_second_highstate_changes_nothing(configured):
     before = {host.name: (host.config.stat().st_ino, host.pids()) for host in configured.fleet}
     found = configured.states("state.highstate")
-    assert all(state["result"] is True and not state["changes"]
-               for states in found.values() for state in states.values())
-    assert before == {host.name: (host.config.stat().st_ino, host.pids()) for host in configured.fleet}
+    assert all(
+        state["result"] is True and not state["changes"]
+        for states in found.values()
+        for state in states.values()
+    )
+    assert before == {
+        host.name: (host.config.stat().st_ino, host.pids()) for host in configured.fleet
+    }
 
 
 def test_under_test_the_diff_is_shown_and_nothing_is_done(site):
@@ -75,7 +86,11 @@ def test_settings_can_be_overridden_for_the_fleet_and_for_one_host(site):
     pillar = salt_config.pillar(site.fleet)
     relocation = pillar["xend"]["relocation"]
     relocation["port"] = 8012
-    relocation["hosts"]["xen2"] = {"address": site.xen2.address, "port": 8022, "hosts_allow": ["127.0.0.0/8"]}
+    relocation["hosts"]["xen2"] = {
+        "address": site.xen2.address,
+        "port": 8022,
+        "hosts_allow": ["127.0.0.0/8"],
+    }
     site.set_pillar(pillar)
     found = site.states("state.apply", "xend.relocation")
     assert all(state["result"] for states in found.values() for state in states.values()), found

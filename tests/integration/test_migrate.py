@@ -15,8 +15,16 @@ LOOK = "what xen2 holds after the failure"
 
 def moved_intact(source, target, uuid):
     """The memory that left the source is the memory that began to run on the target."""
-    left = [entry for entry in source.journal() if entry["event"] == "suspended" and entry["uuid"] == uuid]
-    arrived = [entry for entry in target.journal() if entry["event"] == "unpaused" and entry["uuid"] == uuid]
+    left = [
+        entry
+        for entry in source.journal()
+        if entry["event"] == "suspended" and entry["uuid"] == uuid
+    ]
+    arrived = [
+        entry
+        for entry in target.journal()
+        if entry["event"] == "unpaused" and entry["uuid"] == uuid
+    ]
     return left[-1]["sha256"] == arrived[-1]["sha256"]
 
 
@@ -96,7 +104,9 @@ def test_options_reach_xm(configured, guest):
 def target_rejects(site):
     """The running xend of the target has another list than its file (and is not to be restarted)."""
     text = site.xen2.config.read_text()
-    site.xen2.config.write_text("(xend-relocation-server yes)\n(xend-relocation-hosts-allow '^localhost$')\n")
+    site.xen2.config.write_text(
+        "(xend-relocation-server yes)\n(xend-relocation-hosts-allow '^localhost$')\n"
+    )
     site.xen2.restart()
     stamp = site.xen2.config.stat()
     site.xen2.config.write_text(text)
@@ -268,7 +278,9 @@ def test_source_xend_restarted_in_mid_transfer(configured, guest):
     assert run.exit_code != 0 and run.failed()[0] == SEND, run.report()
     assert "migrating-web01" in run.comment(SEND) and "xm rename" in run.comment(SEND)
     now = configured.where()
-    assert list(now) == ["xen1"] and now["xen1"].alive and now["xen1"].xend_name == "migrating-web01"
+    assert (
+        list(now) == ["xen1"] and now["xen1"].alive and now["xen1"].xend_name == "migrating-web01"
+    )
 
 
 def test_a_transfer_that_takes_too_long_is_reported_as_going_on(configured, guest):

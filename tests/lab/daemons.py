@@ -45,8 +45,14 @@ class Daemons:
         self._configure("master", self._master(publish, ret))
         self._spawn("salt-master", "master")
         for host in self.fleet:
-            minion = {"id": host.name, "master": "127.0.0.1", "master_port": ret,
-                      "publish_port": publish, "grains": GRAINS, **salt_config.minion(host)}
+            minion = {
+                "id": host.name,
+                "master": "127.0.0.1",
+                "master_port": ret,
+                "publish_port": publish,
+                "grains": GRAINS,
+                **salt_config.minion(host),
+            }
             self._configure(host.name, minion)
             self._spawn("salt-minion", host.name)
         self._wait()
@@ -85,8 +91,13 @@ class Daemons:
     def _configure(self, name: str, options: dict) -> None:
         folder = self.root / name
         folder.mkdir()
-        common = {"root_dir": str(folder), "sock_dir": str(folder / "s"), "log_file": str(folder / "log"),
-                  "log_level_logfile": "info", "user": _user()}
+        common = {
+            "root_dir": str(folder),
+            "sock_dir": str(folder / "s"),
+            "log_file": str(folder / "log"),
+            "log_level_logfile": "info",
+            "user": _user(),
+        }
         kind = "master" if name == "master" else "minion"
         (folder / kind).write_text(json.dumps({**common, **options}, indent=2))
 
@@ -94,28 +105,40 @@ class Daemons:
         with open(self.root / name / "output", "wb") as output:
             process = subprocess.Popen(
                 [str(Path(sys.executable).parent / program), "-c", str(self.root / name)],
-                stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
             )
         (self.pids / name).write_text(str(process.pid))
 
     def _wait(self) -> None:
         names = sorted(host.name for host in self.fleet)
-        ping = self.command("salt", "*", "saltutil.sync_all", "--out", "json", "--static", "-t", "20")
+        ping = self.command(
+            "salt", "*", "saltutil.sync_all", "--out", "json", "--static", "-t", "20"
+        )
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
             done = subprocess.run(ping, capture_output=True, text=True, timeout=60, check=False)
             with contextlib.suppress(ValueError):
                 synced = json.loads(done.stdout)
                 # An answer that is not a dict came from a minion that is still starting.
-                if sorted(name for name, value in synced.items() if isinstance(value, dict)) == names:
+                if (
+                    sorted(name for name, value in synced.items() if isinstance(value, dict))
+                    == names
+                ):
                     return
             time.sleep(0.5)
-        raise TimeoutError(f"the minions did not answer within {START_S} s; see the logs in {self.root}")
+        raise TimeoutError(
+            f"the minions did not answer within {START_S} s; see the logs in {self.root}"
+        )
 
 
 def _free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as stack:
-        listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        listeners = [
+            stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
+        ]
         return [listener.getsockname()[1] for listener in listeners]
 
 

@@ -17,26 +17,39 @@ BEFORE_IMAGE = ("start_time", "cpu_time", "online_vcpus")
 def mac_address():
     """Return an address from Xen's own range."""
     return "00:16:3e:%02x:%02x:%02x" % (
-        random.randrange(0x80), random.randrange(0x100), random.randrange(0x100))
+        random.randrange(0x80),
+        random.randrange(0x100),
+        random.randrange(0x100),
+    )
 
 
 def disk_device(text, version):
     """Return the device sxp of a disk written as in a domain file: "file:/x.img,xvda,w"."""
     uname, device, mode = (text.split(",") + ["w"])[:3]
     kind = "tap" if uname.startswith("tap:") else "vbd"
-    items = [kind, ["uuid", hypervisor.new_uuid()], ["bootable", "1"],
-             ["dev", device if sxp.version_key(version) < (3, 1) else device + ":disk"],
-             ["uname", uname], ["mode", mode], ["backend", "0"]]
+    items = [
+        kind,
+        ["uuid", hypervisor.new_uuid()],
+        ["bootable", "1"],
+        ["dev", device if sxp.version_key(version) < (3, 1) else device + ":disk"],
+        ["uname", uname],
+        ["mode", mode],
+        ["backend", "0"],
+    ]
     return ["device", items]
 
 
 def vif_device(text):
     """Return the device sxp of a network card written as in a domain file: "bridge=xenbr0"."""
     given = dict(part.strip().split("=", 1) for part in text.split(",") if "=" in part)
-    items = ["vif", ["bridge", given.get("bridge", "xenbr0")],
-             ["mac", given.get("mac") or mac_address()],
-             ["script", given.get("script", "vif-bridge")],
-             ["uuid", hypervisor.new_uuid()], ["backend", "0"]]
+    items = [
+        "vif",
+        ["bridge", given.get("bridge", "xenbr0")],
+        ["mac", given.get("mac") or mac_address()],
+        ["script", given.get("script", "vif-bridge")],
+        ["uuid", hypervisor.new_uuid()],
+        ["backend", "0"],
+    ]
     return ["device", items]
 
 
@@ -52,36 +65,69 @@ def build(name, uuid, memory_mib, vcpus, image, disks, vifs, version, extra):
     kernel = {"linux": "/boot/vmlinuz-guest", "hvm": "/usr/lib/xen/boot/hvmloader"}[image]
     picture = [image, ["kernel", extra.get("kernel", kernel)]]
     if image == "linux":
-        picture += [["ramdisk", extra.get("ramdisk", "/boot/initrd-guest")],
-                    ["args", extra.get("args", "console=hvc0 quiet")]]
+        picture += [
+            ["ramdisk", extra.get("ramdisk", "/boot/initrd-guest")],
+            ["args", extra.get("args", "console=hvc0 quiet")],
+        ]
     else:
-        picture += [["acpi", "1"], ["apic", "1"], ["pae", "1"], ["boot", "c"],
-                    ["device_model", "/usr/lib/xen/bin/qemu-dm"], ["vnc", "1"]]
+        picture += [
+            ["acpi", "1"],
+            ["apic", "1"],
+            ["pae", "1"],
+            ["boot", "c"],
+            ["device_model", "/usr/lib/xen/bin/qemu-dm"],
+            ["vnc", "1"],
+        ]
     modern = sxp.version_key(version) >= (4, 0)
     if modern:
-        picture += [["superpages", "0"], ["videoram", "4"], ["pci", []],
-                    ["nomigrate", "0"], ["tsc_mode", "0"]]
+        picture += [
+            ["superpages", "0"],
+            ["videoram", "4"],
+            ["pci", []],
+            ["nomigrate", "0"],
+            ["tsc_mode", "0"],
+        ]
         if image == "linux":
-            picture.append(["notes", ["FEATURES", "!writable_page_tables|pae_pgdir_above_4gb"],
-                            ["GUEST_VERSION", "2.6"], ["GUEST_OS", "linux"],
-                            ["LOADER", "generic"], ["SUSPEND_CANCEL", "1"], ["PAE_MODE", "yes"],
-                            ["XEN_VERSION", "xen-3.0"]])
+            picture.append(
+                [
+                    "notes",
+                    ["FEATURES", "!writable_page_tables|pae_pgdir_above_4gb"],
+                    ["GUEST_VERSION", "2.6"],
+                    ["GUEST_OS", "linux"],
+                    ["LOADER", "generic"],
+                    ["SUSPEND_CANCEL", "1"],
+                    ["PAE_MODE", "yes"],
+                    ["XEN_VERSION", "xen-3.0"],
+                ]
+            )
     settings = [["cpu_weight", extra.get("cpu_weight", "256")], ["cpu_cap", "0"]]
     if modern:
         settings.append(["pool_name", "Pool-0"])
     settings += [["bootloader", extra.get("bootloader", "")], ["vcpus", vcpus]]
     if modern:
         settings.append(["cpus", [[] for _vcpu in range(int(vcpus))]])
-    settings += [["on_poweroff", "destroy"], ["description", ""],
-                 ["on_crash", extra.get("on_crash", "restart")], ["uuid", uuid],
-                 ["bootloader_args", ""], ["name", name],
-                 ["on_reboot", extra.get("on_reboot", "restart")],
-                 ["maxmem", memory], ["memory", memory],
-                 ["shadow_memory", "0" if image == "linux" else "9"],
-                 ["features", ""], ["on_xend_start", "ignore"], ["on_xend_stop", "ignore"]]
+    settings += [
+        ["on_poweroff", "destroy"],
+        ["description", ""],
+        ["on_crash", extra.get("on_crash", "restart")],
+        ["uuid", uuid],
+        ["bootloader_args", ""],
+        ["name", name],
+        ["on_reboot", extra.get("on_reboot", "restart")],
+        ["maxmem", memory],
+        ["memory", memory],
+        ["shadow_memory", "0" if image == "linux" else "9"],
+        ["features", ""],
+        ["on_xend_start", "ignore"],
+        ["on_xend_stop", "ignore"],
+    ]
     devices = [vif_device(vif) for vif in vifs] + [disk_device(disk, version) for disk in disks]
-    devices.append(["device", ["console", ["protocol", "vt100"], ["location", "2"],
-                               ["uuid", hypervisor.new_uuid()]]])
+    devices.append(
+        [
+            "device",
+            ["console", ["protocol", "vt100"], ["location", "2"], ["uuid", hypervisor.new_uuid()]],
+        ]
+    )
     return ["domain"] + settings + [["image", picture]] + devices
 
 
@@ -91,12 +137,29 @@ def live(domain, state):
     domain -- as kept by the hypervisor
     state -- the six letters
     """
-    config = [item for item in domain["config"][1:] if item[0] not in (
-        "domid", "start_time", "cpu_time", "online_vcpus", "status", "state", "store_mfn",
-        "console_mfn", "vcpu_avail", "change_home_server", "node")]
-    figures = {"start_time": "%.2f" % domain["start_time"],
-               "cpu_time": "%.9f" % hypervisor.cpu_time(domain),
-               "online_vcpus": str(domain["online_vcpus"])}
+    config = [
+        item
+        for item in domain["config"][1:]
+        if item[0]
+        not in (
+            "domid",
+            "start_time",
+            "cpu_time",
+            "online_vcpus",
+            "status",
+            "state",
+            "store_mfn",
+            "console_mfn",
+            "vcpu_avail",
+            "change_home_server",
+            "node",
+        )
+    ]
+    figures = {
+        "start_time": "%.2f" % domain["start_time"],
+        "cpu_time": "%.9f" % hypervisor.cpu_time(domain),
+        "online_vcpus": str(domain["online_vcpus"]),
+    }
     out = ["domain", ["domid", str(domain["domid"])]]
     for item in config:
         if item[0] == "image":
@@ -104,8 +167,10 @@ def live(domain, state):
         if item[0] == "device" and sxp.child_value(out, "status") is None:
             out += [["status", "2"], ["state", state]]
             if domain["completed"]:
-                out += [["store_mfn", str(253000 + domain["domid"])],
-                        ["console_mfn", str(252000 + domain["domid"])]]
+                out += [
+                    ["store_mfn", str(253000 + domain["domid"])],
+                    ["console_mfn", str(252000 + domain["domid"])],
+                ]
         out.append(["name", domain["xend_name"]] if item[0] == "name" else item)
     return out
 
@@ -116,16 +181,41 @@ def dom0(memory_mib, vcpus, used, version):
     vcpus = str(vcpus)
     memory = str(memory_mib)
     pool = [["pool_name", "Pool-0"]] if modern else []
-    return (["domain", ["domid", "0"], ["cpu_weight", "256"], ["cpu_cap", "0"]] + pool
-            + [["bootloader", ""], ["vcpus", vcpus], ["cpus", [["0"]]], ["on_poweroff", "destroy"],
-               ["on_crash", "restart"], ["uuid", DOM0_UUID], ["bootloader_args", ""],
-               ["name", "Domain-0"], ["on_reboot", "restart"], ["maxmem", memory],
-               ["memory", memory], ["shadow_memory", "0"], ["features", ""],
-               ["on_xend_start", "ignore"], ["on_xend_stop", "ignore"],
-               ["cpu_time", "%.9f" % used], ["online_vcpus", vcpus],
-               ["image", ["linux", ["kernel", ""], ["superpages", "0"], ["nomigrate", "0"],
-                          ["tsc_mode", "0"]]],
-               ["status", "2"], ["state", "r-----"]])
+    return (
+        ["domain", ["domid", "0"], ["cpu_weight", "256"], ["cpu_cap", "0"]]
+        + pool
+        + [
+            ["bootloader", ""],
+            ["vcpus", vcpus],
+            ["cpus", [["0"]]],
+            ["on_poweroff", "destroy"],
+            ["on_crash", "restart"],
+            ["uuid", DOM0_UUID],
+            ["bootloader_args", ""],
+            ["name", "Domain-0"],
+            ["on_reboot", "restart"],
+            ["maxmem", memory],
+            ["memory", memory],
+            ["shadow_memory", "0"],
+            ["features", ""],
+            ["on_xend_start", "ignore"],
+            ["on_xend_stop", "ignore"],
+            ["cpu_time", "%.9f" % used],
+            ["online_vcpus", vcpus],
+            [
+                "image",
+                [
+                    "linux",
+                    ["kernel", ""],
+                    ["superpages", "0"],
+                    ["nomigrate", "0"],
+                    ["tsc_mode", "0"],
+                ],
+            ],
+            ["status", "2"],
+            ["state", "r-----"],
+        ]
+    )
 
 
 def to_send(domain, version):

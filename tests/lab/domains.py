@@ -81,8 +81,11 @@ class Domains:
         if names:
             wanted = []
             for name in names:
-                found = [row for row in known
-                         if str(name) in (row["name"], str(row["domid"]), row["uuid"])]
+                found = [
+                    row
+                    for row in known
+                    if str(name) in (row["name"], str(row["domid"]), row["uuid"])
+                ]
                 if not found:
                     raise NoDomain(str(name))
                 wanted.append(found[0])
@@ -95,29 +98,49 @@ class Domains:
     def _dom0_row(self):
         dom0 = self.hypervisor.dom0()
         memory = dom0["kib"] // hypervisor.KIB_PER_MIB
-        return {"name": "Domain-0", "domid": 0, "uuid": description.DOM0_UUID, "memory": memory,
-                "vcpus": 1, "state": "r-----", "power": "running", "cpu_time": dom0["cpu_time"],
-                "uptime_s": int(time.time() - dom0["booted"]),
-                "long": description.dom0(memory, 1, dom0["cpu_time"], self.layout.version)}
+        return {
+            "name": "Domain-0",
+            "domid": 0,
+            "uuid": description.DOM0_UUID,
+            "memory": memory,
+            "vcpus": 1,
+            "state": "r-----",
+            "power": "running",
+            "cpu_time": dom0["cpu_time"],
+            "uptime_s": int(time.time() - dom0["booted"]),
+            "long": description.dom0(memory, 1, dom0["cpu_time"], self.layout.version),
+        }
 
     def _row(self, domain):
         letters = hypervisor.state_letters(domain)
-        return {"name": domain["xend_name"], "domid": domain["domid"], "uuid": domain["uuid"],
-                "memory": domain["memory_mib"], "vcpus": domain["online_vcpus"], "state": letters,
-                "power": "paused" if domain["paused"] else "running",
-                "cpu_time": hypervisor.cpu_time(domain),
-                "uptime_s": description.uptime(domain),
-                "long": description.live(domain, letters)}
+        return {
+            "name": domain["xend_name"],
+            "domid": domain["domid"],
+            "uuid": domain["uuid"],
+            "memory": domain["memory_mib"],
+            "vcpus": domain["online_vcpus"],
+            "state": letters,
+            "power": "paused" if domain["paused"] else "running",
+            "cpu_time": hypervisor.cpu_time(domain),
+            "uptime_s": description.uptime(domain),
+            "long": description.live(domain, letters),
+        }
 
     def announce(self, domid, config):
         """List a domain that is only about to be built, with the figures that came with it."""
         start_time = float(sxp.child_value(config, "start_time", time.time()))
-        row = {"name": sxp.child_value(config, "name"), "domid": domid,
-               "uuid": sxp.child_value(config, "uuid"),
-               "memory": int(sxp.child_value(config, "memory")),
-               "vcpus": int(sxp.child_value(config, "vcpus")), "state": "------",
-               "power": "running", "cpu_time": float(sxp.child_value(config, "cpu_time", 0)),
-               "uptime_s": max(0, int(time.time() - start_time)), "long": config}
+        row = {
+            "name": sxp.child_value(config, "name"),
+            "domid": domid,
+            "uuid": sxp.child_value(config, "uuid"),
+            "memory": int(sxp.child_value(config, "memory")),
+            "vcpus": int(sxp.child_value(config, "vcpus")),
+            "state": "------",
+            "power": "running",
+            "cpu_time": float(sxp.child_value(config, "cpu_time", 0)),
+            "uptime_s": max(0, int(time.time() - start_time)),
+            "long": config,
+        }
         with self.lock:
             self.pending[domid] = row
 
@@ -129,22 +152,25 @@ class Domains:
         """Return the lines of `xm info`."""
         spec = self.layout.spec
         free_mib = max(0, self.hypervisor.free_kib() // hypervisor.KIB_PER_MIB)
-        return xm_info.host(self.layout.name, self.layout.version, spec["memory_mib"], free_mib,
-                            spec["info"])
+        return xm_info.host(
+            self.layout.name, self.layout.version, spec["memory_mib"], free_mib, spec["info"]
+        )
 
     def pause(self, name):
         self.refuse_dom0(name, "pause")
         domain = self.find(name)
         self.hypervisor.pause(domain["domid"])
-        self.log.info("XendDomain:1259",
-                      "Domain %s (%d) paused." % (domain["xend_name"], domain["domid"]))
+        self.log.info(
+            "XendDomain:1259", "Domain %s (%d) paused." % (domain["xend_name"], domain["domid"])
+        )
 
     def unpause(self, name):
         self.refuse_dom0(name, "unpause")
         domain = self.find(name)
         self.hypervisor.unpause(domain["domid"])
-        self.log.info("XendDomain:1275",
-                      "Domain %s (%d) unpaused." % (domain["xend_name"], domain["domid"]))
+        self.log.info(
+            "XendDomain:1275", "Domain %s (%d) unpaused." % (domain["xend_name"], domain["domid"])
+        )
 
     def destroy(self, name):
         self.refuse_dom0(name, "destroy")
@@ -162,14 +188,29 @@ class Domains:
         image = "hvm" if settings["builder"] == "hvm" else "linux"
         memory_mib = int(settings["memory"])
         uuid = settings.get("uuid") or hypervisor.new_uuid()
-        config = description.build(settings["name"], uuid, memory_mib, int(settings["vcpus"]),
-                                   image, settings["disk"], settings["vif"], self.layout.version,
-                                   {})
+        config = description.build(
+            settings["name"],
+            uuid,
+            memory_mib,
+            int(settings["vcpus"]),
+            image,
+            settings["disk"],
+            settings["vif"],
+            self.layout.version,
+            {},
+        )
         self.balloon(memory_mib * hypervisor.KIB_PER_MIB)
         domid = self.hypervisor.reserve_domid()
         self.log.debug("XendDomainInfo:105", "XendDomainInfo.create(%r)" % (config,))
-        self.hypervisor.create(domid, settings["name"], uuid, memory_mib, int(settings["vcpus"]),
-                               self.layout.spec["pages"], config)
+        self.hypervisor.create(
+            domid,
+            settings["name"],
+            uuid,
+            memory_mib,
+            int(settings["vcpus"]),
+            self.layout.spec["pages"],
+            config,
+        )
         self.hypervisor.boot(domid)
         if not paused:
             self.hypervisor.unpause(domid)
@@ -186,19 +227,24 @@ class Domains:
         for retries in range(BALLOON_RETRIES, 0, -1):
             free_kib = self.hypervisor.free_kib()
             if free_kib >= need_kib:
-                self.log.debug("balloon:187", "Balloon: %d KiB free; need %d; done."
-                               % (free_kib, need_kib))
+                self.log.debug(
+                    "balloon:187", "Balloon: %d KiB free; need %d; done." % (free_kib, need_kib)
+                )
                 return
             # dom0-min-mem 0 means that Domain-0 must keep what it has.
             if least_kib and free_kib + dom0_kib - least_kib >= need_kib:
                 self.hypervisor.balloon_dom0(need_kib - free_kib)
                 continue
-            self.log.debug("balloon:193", "Balloon: %d KiB free; 0 to scrub; need %d; retries: %d."
-                           % (free_kib, need_kib, retries))
+            self.log.debug(
+                "balloon:193",
+                "Balloon: %d KiB free; 0 to scrub; need %d; retries: %d."
+                % (free_kib, need_kib, retries),
+            )
             self.layout.pause("balloon-step")
         raise VmError(
             "I need %d KiB, but dom0_min_mem is %d and shrinking to %d KiB would leave only "
-            "%d KiB free." % (need_kib, least_kib, least_kib, free_kib + dom0_kib - least_kib))
+            "%d KiB free." % (need_kib, least_kib, least_kib, free_kib + dom0_kib - least_kib)
+        )
 
     def destroy_domain(self, domid):
         """Take a domain and its devices away, with the log lines of xend."""
@@ -210,9 +256,11 @@ class Domains:
         for number, device in enumerate(devices(domain["config"]) if domain else []):
             kind = device[0]
             self.log.debug("XendDomainInfo:2420", "Removing %s/%d" % (kind, number))
-            self.log.debug("XendDomainInfo:1278",
-                           "XendDomainInfo.destroyDevice: deviceClass = %s, device = %s/%d"
-                           % (kind, kind, number))
+            self.log.debug(
+                "XendDomainInfo:1278",
+                "XendDomainInfo.destroyDevice: deviceClass = %s, device = %s/%d"
+                % (kind, kind, number),
+            )
 
     def cleanup(self):
         """Say, at the end of xend, which domains go on without it."""
@@ -223,8 +271,11 @@ class Domains:
 
 def devices(config):
     """Return the device lists of a description, such as ["vbd", …]."""
-    return [item[1] for item in config[1:]
-            if isinstance(item, list) and item and item[0] == "device" and len(item) > 1]
+    return [
+        item[1]
+        for item in config[1:]
+        if isinstance(item, list) and item and item[0] == "device" and len(item) > 1
+    ]
 
 
 def load_options(layout, path=None):

@@ -19,8 +19,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.lab import description, hypervisor
-from tests.lab.layout import (DEFAULT_TIME_SCALE, Layout, living_processes, process_start,
-                              read_json, wait_until, write_atomic)
+from tests.lab.layout import (
+    DEFAULT_TIME_SCALE,
+    Layout,
+    living_processes,
+    process_start,
+    read_json,
+    wait_until,
+    write_atomic,
+)
 
 RELOCATION_PORT = 8002
 NETS = 200
@@ -45,13 +52,13 @@ sys.path.insert(0, %(source)r)
 """
 BODIES = {
     "bin/xm": "import os\nfrom tests.lab import xm\n"
-              "sys.exit(xm.main(sys.argv[1:], os.environ.get('XEND_CONFIG', %(config)r), "
-              "%(version)r, %(socket)r, %(lab)r))",
+    "sys.exit(xm.main(sys.argv[1:], os.environ.get('XEND_CONFIG', %(config)r), "
+    "%(version)r, %(socket)r, %(lab)r))",
     "bin/xend": "from tests.lab import xend\nsys.exit(xend.main(%(root)r, sys.argv[1:]))",
     "usr/lib/xen/bin/xc_save": "from tests.lab import helpers\n"
-                               "sys.exit(helpers.main('xc_save', %(root)r, sys.argv[1:]))",
+    "sys.exit(helpers.main('xc_save', %(root)r, sys.argv[1:]))",
     "usr/lib/xen/bin/xc_restore": "from tests.lab import helpers\n"
-                                  "sys.exit(helpers.main('xc_restore', %(root)r, sys.argv[1:]))",
+    "sys.exit(helpers.main('xc_restore', %(root)r, sys.argv[1:]))",
 }
 
 
@@ -105,8 +112,23 @@ class Host:
         self.hypervisor = hypervisor.Hypervisor(self.layout)
 
     def __getattr__(self, name):
-        if name in ("root", "name", "address", "loopback", "fqdn", "version", "interfaces",
-                    "config", "xm", "xend", "pidfile", "log", "debug_log", "time_scale", "socket"):
+        if name in (
+            "root",
+            "name",
+            "address",
+            "loopback",
+            "fqdn",
+            "version",
+            "interfaces",
+            "config",
+            "xm",
+            "xend",
+            "pidfile",
+            "log",
+            "debug_log",
+            "time_scale",
+            "socket",
+        ):
             return getattr(self.layout, name)
         raise AttributeError(name)
 
@@ -117,8 +139,13 @@ class Host:
 
     def run(self, *command, timeout_s=COMMAND_LIMIT_S):
         """Run a command; return its CompletedProcess with text output."""
-        return subprocess.run([str(part) for part in command], stdin=subprocess.DEVNULL,
-                              capture_output=True, text=True, timeout=timeout_s)
+        return subprocess.run(
+            [str(part) for part in command],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+        )
 
     def xm_run(self, *arguments, timeout_s=COMMAND_LIMIT_S):
         """Run this host's xm."""
@@ -126,9 +153,13 @@ class Host:
 
     def xm_start(self, *arguments):
         """Run this host's xm without waiting for it; return the Popen."""
-        return subprocess.Popen([str(self.xm)] + [str(part) for part in arguments],
-                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            [str(self.xm)] + [str(part) for part in arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
     def start(self):
         return self.run(self.xend, "start")
@@ -166,8 +197,15 @@ class Host:
                 state = "suspended"
             alive = hypervisor.is_running(domain) and domain["completed"]
             found[domain["name"]] = Guest(
-                domain["name"], domain["domid"], domain["uuid"], domain["memory_mib"], state, alive,
-                self.hypervisor.checksum(domain["domid"]), domain["xend_name"])
+                domain["name"],
+                domain["domid"],
+                domain["uuid"],
+                domain["memory_mib"],
+                state,
+                alive,
+                self.hypervisor.checksum(domain["domid"]),
+                domain["xend_name"],
+            )
         return found
 
     def journal(self):
@@ -176,15 +214,27 @@ class Host:
 
     # changing
 
-    def create_guest(self, name, memory_mib=96, pages=64, vcpus=1, disks=(), vifs=(),
-                     image="linux", paused=False, uuid=None, **extra):
+    def create_guest(
+        self,
+        name,
+        memory_mib=96,
+        pages=64,
+        vcpus=1,
+        disks=(),
+        vifs=(),
+        image="linux",
+        paused=False,
+        uuid=None,
+        **extra,
+    ):
         """Put a guest straight into the hypervisor, as if it had been running for long.
 
         disks, vifs -- as in a domain file: "file:/srv/x.img,xvda,w", "bridge=xenbr0"
         """
         uuid = uuid or hypervisor.new_uuid()
-        config = description.build(name, uuid, memory_mib, vcpus, image, disks, vifs, self.version,
-                                   extra)
+        config = description.build(
+            name, uuid, memory_mib, vcpus, image, disks, vifs, self.version, extra
+        )
         domid = self.hypervisor.reserve_domid()
         self.hypervisor.create(domid, name, uuid, memory_mib, vcpus, pages, config)
         self.hypervisor.boot(domid)
@@ -195,8 +245,10 @@ class Host:
     def wait_alive(self, name, timeout_s=10.0):
         """Wait until the guest `name` works here; return it, raise TimeoutError."""
         if not wait_until(lambda: name in self.guests() and self.guests()[name].alive, timeout_s):
-            raise TimeoutError("%s does not work on %s after %s s: %s" % (
-                name, self.name, timeout_s, self.guests().get(name)))
+            raise TimeoutError(
+                "%s does not work on %s after %s s: %s"
+                % (name, self.name, timeout_s, self.guests().get(name))
+            )
         return self.guests()[name]
 
     def destroy_guest(self, name):
@@ -292,10 +344,16 @@ class Fleet:
         (root / "processes").mkdir()
         net = _claim_net(root, len(hosts))
         owner = None if keep else {"pid": os.getpid(), "start": process_start(os.getpid())}
-        state = {"net": net, "owner": owner, "hosts": [spec.name for spec in hosts],
-                 "sockets": None}
-        if max(len(str(root / "hosts" / spec.name / "var/run/xmlrpc.sock"))
-               for spec in hosts) > SOCKET_PATH_LIMIT:
+        state = {
+            "net": net,
+            "owner": owner,
+            "hosts": [spec.name for spec in hosts],
+            "sockets": None,
+        }
+        if (
+            max(len(str(root / "hosts" / spec.name / "var/run/xmlrpc.sock")) for spec in hosts)
+            > SOCKET_PATH_LIMIT
+        ):
             state["sockets"] = str(CLAIMS / ("%d-sockets" % net))
             shutil.rmtree(state["sockets"], ignore_errors=True)
             os.mkdir(state["sockets"])
@@ -311,14 +369,25 @@ class Fleet:
 
     def start(self):
         """Start every xend; raise RuntimeError when one does not start."""
-        commands = [(host, subprocess.Popen([str(host.xend), "start"], stdin=subprocess.DEVNULL,
-                                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                                            text=True)) for host in self]
+        commands = [
+            (
+                host,
+                subprocess.Popen(
+                    [str(host.xend), "start"],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                ),
+            )
+            for host in self
+        ]
         for host, command in commands:
             _out, said = command.communicate(timeout=COMMAND_LIMIT_S)
             if command.returncode != 0:
-                raise RuntimeError("xend of %s did not start: %s; see %s"
-                                   % (host.name, said.strip(), host.log))
+                raise RuntimeError(
+                    "xend of %s did not start: %s; see %s" % (host.name, said.strip(), host.log)
+                )
 
     def stop(self):
         """End every process of the fleet, orphans too, and give its addresses back."""
@@ -328,8 +397,10 @@ class Fleet:
             for note in notes:
                 with suppress(ProcessLookupError):
                     os.kill(note["pid"], signal.SIGKILL)
-            wait_until(lambda: all(process_start(note["pid"]) != note["start"] for note in notes),
-                       END_LIMIT_S)
+            wait_until(
+                lambda: all(process_start(note["pid"]) != note["start"] for note in notes),
+                END_LIMIT_S,
+            )
         for path in self.root.glob("processes/*"):
             path.unlink(missing_ok=True)
 
@@ -353,14 +424,21 @@ def _claim_net(root, count):
         fcntl.flock(lock, fcntl.LOCK_EX)
         for net in range(NETS):
             claim = CLAIMS / str(net)
-            if claim.exists() and Path(claim.read_text(), "fleet.json").exists() \
-                    and not _is_over(Path(claim.read_text())):
+            if (
+                claim.exists()
+                and Path(claim.read_text(), "fleet.json").exists()
+                and not _is_over(Path(claim.read_text()))
+            ):
                 continue
             if _addresses_are_free(net, count):
                 claim.write_text(str(root))
                 # Until fleet.json is written the claim would look stale to others.
-                write_atomic(root / "fleet.json", json.dumps(
-                    {"owner": {"pid": os.getpid(), "start": process_start(os.getpid())}}))
+                write_atomic(
+                    root / "fleet.json",
+                    json.dumps(
+                        {"owner": {"pid": os.getpid(), "start": process_start(os.getpid())}}
+                    ),
+                )
                 return net
     raise RuntimeError("no loopback net is free: remove old fleets listed in %s" % CLAIMS)
 
@@ -389,16 +467,29 @@ def _create_host(fleet_root, spec, number, state):
     for directory in ("bin", "control", "etc/xen", "var/run", "var/log/xen", "usr/lib/xen/bin"):
         (root / directory).mkdir(parents=True)
     fqdn = spec.fqdn or spec.name + ".lab.example"
-    where = Path(state["sockets"]) / str(number) if state["sockets"] else \
-        root / "var/run/xmlrpc.sock"
-    write_atomic(root / "host.json", json.dumps({
-        "name": spec.name, "version": spec.version, "fqdn": fqdn,
-        "reverse": fqdn if spec.reverse == "" else spec.reverse,
-        "address": "127.0.%d.%d" % (state["net"], FIRST_HOST + number),
-        "loopback": "127.0.%d.%d" % (state["net"], FIRST_LOOPBACK + number),
-        "memory_mib": spec.memory_mib, "dom0_mib": spec.dom0_mib,
-        "interfaces": list(spec.interfaces), "info": spec.info, "pages": spec.pages,
-        "time_scale": spec.time_scale, "socket": str(where)}))
+    where = (
+        Path(state["sockets"]) / str(number) if state["sockets"] else root / "var/run/xmlrpc.sock"
+    )
+    write_atomic(
+        root / "host.json",
+        json.dumps(
+            {
+                "name": spec.name,
+                "version": spec.version,
+                "fqdn": fqdn,
+                "reverse": fqdn if spec.reverse == "" else spec.reverse,
+                "address": "127.0.%d.%d" % (state["net"], FIRST_HOST + number),
+                "loopback": "127.0.%d.%d" % (state["net"], FIRST_LOOPBACK + number),
+                "memory_mib": spec.memory_mib,
+                "dom0_mib": spec.dom0_mib,
+                "interfaces": list(spec.interfaces),
+                "info": spec.info,
+                "pages": spec.pages,
+                "time_scale": spec.time_scale,
+                "socket": str(where),
+            }
+        ),
+    )
     layout = Layout(root)
     hypervisor.Hypervisor.initialise(layout)
     if spec.config is not None:
@@ -406,13 +497,24 @@ def _create_host(fleet_root, spec, number, state):
         layout.config.write_bytes(data)
     for path in (layout.log, layout.debug_log):
         path.touch()
-    values = {"root": str(root), "config": str(layout.config), "version": spec.version,
-              "socket": str(where), "lab": str(LAB)}
+    values = {
+        "root": str(root),
+        "config": str(layout.config),
+        "version": spec.version,
+        "socket": str(where),
+        "lab": str(LAB),
+    }
     for name, body in BODIES.items():
         script = root / name
-        script.write_text(SCRIPT % {
-            "python": sys.executable, "cache": str(fleet_root / "cache"),
-            "source": str(LAB.parent.parent), "body": body % values})
+        script.write_text(
+            SCRIPT
+            % {
+                "python": sys.executable,
+                "cache": str(fleet_root / "cache"),
+                "source": str(LAB.parent.parent),
+                "body": body % values,
+            }
+        )
         script.chmod(script.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
 
 
@@ -425,11 +527,15 @@ def main(arguments):
     if arguments[1] != "status":
         getattr(fleet, arguments[1])()
     for host in fleet:
-        print("%-12s %-12s xend %-6s %s" % (host.name, host.address, host.version,
-                                            "running" if host.running else "stopped"))
+        print(
+            "%-12s %-12s xend %-6s %s"
+            % (host.name, host.address, host.version, "running" if host.running else "stopped")
+        )
         for guest in host.guests().values():
-            print("    %-20s id %-4d %-10s %s" % (guest.name, guest.domid, guest.state,
-                                                  "alive" if guest.alive else "not alive"))
+            print(
+                "    %-20s id %-4d %-10s %s"
+                % (guest.name, guest.domid, guest.state, "alive" if guest.alive else "not alive")
+            )
     return 0
 
 

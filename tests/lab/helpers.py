@@ -116,8 +116,11 @@ class Save(Helper):
             self.detail(str(error), "error")
             code = WEDGED if isinstance(error, Wedged) else 1
         except OSError as error:
-            self.detail("Error when writing to state file (4c) (errno %d) (%d = %s): Internal error"
-                        % (error.errno, error.errno, error.strerror), "error")
+            self.detail(
+                "Error when writing to state file (4c) (errno %d) (%d = %s): Internal error"
+                % (error.errno, error.errno, error.strerror),
+                "error",
+            )
             code = 1
         self.detail("Save exit of domid %d with rc=%d" % (self.domid, code))
         return code
@@ -132,8 +135,9 @@ class Save(Helper):
             self.suspend()
         already = domain.get("saver")
         self.hypervisor.update(self.domid, saver=os.getpid())
-        self.send(MAGIC + HEADER.pack(domain["pages"], hypervisor.PAGE, domain["vcpus"],
-                                      int(self.live)))
+        self.send(
+            MAGIC + HEADER.pack(domain["pages"], hypervisor.PAGE, domain["vcpus"], int(self.live))
+        )
         self.detail("Had 0 unexplained entries in p2m table")
         if already and process_start(already):
             self.wedge()
@@ -184,12 +188,17 @@ class Save(Helper):
         delta_ms = max(1, int((time.monotonic() - began) * 1000))
         rate = len(pages) * hypervisor.PAGE * 8 // 1000 // delta_ms
         figures = "delta %dms, dom0 59%%, target 1%%, sent %dMb/s, dirtied 1Mb/s %d pages" % (
-            delta_ms, rate, len(dirtied))
+            delta_ms,
+            rate,
+            len(dirtied),
+        )
         if self.old_progress:
             # The percentage is painted over itself, so the log gets backspaces.
             percents = "\b\b\b\b".join("%3d%%" % step for step in sorted(set(steps) - {100} | {0}))
-            self.log("Saving memory pages: iter %d %s\r %d: sent %d, skipped 0, %s"
-                     % (number, percents, number, len(pages), figures))
+            self.log(
+                "Saving memory pages: iter %d %s\r %d: sent %d, skipped 0, %s"
+                % (number, percents, number, len(pages), figures)
+            )
         else:
             self.detail(figures)
         return dirtied
@@ -275,8 +284,9 @@ class Restore(Helper):
             self.detail("%s: Internal error" % error, "error")
             code = 1
         except OSError as error:
-            self.detail("rdexact failed (read rc: -1, errno: %d): Internal error" % error.errno,
-                        "error")
+            self.detail(
+                "rdexact failed (read rc: -1, errno: %d): Internal error" % error.errno, "error"
+            )
             code = 1
         self.detail("Restore exit of domid %d with rc=%d" % (self.domid, code))
         return code

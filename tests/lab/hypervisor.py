@@ -51,17 +51,32 @@ class Hypervisor:
         """Write the state of a host that has just booted."""
         layout.hypervisor.mkdir(parents=True)
         spec = layout.spec
-        write_atomic(layout.hypervisor / "state.json", json.dumps({
-            "next_domid": 1, "booted": time.time(), "dom0_kib": spec["dom0_mib"] * KIB_PER_MIB,
-            "domains": {}}))
+        write_atomic(
+            layout.hypervisor / "state.json",
+            json.dumps(
+                {
+                    "next_domid": 1,
+                    "booted": time.time(),
+                    "dom0_kib": spec["dom0_mib"] * KIB_PER_MIB,
+                    "domains": {},
+                }
+            ),
+        )
 
     def memory_file(self, domid):
         return self.root / ("memory-%d" % domid)
 
     def note(self, event, domain, **details):
         """Append what happened to a domain to the journal that tests read."""
-        entry = dict(details, event=event, time=time.time(), host=self.layout.name,
-                     domid=domain["domid"], uuid=domain["uuid"], name=domain["name"])
+        entry = dict(
+            details,
+            event=event,
+            time=time.time(),
+            host=self.layout.name,
+            domid=domain["domid"],
+            uuid=domain["uuid"],
+            name=domain["name"],
+        )
         with open(self.root / "journal", "a") as journal:
             journal.write(json.dumps(entry) + "\n")
 
@@ -83,8 +98,11 @@ class Hypervisor:
     def dom0(self):
         state = self._read()
         age_s = time.time() - state["booted"]
-        return {"kib": state["dom0_kib"], "booted": state["booted"],
-                "cpu_time": 60 + age_s * DOM0_CPU_SHARE}
+        return {
+            "kib": state["dom0_kib"],
+            "booted": state["booted"],
+            "cpu_time": 60 + age_s * DOM0_CPU_SHARE,
+        }
 
     def free_kib(self):
         """Return the memory that no domain has, in KiB."""
@@ -102,8 +120,9 @@ class Hypervisor:
             state["next_domid"] += 1
         return domid
 
-    def create(self, domid, name, uuid, memory_mib, vcpus, pages, config, start_time=None,
-               allocate=True):
+    def create(
+        self, domid, name, uuid, memory_mib, vcpus, pages, config, start_time=None, allocate=True
+    ):
         """Create a paused domain without a running VCPU; return it.
 
         name -- its name in xenstore, which is xend's too until xend renames it
@@ -112,13 +131,25 @@ class Hypervisor:
         allocate -- whether it gets its memory at once
         """
         domain = {
-            "domid": domid, "name": name, "xend_name": name, "uuid": uuid,
-            "memory_mib": memory_mib, "vcpus": vcpus, "pages": pages, "config": config,
+            "domid": domid,
+            "name": name,
+            "xend_name": name,
+            "uuid": uuid,
+            "memory_mib": memory_mib,
+            "vcpus": vcpus,
+            "pages": pages,
+            "config": config,
             "allocated_kib": memory_mib * KIB_PER_MIB if allocate else 0,
-            "online_vcpus": 0, "paused": True, "suspended": False, "dying": False,
-            "loaded": False, "completed": False,
-            "cpu_time": 0.0, "running_since": None,
-            "start_time": start_time if start_time is not None else time.time()}
+            "online_vcpus": 0,
+            "paused": True,
+            "suspended": False,
+            "dying": False,
+            "loaded": False,
+            "completed": False,
+            "cpu_time": 0.0,
+            "running_since": None,
+            "start_time": start_time if start_time is not None else time.time(),
+        }
         with open(self.memory_file(domid), "wb") as memory:
             memory.truncate(pages * PAGE)
         with self._state() as state:
@@ -233,8 +264,11 @@ def state_letters(domain):
         # An idle guest is blocked nearly always; now and then it is just going to be scheduled.
         phase = int(time.time() * 4 + domain["domid"]) % 8
         return {0: "------", 1: "r-----"}.get(phase, "-b----")
-    return "--%s%s-%s" % ("p" if domain["paused"] else "-", "s" if domain["suspended"] else "-",
-                          "d" if domain["dying"] else "-")
+    return "--%s%s-%s" % (
+        "p" if domain["paused"] else "-",
+        "s" if domain["suspended"] else "-",
+        "d" if domain["dying"] else "-",
+    )
 
 
 def new_uuid():

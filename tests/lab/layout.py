@@ -118,8 +118,9 @@ class Layout:
 
     def peers(self):
         """Return the specs of all hosts of the fleet."""
-        return [Layout(path.parent).spec
-                for path in sorted(self.fleet_root.glob("hosts/*/host.json"))]
+        return [
+            Layout(path.parent).spec for path in sorted(self.fleet_root.glob("hosts/*/host.json"))
+        ]
 
     def resolve(self, name):
         """Return the IPv4 address that `name` has on this host, or None."""

@@ -53,6 +53,8 @@ def traceback(error, *frames):
     """Return the lines of a traceback; a frame is (file, line, function, source)."""
     lines = ["Traceback (most recent call last):"]
     for name, number, function, source in frames:
-        lines += ['  File "%s%s", line %d, in %s' % (LIBRARY, name, number, function),
-                  "    " + source]
+        lines += [
+            '  File "%s%s", line %d, in %s' % (LIBRARY, name, number, function),
+            "    " + source,
+        ]
     return lines + [error]

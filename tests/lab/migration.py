@@ -19,14 +19,16 @@ from tests.lab.relocation import IPV4, LENGTH, SIGNATURE, fork_helper
 LIVE_FLAG, HVM_FLAG = 1, 4
 # fault of layout.FAULTS, what connecting fails with, whether it breaks the host's own connections
 NETWORK_FAULTS = (
-    ("unreachable", errno.ENETUNREACH, True), ("no-route", errno.EHOSTUNREACH, True),
-    ("refuse", errno.ECONNREFUSED, False))
+    ("unreachable", errno.ENETUNREACH, True),
+    ("no-route", errno.EHOSTUNREACH, True),
+    ("refuse", errno.ECONNREFUSED, False),
+)
 # Only a text without an apostrophe passes: that is why "name in use" never reaches the sender.
 TARGET_ERROR = re.compile(r"^\(err\s\(type\s(.+)\)\s\(value\s'(.+)'\)\)")
 SAVE_FRAMES = (
     ("XendCheckpoint.py", 146, "save", "forkHelper(cmd, fd, saveInputHandler, False)"),
-    ("XendCheckpoint.py", 411, "forkHelper",
-     'raise XendError("%s failed" % string.join(cmd))'))
+    ("XendCheckpoint.py", 411, "forkHelper", 'raise XendError("%s failed" % string.join(cmd))'),
+)
 
 
 class Wedged(XendError):
@@ -160,14 +162,18 @@ class Save:
                 self.connection.shutdown(socket.SHUT_RDWR)
             self.destroy()
         except (XendError, OSError) as error:
-            text = (("XendError: " + str(error)) if isinstance(error, XendError)
-                    else ("OSError: " + words(error)))
+            text = (
+                ("XendError: " + str(error))
+                if isinstance(error, XendError)
+                else ("OSError: " + words(error))
+            )
             self.log.failure(
                 "XendCheckpoint:185",
-                "Save failed on domain %s (%d) - resuming." % (self.name, self.domid), text,
-                *SAVE_FRAMES)
-            self.log.debug("XendDomainInfo:3146",
-                           "XendDomainInfo.resumeDomain(%d)" % self.domid)
+                "Save failed on domain %s (%d) - resuming." % (self.name, self.domid),
+                text,
+                *SAVE_FRAMES,
+            )
+            self.log.debug("XendDomainInfo:3146", "XendDomainInfo.resumeDomain(%d)" % self.domid)
             self.hypervisor.resume(self.domid)
             self.hypervisor.update(self.domid, xend_name=self.name)
             raise
@@ -193,8 +199,11 @@ class Save:
         self.log.debug("XendDomainInfo:526", "XendDomainInfo.shutdown(suspend)")
         if not self.wait_for_suspend():
             return
-        self.log.info("XendDomainInfo:2084", "Domain has shutdown: name=%s id=%d reason=suspend."
-                      % (MIGRATING + self.name, self.domid))
+        self.log.info(
+            "XendDomainInfo:2084",
+            "Domain has shutdown: name=%s id=%d reason=suspend."
+            % (MIGRATING + self.name, self.domid),
+        )
         self.log.info("XendCheckpoint:135", "Domain %d suspended." % self.domid)
         try:
             child.stdin.write("done\n")
@@ -225,6 +234,8 @@ class Save:
         self.log.debug("XendDomainInfo:2414", "Releasing devices")
         for number, (kind, *_items) in enumerate(devices(domain["config"]) if domain else ()):
             self.log.debug("XendDomainInfo:2420", "Removing %s/%d" % (kind, number))
-            self.log.debug("XendDomainInfo:1278",
-                           "XendDomainInfo.destroyDevice: deviceClass = %s, device = %s/%d"
-                           % (kind, kind, number))
+            self.log.debug(
+                "XendDomainInfo:1278",
+                "XendDomainInfo.destroyDevice: deviceClass = %s, device = %s/%d"
+                % (kind, kind, number),
+            )

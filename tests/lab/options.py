@@ -138,7 +138,8 @@ class Options:
             cert_file = self.get("xend-relocation-server-ssl-cert-file")
             if not (key_file and cert_file):
                 raise OptionError(
-                    "ssl_key_file or ssl_cert_file for ssl relocation server is missing.")
+                    "ssl_key_file or ssl_cert_file for ssl relocation server is missing."
+                )
             plan["ssl"] = (port, address, patterns)
         return plan
 
@@ -167,8 +168,9 @@ def _as_python2(pattern):
         if char == "\\" and index < len(pattern):
             letter = pattern[index]
             index += 1
-            stands_for_itself = (letter.isascii() and letter.isalpha()
-                                 and letter not in PATTERN_LETTERS)
+            stands_for_itself = (
+                letter.isascii() and letter.isalpha() and letter not in PATTERN_LETTERS
+            )
             out.append(letter if stands_for_itself else "\\" + letter)
             continue
         if char == "+" and not in_class and out and out[-1] in ("*", "+", "?", "}"):
@@ -178,7 +180,7 @@ def _as_python2(pattern):
             in_class = True
             out.append(char)
             for first in ("^", "]"):
-                if pattern[index:index + 1] == first:
+                if pattern[index : index + 1] == first:
                     out.append("\\]" if first == "]" else first)
                     index += 1
             continue
@@ -194,4 +196,5 @@ def admitted(patterns, name, address):
     """Whether a peer called `name` at `address` may talk to a listener with `patterns`."""
     # `match` is anchored at the start only, so "^10\.0\.0\.1" admits 10.0.0.12 too.
     return patterns is None or any(
-        pattern.match(name) or pattern.match(address) for pattern in patterns)
+        pattern.match(name) or pattern.match(address) for pattern in patterns
+    )

@@ -28,9 +28,14 @@ MFN = re.compile(r"(store|console)-mfn (\d+)\Z")
 RESET = struct.pack("ii", 1, 0)
 OPERATIONS = {"help": (3, 0), "quit": (3, 0), "receive": (3, 0), "sslreceive": (3, 3)}
 RESTORE_FRAMES = (
-    ("XendDomain.py", 1178, "domain_restore_fd",
-     "dominfo = XendCheckpoint.restore(self, fd, paused=paused, relocating=relocating)"),
-    ("XendCheckpoint.py", 358, "restore", "raise exn"))
+    (
+        "XendDomain.py",
+        1178,
+        "domain_restore_fd",
+        "dominfo = XendCheckpoint.restore(self, fd, paused=paused, relocating=relocating)",
+    ),
+    ("XendCheckpoint.py", 358, "restore", "raise exn"),
+)
 
 
 class StartError(Exception):
@@ -78,12 +83,12 @@ class Relocation:
             try:
                 return self.bind_once(port, self.addresses(interface))
             except OverflowError:
-                raise StartError("OverflowError",
-                                 "getsockaddrarg: port must be 0-65535.") from None
+                raise StartError("OverflowError", "getsockaddrarg: port must be 0-65535.") from None
             except OSError as error:
                 if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
-                    raise StartError("error", "[Errno %d] %s" % (
-                        error.errno, os.strerror(error.errno))) from None
+                    raise StartError(
+                        "error", "[Errno %d] %s" % (error.errno, os.strerror(error.errno))
+                    ) from None
             self.layout.pause("listen-retry-step")
 
     def addresses(self, interface):
@@ -170,13 +175,26 @@ class Relocation:
         name, address = self.layout.describe_peer(peer[0])
         if options.admitted(self.patterns, name, address):
             if self.key < (3, 1) and self.patterns is not None:
-                self.log.debug("connection:210", "Match %s %s" % (address, next(
-                    pattern.pattern for pattern in self.patterns
-                    if options.admitted([pattern], name, address))))
+                self.log.debug(
+                    "connection:210",
+                    "Match %s %s"
+                    % (
+                        address,
+                        next(
+                            pattern.pattern
+                            for pattern in self.patterns
+                            if options.admitted([pattern], name, address)
+                        ),
+                    ),
+                )
             return True
         if self.key < (3, 1):
             text = "Rejected connection from %s:%d (%s) for port %d." % (
-                address, peer[1], name, port)
+                address,
+                peer[1],
+                name,
+                port,
+            )
         else:
             text = "Rejected connection from %s (%s)." % (address, name)
         self.log.warning("connection:293", text)
@@ -222,15 +240,17 @@ class Conversation:
         name = (request[0] if request else None) if isinstance(request, list) else request
         if not isinstance(name, str):
             # xend turns dots of the name into underscores before it looks at what it got.
-            raise AttributeError("'%s' object has no attribute 'replace'"
-                                 % ("NoneType" if name is None else "list"))
+            raise AttributeError(
+                "'%s' object has no attribute 'replace'" % ("NoneType" if name is None else "list")
+            )
         if self.relocation.key < OPERATIONS.get(name, (99,)):
             raise XendError("Invalid operation: " + name)
         getattr(self, "op_" + name)()
 
     def op_help(self):
-        self.answer("ok", [name for name, since in OPERATIONS.items()
-                           if since <= self.relocation.key])
+        self.answer(
+            "ok", [name for name, since in OPERATIONS.items() if since <= self.relocation.key]
+        )
 
     def op_quit(self):
         self.open = False
@@ -247,8 +267,12 @@ class Conversation:
         try:
             Restore(self.domains, self.connection).run()
         except XendError as error:
-            self.log.failure("XendDomain:1194", "Restore failed",
-                             "%s: %s" % (error.label, error), *RESTORE_FRAMES)
+            self.log.failure(
+                "XendDomain:1194",
+                "Restore failed",
+                "%s: %s" % (error.label, error),
+                *RESTORE_FRAMES,
+            )
             self.refuse(error.kind, str(error))
 
 
@@ -266,8 +290,9 @@ class Restore:
         """Make the guest run here; raise XendError with what the sender is told."""
         signature = self.read(len(SIGNATURE), "signature read")
         if signature != SIGNATURE:
-            raise XendError("not a valid guest state file: found '%s'"
-                            % signature.decode("latin-1"))
+            raise XendError(
+                "not a valid guest state file: found '%s'" % signature.decode("latin-1")
+            )
         length = LENGTH.unpack(self.read(LENGTH.size, "config size read"))[0]
         config = sxp.decode(self.first_value(self.read(length, "config read")))
         self.log.debug("XendDomainInfo:239", "XendDomainInfo.restore(%r)" % (config,))
@@ -278,8 +303,11 @@ class Restore:
         except XendError as error:
             self.domains.destroy_domain(domid)
             self.layout.pause("destroy")
-            self.log.info("XendDomain:1126", "Domain %s (%s) deleted." % (
-                sxp.child_value(config, "name"), sxp.child_value(config, "uuid")))
+            self.log.info(
+                "XendDomain:1126",
+                "Domain %s (%s) deleted."
+                % (sxp.child_value(config, "name"), sxp.child_value(config, "uuid")),
+            )
             self.log.failure("XendCheckpoint:357", str(error), "%s: %s" % (error.label, error))
             raise
 
@@ -291,9 +319,12 @@ class Restore:
             except ConnectionResetError as error:
                 raise XendError("[Errno %d] %s" % (error.errno, error.strerror)) from None
             if not piece:
-                self.log.write("ERROR", "XendCheckpoint:53",
-                               "read_exact: EOF trying to read %d (buf='%s')"
-                               % (count - len(data), data.decode("latin-1")))
+                self.log.write(
+                    "ERROR",
+                    "XendCheckpoint:53",
+                    "read_exact: EOF trying to read %d (buf='%s')"
+                    % (count - len(data), data.decode("latin-1")),
+                )
                 raise XendError("not a valid guest state file: " + what)
             data += piece
         return data
@@ -319,13 +350,22 @@ class Restore:
         try:
             self.layout.pause("shell")
             for kind, *items in devices(config):
-                self.log.info("XendDomainInfo:2363", "createDevice: %s : %r" % (
-                    kind, {item[0]: item[1] for item in items if len(item) > 1}))
+                self.log.info(
+                    "XendDomainInfo:2363",
+                    "createDevice: %s : %r"
+                    % (kind, {item[0]: item[1] for item in items if len(item) > 1}),
+                )
             self.hypervisor.create(
-                domid, sxp.child_value(config, "name"), sxp.child_value(config, "uuid"),
-                int(sxp.child_value(config, "memory")), int(sxp.child_value(config, "vcpus")),
-                1, config, float(sxp.child_value(config, "start_time", time.time())),
-                allocate=False)
+                domid,
+                sxp.child_value(config, "name"),
+                sxp.child_value(config, "uuid"),
+                int(sxp.child_value(config, "memory")),
+                int(sxp.child_value(config, "vcpus")),
+                1,
+                config,
+                float(sxp.child_value(config, "start_time", time.time())),
+                allocate=False,
+            )
         finally:
             self.domains.unannounce(domid)
         return domid
@@ -333,9 +373,10 @@ class Restore:
     def fill(self, domid, config):
         """Receive the memory, connect the guest and let it run; raise XendError."""
         memory_kib = int(sxp.child_value(config, "memory")) * KIB_PER_MIB
-        self.log.debug("XendCheckpoint:278",
-                       "restore:shadow=0x0, _static_max=0x%x, _static_min=0x0, "
-                       % (memory_kib * 1024))
+        self.log.debug(
+            "XendCheckpoint:278",
+            "restore:shadow=0x0, _static_max=0x%x, _static_min=0x0, " % (memory_kib * 1024),
+        )
         self.domains.balloon(memory_kib)
         self.hypervisor.update(domid, allocated_kib=memory_kib)
         frames = self.receive_memory(domid)
@@ -373,12 +414,16 @@ class Restore:
             settings = {item[0]: item[1] for item in items if len(item) > 1}
             if kind in ("vbd", "tap") and faults.get("disk-missing"):
                 self.layout.pause("wait-for-devices")
-                raise VmError("Device %d (%s) could not be connected. %s does not exist."
-                              % (51712 + 16 * number, kind, settings["uname"].split(":")[-1]))
+                raise VmError(
+                    "Device %d (%s) could not be connected. %s does not exist."
+                    % (51712 + 16 * number, kind, settings["uname"].split(":")[-1])
+                )
             if kind == "vif" and faults.get("bridge-missing"):
                 self.layout.pause("wait-for-devices")
-                raise VmError("Device %d (vif) could not be connected. bridge %s does not exist!"
-                              % (number, settings["bridge"]))
+                raise VmError(
+                    "Device %d (vif) could not be connected. bridge %s does not exist!"
+                    % (number, settings["bridge"])
+                )
         self.layout.pause("wait-for-devices")
 
 
@@ -388,8 +433,14 @@ def fork_helper(layout, log, role, arguments, descriptor, handle):
     handle -- called with each line of its standard output and the process
     """
     child = subprocess.Popen(
-        [str(layout.helpers / role)] + arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, pass_fds=(descriptor,), text=True, encoding="latin-1")
+        [str(layout.helpers / role)] + arguments,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        pass_fds=(descriptor,),
+        text=True,
+        encoding="latin-1",
+    )
 
     def slurp():
         for line in child.stderr:

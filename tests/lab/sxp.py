@@ -11,8 +11,16 @@ QUOTES = b"\"'"
 END_OF_TEXT = 0x04
 EOF = -1
 ESCAPES = {
-    ord("a"): 7, ord("b"): 8, ord("t"): 9, ord("n"): 10, ord("v"): 11, ord("f"): 12, ord("r"): 13,
-    ord("\\"): 92, ord("'"): 39, ord('"'): 34,
+    ord("a"): 7,
+    ord("b"): 8,
+    ord("t"): 9,
+    ord("n"): 10,
+    ord("v"): 11,
+    ord("f"): 12,
+    ord("r"): 13,
+    ord("\\"): 92,
+    ord("'"): 39,
+    ord('"'): 34,
 }
 LINE_WIDTH = 80
 INDENT = 4
@@ -211,8 +219,11 @@ def parse(data, version="4.4"):
 
 def is_word(text):
     """Whether xend's writer leaves `text` unquoted."""
-    return text == "@" or bool(text) and all(
-        char.isascii() and (char.isalnum() or char in ".-_:/~") for char in text)
+    return (
+        text == "@"
+        or bool(text)
+        and all(char.isascii() and (char.isalnum() or char in ".-_:/~") for char in text)
+    )
 
 
 def show(value):

@@ -29,13 +29,19 @@ REQUEST_LIMIT = 1 << 20
 SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 # What xm may ask for; each takes what xm gave it and returns what marshal can carry.
 REQUESTS = {
-    "domains": Domains.domains, "info": Domains.info, "pause": Domains.pause,
-    "unpause": Domains.unpause, "destroy": Domains.destroy, "rename": Domains.rename,
-    "create": Domains.create, "migrate": migration.migrate,
+    "domains": Domains.domains,
+    "info": Domains.info,
+    "pause": Domains.pause,
+    "unpause": Domains.unpause,
+    "destroy": Domains.destroy,
+    "rename": Domains.rename,
+    "create": Domains.create,
+    "migrate": migration.migrate,
 }
 READ_FRAMES = (
     ("server/SrvDaemon.py", 26, "<module>", "import relocate"),
-    ("XendOptions.py", 458, "set_config", "config = sxp.parse(fin)"))
+    ("XendOptions.py", 458, "set_config", "config = sxp.parse(fin)"),
+)
 START_FRAMES = (("server/SrvDaemon.py", 339, "run", "relocate.listenRelocation()"),)
 
 
@@ -54,15 +60,20 @@ class Daemon:
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         self.layout.register("xend")
         self.layout.pidfile.write_text(str(os.getpid()))
-        self.log.console("Xend started at %s." % time.strftime("%a %b %d %H:%M:%S %Y",
-                                                               time.gmtime()))
+        self.log.console(
+            "Xend started at %s." % time.strftime("%a %b %d %H:%M:%S %Y", time.gmtime())
+        )
         self.log.info("SrvDaemon:332", "Xend Daemon started")
         self.log.info("SrvDaemon:336", "Xend changeset: .")
         try:
             self.relocation.open()
         except StartError as error:
-            self.log.failure("SrvDaemon:349", "Exception starting xend (%s)" % error.message,
-                             "%s: %s" % (error.kind, error.message), *START_FRAMES)
+            self.log.failure(
+                "SrvDaemon:349",
+                "Exception starting xend (%s)" % error.message,
+                "%s: %s" % (error.kind, error.message),
+                *START_FRAMES,
+            )
             self.log.console("Exception starting xend: %s" % error.message)
             self.layout.deregister()
             self.report(status, REFUSED)
@@ -89,8 +100,11 @@ class Daemon:
     def recreate(self):
         known = [{"domid": 0, "uuid": "00000000-0000-0000-0000-000000000000"}]
         for domain in known + self.domains.hypervisor.domains():
-            self.log.info("XendDomainInfo:171", "Recreating domain %d, UUID %s. at /local/domain/%d"
-                          % (domain["domid"], domain["uuid"], domain["domid"]))
+            self.log.info(
+                "XendDomainInfo:171",
+                "Recreating domain %d, UUID %s. at /local/domain/%d"
+                % (domain["domid"], domain["uuid"], domain["domid"]),
+            )
             self.log.debug("XendDomain:476", "Adding Domain: %d" % domain["domid"])
 
     def serve(self):
@@ -100,8 +114,10 @@ class Daemon:
         self.server.bind(str(path))
         self.server.listen(16)
         threading.Thread(target=self.accept, args=(self.server,), daemon=True).start()
-        self.log.info("XMLRPCServer:161", "Opening Unix domain socket XML-RPC server on "
-                      "/var/run/xend/xmlrpc.sock.")
+        self.log.info(
+            "XMLRPCServer:161",
+            "Opening Unix domain socket XML-RPC server on /var/run/xend/xmlrpc.sock.",
+        )
 
     def close_server(self):
         # Closing alone would leave a thread in `accept`, and the kernel would go on listening.
@@ -251,8 +267,11 @@ class Control:
             if os.WIFEXITED(outcome):
                 log.info("SrvDaemon:220", "Xend exited with status %d." % os.WEXITSTATUS(outcome))
                 break
-            log.write("CRITICAL", "SrvDaemon:232", "Xend died due to signal %d!  Restarting it."
-                      % os.WTERMSIG(outcome))
+            log.write(
+                "CRITICAL",
+                "SrvDaemon:232",
+                "Xend died due to signal %d!  Restarting it." % os.WTERMSIG(outcome),
+            )
         self.layout.deregister()
         return 0
 
@@ -278,8 +297,13 @@ class Control:
         return 0 if self.pid() is not None else NOT_RUNNING
 
 
-COMMANDS = {"start": Control.start, "stop": Control.stop, "restart": Control.restart,
-            "reload": Control.reload, "status": Control.status}
+COMMANDS = {
+    "start": Control.start,
+    "stop": Control.stop,
+    "restart": Control.restart,
+    "reload": Control.reload,
+    "status": Control.status,
+}
 
 
 def main(root, arguments):

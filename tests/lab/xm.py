@@ -10,10 +10,35 @@ NO_DOMAIN = 3
 FAILED = 1
 DEPRECATION = "WARNING: xend/xm is deprecated.\n"
 COMMON_COMMANDS = (
-    "console", "vncviewer", "create", "new", "delete", "destroy", "dump-core", "help", "list",
-    "mem-set", "migrate", "pause", "reboot", "reset", "restore", "resume", "save", "shell",
-    "shutdown", "start", "suspend", "top", "unpause", "uptime", "usb-add", "usb-del", "domstate",
-    "vcpu-set")
+    "console",
+    "vncviewer",
+    "create",
+    "new",
+    "delete",
+    "destroy",
+    "dump-core",
+    "help",
+    "list",
+    "mem-set",
+    "migrate",
+    "pause",
+    "reboot",
+    "reset",
+    "restore",
+    "resume",
+    "save",
+    "shell",
+    "shutdown",
+    "start",
+    "suspend",
+    "top",
+    "unpause",
+    "uptime",
+    "usb-add",
+    "usb-del",
+    "domstate",
+    "vcpu-set",
+)
 # The client and xend are the same installation, so that xm fails where xend would.
 TRACEBACK = """Traceback (most recent call last):
   File "/usr/sbin/xm", line 5, in <module>
@@ -26,16 +51,36 @@ TRACEBACK = """Traceback (most recent call last):
 MIGRATE_OPTIONS = {
     "help": ("h", False, (3, 0), None, "-h, --help           Print this help.\n"),
     "live": ("l", False, (3, 0), None, "-l, --live           Use live migration.\n"),
-    "port": ("p", True, (3, 0), None, "-p=portnum, --port=portnum\n"
-             "                     Use specified port for migration.\n"),
-    "resource": ("r", True, (3, 0), (3, 2), "-r=MBIT, --resource=MBIT\n"
-                 "                     Set level of resource usage for migration.\n"),
-    "node": ("n", True, (3, 3), None, "-n=nodenum, --node=nodenum\n"
-             "                     Use specified NUMA node on target.\n"),
-    "ssl": ("s", False, (3, 3), None,
-            "-s, --ssl            Use ssl connection for migration.\n"),
-    "change_home_server": ("c", False, (4, 0), None, "-c, --change_home_server\n"
-                           "                     Change home server for managed domains.\n"),
+    "port": (
+        "p",
+        True,
+        (3, 0),
+        None,
+        "-p=portnum, --port=portnum\n                     Use specified port for migration.\n",
+    ),
+    "resource": (
+        "r",
+        True,
+        (3, 0),
+        (3, 2),
+        "-r=MBIT, --resource=MBIT\n"
+        "                     Set level of resource usage for migration.\n",
+    ),
+    "node": (
+        "n",
+        True,
+        (3, 3),
+        None,
+        "-n=nodenum, --node=nodenum\n                     Use specified NUMA node on target.\n",
+    ),
+    "ssl": ("s", False, (3, 3), None, "-s, --ssl            Use ssl connection for migration.\n"),
+    "change_home_server": (
+        "c",
+        False,
+        (4, 0),
+        None,
+        "-c, --change_home_server\n                     Change home server for managed domains.\n",
+    ),
 }
 # command: (arguments, what it does), for its usage text
 USAGES = {
@@ -101,11 +146,13 @@ class Client:
                 # The client library tries once more when the server went away in mid-call.
                 kind, value = self._exchange(method, arguments)
         except EOFError:
-            raise Failure("Unable to connect to xend: Connection reset by peer. "
-                          "Is xend running?") from None
+            raise Failure(
+                "Unable to connect to xend: Connection reset by peer. Is xend running?"
+            ) from None
         except OSError as error:
-            raise Failure("Unable to connect to xend: %s. Is xend running?"
-                          % error.strerror) from None
+            raise Failure(
+                "Unable to connect to xend: %s. Is xend running?" % error.strerror
+            ) from None
         if kind == "ok":
             return value
         if kind == "no domain":
@@ -115,6 +162,7 @@ class Client:
     def _exchange(self, method, arguments):
         import _socket
         import marshal
+
         connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
         connection.connect(self.socket)
         try:
@@ -141,7 +189,8 @@ class Client:
         text = "Usage: xm %s %s\n\n%s\n\n" % (command, arguments, purpose)
         if command == "migrate":
             text += "Options:\n\n%s\n" % "".join(
-                option[4] for option in self.migrate_options().values())
+                option[4] for option in self.migrate_options().values()
+            )
         return text
 
     def commands(self):
@@ -150,24 +199,33 @@ class Client:
 
     def overview(self, names, title, last):
         import textwrap
+
         known = self.commands()
-        text = ("Usage: xm <subcommand> [args]\n\n"
-                "Control, list, and manipulate Xen guest instances.\n\n%s\n\n" % title)
+        text = (
+            "Usage: xm <subcommand> [args]\n\n"
+            "Control, list, and manipulate Xen guest instances.\n\n%s\n\n" % title
+        )
         for name in names:
             first, *rest = textwrap.wrap(known[name], 48)
             text += " %-20s %-50s\n" % (name, first)
             text += "".join(" " * 22 + line + "\n" for line in rest)
-        return text + ("\n<Domain> can either be the Domain Name or Id.\n"
-                       "For more help on 'xm' see the xm(1) man page.\n"
-                       "For more help on 'xm create' see the xmdomain.cfg(5)  man page.\n\n" + last)
+        return text + (
+            "\n<Domain> can either be the Domain Name or Id.\n"
+            "For more help on 'xm' see the xm(1) man page.\n"
+            "For more help on 'xm create' see the xmdomain.cfg(5)  man page.\n\n" + last
+        )
 
     def short_help(self):
-        return self.overview(COMMON_COMMANDS, "Common 'xm' commands:",
-                             "For a complete list of subcommands run 'xm help'.\n")
+        return self.overview(
+            COMMON_COMMANDS,
+            "Common 'xm' commands:",
+            "For a complete list of subcommands run 'xm help'.\n",
+        )
 
     def long_help(self):
-        return self.overview([name for name in self.commands() if name != "help"],
-                             "xm full list of subcommands:", "")
+        return self.overview(
+            [name for name in self.commands() if name != "help"], "xm full list of subcommands:", ""
+        )
 
     # commands
 
@@ -222,12 +280,15 @@ class Client:
                 self.line(domain["long"])
             return
         if self.version < (3, 2):
-            self.line("%-40s %3s %8s %5s %-6s %8s"
-                      % ("Name", "ID", "Mem(MiB)", "VCPUs", "State", "Time(s)"))
+            self.line(
+                "%-40s %3s %8s %5s %-6s %8s"
+                % ("Name", "ID", "Mem(MiB)", "VCPUs", "State", "Time(s)")
+            )
             row = "%(name)-40s %(domid)3d %(memory)8d %(vcpus)5d %(state)6s %(cpu_time)8.1f"
         else:
-            self.line("%-40s %5s %5s %5s %10s %9s"
-                      % ("Name", "ID", "Mem", "VCPUs", "State", "Time(s)"))
+            self.line(
+                "%-40s %5s %5s %5s %10s %9s" % ("Name", "ID", "Mem", "VCPUs", "State", "Time(s)")
+            )
             row = "%(name)-40s %(domid)5d %(memory)5d %(vcpus)5d %(state)10s %(cpu_time)8.1f"
         for domain in domains:
             self.line(row % domain)
@@ -269,8 +330,18 @@ class Client:
         self.line(row % ("Name", "ID", "VCPU", "CPU", "State", "Time(s)", "CPU Affinity"))
         for domain in self.call("domains", arguments, False):
             for vcpu in range(domain["vcpus"]):
-                self.line(row % (domain["name"], domain["domid"], vcpu, 0, domain["state"][:3],
-                                 "%.1f" % (domain["cpu_time"] / domain["vcpus"]), "any cpu"))
+                self.line(
+                    row
+                    % (
+                        domain["name"],
+                        domain["domid"],
+                        vcpu,
+                        0,
+                        domain["state"][:3],
+                        "%.1f" % (domain["cpu_time"] / domain["vcpus"]),
+                        "any cpu",
+                    )
+                )
 
     def device_list(self, arguments):
         names = [argument for argument in arguments if not argument.startswith("-")]
@@ -280,6 +351,7 @@ class Client:
     def info(self, arguments):
         if arguments and arguments[0] in ("-c", "--config"):
             from tests.lab import xm_info
+
             for key, value in xm_info.configuration(self.config, self.version_text):
                 self.line("%-38s: %s" % (key, value))
             return
@@ -290,6 +362,7 @@ class Client:
         def command(self, arguments):
             self.exactly(arguments, 1)
             self.call(method, arguments[0])
+
         return command
 
     pause = act("pause")
@@ -313,6 +386,7 @@ class Client:
         self.line('Using config file "%s".' % path)
         self.flush()
         from tests.lab import xm_info
+
         try:
             settings = xm_info.domain_file(path)
         except OSError as error:
@@ -322,8 +396,11 @@ class Client:
 
     def migrate_options(self):
         version = self.version[:2]
-        return {name: option for name, option in MIGRATE_OPTIONS.items()
-                if option[2] <= version and (option[3] is None or version <= option[3])}
+        return {
+            name: option
+            for name, option in MIGRATE_OPTIONS.items()
+            if option[2] <= version and (option[3] is None or version <= option[3])
+        }
 
     def migrate(self, arguments):
         values, words = self.parse_options(arguments, self.migrate_options())
@@ -338,8 +415,15 @@ class Client:
             except ValueError:
                 raise Failure("Invalid value: %s" % text) from None
         self.exactly(words, 2)
-        self.call("migrate", words[0], words[1], bool(values.get("live")), numbers["port"],
-                  numbers["node"], values.get("ssl"))
+        self.call(
+            "migrate",
+            words[0],
+            words[1],
+            bool(values.get("live")),
+            numbers["port"],
+            numbers["node"],
+            values.get("ssl"),
+        )
 
     @staticmethod
     def parse_options(arguments, options):
@@ -377,29 +461,45 @@ class Client:
 
 
 COMMANDS = {
-    "help": Client.help, "list": Client.list, "info": Client.info, "migrate": Client.migrate,
-    "domid": Client.domid, "domname": Client.domname, "domstate": Client.domstate,
-    "uptime": Client.uptime, "vcpu-list": Client.vcpu_list, "pause": Client.pause,
-    "unpause": Client.unpause, "destroy": Client.destroy, "rename": Client.rename,
-    "create": Client.create, "network-list": Client.device_list, "block-list": Client.device_list,
+    "help": Client.help,
+    "list": Client.list,
+    "info": Client.info,
+    "migrate": Client.migrate,
+    "domid": Client.domid,
+    "domname": Client.domname,
+    "domstate": Client.domstate,
+    "uptime": Client.uptime,
+    "vcpu-list": Client.vcpu_list,
+    "pause": Client.pause,
+    "unpause": Client.unpause,
+    "destroy": Client.destroy,
+    "rename": Client.rename,
+    "create": Client.create,
+    "network-list": Client.device_list,
+    "block-list": Client.device_list,
 }
 
 
 def broken_configuration(config, version):
     """Return what every command prints when the file at `config` is unreadable, else None."""
     from tests.lab import sxp
+
     try:
         with open(config, "rb") as source:
             sxp.parse(source.read(), version)
     except FileNotFoundError:
         sys.stderr.write("xend [ERROR] Config file does not exist: %s\n" % config)
     except OSError as error:
-        return ("xend [ERROR] Reading config file %s: %s\n" % (config, error),
-                "IOError: %s" % error)
+        return (
+            "xend [ERROR] Reading config file %s: %s\n" % (config, error),
+            "IOError: %s" % error,
+        )
     except sxp.ParseError as error:
         kind = "xen.xend.sxp.ParseError" if error.kind == "ParseError" else error.kind
-        return ("xend [ERROR] Reading config file %s: %s\n" % (config, error.message),
-                "%s: %s" % (kind, error.message))
+        return (
+            "xend [ERROR] Reading config file %s: %s\n" % (config, error.message),
+            "%s: %s" % (kind, error.message),
+        )
     return None
 
 
@@ -412,6 +512,7 @@ def main(arguments, config, version, socket, lab):
     lab -- directory of this package
     """
     import _signal
+
     _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     broken = broken_configuration(config, version)
     if broken:

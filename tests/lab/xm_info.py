@@ -11,48 +11,82 @@ from tests.lab import sxp
 
 SETTING = re.compile(r"^(\w+)\s*=\s*(.+?)\s*$")
 INFO_BEFORE_MEMORY = (
-    ("release", "5.10.0-32-amd64"), ("version", "#1 SMP Debian 5.10.223-1 (2024-08-10)"),
-    ("machine", "x86_64"), ("nr_cpus", "1"), ("nr_nodes", "1"), ("cores_per_socket", "1"),
-    ("threads_per_core", "1"), ("cpu_mhz", "2600"),
+    ("release", "5.10.0-32-amd64"),
+    ("version", "#1 SMP Debian 5.10.223-1 (2024-08-10)"),
+    ("machine", "x86_64"),
+    ("nr_cpus", "1"),
+    ("nr_nodes", "1"),
+    ("cores_per_socket", "1"),
+    ("threads_per_core", "1"),
+    ("cpu_mhz", "2600"),
     ("hw_caps", "078bf3fd:2193fbfd:00000000:00000000:80002001:00000000:00000005:00000000"),
-    ("virt_caps", "hvm"))
+    ("virt_caps", "hvm"),
+)
 INFO_AFTER_VERSION = (
     ("xen_caps", "xen-3.0-x86_64 xen-3.0-x86_32p hvm-3.0-x86_32 hvm-3.0-x86_32p hvm-3.0-x86_64 "),
-    ("xen_scheduler", "credit"), ("xen_pagesize", "4096"),
-    ("platform_params", "virt_start=0xffff800000000000"), ("xen_changeset", ""),
-    ("xen_commandline", "dom0_mem=1024M"), ("cc_compiler", "gcc (Debian 10.2.1-6) 10.2.1 20210110"),
-    ("cc_compile_by", ""), ("cc_compile_domain", "(none)"),
-    ("cc_compile_date", "Mon Nov 23 00:14:19 UTC 2026"), ("xend_config_format", "4"))
+    ("xen_scheduler", "credit"),
+    ("xen_pagesize", "4096"),
+    ("platform_params", "virt_start=0xffff800000000000"),
+    ("xen_changeset", ""),
+    ("xen_commandline", "dom0_mem=1024M"),
+    ("cc_compiler", "gcc (Debian 10.2.1-6) 10.2.1 20210110"),
+    ("cc_compile_by", ""),
+    ("cc_compile_domain", "(none)"),
+    ("cc_compile_date", "Mon Nov 23 00:14:19 UTC 2026"),
+    ("xend_config_format", "4"),
+)
 # Lines of `xm info` that only newer tools print.
 INFO_SINCE = {"virt_caps": (3, 4), "free_cpus": (4, 0), "xen_commandline": (3, 3)}
 CONSTANTS_BEFORE = (
-    ("__doc__", "Default path to the config file."), ("__module__", "xen.xend.XendOptions"),
-    ("block_script_dir", "/etc/xen/scripts"))
+    ("__doc__", "Default path to the config file."),
+    ("__module__", "xen.xend.XendOptions"),
+    ("block_script_dir", "/etc/xen/scripts"),
+)
 CONSTANTS_AFTER = (
-    ("config_default", "/etc/xen/xend-config.sxp"), ("config_path", "/etc/xen/xend-config.sxp"),
-    ("config_var", "XEND_CONFIG"), ("device_create_timeout_default", "100"),
-    ("device_destroy_timeout_default", "100"), ("dom0_min_mem_default", "0"),
-    ("dom0_vcpus_default", "0"), ("external_migration_tool_default", ""),
-    ("logfile_default", "/var/log/xen/xend.log"), ("loglevel_default", "DEBUG"),
-    ("network_script_dir", "/etc/xen/scripts"), ("pci_dev_assign_strict_check_default", "True"),
-    ("qemu_dm_logrotate_count", "10"), ("reserved_memory_default", "0"),
-    ("vif_script", "vif-bridge"), ("vncpasswd_default", "None"),
-    ("xen_api_server_default", "[['unix']]"), ("xend_address_default", ""),
-    ("xend_domains_path_default", "/var/lib/xend/domains"), ("xend_http_server_default", "no"),
-    ("xend_port_default", "8000"), ("xend_pscsi_device_mask", "['*']"),
-    ("xend_relocation_address_default", ""), ("xend_relocation_hosts_allow_default", ""),
-    ("xend_relocation_port_default", "8002"), ("xend_relocation_server_default", "no"),
-    ("xend_relocation_ssl_port_default", "8003"), ("xend_relocation_ssl_server_default", "no"),
+    ("config_default", "/etc/xen/xend-config.sxp"),
+    ("config_path", "/etc/xen/xend-config.sxp"),
+    ("config_var", "XEND_CONFIG"),
+    ("device_create_timeout_default", "100"),
+    ("device_destroy_timeout_default", "100"),
+    ("dom0_min_mem_default", "0"),
+    ("dom0_vcpus_default", "0"),
+    ("external_migration_tool_default", ""),
+    ("logfile_default", "/var/log/xen/xend.log"),
+    ("loglevel_default", "DEBUG"),
+    ("network_script_dir", "/etc/xen/scripts"),
+    ("pci_dev_assign_strict_check_default", "True"),
+    ("qemu_dm_logrotate_count", "10"),
+    ("reserved_memory_default", "0"),
+    ("vif_script", "vif-bridge"),
+    ("vncpasswd_default", "None"),
+    ("xen_api_server_default", "[['unix']]"),
+    ("xend_address_default", ""),
+    ("xend_domains_path_default", "/var/lib/xend/domains"),
+    ("xend_http_server_default", "no"),
+    ("xend_port_default", "8000"),
+    ("xend_pscsi_device_mask", "['*']"),
+    ("xend_relocation_address_default", ""),
+    ("xend_relocation_hosts_allow_default", ""),
+    ("xend_relocation_port_default", "8002"),
+    ("xend_relocation_server_default", "no"),
+    ("xend_relocation_ssl_port_default", "8003"),
+    ("xend_relocation_ssl_server_default", "no"),
     ("xend_security_path_default", "/var/lib/xend/security"),
     ("xend_state_path_default", "/var/lib/xend/state"),
     ("xend_storage_path_default", "/var/lib/xend/storage"),
     ("xend_tcp_xmlrpc_server_address_default", "localhost"),
-    ("xend_tcp_xmlrpc_server_default", "no"), ("xend_tcp_xmlrpc_server_port_default", "8006"),
+    ("xend_tcp_xmlrpc_server_default", "no"),
+    ("xend_tcp_xmlrpc_server_port_default", "8006"),
     ("xend_udev_event_server_default", "no"),
-    ("xend_unix_path_default", "/var/lib/xend/xend-socket"), ("xend_unix_server_default", "no"),
-    ("xend_unix_xmlrpc_server_default", "yes"), ("xend_vnc_listen_default", "127.0.0.1"),
-    ("xend_vnc_tls", "0"), ("xend_vnc_x509_cert_dir", "/etc/xen/vnc"),
-    ("xend_vnc_x509_verify", "0"), ("xsm_module_default", "dummy"))
+    ("xend_unix_path_default", "/var/lib/xend/xend-socket"),
+    ("xend_unix_server_default", "no"),
+    ("xend_unix_xmlrpc_server_default", "yes"),
+    ("xend_vnc_listen_default", "127.0.0.1"),
+    ("xend_vnc_tls", "0"),
+    ("xend_vnc_x509_cert_dir", "/etc/xen/vnc"),
+    ("xend_vnc_x509_verify", "0"),
+    ("xsm_module_default", "dummy"),
+)
 
 
 def host(name, version, total_mib, free_mib, overrides):
@@ -61,13 +95,23 @@ def host(name, version, total_mib, free_mib, overrides):
     overrides -- key to text, for hosts whose processor or hypervisor differs
     """
     major, minor, *rest = version.split(".")
-    rows = [("host", name), *INFO_BEFORE_MEMORY, ("total_memory", str(total_mib)),
-            ("free_memory", str(free_mib)), ("free_cpus", "0"), ("xen_major", major),
-            ("xen_minor", minor), ("xen_extra", "." + (rest[0] if rest else "0")),
-            *INFO_AFTER_VERSION]
+    rows = [
+        ("host", name),
+        *INFO_BEFORE_MEMORY,
+        ("total_memory", str(total_mib)),
+        ("free_memory", str(free_mib)),
+        ("free_cpus", "0"),
+        ("xen_major", major),
+        ("xen_minor", minor),
+        ("xen_extra", "." + (rest[0] if rest else "0")),
+        *INFO_AFTER_VERSION,
+    ]
     key = sxp.version_key(version)
-    return [(name, overrides.get(name, value)) for name, value in rows
-            if key >= INFO_SINCE.get(name, key)]
+    return [
+        (name, overrides.get(name, value))
+        for name, value in rows
+        if key >= INFO_SINCE.get(name, key)
+    ]
 
 
 def configuration(path, version):
@@ -86,8 +130,15 @@ def configuration(path, version):
 
 def domain_file(path):
     """Return the settings of the domain file at `path`; values are Python literals."""
-    settings = {"name": "", "memory": 128, "vcpus": 1, "disk": [], "vif": [], "kernel": "",
-                "builder": "linux"}
+    settings = {
+        "name": "",
+        "memory": 128,
+        "vcpus": 1,
+        "disk": [],
+        "vif": [],
+        "kernel": "",
+        "builder": "linux",
+    }
     with open(path) as source:
         for line in source:
             found = SETTING.match(line)

@@ -1,4 +1,5 @@
 """Lets the unit tests import the pure modules of ``_utils`` by name, as Salt's loader does not."""
+
 import os
 import sys
 

@@ -2,6 +2,7 @@
 Examples for xend_allow: entries to patterns, decisions as the real xend made them, findings.
 Properties over generated sets are in test_allow_properties.py. Runs on Python 2.7, too.
 """
+
 from __future__ import absolute_import
 
 import glob
@@ -11,6 +12,7 @@ import re
 import warnings
 
 import pytest
+
 import xend_allow
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -53,14 +55,25 @@ def test_address_entries_admit_their_addresses_only(entry, inside, outside):
         (
             "xen1.example.com",
             ["xen1.example.com"],
-            ["xen1-example.com", "xen1.example.com.evil.test", "axen1.example.com", "xen1",
-             "xen1.example.comx"],
+            [
+                "xen1-example.com",
+                "xen1.example.com.evil.test",
+                "axen1.example.com",
+                "xen1",
+                "xen1.example.comx",
+            ],
         ),
         (
             ".example.com",
             ["xen1.example.com", "a.b.c.example.com", "a_b.example.com"],
-            ["example.com", ".example.com", "badexample.com", "x.example.com.evil.test",
-             "x.example-com", "a..example.com"],
+            [
+                "example.com",
+                ".example.com",
+                "badexample.com",
+                "x.example.com.evil.test",
+                "x.example-com",
+                "a..example.com",
+            ],
         ),
         (
             "XEN1.Example.com",
@@ -108,11 +121,20 @@ def test_neighbours_and_overlaps_merge():
 
 def test_names_keep_their_order_and_lose_duplicates():
     made = xend_allow.patterns(
-        ["z.example.com", "10.0.0.2", {"regex": "^q$"}, "a.example.com", "z.example.com",
-         "10.0.0.1"]
+        [
+            "z.example.com",
+            "10.0.0.2",
+            {"regex": "^q$"},
+            "a.example.com",
+            "z.example.com",
+            "10.0.0.1",
+        ]
     )
     assert made == xend_allow.patterns(["10.0.0.1", "10.0.0.2"]) + [
-        "^z\\.example\\.com$", "^q$", "^a\\.example\\.com$"]
+        "^z\\.example\\.com$",
+        "^q$",
+        "^a\\.example\\.com$",
+    ]
 
 
 def test_a_given_regex_is_taken_as_it_stands():
@@ -192,8 +214,17 @@ def test_errors_name_the_entry_and_the_way_out(entries, words):
 
 @pytest.mark.parametrize(
     "regex",
-    ["xen1", "^a{1,3}\\.b$", "^(?:a|b)\\.c$", "(?i)^a\\.b$", "^(?P<n>a)(?P=n)$", "^\\d+\\.x$",
-     "^[]a]$", "^[[a]$", "(b)" * 99 + "$"],
+    [
+        "xen1",
+        "^a{1,3}\\.b$",
+        "^(?:a|b)\\.c$",
+        "(?i)^a\\.b$",
+        "^(?P<n>a)(?P=n)$",
+        "^\\d+\\.x$",
+        "^[]a]$",
+        "^[[a]$",
+        "(b)" * 99 + "$",
+    ],
 )
 def test_regexes_that_xend_knows_are_accepted(regex):
     assert xend_allow.patterns([{"regex": regex}]) == [regex]
@@ -302,8 +333,9 @@ def test_decisions_are_those_of_the_real_xend():
 
 
 def findings(value):
-    return [(found["severity"], found["message"], found["fix"])
-            for found in xend_allow.loose(value)]
+    return [
+        (found["severity"], found["message"], found["fix"]) for found in xend_allow.loose(value)
+    ]
 
 
 def severities(value):
@@ -345,9 +377,21 @@ def test_what_defeats_the_list_is_an_error(value, word):
 
 @pytest.mark.parametrize(
     "value",
-    ["^10\\.0\\.0\\.1", "^10\\.0\\.0\\.123", "^10\\.1", "^10", "localhost", "^xen[0-9]+\\.a\\.test",
-     "^10\\.0\\.0\\.1$|10\\.0\\.0\\.2", "^(10\\.0\\.0\\.1|10\\.0\\.0\\.2$)", "^xen1.example.com$",
-     "10.20.0.11", "^(?:a|b)\\.test", "^x\\d\\.test", "^a(?!b$)"],
+    [
+        "^10\\.0\\.0\\.1",
+        "^10\\.0\\.0\\.123",
+        "^10\\.1",
+        "^10",
+        "localhost",
+        "^xen[0-9]+\\.a\\.test",
+        "^10\\.0\\.0\\.1$|10\\.0\\.0\\.2",
+        "^(10\\.0\\.0\\.1|10\\.0\\.0\\.2$)",
+        "^xen1.example.com$",
+        "10.20.0.11",
+        "^(?:a|b)\\.test",
+        "^x\\d\\.test",
+        "^a(?!b$)",
+    ],
 )
 def test_warnings_give_a_peer_that_is_really_admitted(value):
     warnings = [message for severity, message, _ in findings(value) if severity == "warning"]
@@ -363,8 +407,13 @@ def test_an_open_address_shows_a_longer_address():
 
 @pytest.mark.parametrize(
     "value, peer",
-    [("^10\\.0\\.0\\.1", "10.0.0.1"), ("10.20.0.11", "10.20.0.11"), ("10.0.0.0/30", "10.0.0.3"),
-     ("*.example.com", "a.example.com"), ("^xen1.example.com$", "xen1.example.com")],
+    [
+        ("^10\\.0\\.0\\.1", "10.0.0.1"),
+        ("10.20.0.11", "10.20.0.11"),
+        ("10.0.0.0/30", "10.0.0.3"),
+        ("*.example.com", "a.example.com"),
+        ("^xen1.example.com$", "xen1.example.com"),
+    ],
 )
 def test_fixes_are_patterns_for_what_was_meant(value, peer):
     found = [one for one in xend_allow.loose(value) if one["severity"] != "info"]
@@ -393,8 +442,16 @@ def test_commas_within_repeats_and_sets_do_no_harm():
 
 def test_our_own_patterns_are_never_loose():
     made = xend_allow.patterns(
-        ["10.0.0.0/9", "10.200.0.1", "192.168.3.7", "192.168.3.99", "xen1.example.com",
-         ".example.com", "Big.example.com"])
+        [
+            "10.0.0.0/9",
+            "10.200.0.1",
+            "192.168.3.7",
+            "192.168.3.99",
+            "xen1.example.com",
+            ".example.com",
+            "Big.example.com",
+        ]
+    )
     for pattern in made:
         assert set(severities(pattern)) <= set(["info"]), pattern
 

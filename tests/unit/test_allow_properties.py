@@ -2,15 +2,17 @@
 Properties of xend_allow over generated entries: exactness, compactness, honest errors.
 The judge of who is inside a network is the standard ipaddress module, never the code under test.
 """
+
 import ipaddress
 import random
 import re
 import time
 
 import pytest
-import xend_allow
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import xend_allow
 
 LAST = 2**32 - 1
 SETS = 10_000
@@ -26,9 +28,7 @@ def network(number, prefix):
 
 def texts(networks):
     """Write networks as a person would: a single host without its prefix length."""
-    return [
-        str(net.network_address) if net.prefixlen == 32 else str(net) for net in networks
-    ]
+    return [str(net.network_address) if net.prefixlen == 32 else str(net) for net in networks]
 
 
 def spans(networks):
@@ -78,7 +78,7 @@ def test_ten_thousand_sets_of_networks_are_exact():
         networks = []
         for _ in range(rng.choice((1, 1, 2, 3, 5))):
             # Mostly near each other, so that edges touch, overlap and carry over octets.
-            near = base + rng.randint(-2 ** rng.randrange(1, 28), 2 ** rng.randrange(1, 28))
+            near = base + rng.randint(-(2 ** rng.randrange(1, 28)), 2 ** rng.randrange(1, 28))
             number = rng.choice((near, near, near, rng.randrange(2**32))) % 2**32
             networks.append(network(number, rng.choice((32, 32, 31, rng.randint(0, 32)))))
         decisions += assert_exact(networks, rng)
@@ -139,8 +139,9 @@ def test_what_is_no_address_is_never_admitted(networks, number, frame):
 
 label = st.from_regex(r"[a-z0-9_]([a-z0-9_-]{0,6}[a-z0-9_])?", fullmatch=True)
 top = st.from_regex(r"[a-z]{2,6}", fullmatch=True)
-names = st.builds(lambda labels, last: ".".join(labels + [last]),
-                  st.lists(label, min_size=1, max_size=4), top)
+names = st.builds(
+    lambda labels, last: ".".join(labels + [last]), st.lists(label, min_size=1, max_size=4), top
+)
 entries = st.one_of(
     names,
     names.map(lambda name: "." + name),
@@ -178,8 +179,12 @@ def test_a_domain_admits_what_is_below_it_alone(domain, other, filler):
     assert admits(other + "." + domain)
     assert not admits(domain)
     assert admits(other) is other.endswith("." + domain)
-    for wrong in (other + filler + domain.replace(".", filler), domain + "." + other + "x",
-                  "." + domain, other + ".." + domain):
+    for wrong in (
+        other + filler + domain.replace(".", filler),
+        domain + "." + other + "x",
+        "." + domain,
+        other + ".." + domain,
+    ):
         assert not admits(wrong)
 
 

@@ -2,6 +2,7 @@
 xend_allow against a real Python 2.7, whose `re` is the one that xend uses (2.4 to 2.7).
 The interpreter comes from XEND_PYTHON2 or the search path; without one these tests are skipped.
 """
+
 import json
 import os
 import random
@@ -10,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 import xend_allow
 
 UTILS = Path(__file__).resolve().parents[2] / "_utils"
@@ -49,8 +51,32 @@ PIECES = (
     + ["{1,2}", "{,1}", "[a-b]", "[^a]", "[[a]", "[a&&b]", "a*", "(a", "a)", "*?", "++", "{2}+"]
     + ["\\" + escape for escape in "d w s l Z z A b B u N 1 10 101 400 777 0 x41 x4 . - e".split()]
 )
-TEXTS = ["a", "b", "ab", "aa", "1", "10.0.0.1", "x.a", "Z", "z", "l", "A", "u", "N", "e", ".", "^",
-         "\xe9", "\xff", "[", "&", "-", "a-", "a\x01", "\x08"]
+TEXTS = [
+    "a",
+    "b",
+    "ab",
+    "aa",
+    "1",
+    "10.0.0.1",
+    "x.a",
+    "Z",
+    "z",
+    "l",
+    "A",
+    "u",
+    "N",
+    "e",
+    ".",
+    "^",
+    "\xe9",
+    "\xff",
+    "[",
+    "&",
+    "-",
+    "a-",
+    "a\x01",
+    "\x08",
+]
 
 
 def regexes(seed, count):
@@ -66,7 +92,11 @@ def ask_python2():
     def ask(program, document, *arguments):
         done = subprocess.run(
             [python, "-B", "-W", "ignore", "-c", program, *arguments],
-            input=json.dumps(document), capture_output=True, text=True, timeout=60, check=True,
+            input=json.dumps(document),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
         )
         return json.loads(done.stdout)
 
@@ -82,7 +112,7 @@ def test_decisions_equal_those_of_python2(ask_python2):
     candidates = regexes(24, 4000)
     judged = ask_python2(JUDGE, [candidates, TEXTS])
     valid = 0
-    for regex, wanted in zip(candidates, judged):
+    for regex, wanted in zip(candidates, judged, strict=True):
         decisions = [xend_allow.admits(regex, text, text) for text in TEXTS]
         if wanted is None:
             assert "does not start" in decisions[0]["reason"], regex
@@ -97,12 +127,17 @@ def test_the_module_itself_says_the_same_under_python2(ask_python2):
     rng = random.Random(5)
     entries = [["any"], [".example.com", "Xen1.example.com", {"regex": "^a\\.b$"}]]
     for _ in range(50):
-        entries.append(["10.%d.%d.%d" % tuple(rng.randrange(256) for _ in range(3))
-                        for _ in range(rng.randint(1, 200))] + ["172.16.0.0/12"])
+        entries.append(
+            [
+                "10.%d.%d.%d" % tuple(rng.randrange(256) for _ in range(3))
+                for _ in range(rng.randint(1, 200))
+            ]
+            + ["172.16.0.0/12"]
+        )
     candidates = regexes(25, 1000)
     values, decisions, loose = ask_python2(SELF, [entries, candidates, TEXTS], str(UTILS))
     assert values == [xend_allow.patterns(listed) for listed in entries]
-    for regex, wanted, found in zip(candidates, decisions, loose):
+    for regex, wanted, found in zip(candidates, decisions, loose, strict=True):
         here = [xend_allow.admits(regex, text, text) for text in TEXTS]
         broken = "does not start" in here[0]["reason"]
         assert (None if broken else [one["accepted"] for one in here]) == wanted, regex
@@ -116,4 +151,4 @@ def test_our_patterns_compile_and_decide_under_python2(ask_python2):
     others = ["10.20.%d.%d" % divmod(number, 256) for number in numbers[500:]]
     judged = ask_python2(JUDGE, [xend_allow.patterns(chosen), chosen + others])
     assert None not in judged
-    assert [any(row) for row in zip(*judged)] == [True] * 500 + [False] * 500
+    assert [any(row) for row in zip(*judged, strict=True)] == [True] * 500 + [False] * 500

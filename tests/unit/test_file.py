@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 import xend_file
 
 UTILS = Path(xend_file.__file__).parent
@@ -72,7 +73,9 @@ def test_a_link_stays_and_its_target_is_changed(config, tmp_path):
 
 def test_the_backup_is_taken_of_the_old_file(config):
     seen = []
-    xend_file.update(str(config), change_to(b"x"), before_write=lambda p: seen.append(Path(p).read_bytes()))
+    xend_file.update(
+        str(config), change_to(b"x"), before_write=lambda p: seen.append(Path(p).read_bytes())
+    )
     assert seen == [b"(a 1)\n"]
 
 
@@ -134,7 +137,9 @@ def _append(path, who, times):
 
 def test_processes_that_write_at_once_lose_nothing(config):
     context = multiprocessing.get_context("fork")
-    writers = [context.Process(target=_append, args=(str(config), who, 40)) for who in (b"a", b"b", b"c")]
+    writers = [
+        context.Process(target=_append, args=(str(config), who, 40)) for who in (b"a", b"b", b"c")
+    ]
     for writer in writers:
         writer.start()
     for writer in writers:

@@ -35,15 +35,16 @@ def corpus_cases():
             sources[prefix + path.name.split("-")[0]] = path
     cases = []
     for path in sorted((CORPUS / "expected").glob("*.json")):
-        key, version = path.name[:-len(".json")].split(".", 1)
+        key, version = path.name[: -len(".json")].split(".", 1)
         if key in sources:
             cases.append((path, version, sources[key]))
     return cases
 
 
 needs_corpus = pytest.mark.skipif(not CORPUS.exists(), reason="the shared corpus is not here")
-needs_transcripts = pytest.mark.skipif(not TRANSCRIPTS.exists(),
-                                       reason="the shared transcripts are not here")
+needs_transcripts = pytest.mark.skipif(
+    not TRANSCRIPTS.exists(), reason="the shared transcripts are not here"
+)
 
 
 def read_forms(data, version):
@@ -118,10 +119,14 @@ def test_listening_plan_agrees_with_the_real_listener():
 def test_patterns_mean_what_they_meant_in_python_2():
     assert options.compile_pattern(r"^localhost\localdomain$").match("localhostlocaldomain")
     assert options.compile_pattern(r"^[\d[]+$").match("1[")
-    for pattern, message in (("^(x$", "unbalanced parenthesis"), ("*", "nothing to repeat"),
-                             ("[a", "unexpected end of regular expression"),
-                             ("a++", "multiple repeat"), (r"^a\77", r"bogus escape: '\\77'"),
-                             ("a\\", "bogus escape (end of line)")):
+    for pattern, message in (
+        ("^(x$", "unbalanced parenthesis"),
+        ("*", "nothing to repeat"),
+        ("[a", "unexpected end of regular expression"),
+        ("a++", "multiple repeat"),
+        (r"^a\77", r"bogus escape: '\\77'"),
+        ("a\\", "bogus escape (end of line)"),
+    ):
         with pytest.raises(options.OptionError) as raised:
             options.compile_pattern(pattern)
         assert raised.value.message == message
@@ -133,10 +138,15 @@ def test_patterns_mean_what_they_meant_in_python_2():
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory):
-    fleet = Fleet.create(tmp_path_factory.mktemp("fleet") / "f", [
-        HostSpec("xen1", time_scale=0.03), HostSpec("xen2", time_scale=0.05),
-        HostSpec("old1", version="3.0.3", time_scale=0.03),
-        HostSpec("mid1", version="3.4.0", time_scale=0.03, reverse=None)])
+    fleet = Fleet.create(
+        tmp_path_factory.mktemp("fleet") / "f",
+        [
+            HostSpec("xen1", time_scale=0.03),
+            HostSpec("xen2", time_scale=0.05),
+            HostSpec("old1", version="3.0.3", time_scale=0.03),
+            HostSpec("mid1", version="3.4.0", time_scale=0.03, reverse=None),
+        ],
+    )
     fleet.start()
     yield fleet
     fleet.destroy()
@@ -205,38 +215,51 @@ PARSE_ERROR = b"(err (type \"<class 'xen.xend.sxp.ParseError'>\") (value '%s'))\
 HELP = b"(ok (help quit receive sslreceive))\n"
 
 
-@pytest.mark.parametrize("sends, answer", [
-    ([b""], b""),
-    ([b"(help)"], HELP),
-    ([b"(help)\n"], HELP),
-    ([b"help\n"], HELP),
-    ([b"help"], b""),
-    ([b"(help)(help)\n"], HELP * 2),
-    ([b"(help)\n", b"(help)\n"], HELP * 2),
-    ([b"(quit)\n"], b""),
-    ([b"quit\n"], b""),
-    ([b"(nosuch)\n"], XEND_ERROR % b"Invalid operation: nosuch"),
-    ([b"nosuch\n", b"(help)\n"], XEND_ERROR % b"Invalid operation: nosuch" + HELP),
-    ([b"(nosuch.op a b)\n"], XEND_ERROR % b"Invalid operation: nosuch.op"),
-    ([b")\n", b"(help)\n"], PARSE_ERROR % b"syntax error: )" + HELP),
-    ([b"GET / HTTP/1.0\r\n\r\n"], None),
-    ([b"\x00\x01\xff\n"], PARSE_ERROR % b"invalid character: code 0"),
-    ([b"\x16\x03\x01\x02\x00\x01\x00"], PARSE_ERROR % b"invalid character: code 22"),
-    ([b"()\n"], b"(err (type \"<type 'exceptions.AttributeError'>\") "
-                b"(value \"'NoneType' object has no attribute 'replace'\"))\n"),
-    ([b"((help))\n"], b"(err (type \"<type 'exceptions.AttributeError'>\") "
-                      b"(value \"'list' object has no attribute 'replace'\"))\n"),
-    ([b"(help"], b""),
-    ([b"('help')\n"], HELP),
-    ([b"\n"], b""),
-    ([b"# comment\n"], b""),
-    ([b"\x04"], b""),
-    ([b"(receive)\n"], b"(ready receive)\n"
-     + XEND_ERROR % b"not a valid guest state file: signature read"),
-    ([b"receive\n", b"LinuxGuestRecord"], b"(ready receive)\n"
-     + XEND_ERROR % b"not a valid guest state file: config size read"),
-    ([b"(sslreceive)\n"], b"(ready sslreceive)\n"),
-])
+@pytest.mark.parametrize(
+    "sends, answer",
+    [
+        ([b""], b""),
+        ([b"(help)"], HELP),
+        ([b"(help)\n"], HELP),
+        ([b"help\n"], HELP),
+        ([b"help"], b""),
+        ([b"(help)(help)\n"], HELP * 2),
+        ([b"(help)\n", b"(help)\n"], HELP * 2),
+        ([b"(quit)\n"], b""),
+        ([b"quit\n"], b""),
+        ([b"(nosuch)\n"], XEND_ERROR % b"Invalid operation: nosuch"),
+        ([b"nosuch\n", b"(help)\n"], XEND_ERROR % b"Invalid operation: nosuch" + HELP),
+        ([b"(nosuch.op a b)\n"], XEND_ERROR % b"Invalid operation: nosuch.op"),
+        ([b")\n", b"(help)\n"], PARSE_ERROR % b"syntax error: )" + HELP),
+        ([b"GET / HTTP/1.0\r\n\r\n"], None),
+        ([b"\x00\x01\xff\n"], PARSE_ERROR % b"invalid character: code 0"),
+        ([b"\x16\x03\x01\x02\x00\x01\x00"], PARSE_ERROR % b"invalid character: code 22"),
+        (
+            [b"()\n"],
+            b"(err (type \"<type 'exceptions.AttributeError'>\") "
+            b"(value \"'NoneType' object has no attribute 'replace'\"))\n",
+        ),
+        (
+            [b"((help))\n"],
+            b"(err (type \"<type 'exceptions.AttributeError'>\") "
+            b"(value \"'list' object has no attribute 'replace'\"))\n",
+        ),
+        ([b"(help"], b""),
+        ([b"('help')\n"], HELP),
+        ([b"\n"], b""),
+        ([b"# comment\n"], b""),
+        ([b"\x04"], b""),
+        (
+            [b"(receive)\n"],
+            b"(ready receive)\n" + XEND_ERROR % b"not a valid guest state file: signature read",
+        ),
+        (
+            [b"receive\n", b"LinuxGuestRecord"],
+            b"(ready receive)\n" + XEND_ERROR % b"not a valid guest state file: config size read",
+        ),
+        ([b"(sslreceive)\n"], b"(ready sslreceive)\n"),
+    ],
+)
 def test_relocation_conversation(hosts, sends, answer):
     said, end = talk(hosts["xen1"], *sends)
     if answer is None:
@@ -247,8 +270,10 @@ def test_relocation_conversation(hosts, sends, answer):
 
 def test_garbage_after_receive_is_quoted_back(hosts):
     said, _end = talk(hosts["xen1"], b"receive\n", b"garbage garbage garbage\n")
-    assert said == (b"(ready receive)\n(err (type \"<class 'xen.xend.XendError.XendError'>\") "
-                    b"(value \"not a valid guest state file: found 'garbage garbage '\"))\n")
+    assert said == (
+        b"(ready receive)\n(err (type \"<class 'xen.xend.XendError.XendError'>\") "
+        b"(value \"not a valid guest state file: found 'garbage garbage '\"))\n"
+    )
     assert "Restore failed" in hosts["xen1"].log.read_text()
 
 
@@ -260,10 +285,13 @@ def test_help_of_old_versions_lacks_sslreceive(hosts):
 REFUSING = "(xend-relocation-server yes)\n(xend-relocation-hosts-allow '^xen1$')\n"
 
 
-@pytest.mark.parametrize("name, text", [
-    ("xen2", r"Rejected connection from 127\.0\.0\.1 \(localhost\)\."),
-    ("old1", r"Rejected connection from 127\.0\.0\.1:\d+ \(localhost\) for port 8002\."),
-])
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("xen2", r"Rejected connection from 127\.0\.0\.1 \(localhost\)\."),
+        ("old1", r"Rejected connection from 127\.0\.0\.1:\d+ \(localhost\) for port 8002\."),
+    ],
+)
 def test_refused_peers_get_no_word(hosts, name, text):
     host = hosts[name]
     assert reconfigure(host, REFUSING).returncode == 0
@@ -275,9 +303,11 @@ def test_refused_peers_get_no_word(hosts, name, text):
 def test_peers_are_known_by_the_fleets_names(hosts):
     target = hosts["xen2"]
     for allowed, peer, answers in (
-            (r"^xen1\\.lab\\.example$", "xen1", True), (r"^xen1$", "xen1", False),
-            # mid1's address has no name, so that it is its own.
-            (r"^mid1", "mid1", False)):
+        (r"^xen1\\.lab\\.example$", "xen1", True),
+        (r"^xen1$", "xen1", False),
+        # mid1's address has no name, so that it is its own.
+        (r"^mid1", "mid1", False),
+    ):
         text = "(xend-relocation-server yes)\n(xend-relocation-hosts-allow '%s')\n"
         assert reconfigure(target, text % allowed).returncode == 0
         said, _end = talk(target, b"(help)\n", source=hosts[peer].address)
@@ -320,9 +350,10 @@ def test_list_is_sorted_by_name_dom0_too(hosts):
 
 def test_long_list_can_be_read_back(hosts):
     guest = hosts["xen1"].create_guest(
-        "web01", disks=["phy:/dev/vg0/web01,xvda,w"], vifs=["bridge=xenbr0"], vcpus=2)
+        "web01", disks=["phy:/dev/vg0/web01,xvda,w"], vifs=["bridge=xenbr0"], vcpus=2
+    )
     result = hosts["xen1"].xm_run("list", "--long", "web01")
-    form, = sxp.decode(sxp.parse(result.stdout.encode()))
+    (form,) = sxp.decode(sxp.parse(result.stdout.encode()))
     assert form[0] == "domain"
     assert sxp.child_value(form, "uuid") == guest.uuid
     assert sxp.child_value(form, "vcpus") == "2"
@@ -338,22 +369,34 @@ def test_long_list_is_laid_out_like_the_real_one():
     found = re.findall(r"(?ms)^\(domain\n.*?^\)\n", text)
     assert len(found) == 2
     for real in found:
-        form, = sxp.decode(sxp.parse(real.encode()))
+        (form,) = sxp.decode(sxp.parse(real.encode()))
         assert sxp.pretty(form) + "\n" == real
 
 
 @needs_transcripts
-@pytest.mark.parametrize("command, code", [
-    ("xm help migrate", 0), ("xm migrate", 1), ("xm migrate --help", 1), ("xm nosuchcommand", 1),
-    ("xm", 1), ("xm --version", 1), ("xm list NOSUCH", 3), ("xm list --long NOSUCH", 3),
-    ("xm domid NOSUCH", 3), ("xm domname 999", 3), ("xm list tiny NOSUCH", 3), ("xm domname 0", 0),
-])
+@pytest.mark.parametrize(
+    "command, code",
+    [
+        ("xm help migrate", 0),
+        ("xm migrate", 1),
+        ("xm migrate --help", 1),
+        ("xm nosuchcommand", 1),
+        ("xm", 1),
+        ("xm --version", 1),
+        ("xm list NOSUCH", 3),
+        ("xm list --long NOSUCH", 3),
+        ("xm domid NOSUCH", 3),
+        ("xm domname 999", 3),
+        ("xm list tiny NOSUCH", 3),
+        ("xm domname 0", 0),
+    ],
+)
 def test_texts_are_those_of_the_real_xm(hosts, command, code):
     text = (TRANSCRIPTS / "01-xm-queries.txt").read_text()
-    part = text[text.index("[xen2]# %s\n" % command):].split("\n[xen2]# ")[0]
+    part = text[text.index("[xen2]# %s\n" % command) :].split("\n[xen2]# ")[0]
     sizes = [int(size) for size in re.findall(r"--- std(?:out|err) \((\d+) bytes\)", part)]
-    out = part.split(" bytes)\n", 1)[1][:sizes[0]]
-    error = part.split("--- stderr", 1)[1].split("\n", 1)[1][:sizes[1]]
+    out = part.split(" bytes)\n", 1)[1][: sizes[0]]
+    error = part.split("--- stderr", 1)[1].split("\n", 1)[1][: sizes[1]]
     hosts["xen1"].create_guest("tiny")
     result = hosts["xen1"].xm_run(*command.split()[1:])
     assert (result.returncode, result.stdout, result.stderr) == (code, out, error)
@@ -385,8 +428,9 @@ def test_uptime_and_vcpu_list(hosts):
     assert len(guest) == len("tiny                                 1  0:03:20")
     assert dom0.startswith("Domain-0                             0  0:0")
     header = hosts["xen1"].xm_run("vcpu-list").stdout.splitlines()[0]
-    assert header == ("Name                                ID  VCPU   CPU State   "
-                      "Time(s) CPU Affinity")
+    assert header == (
+        "Name                                ID  VCPU   CPU State   Time(s) CPU Affinity"
+    )
 
 
 def test_pause_rename_destroy_create(hosts, tmp_path):
@@ -403,8 +447,9 @@ def test_pause_rename_destroy_create(hosts, tmp_path):
     config = tmp_path / "db.cfg"
     config.write_text("name = 'db'\nmemory = 128\ndisk = ['file:/srv/db.img,xvda,w']\n")
     result = host.xm_run("create", "-p", config)
-    assert re.fullmatch('Using config file "%s".\nStarted domain db \\(id=\\d+\\)\n' % config,
-                        result.stdout)
+    assert re.fullmatch(
+        'Using config file "%s".\nStarted domain db \\(id=\\d+\\)\n' % config, result.stdout
+    )
     assert host.guests()["db"].state == "paused"
     again = host.xm_run("create", config)
     assert again.returncode == 1
@@ -424,19 +469,31 @@ def test_xm_starts_fast(hosts):
 
 
 def suspended_sha256(host, name):
-    return [note["sha256"] for note in host.journal()
-            if note["event"] == "suspended" and note["name"] == name][-1]
+    return [
+        note["sha256"]
+        for note in host.journal()
+        if note["event"] == "suspended" and note["name"] == name
+    ][-1]
 
 
-@pytest.mark.parametrize("arguments", [
-    ["--live", "{name}", "xen2"], ["{name}", "{address}"], ["-l", "{name}", "xen2.lab.example"],
-    ["{name}", "{address}", "--live"], ["--live", "{domid}", "{address}"],
-    ["-l", "-p", "8002", "{name}", "{address}"], ["--live", "--port=8002", "{name}", "xen2"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--live", "{name}", "xen2"],
+        ["{name}", "{address}"],
+        ["-l", "{name}", "xen2.lab.example"],
+        ["{name}", "{address}", "--live"],
+        ["--live", "{domid}", "{address}"],
+        ["-l", "-p", "8002", "{name}", "{address}"],
+        ["--live", "--port=8002", "{name}", "xen2"],
+    ],
+)
 def test_migration_moves_the_memory(hosts, arguments):
     source, target = hosts["xen1"], hosts["xen2"]
     guest = source.create_guest("web01", pages=48)
-    words = [word.format(name="web01", domid=guest.domid, address=target.address)
-             for word in arguments]
+    words = [
+        word.format(name="web01", domid=guest.domid, address=target.address) for word in arguments
+    ]
     result = source.xm_run("migrate", *words)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", DEPRECATED)
     assert source.guests() == {}
@@ -496,14 +553,17 @@ def untouched(host, guest):
     assert host.guests()[guest.name] == guest
 
 
-@pytest.mark.parametrize("fault, message", [
-    ("no-route", "can't connect: [Errno 113] No route to host"),
-    ("unreachable", "can't connect: [Errno 101] Network is unreachable"),
-    ("refuse", "can't connect: [Errno 111] Connection refused"),
-    ("drop-syn", "can't connect: timed out"),
-    ("mute", "can't connect: timed out"),
-    ("reset", "can't connect: [Errno 104] Connection reset by peer"),
-])
+@pytest.mark.parametrize(
+    "fault, message",
+    [
+        ("no-route", "can't connect: [Errno 113] No route to host"),
+        ("unreachable", "can't connect: [Errno 101] Network is unreachable"),
+        ("refuse", "can't connect: [Errno 111] Connection refused"),
+        ("drop-syn", "can't connect: timed out"),
+        ("mute", "can't connect: timed out"),
+        ("reset", "can't connect: [Errno 104] Connection reset by peer"),
+    ],
+)
 def test_unreachable_target(hosts, fault, message):
     source, target = hosts["xen1"], hosts["xen2"]
     guest = source.create_guest("web01")
@@ -518,16 +578,23 @@ def test_unreachable_target(hosts, fault, message):
     assert target.guests() == {}
 
 
-@pytest.mark.parametrize("arguments, code, message, usage", [
-    (["web01", "127.0.0.250"], 1, "can't connect: [Errno 113] No route to host", True),
-    (["web01", "nosuchhost.invalid"], 1,
-     "can't connect: [Errno -2] Name or service not known", True),
-    (["web01", "xen2", "-p", "8099"], 1, "can't connect: [Errno 111] Connection refused", True),
-    (["--port=abc", "web01", "xen2"], 1, "Invalid value: abc", False),
-    (["NOSUCH", "xen2"], 3, "Domain 'NOSUCH' does not exist.", False),
-    (["Domain-0", "xen2"], 1, "Cannot migrate privileged domain Domain-0", True),
-    (["0", "xen2"], 1, "Cannot migrate privileged domain 0", True),
-])
+@pytest.mark.parametrize(
+    "arguments, code, message, usage",
+    [
+        (["web01", "127.0.0.250"], 1, "can't connect: [Errno 113] No route to host", True),
+        (
+            ["web01", "nosuchhost.invalid"],
+            1,
+            "can't connect: [Errno -2] Name or service not known",
+            True,
+        ),
+        (["web01", "xen2", "-p", "8099"], 1, "can't connect: [Errno 111] Connection refused", True),
+        (["--port=abc", "web01", "xen2"], 1, "Invalid value: abc", False),
+        (["NOSUCH", "xen2"], 3, "Domain 'NOSUCH' does not exist.", False),
+        (["Domain-0", "xen2"], 1, "Cannot migrate privileged domain Domain-0", True),
+        (["0", "xen2"], 1, "Cannot migrate privileged domain 0", True),
+    ],
+)
 def test_migrate_is_refused(hosts, arguments, code, message, usage):
     guest = hosts["xen1"].create_guest("web01")
     result = hosts["xen1"].xm_run("migrate", "--live", *arguments)
@@ -556,13 +623,15 @@ def test_not_admitted(hosts):
     assert reconfigure(target, REFUSING).returncode == 0
     result = source.xm_run("migrate", "--live", "web01", "xen2")
     assert result.returncode == 1
-    assert result.stderr[len(DEPRECATED):] in (
+    assert result.stderr[len(DEPRECATED) :] in (
         "Error: can't connect: [Errno 104] Connection reset by peer\n",
-        "Error: [Errno 32] Broken pipe\n")
+        "Error: [Errno 32] Broken pipe\n",
+    )
     untouched(source, guest)
     assert "xc_save" not in source.log.read_text()
-    assert "Rejected connection from %s (xen1.lab.example)." % source.address \
-        in target.log.read_text()
+    assert (
+        "Rejected connection from %s (xen1.lab.example)." % source.address in target.log.read_text()
+    )
 
 
 def test_name_in_use_is_told_to_the_targets_log_only(hosts):
@@ -571,18 +640,26 @@ def test_name_in_use_is_told_to_the_targets_log_only(hosts):
     other = target.create_guest("web01", paused=True)
     result = source.xm_run("migrate", "--live", "web01", "xen2")
     assert result.returncode == 1
-    assert re.search(r"Error: /usr/lib/xen/bin/xc_save \d+ %d 0 0 1 failed\n$" % guest.domid,
-                     result.stderr)
+    assert re.search(
+        r"Error: /usr/lib/xen/bin/xc_save \d+ %d 0 0 1 failed\n$" % guest.domid, result.stderr
+    )
     assert source.wait_alive("web01").xend_name == "web01"
     untouched(target, other)
     assert "VM name 'web01' already exists as domain %d" % other.domid in target.log.read_text()
     assert "Save failed on domain web01 (%d) - resuming." % guest.domid in source.log.read_text()
 
 
-@pytest.mark.parametrize("name, said", [
-    ("xen1", r"Error: I need 98304 KiB, but dom0_min_mem is \d+ and shrinking to \d+ KiB would "
-             r"leave only \d+ KiB free\. \(from xen2\)\n$"),
-    ("mid1", r"Error: /usr/lib/xen/bin/xc_save \d+ \d+ 0 0 1 failed\n$")])
+@pytest.mark.parametrize(
+    "name, said",
+    [
+        (
+            "xen1",
+            r"Error: I need 98304 KiB, but dom0_min_mem is \d+ and shrinking to \d+ KiB would "
+            r"leave only \d+ KiB free\. \(from xen2\)\n$",
+        ),
+        ("mid1", r"Error: /usr/lib/xen/bin/xc_save \d+ \d+ 0 0 1 failed\n$"),
+    ],
+)
 def test_too_little_memory(hosts, name, said):
     source, target = hosts[name], hosts["xen2"]
     source.create_guest("web01")
@@ -628,8 +705,11 @@ def test_xc_restore_killed(hosts):
     assert len(target.kill_xc_restore()) == 1
     code, out, error = finish(target, migration)
     assert code == 1 and out.startswith("Usage:")
-    assert re.search(r"Error: /usr/lib/xen/bin/xc_restore \d+ \d+ 1 2 0 0 0 0 1 failed "
-                     r"\(from %s\)\n$" % re.escape(target.address), error)
+    assert re.search(
+        r"Error: /usr/lib/xen/bin/xc_restore \d+ \d+ 1 2 0 0 0 0 1 failed "
+        r"\(from %s\)\n$" % re.escape(target.address),
+        error,
+    )
     assert source.wait_alive("web01").domid == guest.domid
     assert rows(source).keys() == {"web01"}
     assert target.guests() == {}
@@ -655,8 +735,11 @@ def test_xend_of_the_target_dies_and_the_guest_is_lost(hosts, how):
     assert target.xm_run("unpause", "web01").returncode == 0
     assert (target.guests()["web01"].state, target.guests()["web01"].alive) == ("running", False)
     if how == "kill":
-        assert re.search(r"\d+\] CRITICAL \(SrvDaemon:232\) Xend died due to signal 9!  "
-                         r"Restarting it\.", target.log.read_text())
+        assert re.search(
+            r"\d+\] CRITICAL \(SrvDaemon:232\) Xend died due to signal 9!  "
+            r"Restarting it\.",
+            target.log.read_text(),
+        )
         assert wait_until(lambda: target.running, 5) and target.pids()["xend"] not in killed
 
 
@@ -680,8 +763,9 @@ def test_xend_restarted_on_the_source(hosts):
     assert source.stop().returncode == 0
     out, error = migration.communicate(timeout=20)
     assert (migration.returncode, out) == (1, "")
-    assert error == (DEPRECATED + "Error: Unable to connect to xend: Connection refused. "
-                     "Is xend running?\n")
+    assert error == (
+        DEPRECATED + "Error: Unable to connect to xend: Connection refused. Is xend running?\n"
+    )
     assert source.start().returncode == 0
     target.release()
     assert wait_until(lambda: target.guests() == {}, 10)
@@ -773,8 +857,11 @@ def test_progress_lines_by_version(hosts):
     assert hosts["xen1"].xm_run("migrate", "--live", "web01", "mid1").returncode == 0
     hosts["mid1"].wait_alive("web01")
     log = hosts["xen1"].log.read_text()
-    assert re.search(r"INFO \(XendCheckpoint:423\) \[\d+\] xc: detail: delta \d+ms, dom0 \d+%, "
-                     r"target \d+%, sent \d+Mb/s, dirtied \d+Mb/s \d+ pages", log)
+    assert re.search(
+        r"INFO \(XendCheckpoint:423\) \[\d+\] xc: detail: delta \d+ms, dom0 \d+%, "
+        r"target \d+%, sent \d+Mb/s, dirtied \d+Mb/s \d+ pages",
+        log,
+    )
     assert "Saving memory pages" not in log
     assert hosts["mid1"].xm_run("migrate", "--live", "web01", "old1").returncode == 0
     hosts["old1"].wait_alive("web01")
@@ -789,9 +876,14 @@ def test_progress_lines_by_version(hosts):
 @pytest.fixture(scope="module")
 def lone(tmp_path_factory):
     """One host with a fast clock, for starting xend often."""
-    fleet = Fleet.create(tmp_path_factory.mktemp("lone") / "f",
-                         [HostSpec("xen1", time_scale=0.02), HostSpec("xen2", time_scale=0.02),
-                          HostSpec("old1", version="3.4.0", time_scale=0.02)])
+    fleet = Fleet.create(
+        tmp_path_factory.mktemp("lone") / "f",
+        [
+            HostSpec("xen1", time_scale=0.02),
+            HostSpec("xen2", time_scale=0.02),
+            HostSpec("old1", version="3.4.0", time_scale=0.02),
+        ],
+    )
     yield fleet
     fleet.destroy()
 
@@ -808,24 +900,35 @@ def stopped(lone):
 ON = "(xend-relocation-server yes)\n"
 
 
-@pytest.mark.parametrize("config, reason", [
-    ("(xend-relocation-server maybe)\n",
-     "invalid xend config xend-relocation-server: expected bool: maybe"),
-    (ON + "(xend-relocation-port abc)\n",
-     "invalid xend config xend-relocation-port: expected int: abc"),
-    (ON + "(xend-relocation-port 80020)\n", "getsockaddrarg: port must be 0-65535."),
-    (ON + "(xend-relocation-port -1)\n", "getsockaddrarg: port must be 0-65535."),
-    (ON + "(xend-relocation-address 10.99.99.99)\n",
-     "[Errno 99] Cannot assign requested address"),
-    (ON + "(xend-relocation-address xen2)\n", "[Errno 99] Cannot assign requested address"),
-    (ON + "(xend-relocation-address nosuchif0)\n", "[Errno -2] Name or service not known"),
-    (ON + "(xend-relocation-address ' ')\n", "[Errno -2] Name or service not known"),
-    (ON + "(xend-relocation-address ::1)\n",
-     "[Errno -9] Address family for hostname not supported"),
-    (ON + "(xend-relocation-hosts-allow '^(x$')\n", "unbalanced parenthesis"),
-    (ON + r"(xend-relocation-hosts-allow '^10\.77\.0\.2$')" + "\n", r"bogus escape: '\\77'"),
-    ("(xend-relocation-ssl-server yes)\n", "'NoneType' object has no attribute 'rfind'"),
-])
+@pytest.mark.parametrize(
+    "config, reason",
+    [
+        (
+            "(xend-relocation-server maybe)\n",
+            "invalid xend config xend-relocation-server: expected bool: maybe",
+        ),
+        (
+            ON + "(xend-relocation-port abc)\n",
+            "invalid xend config xend-relocation-port: expected int: abc",
+        ),
+        (ON + "(xend-relocation-port 80020)\n", "getsockaddrarg: port must be 0-65535."),
+        (ON + "(xend-relocation-port -1)\n", "getsockaddrarg: port must be 0-65535."),
+        (
+            ON + "(xend-relocation-address 10.99.99.99)\n",
+            "[Errno 99] Cannot assign requested address",
+        ),
+        (ON + "(xend-relocation-address xen2)\n", "[Errno 99] Cannot assign requested address"),
+        (ON + "(xend-relocation-address nosuchif0)\n", "[Errno -2] Name or service not known"),
+        (ON + "(xend-relocation-address ' ')\n", "[Errno -2] Name or service not known"),
+        (
+            ON + "(xend-relocation-address ::1)\n",
+            "[Errno -9] Address family for hostname not supported",
+        ),
+        (ON + "(xend-relocation-hosts-allow '^(x$')\n", "unbalanced parenthesis"),
+        (ON + r"(xend-relocation-hosts-allow '^10\.77\.0\.2$')" + "\n", r"bogus escape: '\\77'"),
+        ("(xend-relocation-ssl-server yes)\n", "'NoneType' object has no attribute 'rfind'"),
+    ],
+)
 def test_bad_values_are_told_to_the_logs_only(stopped, config, reason):
     host = stopped["xen1"]
     host.config.write_text(config)
@@ -837,22 +940,29 @@ def test_bad_values_are_told_to_the_logs_only(stopped, config, reason):
     assert "INFO (SrvDaemon:220) Xend exited with status 1." in host.log.read_text()
 
 
-@pytest.mark.parametrize("config, ports", [
-    ("", set()), (None, set()), ("(xend-relocation-server )\n", set()),
-    (ON + "(xend-relocation-port )\n", {PORT}), (ON + "(xend-relocation-address )\n", {PORT}),
-    (ON + "(xend-relocation-address eth0)\n", {PORT}),
-    (ON + "(xend-relocation-address xen1)\n(xend-relocation-port '8022')\n", {8022}),
-    (ON + "(xend-relocation-port 8021)\n(xend-relocation-port 8022)\n", {8021}),
-    (ON + "(xend-relocation-port 8022", {PORT}),
-])
+@pytest.mark.parametrize(
+    "config, ports",
+    [
+        ("", set()),
+        (None, set()),
+        ("(xend-relocation-server )\n", set()),
+        (ON + "(xend-relocation-port )\n", {PORT}),
+        (ON + "(xend-relocation-address )\n", {PORT}),
+        (ON + "(xend-relocation-address eth0)\n", {PORT}),
+        (ON + "(xend-relocation-address xen1)\n(xend-relocation-port '8022')\n", {8022}),
+        (ON + "(xend-relocation-port 8021)\n(xend-relocation-port 8022)\n", {8021}),
+        (ON + "(xend-relocation-port 8022", {PORT}),
+    ],
+)
 def test_good_values(stopped, config, ports):
     host = stopped["xen1"]
     host.config.unlink(missing_ok=True)
     if config is not None:
         host.config.write_text(config)
     result = host.start()
-    said = "" if config is not None else \
-        "xend [ERROR] Config file does not exist: %s\n" % host.config
+    said = (
+        "" if config is not None else "xend [ERROR] Config file does not exist: %s\n" % host.config
+    )
     assert (result.returncode, result.stdout, result.stderr) == (0, "", said)
     assert {port for _address, port in host.listening} == ports
     for port in ports:
@@ -871,7 +981,7 @@ def test_random_port(stopped):
     host = stopped["xen1"]
     host.config.write_text(ON + "(xend-relocation-port 0)\n")
     assert host.start().returncode == 0
-    port, = {port for _address, port in host.listening}
+    (port,) = {port for _address, port in host.listening}
     assert port > 1024
     assert "Listening on :0\n" in host.log.read_text()
 
@@ -896,11 +1006,15 @@ def test_port_in_use_is_retried_then_fatal(stopped):
     assert "Exception starting xend ([Errno 98] Address already in use)" in log
 
 
-@pytest.mark.parametrize("config, message", [
-    (ON + "(xend-relocation-port 8002\n", "unexpected EOF"), (ON + ")\n", "syntax error: )"),
-    ("\xef\xbb\xbf" + ON, "invalid character: code 239"),
-    (ON + "(xend-relocation-hosts-allow '^localhost$)\n", "unexpected EOF"),
-])
+@pytest.mark.parametrize(
+    "config, message",
+    [
+        (ON + "(xend-relocation-port 8002\n", "unexpected EOF"),
+        (ON + ")\n", "syntax error: )"),
+        ("\xef\xbb\xbf" + ON, "invalid character: code 239"),
+        (ON + "(xend-relocation-hosts-allow '^localhost$)\n", "unexpected EOF"),
+    ],
+)
 def test_syntax_error_fails_every_command_and_leaves_xend_running(stopped, config, message):
     host = stopped["xen1"]
     host.config.write_text(ON)
@@ -908,12 +1022,14 @@ def test_syntax_error_fails_every_command_and_leaves_xend_running(stopped, confi
     pids = host.pids()
     host.config.write_bytes(config.encode("latin-1"))
     commands = [(host.xm, "list")] + [
-        (host.xend, word) for word in ("status", "stop", "restart", "start")]
+        (host.xend, word) for word in ("status", "stop", "restart", "start")
+    ]
     for command in commands:
         result = host.run(*command)
         assert (result.returncode, result.stdout) == (1, "")
-        assert result.stderr.startswith("xend [ERROR] Reading config file %s: %s\nTraceback "
-                                        % (host.config, message))
+        assert result.stderr.startswith(
+            "xend [ERROR] Reading config file %s: %s\nTraceback " % (host.config, message)
+        )
         assert result.stderr.endswith("xen.xend.sxp.ParseError: %s\n" % message)
     assert host.pids() == pids
     assert talk(host, b"(help)\n")[0] == HELP
@@ -924,8 +1040,11 @@ def test_life_of_xend(stopped):
     host.config.write_text(ON)
     result = host.xm_run("list")
     assert result.returncode == 1
-    assert re.fullmatch(DEPRECATED + r"Error: Unable to connect to xend: (No such file or directory"
-                        r"|Connection refused)\. Is xend running\?\n", result.stderr)
+    assert re.fullmatch(
+        DEPRECATED + r"Error: Unable to connect to xend: (No such file or directory"
+        r"|Connection refused)\. Is xend running\?\n",
+        result.stderr,
+    )
     assert host.run(host.xend, "status").returncode == 3
     assert host.start().returncode == 0
     assert host.run(host.xend, "status").returncode == 0
@@ -941,7 +1060,8 @@ def test_life_of_xend(stopped):
     assert host.stop().returncode == 0
     assert host.guests() == {"web01": guest}
     assert host.xm_run("list").stderr == (
-        DEPRECATED + "Error: Unable to connect to xend: Connection refused. Is xend running?\n")
+        DEPRECATED + "Error: Unable to connect to xend: Connection refused. Is xend running?\n"
+    )
     result = host.run(host.xend, "nosuch")
     assert (result.returncode, result.stdout) == (1, "not an option: nosuch\n")
     host.destroy_guest("web01")
@@ -1020,12 +1140,18 @@ def test_nothing_is_left_after_stop(tmp_path):
 
 
 def test_fleets_do_not_share_addresses_and_end_with_their_owner(tmp_path, fleet):
-    code = ("import sys; from tests.lab.fleet import Fleet, HostSpec\n"
-            "fleet = Fleet.create(sys.argv[1], [HostSpec('xen1')])\n"
-            "fleet.start(); print(fleet['xen1'].address)\n")
+    code = (
+        "import sys; from tests.lab.fleet import Fleet, HostSpec\n"
+        "fleet = Fleet.create(sys.argv[1], [HostSpec('xen1')])\n"
+        "fleet.start(); print(fleet['xen1'].address)\n"
+    )
     result = subprocess.run(
-        [os.sys.executable, "-c", code, str(tmp_path / "f")], capture_output=True, text=True,
-        timeout=60, cwd=Path(__file__).resolve().parents[2])
+        [os.sys.executable, "-c", code, str(tmp_path / "f")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=Path(__file__).resolve().parents[2],
+    )
     assert result.stderr == ""
     assert result.stdout.strip() not in {host.address for host in fleet}
     orphaned = Fleet.load(tmp_path / "f")

@@ -1,6 +1,7 @@
 """The rules of the relocation settings: what xend makes of a value, and what may be written."""
 
 import pytest
+
 import xend_options as options
 
 SERVER = "xend-relocation-server"

@@ -3,11 +3,17 @@
 import string
 
 import pytest
+
 import xm_outcome
 
 
 def row(state, uuid="u1"):
-    return {"name": "web01", "state": state, "runs": state in ("r-----", "-b----", "------"), "uuid": uuid}
+    return {
+        "name": "web01",
+        "state": state,
+        "runs": state in ("r-----", "-b----", "------"),
+        "uuid": uuid,
+    }
 
 
 @pytest.mark.parametrize(
@@ -41,18 +47,41 @@ def test_what_the_target_shows(found, uuid, state):
     assert xm_outcome.target_state(found, uuid) == state
 
 
-@pytest.mark.parametrize("state, lost", [("incomplete", True), ("missing", True), ("other", True),
-                                         ("running", False), ("halted", False), ("unknown", False)])
+@pytest.mark.parametrize(
+    "state, lost",
+    [
+        ("incomplete", True),
+        ("missing", True),
+        ("other", True),
+        ("running", False),
+        ("halted", False),
+        ("unknown", False),
+    ],
+)
 def test_which_states_mean_loss(state, lost):
     assert xm_outcome.lost(state) is lost
 
 
-WORDS = dict(name="web01", host="xen2", source="xen1", state="--p---", seconds=60, problem="P",
-             found="u2", uuid="u1")
+WORDS = dict(
+    name="web01",
+    host="xen2",
+    source="xen1",
+    state="--p---",
+    seconds=60,
+    problem="P",
+    found="u2",
+    uuid="u1",
+)
 
 
-@pytest.mark.parametrize("side, table", [("source", xm_outcome.SOURCE), ("target", xm_outcome.TARGET),
-                                         ("failed", xm_outcome.TARGET_AFTER_FAILURE)])
+@pytest.mark.parametrize(
+    "side, table",
+    [
+        ("source", xm_outcome.SOURCE),
+        ("target", xm_outcome.TARGET),
+        ("failed", xm_outcome.TARGET_AFTER_FAILURE),
+    ],
+)
 def test_every_sentence_names_the_guest_and_a_host(side, table):
     for state in table:
         text = xm_outcome.say(side, state, **WORDS)
@@ -66,6 +95,8 @@ def test_loss_is_said_as_loss_and_only_then():
 
 
 def test_how_to_start_again():
-    text = xm_outcome.how_to_start_again("incomplete", "web01", "xen2", "uuid u1", "/kept/web01.sxp")
+    text = xm_outcome.how_to_start_again(
+        "incomplete", "web01", "xen2", "uuid u1", "/kept/web01.sxp"
+    )
     assert "xm destroy web01" in text and "/kept/web01.sxp" in text and "uuid u1" in text
     assert "destroy" not in xm_outcome.how_to_start_again("missing", "web01", "xen2", "w", "/k")

@@ -9,6 +9,7 @@ import threading
 import time
 
 import pytest
+
 import xend_probe
 
 HELP = b"(ok (help quit receive sslreceive))\n"
@@ -85,7 +86,8 @@ def test_rejected_by_close_or_reset(serve):
 
 
 @pytest.mark.parametrize(
-    "data", [b"SSH-2.0-OpenSSH_9\r\n", b"HTTP/1.0 400 Bad Request\r\n\r\n", b"(err what)\n", b"\xff\x00\n"]
+    "data",
+    [b"SSH-2.0-OpenSSH_9\r\n", b"HTTP/1.0 400 Bad Request\r\n\r\n", b"(err what)\n", b"\xff\x00\n"],
 )
 def test_something_else_listens(data):
     with peer(answer(data)) as (port, _):
@@ -120,7 +122,9 @@ def test_the_source_address_is_used():
     assert seen == ["127.0.0.77"]
 
 
-@pytest.mark.parametrize("serve, result", [(mute, "timeout"), (drip, "not-xend"), (flood, "not-xend")])
+@pytest.mark.parametrize(
+    "serve, result", [(mute, "timeout"), (drip, "not-xend"), (flood, "not-xend")]
+)
 def test_the_time_is_bounded_whatever_the_peer_does(serve, result):
     began = time.monotonic()
     with peer(serve) as (port, _):
@@ -136,9 +140,25 @@ def certificate(tmp_path_factory):
     key, cert = folder / "key.pem", folder / "cert.pem"
     try:
         subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=xen1",
-             "-days", "2", "-keyout", str(key), "-out", str(cert)],
-            check=True, capture_output=True, timeout=60,
+            [
+                "openssl",
+                "req",
+                "-x509",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-subj",
+                "/CN=xen1",
+                "-days",
+                "2",
+                "-keyout",
+                str(key),
+                "-out",
+                str(cert),
+            ],
+            check=True,
+            capture_output=True,
+            timeout=60,
         )
     except FileNotFoundError:
         pytest.skip("no openssl command to make a certificate with")

@@ -4,6 +4,7 @@ The sxp document by example: grammar, look-up, writing and edits, one idea per r
 Whole real files are in test_sxp_corpus.py, generated ones in test_sxp_properties.py.
 This file runs on Python 2.7 as well.
 """
+
 from __future__ import absolute_import, unicode_literals
 
 import pytest
@@ -48,21 +49,21 @@ def test_the_values_of_a_file(data, forms):
 @pytest.mark.parametrize(
     "written, read",
     [
-        (br"\a\b\t\n\v\f\r\\\'", b"\x07\x08\t\n\x0b\x0c\r\\'"),
+        (rb"\a\b\t\n\v\f\r\\\'", b"\x07\x08\t\n\x0b\x0c\r\\'"),
         (b'\\"', b'"'),
-        (br"\1", b"\x01"),
-        (br"\101", b"A"),
-        (br"\1011", b"A1"),
-        (br"\18", b"\x018"),
-        (br"\377", b"\xff"),
-        (br"\47x", b"'x"),
-        (br"\x41", b"A"),
-        (br"\x4a", b"@"),
-        (br"\xFF", b"U"),
-        (br"\.", b"\\"),
-        (br"^a\.b$", b"^a\\b$"),
-        (br"^10\.77", b"^10\\77"),
-        (br"^a\\.b$", b"^a\\.b$"),
+        (rb"\1", b"\x01"),
+        (rb"\101", b"A"),
+        (rb"\1011", b"A1"),
+        (rb"\18", b"\x018"),
+        (rb"\377", b"\xff"),
+        (rb"\47x", b"'x"),
+        (rb"\x41", b"A"),
+        (rb"\x4a", b"@"),
+        (rb"\xFF", b"U"),
+        (rb"\.", b"\\"),
+        (rb"^a\.b$", b"^a\\b$"),
+        (rb"^10\.77", b"^10\\77"),
+        (rb"^a\\.b$", b"^a\\.b$"),
         (b"a\\\nb", b"a\\b"),
         (b"a\\\xe4b", b"a\\b"),
     ],
@@ -249,7 +250,7 @@ def test_safe_writing(value, written):
 
 def test_every_byte_survives_in_every_version():
     everything = bytes(bytearray(range(256)))
-    for value in [everything] + [everything[at:at + 1] for at in range(256)]:
+    for value in [everything] + [everything[at : at + 1] for at in range(256)]:
         for version in VERSIONS:
             form = b"(k " + atom_or_string(value) + b")\n(l m)\n"
             assert parse(form, version).forms() == [[b"k", value], [b"l", b"m"]]
@@ -341,7 +342,7 @@ def test_the_same_value_in_other_words_is_left_alone():
 
 
 def test_an_equal_commented_value_is_found_in_other_words():
-    assert parse(b"#(k \"a\\40b\")\n").set("k", "a b").data == b"(k \"a\\40b\")\n"
+    assert parse(b'#(k "a\\40b")\n').set("k", "a b").data == b'(k "a\\40b")\n'
 
 
 def test_lists_can_be_set():

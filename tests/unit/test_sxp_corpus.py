@@ -2,6 +2,7 @@
 The sxp document against the corpus: what the real xend makes of real files and of odd ones.
 Examples of our own are in test_sxp.py.
 """
+
 import csv
 import json
 import re
@@ -40,7 +41,7 @@ GENERATED = _generated()
 
 def _expected(key, version):
     """The newest record up to that version: older ones are only there where they differ."""
-    for candidate in VERSIONS[VERSIONS.index(version):]:
+    for candidate in VERSIONS[VERSIONS.index(version) :]:
         path = CORPUS / "expected" / f"{key}.{candidate}.json"
         if path.exists():
             return json.loads(path.read_text())["parse"]
@@ -66,7 +67,8 @@ def test_every_file_reads_as_in_xend(version, capsys):
     for key, path in SOURCES.items():
         expected = _expected(key, version)
         wanted = (
-            _as_bytes(expected.get("forms") or []) if expected["ok"]
+            _as_bytes(expected.get("forms") or [])
+            if expected["ok"]
             else expected["error"]["message"]
         )
         if _outcome(path.read_bytes(), version) != wanted:
@@ -109,7 +111,7 @@ def _changed_part(before, after):
     tail = next(
         (at for at in range(shorter - head) if before[-1 - at] != after[-1 - at]), shorter - head
     )
-    return before[head:len(before) - tail], head
+    return before[head : len(before) - tail], head
 
 
 def _without(forms, key):
@@ -133,7 +135,7 @@ def test_setting_a_set_key_changes_only_its_value():
             assert changed.get(key) == b"\x01\x02"
             assert _without(changed.forms(), key) == _without(document.forms(), key)
             part, head = _changed_part(document.data, changed.data)
-            quoted = document.data[head - 1:head + len(part) + 1]
+            quoted = document.data[head - 1 : head + len(part) + 1]
             wanted = [] if old is None else [old]
             assert _reads_as(part, wanted) or _reads_as(quoted, wanted), (path.name, key, part)
             edits += 1
@@ -172,8 +174,8 @@ def test_removing_a_key_only_removes_its_form():
             # Whether "(b)" or ")(b" has gone from "(a)(b)(c)" looks the same: only one is a form.
             # A space may stand for a form between two atoms.
             assert any(
-                document.data[:at] + space + document.data[at + len(part):] == changed.data
-                and _reads_as(document.data[at:at + len(part)], forms)
+                document.data[:at] + space + document.data[at + len(part) :] == changed.data
+                and _reads_as(document.data[at : at + len(part)], forms)
                 for at in range(head, max(head - len(part), 0) - 1, -1)
                 for space in (b"", b" ")
             ), (path.name, key, part)

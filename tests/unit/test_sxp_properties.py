@@ -2,6 +2,7 @@
 The sxp document under generated input: what holds for any bytes, any key and any value,
 and that huge or deep files stay fast. Examples are in test_sxp.py.
 """
+
 import re
 import time
 
@@ -15,10 +16,41 @@ VERSIONS = ("3.0.3", "3.4", "4.4")
 
 # Pieces in which xend's state machine has something to decide; anything goes between them.
 PIECES = [
-    b"(", b")", b" ", b"\n", b"\r\n", b"\t", b"#", b"'", b'"', b"\\", b"\\x", b"\\x4", b"\\12",
-    b"\\400", b"\\.", b"a", b"k", b"7", b"!", b";", b"[", b"@", b"\x00", b"\x04", b"\xe4", b"\x1c",
-    b"(k v)", b"(k v)\n", b"#(k v)\n", b"  #  (k w)\n", b"(j)", b"(@ a)", b"('k' \"w\" x)",
-    b"(j (k v))\n", b"\n(l m)\n",
+    b"(",
+    b")",
+    b" ",
+    b"\n",
+    b"\r\n",
+    b"\t",
+    b"#",
+    b"'",
+    b'"',
+    b"\\",
+    b"\\x",
+    b"\\x4",
+    b"\\12",
+    b"\\400",
+    b"\\.",
+    b"a",
+    b"k",
+    b"7",
+    b"!",
+    b";",
+    b"[",
+    b"@",
+    b"\x00",
+    b"\x04",
+    b"\xe4",
+    b"\x1c",
+    b"(k v)",
+    b"(k v)\n",
+    b"#(k v)\n",
+    b"  #  (k w)\n",
+    b"(j)",
+    b"(@ a)",
+    b"('k' \"w\" x)",
+    b"(j (k v))\n",
+    b"\n(l m)\n",
 ]
 files = st.one_of(
     st.lists(st.sampled_from(PIECES), max_size=30).map(b"".join),
@@ -56,7 +88,8 @@ def test_any_bytes_give_themselves_back_or_a_parse_error(data, version):
     assert document.data == data
     for key in document.keys():
         assert document.occurrences(key)[0] == (
-            document.line_of(key), document.get(key) is not None
+            document.line_of(key),
+            document.get(key) is not None,
         )
 
 

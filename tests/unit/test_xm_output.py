@@ -1,6 +1,7 @@
 """What xm prints, as printed by xend 4.4 (layout) and 3.x (managed domains that do not run)."""
 
 import pytest
+
 import xend_sxp
 import xm_output
 
@@ -61,22 +62,42 @@ def test_a_long_name_does_not_hide_its_row():
     assert len(long_ones) == 1 and long_ones[0]["state"] == "r-----"
 
 
-@pytest.mark.parametrize("state, alive", [
-    ("r-----", True), ("-b----", True), ("------", True),
-    ("--p---", False), ("---s--", False), ("----c-", False), ("-----d", False), ("", False),
-])
+@pytest.mark.parametrize(
+    "state, alive",
+    [
+        ("r-----", True),
+        ("-b----", True),
+        ("------", True),
+        ("--p---", False),
+        ("---s--", False),
+        ("----c-", False),
+        ("-----d", False),
+        ("", False),
+    ],
+)
 def test_which_states_run(state, alive):
     assert xm_output.runs(state) is alive
 
 
 def test_domains_on_their_way():
     # A domain that somebody created paused is on no way.
-    assert xm_output.moving(xm_output.domains(LIST)) == [("migrating-db", "sent"), ("coming", "received")]
+    assert xm_output.moving(xm_output.domains(LIST)) == [
+        ("migrating-db", "sent"),
+        ("coming", "received"),
+    ]
 
 
 def test_info_lines():
-    info = xm_output.info("host   : xen2\nfree_memory            : 902\nxen_extra : .4\nmade : a: b\nxen_changeset : \n")
-    assert info == {"host": "xen2", "free_memory": 902, "xen_extra": ".4", "made": "a: b", "xen_changeset": ""}
+    info = xm_output.info(
+        "host   : xen2\nfree_memory            : 902\nxen_extra : .4\nmade : a: b\nxen_changeset : \n"
+    )
+    assert info == {
+        "host": "xen2",
+        "free_memory": 902,
+        "xen_extra": ".4",
+        "made": "a: b",
+        "xen_changeset": "",
+    }
 
 
 def test_description():
@@ -84,7 +105,10 @@ def test_description():
     assert found["name"] == "web01" and found["domid"] == 3 and found["vcpus"] == 2
     assert found["memory_mib"] == 96 and found["maxmem_mib"] == 128
     assert found["image"] == "linux" and found["nomigrate"] is True
-    assert [disk["uname"] for disk in found["disks"]] == ["phy:/dev/vg/web01", "tap:aio:/srv/web01.img"]
+    assert [disk["uname"] for disk in found["disks"]] == [
+        "phy:/dev/vg/web01",
+        "tap:aio:/srv/web01.img",
+    ]
     assert found["vifs"] == [{"bridge": "xenbr0", "mac": "00:16:3e:00:00:01"}]
     assert len(found["pci"]) == 1
 
