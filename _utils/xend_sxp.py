@@ -94,10 +94,10 @@ class _Grammar(object):
         atom = br"[!$-&*-~][^" + stop + b"]*"
         comment = br"#[^\n]*\n"
         gap = space + b"*(?:" + comment + space + b"*)" + _ROUNDS
-        string = br"'[^'\\]*'|" + rb'"[^"\\]*"'
+        string = br"'[^'\\]*'|" + br'"[^"\\]*"'
         escape = (
             br"\\(?:[abtnvfr\\'"
-            + rb'"]|x[0-9A-Fa-f]{2}|'
+            + br'"]|x[0-9A-Fa-f]{2}|'
             + unknown_escape.replace(b"OCTAL", br"(?:[0-3][0-7]{2}|[0-7]{1,2}(?![0-7]))")
             + b")"
         )
@@ -262,7 +262,7 @@ class _Grammar(object):
 _GENERATIONS = (
     ((4, 0), b"{}()<>[];", b"OCTAL|[^x0-7]"),
     ((3, 0, 4), b"{}()<>[];!", b"OCTAL|[^x0-7]"),
-    ((), b"{}()<>[];!", br"(?:[^abtnvfrx\\'" + rb'"0-7][^0-7]*)?OCTAL'),
+    ((), b"{}()<>[];!", br"(?:[^abtnvfrx\\'" + br'"0-7][^0-7]*)?OCTAL'),
 )
 _grammars = {}
 
