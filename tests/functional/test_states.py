@@ -1,0 +1,179 @@
+"""The states, with and without test=True: what they report is what is there before and after."""
+
+import pytest
+
+from tests.functional.conftest import host_opts
+from tests.lab import salt_config
+from tests.lab.fleet import Fleet, HostSpec
+
+HOSTS = ["10.20.0.12"]
+
+
+@pytest.fixture
+def states(load, config):
+    """A function that gives the states of a minion whose option names the file `config`."""
+
+    def make(test=False):
+        return load(test=test, xend={"config": str(config)}).states
+
+    return make
+
+
+def test_relocation_changes_and_then_has_nothing_to_do(states, config):
+    wanted = dict(server=True, port=8002, address="10.20.0.11", hosts_allow=HOSTS)
+    done = states().xend.relocation("r", **wanted)
+    assert done["result"] is True
+    assert done["changes"]["server"] == {"old": None, "new": True}
+    assert done["changes"]["hosts_allow"]["new"] == [r"^10\.20\.0\.12$"]
+    assert "+(xend-relocation-address 10.20.0.11)" in done["changes"]["diff"]
+    before = config.stat()
+    again = states().xend.relocation("r", **wanted)
+    assert again["result"] is True and again["changes"] == {}
+    assert (config.stat().st_ino, config.stat().st_mtime) == (before.st_ino, before.st_mtime)
+
+
+def test_relocation_under_test_tells_and_leaves(states, config):
+    before = config.read_bytes()
+    told = states(test=True).xend.relocation("r", server=True, hosts_allow=HOSTS)
+    assert told["result"] is None and config.read_bytes() == before
+    done = states().xend.relocation("r", server=True, hosts_allow=HOSTS)
+    assert told["changes"] == done["changes"]
+
+
+def test_relocation_under_test_with_nothing_to_do_is_true(states):
+    states().xend.relocation("r", port=8002)
+    assert states(test=True).xend.relocation("r", port=8002)["result"] is True
+
+
+@pytest.mark.parametrize("test", [False, True])
+@pytest.mark.parametrize(
+    "wanted, said",
+    [
+        ({"server": True, "hosts_allow": []}, "any"),
+        ({"hosts_allow": ["10.20.0.1/24"]}, "10.20.0.1/24"),
+        ({"port": "abc"}, "abc"),
+        ({}, "hosts_allow"),
+        ({"port": 8002, "config": "/nowhere/xend-config.sxp"}, "/nowhere/xend-config.sxp"),
+    ],
+)
+def test_relocation_refuses_with_and_without_test(states, config, wanted, said, test):
+    before = config.read_bytes()
+    done = states(test=test).xend.relocation("r", **wanted)
+    assert done["result"] is False and said in done["comment"] and done["changes"] == {}
+    assert config.read_bytes() == before
+
+
+@pytest.mark.parametrize("value, text", [(False, "no"), (True, "yes"), (1024, "1024"), ("a b", "'a b'")])
+def test_option_present(states, config, value, text):
+    told = states(test=True).xend.option_present("console-limit", value)
+    assert told["result"] is None and "console-limit" not in config.read_text()
+    done = states().xend.option_present("console-limit", value)
+    assert done["result"] is True and done["changes"] == told["changes"]
+    assert done["changes"]["console-limit"] == {"old": None, "new": text.strip("'")}
+    assert f"\n(console-limit {text})\n" in config.read_text()
+    assert states().xend.option_present("console-limit", value)["changes"] == {}
+
+
+def test_option_absent(states, config):
+    told = states(test=True).xend.option_absent("dom0-min-mem")
+    assert told["result"] is None and "(dom0-min-mem 196)" in config.read_text()
+    done = states().xend.option_absent("dom0-min-mem")
+    assert done["result"] is True and done["changes"]["dom0-min-mem"] == {"old": "196", "new": None}
+    assert "dom0-min-mem" not in config.read_text()
+    again = states().xend.option_absent("dom0-min-mem")
+    assert again["result"] is True and again["changes"] == {}
+
+
+def test_an_option_with_a_bad_value_is_refused(states, config):
+    before = config.read_bytes()
+    done = states().xend.option_present("xend-relocation-port", 99999)
+    assert done["result"] is False and "65535" in done["comment"]
+    assert config.read_bytes() == before
+
+
+def test_only_applied_can_watch(states):
+    done = states().xend.mod_watch("r", sfun="relocation")
+    assert done["result"] is False and "xend.applied" in done["comment"]
+
+
+# Guests
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    text = "(xend-relocation-server yes)\n(xend-relocation-hosts-allow '')\n(dom0-min-mem 1024)\n"
+    fleet = Fleet.create(
+        tmp_path_factory.mktemp("lab") / "fleet",
+        [HostSpec(name="xen1", config=text), HostSpec(name="xen2", config=text)],
+    )
+    fleet.start()
+    yield fleet
+    fleet.destroy()
+
+
+@pytest.fixture
+def at(load, running):
+    """A function that gives the minion on a host, for a fleet with the guest web01 on xen1."""
+    running["xen1"].create_guest("web01")
+
+    def make(name, test=False):
+        return load(pillar=salt_config.pillar(running), test=test, **host_opts(running[name]))
+
+    yield make
+    for host in running:
+        for guest in host.guests():
+            host.destroy_guest(guest)
+
+
+def test_a_guest_is_sent_and_seen_to_arrive(at, running):
+    before = at("xen1").modules.xm.domain("web01")
+    sent = at("xen1").states.xm.migrated("web01", target="xen2", source="xen1")
+    assert sent["result"] is True
+    assert sent["changes"] == {"web01": {"old": "on xen1", "new": "sent to xen2"}}
+    seen = at("xen2").states.xm.migrated("web01", target="xen2", source="xen1", domain=before)
+    assert seen["result"] is True and "web01 runs on xen2" in seen["comment"]
+    assert seen["changes"] == {"web01": {"old": "not on xen2", "new": "runs on xen2"}}
+    assert running["xen2"].guests()["web01"].alive and running["xen1"].guests() == {}
+
+
+def test_under_test_nothing_moves(at, running):
+    told = at("xen1", test=True).states.xm.migrated("web01", target="xen2", source="xen1")
+    assert told["result"] is None and "would be moved to xen2" in told["comment"]
+    told = at("xen2", test=True).states.xm.migrated("web01", target="xen2", source="xen1")
+    assert told["result"] is None and told["changes"] == {}
+    assert list(running["xen1"].guests()) == ["web01"] and running["xen2"].guests() == {}
+
+
+def test_what_is_there_already_is_no_change(at, running):
+    at("xen1").modules.xm.migrate("web01", "xen2")
+    there = at("xen2").modules.xm.arrival("web01") and at("xen2").modules.xm.domain("web01")
+    for test in (False, True):
+        for host in ("xen1", "xen2"):
+            done = at(host, test).states.xm.migrated("web01", target="xen2", source="xen1", there=there)
+            assert done["result"] is True and done["changes"] == {}, done
+
+
+def test_a_guest_that_is_nowhere(at):
+    done = at("xen1").states.xm.migrated("web02", target="xen2", source="xen1", there=None)
+    assert done["result"] is False and "xen2 has none either" in done["comment"]
+
+
+def test_the_target_could_not_say(at):
+    done = at("xen1").states.xm.migrated(
+        "web02", target="xen2", source="xen1", there="xen2 did not answer"
+    )
+    assert done["result"] is False and "xen2 did not answer" in done["comment"]
+
+
+@pytest.mark.parametrize("test", [False, True])
+def test_can_receive(at, running, test):
+    described = at("xen1").modules.xm.domain("web01")
+    states = at("xen2", test).states.xm
+    assert states.can_receive("web01", domain=described)["result"] is True
+    running["xen2"].create_guest("web01")
+    refused = states.can_receive("web01", domain=described)
+    assert refused["result"] is False and refused["changes"] == {}
+    assert "name web01" in refused["comment"] and "untouched on its source" in refused["comment"]
+    # Without a description from the source, what counts is whether it runs here.
+    assert states.can_receive("web01", domain=None)["result"] is True
+    assert states.can_receive("web02", domain=None)["result"] is False

@@ -1,0 +1,275 @@
+"""The execution module xm on simulated hosts: seeing, checking, moving, and telling the truth."""
+
+import pytest
+from salt.exceptions import CommandExecutionError
+
+from tests.functional.conftest import host_opts
+from tests.lab import salt_config
+from tests.lab.fleet import Fleet, HostSpec
+
+OPEN = "(xend-relocation-server yes)\n(xend-relocation-hosts-allow '')\n(dom0-min-mem {minimum})\n"
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    """Three hosts whose doors are open: two of today, one with the xend of 3.0.3."""
+    config = OPEN.format(minimum=1024)
+    hosts = [
+        HostSpec(name="xen1", config=config),
+        HostSpec(name="xen2", config=config),
+        HostSpec(
+            name="old", version="3.0.3", config=config, info={"xen_major": "3", "xen_minor": "0"}
+        ),
+    ]
+    fleet = Fleet.create(tmp_path_factory.mktemp("lab") / "fleet", hosts)
+    fleet.start()
+    yield fleet
+    fleet.destroy()
+
+
+@pytest.fixture
+def fleet(running):
+    yield running
+    for host in running:
+        host.release()
+        for name in host.guests():
+            host.destroy_guest(name)
+        if host.config.read_text() != OPEN.format(minimum=1024) or not host.running:
+            host.config.write_text(OPEN.format(minimum=1024))
+            host.restart()
+
+
+@pytest.fixture
+def on(load, fleet):
+    """A function that gives the execution modules of the minion on a host."""
+
+    def at(name, **options):
+        return load(pillar=salt_config.pillar(fleet), **host_opts(fleet[name]), **options).modules
+
+    return at
+
+
+@pytest.fixture
+def guest(fleet):
+    return fleet["xen1"].create_guest(
+        "web01", disks=["phy:/dev/vg/web01,xvda,w"], vifs=["bridge=xenbr0"]
+    )
+
+
+def test_list_and_info(on, guest):
+    found = on("xen1").xm.list()
+    assert found["Domain-0"]["domid"] == 0
+    assert found["web01"]["memory_mib"] == 96 and found["web01"]["domid"] == guest.domid
+    assert on("xen1").xm.info()["total_memory"] == 2047
+
+
+def test_the_description_of_a_guest(on, guest):
+    found = on("xen1").xm.domain("web01")
+    assert (found["name"], found["uuid"], found["domid"]) == ("web01", guest.uuid, guest.domid)
+    assert found["runs"] is True and found["image"] == "linux" and found["nomigrate"] is False
+    assert found["disks"][0]["uname"] == "phy:/dev/vg/web01"
+    assert found["vifs"][0]["bridge"] == "xenbr0"
+    assert f"(uuid {guest.uuid})" in found["sxp"]
+
+
+def test_a_guest_that_is_not_there_is_none(on, fleet):
+    assert on("xen1").xm.domain("web01") is None
+
+
+def test_a_name_that_begins_with_a_hyphen_is_data(on, fleet):
+    """xm would read `-l` as an option of its own."""
+    fleet["xen1"].create_guest("-l")
+    found = on("xen1").xm.domain("-l")
+    assert found["name"] == "-l"
+    assert on("xen1").xm.migrate("-l", "xen2")["name"] == "-l"
+    assert fleet["xen2"].wait_alive("-l")
+
+
+def test_xend_that_does_not_answer_is_an_error_in_its_words(on, fleet):
+    fleet["xen1"].stop()
+    for call in (on("xen1").xm.list, on("xen1").xm.info, lambda: on("xen1").xm.domain("web01")):
+        with pytest.raises(CommandExecutionError) as caught:
+            call()
+        assert "Unable to connect to xend: Connection refused. Is xend running?" in str(caught.value)
+
+
+def test_a_missing_command_is_an_error(on, fleet):
+    modules = on("xen1")
+    modules.pack["__opts__"]["xend"]["xm"] = "/nowhere/xm"
+    with pytest.raises(CommandExecutionError) as caught:
+        modules.xm.list()
+    assert "/nowhere/xm" in str(caught.value)
+
+
+def test_can_send(on, guest):
+    assert on("xen1").xm.can_send("web01", "xen2") == {"ok": True, "blockers": [], "warnings": []}
+
+
+@pytest.mark.parametrize(
+    "name, target, prepare, said",
+    [
+        ("web02", "xen2", None, "no domain web02"),
+        ("Domain-0", "xen2", None, "Domain-0"),
+        ("migrating-web01", "xen2", None, "wedges"),
+        ("web01", "xen1", None, "this host itself"),
+        ("web01", "xen2", lambda fleet: fleet["xen1"].xm_run("pause", "web01"), "--p---"),
+        ("web01", "xen2", lambda fleet: fleet["xen2"].stop(), "nothing listens"),
+    ],
+)
+def test_what_keeps_a_guest_from_being_sent(on, fleet, guest, name, target, prepare, said):
+    if prepare:
+        prepare(fleet)
+    found = on("xen1").xm.can_send(name, target)
+    assert found["ok"] is False and said in "; ".join(found["blockers"])
+
+
+@pytest.mark.parametrize(
+    "extra, said", [({"nomigrate": 1}, "nomigrate"), ({"pci": ["00:1d.0"]}, "PCI")]
+)
+def test_guests_that_are_bound_to_their_host(on, fleet, guest, extra, said):
+    """What xend prints of such guests, put in front of what the simulated one prints."""
+    modules = on("xen1")
+    described = modules.xm.domain("web01")["sxp"]
+    told = described.replace("(nomigrate 0)", "(nomigrate 1)") if "nomigrate" in extra else (
+        described.rstrip().rstrip(")") + "(device (pci (dev (slot 0x1d) (bus 0x00)))))\n"
+    )
+    script = fleet["xen1"].root / "xm-told"
+    script.write_text(
+        f"#!/bin/sh\ncase \"$*\" in 'list --long web01') cat {script}.out ;;"
+        f" *) exec {fleet['xen1'].xm} \"$@\" ;; esac\n"
+    )
+    script.chmod(0o755)
+    (fleet["xen1"].root / "xm-told.out").write_text(told)
+    modules.pack["__opts__"]["xend"]["xm"] = str(script)
+    found = modules.xm.can_send("web01", "xen2")
+    assert found["ok"] is False and said in "; ".join(found["blockers"])
+
+
+def test_all_blockers_are_told_at_once(on, fleet, guest):
+    fleet["xen1"].xm_run("pause", "web01")
+    fleet["xen2"].stop()
+    assert len(on("xen1").xm.can_send("web01", "xen2")["blockers"]) == 2
+
+
+@pytest.mark.parametrize("target", ["", "-xen2", "xen2;reboot", "xen 2"])
+def test_a_target_that_is_no_host_name_is_refused(on, guest, target):
+    with pytest.raises(CommandExecutionError) as caught:
+        on("xen1").xm.can_send("web01", target)
+    assert "target" in str(caught.value)
+
+
+def test_can_receive(on, guest):
+    described = on("xen1").xm.domain("web01")
+    assert on("xen2").xm.can_receive(described) == {"ok": True, "blockers": [], "warnings": []}
+
+
+def test_the_name_or_the_uuid_in_use_there(on, fleet, guest):
+    described = on("xen1").xm.domain("web01")
+    fleet["xen2"].create_guest("web01", paused=True)
+    assert "name web01" in on("xen2").xm.can_receive(described)["blockers"][0]
+    fleet["xen2"].destroy_guest("web01")
+    fleet["xen2"].create_guest("other", uuid=guest.uuid)
+    assert guest.uuid in on("xen2").xm.can_receive(described)["blockers"][0]
+
+
+@pytest.mark.parametrize(
+    "minimum, free_mib, ok",
+    # Domain 0 has 1024 MiB and keeps dom0-min-mem of them; 0 means that it gives nothing back.
+    [(1024, 300, True), (1024, 50, False), (900, 50, True), (0, 50, False)],
+)
+def test_memory_that_is_free_or_given_back(on, fleet, guest, minimum, free_mib, ok):
+    described = on("xen1").xm.domain("web01")
+    fleet["xen2"].config.write_text(OPEN.format(minimum=minimum))
+    fleet["xen2"].restart()
+    too_much = on("xen2").xm.info()["free_memory"] - free_mib
+    fleet["xen2"].create_guest("filler", memory_mib=too_much, paused=True)
+    found = on("xen2").xm.can_receive(described)
+    assert found["ok"] is ok, found
+    # And the simulated xend agrees.
+    done = fleet["xen1"].xm_run("migrate", "--live", "web01", fleet["xen2"].address)
+    assert (done.returncode == 0) is ok, done.stderr
+
+
+@pytest.mark.parametrize("domain", [None, {}, "web01", {"name": "web01"}])
+def test_no_description_no_answer(on, fleet, domain):
+    with pytest.raises(CommandExecutionError) as caught:
+        on("xen2").xm.can_receive(domain)
+    assert "xm.domain" in str(caught.value)
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_migrate_reports_what_this_host_can_know(on, fleet, guest, live):
+    sent = on("xen1").xm.migrate("web01", "xen2", live=live)
+    assert sent["uuid"] == guest.uuid and sent["address"] == fleet["xen2"].address
+    assert "only the target can tell" in sent["comment"]
+    assert guest.uuid in open(sent["kept"]).read()
+    arrived = on("xen2").xm.arrival("web01", uuid=guest.uuid, source="xen1")
+    assert arrived["arrived"] and arrived["state"] == "running"
+
+
+def test_a_refused_migration_says_where_the_guest_is(on, fleet, guest):
+    fleet["xen1"].xm_run("pause", "web01")
+    with pytest.raises(CommandExecutionError) as caught:
+        on("xen1").xm.migrate("web01", "xen2")
+    assert "web01 is still on xen1, but does not run (state --p---)" in str(caught.value)
+    assert fleet["xen2"].guests() == {}
+
+
+@pytest.mark.parametrize("timeout", [0, -1, "soon"])
+def test_a_timeout_that_is_none(on, fleet, guest, timeout):
+    with pytest.raises(CommandExecutionError) as caught:
+        on("xen1").xm.migrate("web01", "xen2", timeout=timeout)
+    assert "timeout" in str(caught.value)
+    assert fleet["xen1"].guests()["web01"].alive
+
+
+@pytest.mark.parametrize("options, said", [({"ssl": True}, "--ssl"), ({"node": 1}, "--node")])
+def test_options_that_an_old_xm_has_not(on, fleet, options, said):
+    fleet["old"].create_guest("web01")
+    modules = on("old")
+    if "ssl" in options:
+        # The door would be asked over TLS first; nobody answers that there.
+        assert modules.xm.can_send("web01", "xen2", ssl=True)["ok"] is False
+    with pytest.raises(CommandExecutionError) as caught:
+        modules.xm.migrate("web01", "xen2", port=8002, **options)
+    assert said in str(caught.value) or "not moved" in str(caught.value)
+    assert fleet["old"].guests()["web01"].alive
+
+
+def test_an_old_host_sends_to_a_new_one(on, fleet):
+    fleet["old"].create_guest("web01")
+    on("old").xm.migrate("web01", "xen2")
+    assert on("xen2").xm.arrival("web01")["arrived"]
+    assert fleet["xen2"].wait_alive("web01")
+
+
+def test_arrival_of_another_domain_with_that_name(on, fleet):
+    fleet["xen2"].create_guest("web01")
+    found = on("xen2").xm.arrival("web01", uuid="00000000-1111-2222-3333-444444444444", timeout=0)
+    assert not found["arrived"] and found["state"] == "other" and "LOST" in found["comment"]
+
+
+def test_arrival_when_xend_does_not_answer_is_unknown(on, fleet):
+    fleet["xen2"].stop()
+    found = on("xen2").xm.arrival("web01", source="xen1", timeout=0)
+    assert not found["arrived"] and found["state"] == "unknown"
+    assert "cannot be seen" in found["comment"] and "LOST" not in found["comment"]
+
+
+def test_moving(on, fleet, guest):
+    assert on("xen1").xm.moving() == []
+    fleet["xen1"].link(hold_at=0.5)
+    process = fleet["xen1"].xm_start("migrate", "--live", "web01", fleet["xen2"].address)
+    fleet["xen1"].wait_held()
+    assert "migrating-web01" in on("xen1").xm.moving()[0]
+    assert "web01" in on("xen2").xm.moving()[0]
+    # A second migration meanwhile would find the name gone; it is told so before it tries.
+    assert "being sent already" in on("xen1").xm.can_send("web01", "xen2")["blockers"][0]
+    fleet["xen1"].release()
+    process.communicate(timeout=60)
+    assert fleet["xen2"].wait_alive("web01")
+
+
+def test_a_guest_that_somebody_created_paused_is_not_on_its_way(on, fleet):
+    fleet["xen1"].create_guest("held", paused=True)
+    assert on("xen1").xm.moving() == []
