@@ -154,8 +154,7 @@ def list_(config=None):
     document = _document(_option("config", config))
     text_of = _pure("xend_options.text_of")
     found = _OrderedDict()
-    for key in document.keys():
-        raw = document.get(key)
+    for key, raw in document.items():
         found[text_of(key)] = None if raw is None else _plain(raw)
     return found
 
@@ -219,6 +218,55 @@ def accepts(host, name=None, config=None):
     # Patterns work on bytes in xend's Python 2; Latin-1 keeps one character per byte.
     value = "" if raw is None else raw.decode("latin-1")
     return _pure("xend_allow.admits")(value, address, name or socket.getfqdn(address))
+
+
+def check(config=None, version=None):
+    """
+    What is broken, dead or dangerous in the file.
+
+    config
+        the file
+    version
+        the version of the xend that reads it, like ``3.0.3``; default: what ``xm info`` says, or none
+        when xm does not answer, and then nothing is said about what older versions do not know
+
+    Returns a list of findings, empty when all is well, each with ``severity`` (``error``: xend does not
+    start, does not see what was written, or admits everybody; ``warning``; ``info``), ``key`` and
+    ``line`` (None where there is none), ``message`` and ``fix``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'xen*' xend.check
+        salt 'xen*' xend.check config=/root/new-xend-config.sxp version=3.0.3
+    """
+    path = _option("config", config)
+    try:
+        data = _pure("xend_file.read")(path)
+    except EnvironmentError as exc:
+        raise _problem(path, exc)
+    return _pure("xend_check.findings")(
+        data, _pure, _xen_version(version), _is_local, os.path.exists
+    )
+
+
+def _xen_version(given):
+    """
+    The numbers of a version as a tuple: the given one, or as much as xm tells; None when it does not.
+    """
+    if given is not None:
+        numbers = re.match(r"[0-9]+(\.[0-9]+)*", str(given))
+        if not numbers:
+            raise CommandExecutionError("version: %s is no version; write it like 3.0.3" % given)
+        return tuple(int(number) for number in numbers.group().split("."))
+    try:
+        # This is the hypervisor's; the tools of RHEL 5 are older than that (3.0.3 beside 3.1), never newer.
+        info = __salt__["xm.info"]()
+        return info["xen_major"], info["xen_minor"]
+    except (CommandExecutionError, KeyError):
+        # No xm, no xend, or a xend that this very file keeps from starting.
+        return None
 
 
 # Changing the file

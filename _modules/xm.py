@@ -31,7 +31,7 @@ ANSWER_S = 120
 POLL_S = 0.5
 
 # How long the source may take to rename a guest back after xm has reported a failure.
-SETTLE_S = 30
+SETTLE_S = 15
 
 
 def __virtual__():

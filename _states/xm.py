@@ -63,11 +63,7 @@ def can_receive(name, domain=None, config=None):
     """
     try:
         if not _present(domain):
-            here = __salt__["xm.domain"](name)
-            if here and here["runs"]:
-                return _ret(name, comment="%s runs here already" % name)
-            why = "its source has no such domain" if domain is None else domain
-            return _ret(name, False, "%s cannot be received: %s" % (name, why))
+            return _without_source(name, domain)
         check = __salt__["xm.can_receive"](domain, config=config)
     except CommandExecutionError as exc:
         return _ret(name, False, str(exc))
@@ -76,6 +72,25 @@ def can_receive(name, domain=None, config=None):
         return _ret(name, False, comment % (name, __opts__["id"], _sentences(check)))
     comment = "%s can take %s" % (__opts__["id"], name)
     return _ret(name, comment=comment + "".join(["; " + text for text in check["warnings"]]))
+
+
+def _without_source(name, report):
+    """
+    The result for a guest that its source does not have, or could not describe (REPORT).
+    """
+    here = __salt__["xm.domain"](name)
+    if here and here["runs"]:
+        return _ret(name, comment="%s runs here already" % name)
+    why = report or (
+        "its source has no domain of that name; `xm.list` and `xm.moving` there show whether it is "
+        "left over under another"
+    )
+    if here:
+        why += "; %s holds it, but it does not run here (state %s)" % (
+            __opts__["id"],
+            here["state"] or "not started",
+        )
+    return _ret(name, False, "%s was not moved: %s" % (name, why))
 
 
 def migrated(

@@ -29,6 +29,25 @@ SETTINGS = (
 # Read before everything else at start; a bad value is as fatal as one in a relocation key.
 OTHER_KINDS = {"xend-unix-server": "bool"}
 
+# The other keys that xend reads, in one version or another, for telling a slip of the pen from a key.
+# Kinds as in the getters of xend 4.2 XendOptions. Some are of 2.0 and 3.0.0 only (block-*, console-*,
+# vif-antispoof, vif-bridge, xend-event-port), xend-domain-lock* of SUSE's patches.
+OTHER_KEYS = {
+    "bool": "enable-dom0-ballooning enable-dump pci-passthrough-strict-check xend-http-server"
+    " xend-tcp-xmlrpc-server xend-udev-event-server xend-unix-server xend-unix-xmlrpc-server",
+    "int": "console-limit device-create-timeout device-destroy-timeout dom0-cpus dom0-min-mem"
+    " qemu-dm-logrotate-count total_available_memory xend-port xend-tcp-xmlrpc-server-port",
+    None: "block-enbd block-file console-address console-port-base external-migration-tool keymap"
+    " lock-domain lock-utility logfile loglevel network-script pscsi-device-mask"
+    " resource-label-change-script vif-antispoof vif-bridge vif-script vnc-listen vnc-tls"
+    " vnc-x509-cert-dir vnc-x509-verify vncpasswd xen-api-server xend-address"
+    " xend-domain-lock xend-domain-lock-device xend-domain-lock-path"
+    " xend-domain-lock-utility xend-domains-path xend-event-port xend-security-path"
+    " xend-state-path xend-storage-path xend-tcp-xmlrpc-server-address"
+    " xend-tcp-xmlrpc-server-ssl-cert-file xend-tcp-xmlrpc-server-ssl-key-file"
+    " xend-unix-path xsm_module_name",
+}
+
 KINDS = dict([(key, kind) for _, key, kind, _, _ in SETTINGS], **OTHER_KINDS)
 
 TRUE_WORDS = ("yes", "y", "1", "on", "true", "t")
@@ -98,22 +117,106 @@ def value_of(key, raw):
     Returns a bool, an int or text. Raises ValueError, with xend's own wording, for a value that
     keeps xend from starting.
     """
-    kind = KINDS.get(key)
+    return _converted(key, KINDS.get(key), raw)
+
+
+def _converted(key, kind, raw):
     if isinstance(raw, list):
         raise ValueError("%s: a list stands where xend expects one word or string" % key)
     if kind == "bool":
-        word = text_of(raw).lower()
+        # Python 2 lowers bytes: letters outside ASCII stay as they are.
+        word = text_of(raw.lower())
         if word in TRUE_WORDS:
             return True
         if word in FALSE_WORDS:
             return False
-        raise ValueError("invalid xend config %s: expected bool: %s" % (key, word))
-    if kind == "port":
+        raise ValueError(_sentence("invalid xend config %s: expected bool: %s" % (key, word)))
+    if kind in ("port", "int"):
         match = INT_TEXT.match(raw)
         if not match:
-            raise ValueError("invalid xend config %s: expected int: %s" % (key, text_of(raw)))
+            raise ValueError(
+                _sentence("invalid xend config %s: expected int: %s" % (key, text_of(raw)))
+            )
         return int(match.group(1))
     return text_of(raw)
+
+
+def _sentence(text):
+    """
+    The text of an error as the type that str() gives without an error: in Python 2, bytes.
+    """
+    return text if isinstance(text, str) else text.encode("utf-8")
+
+
+def known_keys():
+    """
+    Every key that some version of xend reads, as a set of text.
+    """
+    keys = set(KINDS)
+    for names in OTHER_KEYS.values():
+        keys.update(names.split())
+    return keys
+
+
+def unreadable(get):
+    """
+    The values in a file that xend could not read, whether or not it needs them.
+
+    get
+        a function from a key to its raw value, None where the key is absent or has no value
+
+    Returns a dict from key to the reason.
+    """
+    kinds = dict(KINDS)
+    for kind, names in OTHER_KEYS.items():
+        if kind:
+            kinds.update(dict.fromkeys(names.split(), kind))
+    reasons = {}
+    for key, kind in kinds.items():
+        raw = get(key)
+        try:
+            if raw is not None:
+                _converted(key, kind, raw)
+        except ValueError as exc:
+            reasons[key] = str(exc)
+    return reasons
+
+
+def read_at_start(values, version=None):
+    """
+    The keys whose value xend reads when it starts with these settings; it does not start when it
+    cannot read one of them. Source: listenRelocation in xend 3.0.3 and 4.4 relocate.py.
+
+    values
+        a dict from name to value as `effective` returns it; a value that xend cannot read is absent
+    version
+        the version of xend as a tuple of ints; None: the newest
+    """
+    has_ssl = version is None or version >= (3, 3)
+    keys = ["xend-unix-server", "xend-http-server", "xend-relocation-server"]
+    listens = []
+    if values.get("server"):
+        listens.append("xend-relocation-port")
+    if has_ssl:
+        keys.append("xend-relocation-ssl-server")
+    if has_ssl and values.get("ssl_server"):
+        listens.append("xend-relocation-ssl-port")
+        listens.append("xend-relocation-server-ssl-key-file")
+        listens.append("xend-relocation-server-ssl-cert-file")
+    if listens:
+        listens.append("xend-relocation-address")
+    # From 3.3 on, the list is compiled whether or not there is a server to guard.
+    if listens or has_ssl:
+        keys.append("xend-relocation-hosts-allow")
+    return keys + listens
+
+
+def ssl_file(name):
+    """
+    The file that xend opens for the value of ssl_key_file or ssl_cert_file: a name without a folder
+    is under /etc/xen (xend 4.2 XendOptions.get_xend_relocation_server_ssl_key_file).
+    """
+    return name if "/" in name else "/etc/xen/" + name
 
 
 def effective(get):

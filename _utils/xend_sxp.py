@@ -493,20 +493,40 @@ class Document(object):
         index = self._first(key)
         return None if index is None else self._position(self._starts[index])[0]
 
+    def items(self):
+        """(key, what ``get`` returns for it) of all keys, in file order, each once."""
+        seen = set()
+        for index in range(len(self._starts)):
+            key = self._key(index)
+            if key is not None and key not in seen:
+                seen.add(key)
+                begin, end = self._value_span(index)
+                yield key, self._grammar.read(self.data, begin) if begin < end else None
+
     def forms(self):
         """All top-level values as a list of bytes and nested lists."""
-        forms = []
+        return [form for _, form in self.lines()]
+
+    def lines(self):
+        """(line, value) of all top-level values, atoms included, one after the other."""
         end = self._end if self._open is None else self._open
+        line, counted = 1, 0
         pos = self._grammar.skip(self.data, 0)
         while pos < end and self.data[pos : pos + 1] != b"#":
-            forms.append(self._grammar.read(self.data, pos))
+            line += self.data.count(b"\n", counted, pos)
+            counted = pos
+            yield line, self._grammar.read(self.data, pos)
             pos = self._grammar.skip(self.data, self._grammar.value_end(self.data, pos))
-        return forms
 
     @property
     def dropped(self):
         """(line, column) of a last list that xend drops, as it is never closed; or None."""
         return None if self._open is None else self._position(self._open)
+
+    @property
+    def stopped(self):
+        """(line, column) of the byte 4 at which xend stops reading; None if it reads to the end."""
+        return self._position(self._end) if self._end < len(self.data) else None
 
     def escapes(self):
         r"""

@@ -63,7 +63,9 @@ def test_relocation_refuses_with_and_without_test(states, config, wanted, said, 
     assert config.read_bytes() == before
 
 
-@pytest.mark.parametrize("value, text", [(False, "no"), (True, "yes"), (1024, "1024"), ("a b", "'a b'")])
+@pytest.mark.parametrize(
+    "value, text", [(False, "no"), (True, "yes"), (1024, "1024"), ("a b", "'a b'")]
+)
 def test_option_present(states, config, value, text):
     told = states(test=True).xend.option_present("console-limit", value)
     assert told["result"] is None and "console-limit" not in config.read_text()
@@ -149,7 +151,9 @@ def test_what_is_there_already_is_no_change(at, running):
     there = at("xen2").modules.xm.arrival("web01") and at("xen2").modules.xm.domain("web01")
     for test in (False, True):
         for host in ("xen1", "xen2"):
-            done = at(host, test).states.xm.migrated("web01", target="xen2", source="xen1", there=there)
+            done = at(host, test).states.xm.migrated(
+                "web01", target="xen2", source="xen1", there=there
+            )
             assert done["result"] is True and done["changes"] == {}, done
 
 

@@ -90,7 +90,9 @@ def test_xend_that_does_not_answer_is_an_error_in_its_words(on, fleet):
     for call in (on("xen1").xm.list, on("xen1").xm.info, lambda: on("xen1").xm.domain("web01")):
         with pytest.raises(CommandExecutionError) as caught:
             call()
-        assert "Unable to connect to xend: Connection refused. Is xend running?" in str(caught.value)
+        assert "Unable to connect to xend: Connection refused. Is xend running?" in str(
+            caught.value
+        )
 
 
 def test_a_missing_command_is_an_error(on, fleet):
@@ -130,13 +132,15 @@ def test_guests_that_are_bound_to_their_host(on, fleet, guest, extra, said):
     """What xend prints of such guests, put in front of what the simulated one prints."""
     modules = on("xen1")
     described = modules.xm.domain("web01")["sxp"]
-    told = described.replace("(nomigrate 0)", "(nomigrate 1)") if "nomigrate" in extra else (
-        described.rstrip().rstrip(")") + "(device (pci (dev (slot 0x1d) (bus 0x00)))))\n"
+    told = (
+        described.replace("(nomigrate 0)", "(nomigrate 1)")
+        if "nomigrate" in extra
+        else (described.rstrip().rstrip(")") + "(device (pci (dev (slot 0x1d) (bus 0x00)))))\n")
     )
     script = fleet["xen1"].root / "xm-told"
     script.write_text(
         f"#!/bin/sh\ncase \"$*\" in 'list --long web01') cat {script}.out ;;"
-        f" *) exec {fleet['xen1'].xm} \"$@\" ;; esac\n"
+        f' *) exec {fleet["xen1"].xm} "$@" ;; esac\n'
     )
     script.chmod(0o755)
     (fleet["xen1"].root / "xm-told.out").write_text(told)

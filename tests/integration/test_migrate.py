@@ -1,5 +1,6 @@
 """The orchestration that moves a guest: it moves, or it says where the guest is and what to do."""
 
+import os
 import threading
 
 import pytest
@@ -110,17 +111,7 @@ def target_rejects(site):
     site.xen2.restart()
     stamp = site.xen2.config.stat()
     site.xen2.config.write_text(text)
-    import os
-
     os.utime(site.xen2.config, (stamp.st_atime - 60, stamp.st_mtime - 60))
-
-
-def target_refuses(site):
-    site.xen2.fault("refuse")
-
-
-def no_route(site):
-    site.xen2.fault("no-route")
 
 
 def guest_paused(site):
@@ -159,7 +150,7 @@ def test_guest_unknown(configured, guest):
     for test in (True, False):
         run = configured.migrate(domain="web02", test=test)
         assert run.exit_code != 0 and run.failed()[0] == "xen2 can take web02", run.report()
-        assert "no such domain" in run.report()
+        assert "its source has no domain of that name" in run.report()
     assert_unharmed(configured, guest)
 
 
@@ -229,6 +220,19 @@ def during_transfer(site, harm, **options):
         thread.join(180)
     assert runs, "the orchestration did not end"
     return runs[0]
+
+
+@pytest.mark.parametrize(
+    "fault, said",
+    [("refuse", "Connection refused"), ("no-route", "No route to host"), ("reset", "[Errno ")],
+)
+def test_the_network_fails_between_the_check_and_the_transfer(configured, guest, fault, said):
+    configured.xen2.fault(fault)
+    run = configured.migrate()
+    assert run.exit_code != 0 and run.failed()[0] == SEND, run.report()
+    assert said in run.comment(SEND) or "does not let this host in" in run.comment(SEND)
+    assert "on xen1" in run.comment(SEND)
+    assert_unharmed(configured, guest)
 
 
 def test_connection_broken_in_mid_transfer(configured, guest):

@@ -5,6 +5,7 @@ header before the pages, and what happens after them, is xend's work.
 """
 
 import errno
+import json
 import os
 import select
 import signal
@@ -14,7 +15,7 @@ import sys
 import time
 
 from tests.lab import hypervisor, sxp
-from tests.lab.layout import STALL_LIMIT_S, Layout, process_start
+from tests.lab.layout import ENDS, STALL_LIMIT_S, Layout, process_start
 
 MAGIC = b"LabXcSave\0"
 HEADER = struct.Struct("!IIII")
@@ -64,6 +65,13 @@ class Helper:
             self.connection.setsockopt(socket.SOL_SOCKET, option, CONNECTION_LIMIT)
         self.domid = domid
 
+    def ends(self):
+        """Return the local and the remote address; raise OSError when the peer has hung up."""
+        told = os.environ.get(ENDS)
+        if told:
+            return tuple(tuple(end) for end in json.loads(told))
+        return self.connection.getsockname(), self.connection.getpeername()
+
     def log(self, text):
         """Give xend a line for its log; xend may be gone, which must not stop the transfer."""
         try:
@@ -96,9 +104,10 @@ class Save(Helper):
         self.receipt = None
         peer = None
         try:
-            peer = layout.host_at(self.connection.getpeername()[0])
+            own, other = self.ends()
+            peer = layout.host_at(other[0])
             if peer is not None:
-                self.receipt = receipt_file(peer, self.connection.getsockname())
+                self.receipt = receipt_file(peer, own)
         except OSError:
             # The target has hung up already; the first page will find out.
             pass
@@ -315,7 +324,7 @@ class Restore(Helper):
         self.tell("console-mfn %d" % (252000 + self.domid))
 
     def receive(self, memory, size):
-        receipt = receipt_file(self.layout, self.connection.getpeername())
+        receipt = receipt_file(self.layout, self.ends()[1])
         try:
             return self.receive_pages(memory, size, receipt)
         finally:

@@ -35,6 +35,9 @@ DELAYS_S = {
 }
 BALLOON_RETRIES = 20
 
+# Tells a helper the addresses behind a socket that only stands in for a connection.
+ENDS = "XEN_LAB_ENDS"
+
 # What can be switched on for a host: its effect, as a person would say it.
 FAULTS = {
     "no-route": "connections from and to the host find no route",
@@ -45,6 +48,7 @@ FAULTS = {
     "reset": "the relocation port resets every connection",
     "disk-missing": "no disk of an arriving guest can be attached",
     "bridge-missing": "no network card of an arriving guest can be attached",
+    "no-openssl": "pyOpenSSL is not installed: no TLS, neither listening nor sending",
 }
 
 
@@ -113,6 +117,11 @@ class Layout:
 
     def pause(self, what):
         time.sleep(self.delay_s(what))
+
+    def inside(self, path):
+        """Return where a file of the host's /etc/xen is really kept; other paths as they are."""
+        folder, name = os.path.split(path)
+        return str(self.config.parent / name) if folder == "/etc/xen" else path
 
     # names: what /etc/hosts and the DNS would say on this host
 

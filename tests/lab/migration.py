@@ -10,7 +10,7 @@ import re
 import socket
 import time
 
-from tests.lab import description
+from tests.lab import description, tls
 from tests.lab.domains import DOM0_NAMES, MIGRATING, XendError, devices
 from tests.lab.helpers import WEDGED
 from tests.lab.layout import STALL_LIMIT_S
@@ -48,12 +48,19 @@ def migrate(domains, name, target, live, port, node, ssl):
     if domains.key >= (3, 3):
         if domain["paused"] or domain["suspended"]:
             raise XendError("Domain is not running")
-        if ssl or (ssl is None and domains.config.get("xend-relocation-ssl")):
+        if ssl is None:
+            ssl = domains.config.get("xend-relocation-ssl")
+        if ssl and domains.layout.has_fault("no-openssl"):
             raise XendError("No module named OpenSSL")
-    port = port or domains.config.get("xend-relocation-port")
-    connection = connect(domains, target, port)
+    port = port or domains.config.get("xend-relocation-ssl-port" if ssl else "xend-relocation-port")
+    connection = connect(domains, target, port, ssl)
+    hop = tls.Hop(connection, outward=True) if ssl else None
     try:
-        Save(domains, domain, connection, live).run()
+        try:
+            Save(domains, domain, hop.near if hop else connection, live, hop and hop.ends).run()
+        finally:
+            if hop:
+                hop.close()
     except Wedged:
         domains.leaked.append(connection)
         raise
@@ -71,22 +78,43 @@ def words(error):
     return "[Errno %d] %s" % (error.errno, os.strerror(error.errno))
 
 
-def connect(domains, target, port):
+def connect(domains, target, port, ssl):
     """Return a connection on which the target has been told to receive; raise XendError."""
+    connection = reach(domains, target, port, ssl)
+    # Only the plain way has a time-out, and only from 3.3 on.
+    if ssl or domains.key < (3, 3):
+        connection.settimeout(None)
+    try:
+        if ssl:
+            connection = tls.connect(connection)
+        connection.sendall(b"sslreceive\n" if ssl else b"receive\n")
+        connection.recv(80)
+        connection.settimeout(None)
+    except OSError as error:
+        connection.close()
+        raise XendError(ssl_words(error) if ssl else "can't connect: " + words(error)) from None
+    return connection
+
+
+def ssl_words(error):
+    """Return how pyOpenSSL tells that a handshake has failed."""
+    name = errno.errorcode.get(error.errno) if isinstance(error, ConnectionError) else None
+    return "SSL error: %s" % ((error.errno, name) if name else (-1, "Unexpected EOF"),)
+
+
+def reach(domains, target, port, ssl):
+    """Return a new connection to the target's port; raise XendError."""
     layout = domains.layout
     try:
         address = route(domains, target)
         connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
             # 3.2 and older wait for a mute peer as long as the peer likes.
-            patient = domains.key < (3, 3)
+            patient = ssl or domains.key < (3, 3)
             connection.settimeout(None if patient else layout.delay_s("connect-timeout"))
             source = layout.loopback if address == layout.loopback else layout.address
             connection.bind((source, 0))
             connection.connect((address, port))
-            connection.sendall(b"receive\n")
-            connection.recv(80)
-            connection.settimeout(None)
         except BaseException:
             connection.close()
             raise
@@ -135,9 +163,9 @@ def with_target_error(domains, connection, target, error):
 
 
 class Save:
-    """Giving one domain away over a connection."""
+    """Giving one domain away over a connection; `ends` are its addresses when it is a stand-in."""
 
-    def __init__(self, domains, domain, connection, live):
+    def __init__(self, domains, domain, connection, live, ends=None):
         self.domains = domains
         self.layout = domains.layout
         self.hypervisor = domains.hypervisor
@@ -147,6 +175,7 @@ class Save:
         self.name = domain["xend_name"]
         self.connection = connection
         self.live = live
+        self.ends = ends
 
     def run(self):
         """Send the domain and destroy it here; raise XendError, OSError after resuming it."""
@@ -185,7 +214,9 @@ class Save:
         arguments = [str(number) for number in (descriptor, self.domid, 0, 0, flags)]
         command = "/usr/lib/xen/bin/xc_save " + " ".join(arguments)
         self.log.debug("XendCheckpoint:124", "[xc_save]: " + command)
-        code = fork_helper(self.layout, self.log, "xc_save", arguments, descriptor, self.handle)
+        code = fork_helper(
+            self.layout, self.log, "xc_save", arguments, descriptor, self.handle, self.ends
+        )
         if code == WEDGED:
             raise Wedged("timed out")
         if code != 0:

@@ -118,7 +118,7 @@ class Options:
         return [compile_pattern(pattern) for pattern in text.split(" ")]
 
     def listen(self):
-        """Return {"tcp": (port, address, patterns), "ssl": (…)}, each only when it is on."""
+        """Return {"tcp": (port, address, patterns), "ssl": (…, key, cert)}, as far as it is on."""
         plan = {}
         ssl_known = self.key >= (3, 3)
         self.get("xend-unix-server")
@@ -140,7 +140,7 @@ class Options:
                 raise OptionError(
                     "ssl_key_file or ssl_cert_file for ssl relocation server is missing."
                 )
-            plan["ssl"] = (port, address, patterns)
+            plan["ssl"] = (port, address, patterns, key_file, cert_file)
         return plan
 
 

@@ -9,15 +9,16 @@ import json
 import os
 import re
 import socket
+import ssl
 import struct
 import subprocess
 import threading
 import time
 
-from tests.lab import options, sxp
+from tests.lab import options, sxp, tls
 from tests.lab.domains import SHELL_KIB, VmError, XendError, devices
 from tests.lab.hypervisor import KIB_PER_MIB
-from tests.lab.layout import write_atomic
+from tests.lab.layout import ENDS, write_atomic
 
 SIGNATURE = b"LinuxGuestRecord"
 LENGTH = struct.Struct("!i")
@@ -27,6 +28,15 @@ IPV4 = re.compile(r"\d+\.\d+\.\d+\.\d+\Z")
 MFN = re.compile(r"(store|console)-mfn (\d+)\Z")
 RESET = struct.pack("ii", 1, 0)
 OPERATIONS = {"help": (3, 0), "quit": (3, 0), "receive": (3, 0), "sslreceive": (3, 3)}
+# What pyOpenSSL's exceptions print.
+FILE_ERRORS = [
+    ("system library", "fopen", "No such file or directory"),
+    ("SSL routines", "SSL_CTX_use_PrivateKey_file", "system lib"),
+]
+PEM_ERRORS = [
+    ("PEM routines", "PEM_read_bio", "no start line"),
+    ("SSL routines", "SSL_CTX_use_PrivateKey_file", "PEM lib"),
+]
 RESTORE_FRAMES = (
     (
         "XendDomain.py",
@@ -68,20 +78,26 @@ class Relocation:
             kind = "error" if error.kind == "re.error" else error.kind
             raise StartError(kind, error.message) from None
         bound = []
-        if "tcp" in plan:
-            port, interface, self.patterns = plan["tcp"]
-            bound = self.bind(port, interface)
-        if "ssl" in plan:
-            # The simulated hosts lack pyOpenSSL, as many real ones did.
-            raise StartError("ImportError", "No module named OpenSSL")
+        for port, interface, self.patterns, *files in plan.values():
+            bound += self.bind(port, interface, self.secure(*files) if files else None)
         write_atomic(self.layout.listening, json.dumps(bound))
 
-    def bind(self, port, interface):
+    def secure(self, key_file, cert_file):
+        """Return the TLS context of these files; raise StartError as pyOpenSSL fails."""
+        if self.layout.has_fault("no-openssl"):
+            raise StartError("ImportError", "No module named OpenSSL")
+        try:
+            return tls.server_context(self.layout.inside(key_file), self.layout.inside(cert_file))
+        except OSError as error:
+            reasons = PEM_ERRORS if isinstance(error, ssl.SSLError) else FILE_ERRORS
+            raise StartError("Error", str(reasons)) from None
+
+    def bind(self, port, interface, context):
         deadline = time.monotonic() + self.layout.delay_s("listen-retry-total")
         while True:
             self.log.debug("tcp:96", "Listening on %s:%s" % (interface, port))
             try:
-                return self.bind_once(port, self.addresses(interface))
+                return self.bind_once(port, self.addresses(interface), context)
             except OverflowError:
                 raise StartError("OverflowError", "getsockaddrarg: port must be 0-65535.") from None
             except OSError as error:
@@ -109,7 +125,7 @@ class Relocation:
             raise StartError("gaierror", "[Errno -9] Address family for hostname not supported")
         raise StartError("gaierror", "[Errno -2] Name or service not known")
 
-    def bind_once(self, port, addresses):
+    def bind_once(self, port, addresses, context):
         opened = []
         try:
             for address in addresses:
@@ -123,9 +139,9 @@ class Relocation:
             for listener in opened:
                 listener.close()
             raise
-        self.sockets = opened
+        self.sockets += opened
         for listener in opened:
-            threading.Thread(target=self.accept, args=(listener,), daemon=True).start()
+            threading.Thread(target=self.accept, args=(listener, context), daemon=True).start()
         return [[address, port] for address in addresses]
 
     def close(self):
@@ -134,7 +150,7 @@ class Relocation:
 
     # admitting
 
-    def accept(self, listener):
+    def accept(self, listener, context):
         # xend binds at once but listens in a thread, so a second xend can bind too for a moment;
         # its thread then ends without a word.
         self.layout.pause("listen")
@@ -147,13 +163,18 @@ class Relocation:
                 connection, peer = listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self.serve, args=(connection, peer), daemon=True).start()
+            threading.Thread(
+                target=self.serve, args=(connection, peer, context), daemon=True
+            ).start()
 
-    def serve(self, connection, peer):
+    def serve(self, connection, peer, context):
         try:
             if self.broken_by_fault(connection):
                 return
+            # Before a word of TLS: who is not admitted gets none.
             if self.admit(peer, connection.getsockname()[1]):
+                if context:
+                    connection = tls.accept(context, connection)
                 Conversation(self, connection).run()
         except OSError:
             # The peer went away; xend says nothing about it.
@@ -257,16 +278,27 @@ class Conversation:
 
     def op_sslreceive(self):
         self.answer("ready", "sslreceive")
-        while self.connection.recv(BUFFER_SIZE):
-            pass
         self.open = False
+        if not isinstance(self.connection, ssl.SSLSocket):
+            while self.connection.recv(BUFFER_SIZE):
+                pass
+            return
+        hop = tls.Hop(self.connection, outward=False)
+        try:
+            self.restore(Restore(self.domains, hop.near, hop.ends), hop.close)
+        finally:
+            hop.close()
 
     def op_receive(self):
         self.answer("ready", "receive")
         self.open = False
+        self.restore(Restore(self.domains, self.connection), lambda: None)
+
+    def restore(self, restore, before_refusal):
         try:
-            Restore(self.domains, self.connection).run()
+            restore.run()
         except XendError as error:
+            before_refusal()
             self.log.failure(
                 "XendDomain:1194",
                 "Restore failed",
@@ -277,14 +309,15 @@ class Conversation:
 
 
 class Restore:
-    """Taking in one guest from a connection."""
+    """Taking in one guest from a connection; `ends` are its addresses when it is a stand-in."""
 
-    def __init__(self, domains, connection):
+    def __init__(self, domains, connection, ends=None):
         self.domains = domains
         self.layout = domains.layout
         self.hypervisor = domains.hypervisor
         self.log = domains.log
         self.connection = connection
+        self.ends = ends
 
     def run(self):
         """Make the guest run here; raise XendError with what the sender is told."""
@@ -403,7 +436,10 @@ class Restore:
             if found:
                 frames[found.group(1)] = int(found.group(2))
 
-        if fork_helper(self.layout, self.log, "xc_restore", arguments, descriptor, handle) != 0:
+        code = fork_helper(
+            self.layout, self.log, "xc_restore", arguments, descriptor, handle, self.ends
+        )
+        if code != 0:
             raise XendError(command + " failed")
         return frames
 
@@ -427,10 +463,11 @@ class Restore:
         self.layout.pause("wait-for-devices")
 
 
-def fork_helper(layout, log, role, arguments, descriptor, handle):
+def fork_helper(layout, log, role, arguments, descriptor, handle, ends=None):
     """Run xc_save or xc_restore with `descriptor`; return its exit status, negative for a signal.
 
     handle -- called with each line of its standard output and the process
+    ends -- local and remote address of the connection that `descriptor` stands for
     """
     child = subprocess.Popen(
         [str(layout.helpers / role)] + arguments,
@@ -438,6 +475,7 @@ def fork_helper(layout, log, role, arguments, descriptor, handle):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         pass_fds=(descriptor,),
+        env=dict(os.environ, **({ENDS: json.dumps(ends)} if ends else {})),
         text=True,
         encoding="latin-1",
     )

@@ -44,51 +44,57 @@ the pillar says what to migrate:
 {%-   endif %}
 {%- endif %}
 
-relocation is configured and works on both hosts:
+{#- Names are quoted, so that nothing in them can be read as YAML. -#}
+{%- set ready = "relocation is configured and works on both hosts" %}
+{%- set room = migrate.target ~ " can take " ~ migrate.domain %}
+{%- set send = migrate.domain ~ " is sent from " ~ migrate.source ~ " to " ~ migrate.target %}
+{%- set arrive = migrate.domain ~ " runs on " ~ migrate.target %}
+
+{{ ready | json }}:
   salt.state:
     - tgt: {{ hosts | json }}
     - tgt_type: list
     - sls: xend.relocation
 
-{{ migrate.target }} can take {{ migrate.domain }}:
+{{ room | json }}:
   salt.state:
-    - tgt: {{ migrate.target | json }}
+    - tgt: {{ [migrate.target] | json }}
     - tgt_type: list
     - sls: xend.orch.receive
     - pillar: {{ {"xend": {"migrate": migrate}} | json }}
     - require:
-      - salt: relocation is configured and works on both hosts
+      - salt: {{ ready | json }}
 
-{{ migrate.domain }} is sent from {{ migrate.source }} to {{ migrate.target }}:
+{{ send | json }}:
   salt.state:
-    - tgt: {{ migrate.source | json }}
+    - tgt: {{ [migrate.source] | json }}
     - tgt_type: list
     - sls: xend.orch.move
     - pillar: {{ {"xend": {"migrate": migrate}} | json }}
     - timeout: 60
     - require:
-      - salt: {{ migrate.target }} can take {{ migrate.domain }}
+      - salt: {{ room | json }}
 
-{{ migrate.domain }} runs on {{ migrate.target }}:
+{{ arrive | json }}:
   salt.state:
-    - tgt: {{ migrate.target | json }}
+    - tgt: {{ [migrate.target] | json }}
     - tgt_type: list
     - sls: xend.orch.move
     - pillar: {{ {"xend": {"migrate": migrate}} | json }}
     - timeout: 60
     - require:
-      - salt: {{ migrate.domain }} is sent from {{ migrate.source }} to {{ migrate.target }}
+      - salt: {{ send | json }}
 
 {%- if not opts.get("test") %}
 
-what {{ migrate.target }} holds after the failure:
+{{ ("what " ~ migrate.target ~ " holds after the failure") | json }}:
   salt.state:
-    - tgt: {{ migrate.target | json }}
+    - tgt: {{ [migrate.target] | json }}
     - tgt_type: list
     - sls: xend.orch.move
     - pillar: {{ {"xend": {"migrate": dict(migrate, failed=True)}} | json }}
     - onfail:
-      - salt: {{ migrate.domain }} is sent from {{ migrate.source }} to {{ migrate.target }}
+      - salt: {{ send | json }}
 
 {%- endif %}
 {%- endif %}

@@ -1,0 +1,154 @@
+"""
+The relocation settings against the corpus: what the real xend reads from each file, setting by setting,
+whether it starts, on what it listens and whom it admits. The forms are compared in test_sxp_corpus.py.
+"""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+import xend_allow
+import xend_options
+from xend_sxp import ParseError, parse
+
+CORPUS = Path(ROOT).parent / "shared" / "corpus"
+VERSIONS = {"3.0.3": (3, 0, 3), "3.4": (3, 4), "4.4": (4, 4)}
+HOSTS = "xend-relocation-hosts-allow"
+pytestmark = pytest.mark.skipif(not CORPUS.is_dir(), reason="no corpus next to the repository")
+
+SOURCES = {path.name[:3]: path for path in sorted(CORPUS.glob("files/*.sxp"))}
+SOURCES.update(("edge-" + path.name[:3], path) for path in sorted(CORPUS.glob("edge/*.sxp")))
+NAMES = {row[1]: row[0] for row in xend_options.settings()}
+
+
+def expected(key, version):
+    """The record of that version, or of the next newer one: older ones are kept where they differ."""
+    names = list(VERSIONS)
+    for candidate in names[names.index(version) :]:
+        path = CORPUS / "expected" / f"{key}.{candidate}.json"
+        if path.exists():
+            return json.loads(path.read_text())
+    raise AssertionError(f"nothing expected of {key}")
+
+
+def as_bytes(value):
+    if isinstance(value, list):
+        return [as_bytes(item) for item in value]
+    return value.encode("latin-1") if isinstance(value, str) else value
+
+
+def as_text(value):
+    return xend_options.text_of(value.encode("latin-1")) if isinstance(value, str) else value
+
+
+def since(row):
+    return tuple(int(part) for part in row[4].split("."))
+
+
+class Reading:
+    """What the project makes of one file."""
+
+    def __init__(self, data, version):
+        self.document = parse(data, version)
+        ignored = [row[1] for row in xend_options.settings() if since(row) > VERSIONS[version]]
+        self.values, self.defaults, self.errors = xend_options.effective(
+            lambda key: None if key in ignored else self.document.get(key)
+        )
+        raw = self.document.get(HOSTS)
+        self.patterns = "" if raw is None else raw if isinstance(raw, list) else raw.decode("latin-1")
+        reasons = xend_options.unreadable(self.document.get)
+        self.values["unix"] = reasons.get("xend-unix-server") is None and xend_options.value_of(
+            "xend-unix-server", self.document.get("xend-unix-server") or b"no"
+        )
+        if "xend-unix-server" in reasons:
+            self.errors["unix"] = reasons["xend-unix-server"]
+        start = xend_options.read_at_start(self.values, VERSIONS[version])
+        self.starts = not any(key in start for key in reasons)
+        if HOSTS in start and not isinstance(raw, list) and xend_allow.broken(self.patterns):
+            self.starts = False
+        # From 4.2 on an empty name is the folder /etc/xen, which is there when xend looks.
+        missing = (None,) if version == "4.4" else (None, "")
+        for name in ("ssl_key_file", "ssl_cert_file"):
+            if xend_options.key_of(name) in start and self.values.get(name) in missing:
+                self.starts = False
+
+
+def setting_problem(reading, key, record, version):
+    """What differs in one setting, or None."""
+    name = NAMES.get(key, "unix")
+    if reading.document.get(key) != as_bytes(record["raw"]):
+        return f"raw: {reading.document.get(key)}"
+    value, error = reading.values.get(name), reading.errors.get(name)
+    wanted = record["value"]
+    if isinstance(wanted, dict) and wanted["error"]["class"] == "XendError":
+        return None if error == as_text(wanted["error"]["message"]) else f"error: {error}"
+    if isinstance(wanted, list):
+        # The getter hands a list on, and what wanted text fails on it.
+        return None if error else "no error for a list"
+    if isinstance(wanted, dict):
+        # xend 4.4 looks for the folder in the name of a file before there is one.
+        wanted = None
+    elif name.endswith("_file") and version == "4.4" and value is not None:
+        value = xend_options.ssl_file(value)
+    return None if (value, error) == (as_text(wanted), None) else f"{value!r}, {error}"
+
+
+def listener_problem(reading, listen):
+    """What differs in whether xend starts and where it listens; the recorder did not bind."""
+    found = {kind: listen[kind] for kind in ("tcp", "ssl") if kind in listen}
+    starts = listen["ok"] and not any(isinstance(row["interface"], list) for row in found.values())
+    if starts != reading.starts:
+        return f"starts: {reading.starts}"
+    if not starts:
+        return None
+    ours = xend_options.listeners(reading.values)
+    wanted = [(as_text(row["interface"]), row["port"]) for row in found.values()]
+    return None if ours == wanted else f"listens on {ours}"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_setting_reads_as_in_xend(version, capsys):
+    wrong, counts = [], Counter()
+    for key, path in SOURCES.items():
+        record = expected(key, version)
+        counts["files"] += 1
+        try:
+            reading = Reading(path.read_bytes(), version)
+        except ParseError:
+            assert not record["parse"]["ok"], path.name
+            continue
+        assert record["parse"]["ok"], path.name
+        same_version = record["version"] == version
+        for setting, wanted in record["settings"].items():
+            if "ssl" in setting and not same_version:
+                continue
+            counts["settings"] += 1
+            problem = setting_problem(reading, setting, wanted, record["version"])
+            if problem:
+                wrong.append((path.name, setting, problem))
+        patterns = record["hosts_allow"]
+        counts["allow lists"] += 1
+        if isinstance(patterns, dict):
+            broken = isinstance(reading.patterns, list) or xend_allow.broken(reading.patterns)
+            if not broken:
+                wrong.append((path.name, "hosts_allow", "xend could not use it"))
+            assert "allowed" not in record
+        elif xend_allow.split(reading.patterns) != patterns or xend_allow.broken(reading.patterns):
+            wrong.append((path.name, "hosts_allow", reading.patterns))
+        if same_version or not reading.values.get("ssl_server"):
+            counts["listeners"] += 1
+            problem = listener_problem(reading, record["listen"])
+            if problem:
+                wrong.append((path.name, "listen", problem))
+        for peer, allowed in record.get("allowed", {}).items():
+            counts["peers"] += 1
+            name, _, address = peer.partition("/")
+            if xend_allow.admits(reading.patterns, address, name)["accepted"] != allowed:
+                wrong.append((path.name, peer, allowed))
+    with capsys.disabled():
+        compared = ", ".join(f"{number} {what}" for what, number in counts.items())
+        print(f"\ncompared with xend {version}: {compared}; {len(wrong)} differ")
+    assert counts["settings"] and not wrong
