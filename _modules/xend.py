@@ -18,7 +18,6 @@ Options, from the minion configuration or the pillar:
 
 from __future__ import absolute_import
 
-import difflib
 import errno
 import os
 import re
@@ -27,6 +26,7 @@ import threading
 import time
 
 from salt.exceptions import CommandExecutionError
+from salt.utils.atomicfile import atomic_open as _atomic_open
 from salt.utils.odict import OrderedDict as _OrderedDict
 
 try:
@@ -135,7 +135,10 @@ def get(key, default=None, config=None):
         salt 'xen*' xend.get xend-relocation-address default=everywhere
     """
     raw = _document(_option("config", config)).get(str(key))
-    return default if raw is None else _plain(raw)
+    try:
+        return default if raw is None else _plain(raw)
+    except CommandExecutionError as exc:
+        raise CommandExecutionError("%s: %s" % (key, exc))
 
 
 def list_(config=None):
@@ -155,7 +158,7 @@ def list_(config=None):
     text_of = _pure("xend_options.text_of")
     found = _OrderedDict()
     for key, raw in document.items():
-        found[text_of(key)] = None if raw is None else _plain(raw)
+        found[text_of(key)] = _outlined(raw)
     return found
 
 
@@ -273,13 +276,8 @@ def _xen_version(given):
 
 
 def _diff(path, old, new):
-    text_of = _pure("xend_options.text_of")
-    return "".join(
-        line if line.endswith("\n") else line + "\n\\ No newline at end of file\n"
-        for line in difflib.unified_diff(
-            text_of(old).splitlines(True), text_of(new).splitlines(True), path, path
-        )
-    )
+    name = path if isinstance(path, bytes) else path.encode("utf-8")
+    return _pure("xend_options.text_of")(_pure("xend_diff.unified")(name, old, new))
 
 
 def _backup(mode):
@@ -290,6 +288,17 @@ def _backup(mode):
         return None
     root = os.path.join(__opts__["cachedir"], "file_backup")
     return lambda path: _backup_minion(path, root)
+
+
+def _before_write(mode):
+    backup = _backup(mode)
+
+    def keep(path):
+        _remember(path)
+        if backup:
+            backup(path)
+
+    return keep
 
 
 def _edit(path, change, test, backup):
@@ -309,17 +318,31 @@ def _edit(path, change, test, backup):
         if test:
             edit(_pure("xend_file.read")(path))
         else:
-            _pure("xend_file.update")(path, edit, _backup(backup))
+            _pure("xend_file.update")(path, edit, _before_write(backup))
     except (EnvironmentError, ValueError) as exc:
         raise _problem(path, exc)
     old, new = documents
-    return old, new, _diff(path, old.data, new.data) if old.data != new.data else ""
+    return old, new, _diff(path, old.data, new.data)
 
 
 def _changed(key, path, change, test, backup):
     old, new, diff = _edit(path, change, test, backup)
-    values = [None if raw is None else _plain(raw) for raw in (old.get(key), new.get(key))]
-    return {"changed": bool(diff), "old": values[0], "new": values[1], "diff": diff}
+    return {
+        "changed": bool(diff),
+        "old": _outlined(old.get(key)),
+        "new": _outlined(new.get(key)),
+        "diff": diff,
+    }
+
+
+def _outlined(raw):
+    """
+    A raw value for a report of a change: what is too deep to be shown must not hide that it was made.
+    """
+    try:
+        return None if raw is None else _plain(raw)
+    except CommandExecutionError as exc:
+        return "(%s)" % exc
 
 
 def set_(key, value, config=None, test=False, backup=None):
@@ -531,7 +554,7 @@ def _shown(raw, kind, value):
         return None
     if value is None:
         # xend cannot read it; people can.
-        return _plain(raw)
+        return _outlined(raw)
     if kind == "patterns":
         return _pure("xend_allow.split")(value) or "any"
     return value
@@ -632,7 +655,13 @@ def restart(timeout=60, config=None):
     guest is lost; so nothing is done before xend has none, and nothing when the file would keep xend
     from starting. Guests that run are not touched by a restart of xend.
 
-    Returns ``pid`` ({old, new}) and ``listening``. Raises an error that says what xend does now.
+    When xend does not come up as configured, the file goes back to the content with which it was last
+    known to start, and xend is started with that. That content is kept in the minion's cache whenever
+    it is certain: after a restart from here, and before the first change of a file that is older than
+    the running xend; so it does not matter how many changes came after it.
+
+    Returns ``pid`` ({old, new}), ``listening`` and ``warnings``. Raises an error that says what xend
+    does now, and with which file.
 
     CLI Example:
 
@@ -641,45 +670,193 @@ def restart(timeout=60, config=None):
         salt xen1 xend.restart
     """
     path = _option("config", config)
-    reasons = _reasons_not_to_start(_document(path))
-    if reasons:
-        raise CommandExecutionError(
-            "xend was not restarted, because it would not start again with %s: %s"
-            % (path, "; ".join(reasons))
-        )
+    _startable(path)
     before = _process()
     if before:
         _wait_for_migrations(before, timeout)
+    # Once more, because the wait may have been long.
+    data, warnings = _startable(path)
+    _remember(path)
+    try:
+        done = _start(path, before, timeout)
+    except _NotAsConfigured as exc:
+        raise CommandExecutionError(_roll_back(path, data, str(exc), timeout))
+    if _pure("xend_file.read")(path) == data:
+        _keep(path, STARTED, data)
+    return dict(done, warnings=warnings)
+
+
+class _NotAsConfigured(CommandExecutionError):
+    """
+    xend was started, and does not work as the file says.
+    """
+
+
+def _start(path, before, timeout):
     log_size = _log_size()
     service = _service()
     __salt__["service.restart" if before else "service.start"](service)
     return _wait_until_up(path, service, before, timeout, log_size)
 
 
-def _reasons_not_to_start(document):
+def _startable(path):
     """
-    What in the file would keep xend from starting, as far as it can be known without trying.
+    The bytes of the file and the warnings about it. Raises an error when xend would not start with it.
     """
-    values, _, errors = _pure("xend_options.effective")(document.get)
-    reasons = sorted(errors.values())
-    reasons += _pure("xend_allow.broken")(values.get("hosts_allow", ""))
-    for address, port in _listeners(values):
-        if not 0 <= port <= 65535:
-            reasons.append("port %s is out of range" % port)
-        if _is_ipv4(address) and not _is_local(address):
-            reasons.append("the address %s is not one of this host" % address)
-    return reasons
+    document = _document(path)
+    reasons, warnings = _reasons_not_to_start(path, document)
+    if reasons:
+        raise CommandExecutionError(
+            "xend was not restarted, because it would not come up as configured with %s: %s"
+            % (path, "; ".join(reasons))
+        )
+    return document.data, warnings
+
+
+def _reasons_not_to_start(path, document):
+    """
+    What in the file would keep xend from starting, as far as it can be known without trying, and what
+    would not but should be mended.
+    """
+    version = _xen_version(None)
+    values, _, _ = _pure("xend_options.effective")(document.get)
+    unreadable = _pure("xend_options.unreadable")(document.get)
+    read = _pure("xend_options.read_at_start")(values, version)
+    reasons = [unreadable[key] for key in read if key in unreadable]
+    if _pure("xend_options.key_of")("hosts_allow") in read:
+        reasons += _pure("xend_allow.broken")(values.get("hosts_allow", ""))
+    listeners = _listeners(values)
+    reasons += [
+        "port %s is out of range" % port for _, port in listeners if not 0 <= port <= 65535
+    ]
+    cannot_listen_on = _pure("xend_host.cannot_listen_on")
+    problems = [
+        cannot_listen_on(name, version) for name in sorted(set(name for name, _ in listeners))
+    ]
+    reasons += [problem for problem in problems if problem]
+    warnings = []
+    if values.get("ssl_server"):
+        if version is not None and version < (3, 3):
+            reasons.append("ssl_server is on, and xend has no TLS before 3.3; this is %d.%d" % version)
+        else:
+            wrong, warnings = _wrong_with_tls(os.path.dirname(path), values, version)
+            reasons += wrong
+    return reasons, warnings
+
+
+def _wrong_with_tls(folder, values, version):
+    files = [(name, values.get(name)) for name in ("ssl_key_file", "ssl_cert_file")]
+    missing = ["ssl_server is on without %s" % name for name, value in files if not value]
+    if missing:
+        return missing, []
+    # A bare name is beside the configuration, in /etc/xen, from 4.0 on (xend 4.2 XendOptions); before,
+    # and with a folder in it, it is taken from where xend runs, which is /.
+    beside = version is None or version >= (4, 0)
+    return _pure("xend_host.tls_files")(
+        *[
+            os.path.join(folder if beside and "/" not in value else "/", value)
+            for _, value in files
+        ]
+    )
 
 
 def _is_local(address):
-    probe = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    return _pure("xend_host.is_local")(address)
+
+
+# The way back
+
+STARTED, REFUSED = "started", "refused"
+
+
+def _kept(path, what):
+    """
+    Where in the minion's cache a content of the file is kept; never beside it, where xend's own tools
+    or people might take it for a configuration.
+    """
+    name = os.path.realpath(path).strip("/").replace("/", ".")
+    return os.path.join(__opts__["cachedir"], "xend", "%s.%s" % (name, what))
+
+
+def _keep(path, what, data):
+    kept = _kept(path, what)
+    folder = os.path.dirname(kept)
+    if not os.path.isdir(folder):
+        os.makedirs(folder, 0o700)
+    with _atomic_open(kept, "wb") as stream:
+        stream.write(data)
+    return kept
+
+
+def _remember(path):
+    """
+    Keep the content of the file when it is the one that the running xend has started with.
+    """
+    process = _process()
+    if process and os.stat(path).st_mtime < process["started"]:
+        _keep(path, STARTED, _pure("xend_file.read")(path))
+
+
+def _roll_back(path, refused, failure, timeout):
+    """
+    Put back the content with which xend started last, and start it with that. Returns the whole story
+    as one sentence.
+    """
+    known, hindrance = _known_to_start(path, refused)
+    if hindrance:
+        return "%s; the file was left as it is: %s" % (failure, hindrance)
+    kept = _keep(path, REFUSED, refused)
+
+    def put_back(current):
+        if current != refused:
+            raise ValueError("another program has changed it meanwhile")
+        return known
+
     try:
-        probe.bind((address, 0))
-        return True
-    except socket.error as exc:
-        return exc.errno != errno.EADDRNOTAVAIL
-    finally:
-        probe.close()
+        _pure("xend_file.update")(path, put_back)
+        done = _start(path, _process(), timeout)
+    except (EnvironmentError, ValueError) as exc:
+        return "%s; the previous file could not be put back: %s" % (failure, _problem(path, exc))
+    except CommandExecutionError as exc:
+        outcome = "but with it: %s" % exc
+    else:
+        outcome = "and xend runs with it (pid %s, listening on %s)" % (
+            done["pid"]["new"],
+            ", ".join(done["listening"] or ["nothing"]),
+        )
+    return "%s. The previous content of %s was put back (it is kept as %s; the refused one as %s), %s" % (
+        failure,
+        path,
+        _kept(path, STARTED),
+        kept,
+        outcome,
+    )
+
+
+def _known_to_start(path, refused):
+    """
+    The content to go back to, or None and why there is none.
+    """
+    kept = _kept(path, STARTED)
+    if not os.path.exists(kept):
+        return None, "no other content is known with which xend has started"
+    known = _pure("xend_file.read")(kept)
+    if known == refused:
+        return None, "xend has started with it before, so the cause is elsewhere"
+    try:
+        reasons, _ = _reasons_not_to_start(path, _pure("xend_sxp.parse")(known))
+    except ValueError as exc:
+        reasons = [str(exc)]
+    if reasons:
+        return None, "xend would not start with the previous one either (%s): %s" % (
+            kept,
+            "; ".join(reasons),
+        )
+    process = _process()
+    moving = _in_flight(process) if process else []
+    if moving:
+        return None, "%s; a restart would break it" % "; ".join(moving)
+    return known, None
 
 
 def _wait_for_migrations(process, timeout):
@@ -732,8 +909,10 @@ def _wait_until_up(path, service, before, timeout, log_size):
                     "pid": {"old": before and before["pid"], "new": now["pid"]},
                     "listening": current["listening"],
                 }
-        if time.time() >= deadline:
-            raise CommandExecutionError(_restart_failure(service, before, now, wrong, log_size))
+        # xend says why it gives up just before it does; more waiting would not bring it back.
+        if time.time() >= deadline or not now and _reason_in_log(log_size):
+            failure = _restart_failure(service, before, now, wrong, log_size)
+            raise (_NotAsConfigured if fresh or not now else CommandExecutionError)(failure)
         time.sleep(POLL_S)
 
 

@@ -531,6 +531,25 @@ def _where_now(name, over):
     return _look(name, over)[1]
 
 
+def departure(name):
+    """
+    Where a guest is, seen from the host that was to send it.
+
+    name
+        the domain
+
+    Returns ``state`` (``gone``, ``running``, ``halted``, ``renamed`` or ``unknown``) and ``comment``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xm.departure web01
+    """
+    state, comment = _look(str(name), over=True)
+    return {"state": state, "comment": comment}
+
+
 def arrival(name, uuid=None, source=None, failed=False, timeout=60):
     """
     Whether a guest that was sent to this host has arrived and runs.

@@ -184,7 +184,9 @@ def applied(name, restart=True, timeout=60, config=None):
     config
         the configuration file
 
-    Running guests are not touched by a restart of xend. With ``watch`` on the states that change the
+    Running guests are not touched by a restart of xend. When xend does not come up with the file, the
+    previous content is put back, xend is started with that, and the state fails; ``xend.restart`` says
+    which content that is. With ``watch`` on the states that change the
     file, ``test=True`` says beforehand that xend would be restarted.
 
     .. code-block:: yaml
@@ -210,7 +212,10 @@ def _apply(name, before, why, restart, timeout, config):
     if __opts__["test"]:
         return _ret(name, None, "xend would be restarted: %s" % why, changes)
     try:
-        __salt__["xend.restart"](timeout=timeout, config=config)
+        done = __salt__["xend.restart"](timeout=timeout, config=config)
+    except CommandExecutionError as exc:
+        return _ret(name, False, str(exc), _seen_changes(before, config))
+    try:
         after = __salt__["xend.status"](config=config)
     except CommandExecutionError as exc:
         return _failed(name, exc)
@@ -218,7 +223,20 @@ def _apply(name, before, why, restart, timeout, config):
     if after["pending"]:
         comment = "xend was restarted, but %s" % "; ".join(after["pending"])
         return _ret(name, False, comment, changes)
-    return _ret(name, True, "xend was restarted: %s" % why, changes)
+    return _ret(
+        name, True, "; ".join(["xend was restarted: %s" % why] + done["warnings"]), changes
+    )
+
+
+def _seen_changes(before, config):
+    """
+    What a restart that failed has left behind: nothing, a xend that is down, or one with the old file.
+    """
+    try:
+        was, is_now = _running(before), _running(__salt__["xend.status"](config=config))
+    except CommandExecutionError:
+        return {}
+    return {"xend": {"old": was, "new": is_now}} if was != is_now else {}
 
 
 def _running(status):

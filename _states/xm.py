@@ -128,7 +128,7 @@ def migrated(
         False: do not ask the target's relocation port (under ``test=True``, when its configuration is
         still to be applied)
     failed
-        on the target: the step on the source has failed; report what is here
+        an earlier step has failed: only report what is here
 
     .. code-block:: yaml
 
@@ -142,6 +142,8 @@ def migrated(
     try:
         if __opts__["id"] == target:
             return _arrived(name, source, domain, there, settle, failed)
+        if failed:
+            return _ret(name, False, __salt__["xm.departure"](name)["comment"])
         here = __salt__["xm.domain"](name)
         if here is None and _present(there) and there["runs"]:
             return _ret(name, comment="%s runs on %s already" % (name, target))

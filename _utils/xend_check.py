@@ -246,7 +246,9 @@ def _other_readings(facts):
     escaped = set(key for _, key in facts.escapes)
     for key in sorted(facts.known):
         raw = key.encode("ascii")
-        if key not in escaped and older.get(raw) != facts.document.get(raw):
+        if key not in escaped and _written(facts, older, raw) != _written(
+            facts, facts.document, raw
+        ):
             yield _finding(
                 ERROR,
                 key,
@@ -254,6 +256,12 @@ def _other_readings(facts):
                 "xend %s reads %s otherwise than later versions" % (name, key),
                 "put single quotes around the value",
             )
+
+
+def _written(facts, document, key):
+    # Lists that are nested deep cannot be compared without a recursion error.
+    raw = document.get(key)
+    return None if raw is None else facts.sibling("xend_sxp.render")(raw)
 
 
 # Keys

@@ -1,11 +1,16 @@
 """
-What this host shows of its xend: the process, when it started, what it listens on, who is connected.
+What this host shows of its xend: the process, when it started, what it listens on, who is connected;
+and what it holds that xend needs for its start: addresses, interfaces, TLS files.
 
-All of it is read from /proc; nothing is started, stopped or asked here, and nothing knows Salt.
+Nothing is started, stopped or changed here, no other host is asked, and nothing knows Salt.
 """
 
+import errno
+import fcntl
 import os
 import socket
+import ssl
+import stat
 import struct
 import time
 
@@ -15,6 +20,9 @@ PROC = "/proc"
 ESTABLISHED = "01"
 LISTEN = "0A"
 
+# From linux/sockios.h.
+SIOCGIFADDR = 0x8915
+
 
 def process(pidfile):
     """
@@ -23,23 +31,36 @@ def process(pidfile):
     xend writes the number of its serving process there, not that of the watchdog above it (xend 4.4
     SrvDaemon). Returns {"pid": int, "started": seconds since the epoch}, or None when there is no
     such file, no such process, or when the process is not xend (a stale file after a crash).
+    `started` is the watchdog's start: xend reads its file before that one forks, and a child that
+    it starts again later has the same settings.
     """
     try:
         with open(pidfile) as stream:
             pid = int(stream.read().strip())
-        with open("%s/%d/cmdline" % (PROC, pid), "br") as stream:
-            command = stream.read()
+        command = _command(pid)
         if b"xend" not in command:
             return None
-        return {"pid": pid, "started": _started(pid)}
+        above = int(_stat(pid)[1])
+        return {"pid": pid, "started": _started(above if _command(above) == command else pid)}
     except (EnvironmentError, ValueError):
         return None
 
 
-def _started(pid):
+def _command(pid):
+    with open("%s/%d/cmdline" % (PROC, pid), "br") as stream:
+        return stream.read()
+
+
+def _stat(pid):
+    """
+    The fields behind the command name, which stands in parentheses and may hold anything.
+    """
     with open("%s/%d/stat" % (PROC, pid)) as stream:
-        # The command name, in parentheses, may hold anything; the start time is field 22.
-        ticks = int(stream.read().rpartition(")")[2].split()[19])
+        return stream.read().rpartition(")")[2].split()
+
+
+def _started(pid):
+    ticks = int(_stat(pid)[19])
     with open("%s/uptime" % PROC) as stream:
         uptime_s = float(stream.read().split()[0])
     return time.time() - (uptime_s - float(ticks) / os.sysconf("SC_CLK_TCK"))
@@ -103,3 +124,103 @@ def _endpoint(text):
     address, port = text.split(":")
     # The kernel prints the address as one number in the machine's own byte order.
     return socket.inet_ntoa(struct.pack("=L", int(address, 16))), int(port, 16)
+
+
+# What xend needs
+
+
+def is_local(address):
+    """
+    Whether an IPv4 address is one of this host, which is when a socket can be bound to it.
+    """
+    probe = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        probe.bind((address, 0))
+        return True
+    except socket.error as exc:
+        return exc.errno != errno.EADDRNOTAVAIL
+    finally:
+        probe.close()
+
+
+def cannot_listen_on(name, version=None):
+    """
+    Why xend could not listen on an address that the configuration gives as NAME.
+
+    name
+        an IPv4 address, a host name or an interface name; empty for all addresses
+    version
+        the version of xend as a tuple of ints; None when it is not known
+
+    Returns a sentence, or None when nothing is wrong. An interface goes before a host of the same name,
+    from xend 4.1 on (xend 4.2 tcp.py, getIfAddr); the interface must have an IPv4 address then.
+    """
+    if not name:
+        return None
+    has_interfaces = version is None or version >= (4, 1)
+    if has_interfaces and _has_address(name):
+        return None
+    try:
+        address = socket.gethostbyname(name)
+    except (socket.error, UnicodeError) as exc:
+        return (
+            "the address %s is neither an IPv4 address, nor an interface with one (which xend knows "
+            "from 4.1 on), nor a name that resolves (%s)" % (name, exc)
+        )
+    if is_local(address):
+        return None
+    shown = name if name == address else "%s (%s)" % (name, address)
+    return "the address %s is not one of this host" % shown
+
+
+def _has_address(interface):
+    """
+    Whether an interface, or an alias such as eth0:1, has an IPv4 address.
+    """
+    asker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        fcntl.ioctl(asker.fileno(), SIOCGIFADDR, struct.pack("256s", interface.encode("utf-8")[:15]))
+        return True
+    except EnvironmentError:
+        return False
+    finally:
+        asker.close()
+
+
+def tls_files(key_file, cert_file):
+    """
+    What is wrong with the files of a TLS server.
+
+    Returns (reasons why xend would not start or serve nobody, warnings): two lists of sentences.
+    """
+    reasons, warnings = [], []
+    for path in (key_file, cert_file):
+        try:
+            open(path, "br").close()
+        except EnvironmentError as exc:
+            reasons.append("%s: %s" % (path, exc.strerror))
+    if reasons:
+        return reasons, warnings
+    mode = stat.S_IMODE(os.stat(key_file).st_mode)
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        warnings.append(
+            "%s can be read or changed by others than its owner (mode %03o): chmod 600 it, and make a "
+            "new key if somebody may have read it" % (key_file, mode)
+        )
+    if hasattr(ssl, "SSLContext"):
+        context = ssl.SSLContext(getattr(ssl, "PROTOCOL_TLS_SERVER", ssl.PROTOCOL_SSLv23))
+        try:
+            # Keys and signatures that were good enough in xend's time are refused by default today.
+            context.set_ciphers("ALL:@SECLEVEL=0")
+        except ssl.SSLError:
+            # OpenSSL before 1.1.0 has no security levels, and refuses nothing old.
+            context.set_ciphers("ALL")
+        try:
+            # The empty password keeps an encrypted key from asking for one, as xend would at start.
+            context.load_cert_chain(cert_file, key_file, lambda: b"")
+        except (EnvironmentError, ValueError) as exc:
+            reasons.append(
+                "%s and %s are no certificate and its key, unencrypted and in PEM format (%s)"
+                % (cert_file, key_file, exc)
+            )
+    return reasons, warnings

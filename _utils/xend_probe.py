@@ -7,6 +7,7 @@ answer means for a migration is decided elsewhere; nothing here knows Salt.
 
 import errno
 import re
+import select
 import socket
 import ssl as tls
 import time
@@ -18,6 +19,13 @@ HELP_REPLY = re.compile(br"\(ok \(help [a-z ]*receive[a-z ]*\)\)\Z")
 ENOUGH = 4096
 
 CLOSED = (errno.ECONNRESET, errno.EPIPE, errno.ESHUTDOWN, errno.ENOTCONN)
+
+# What a socket that does not block says when there is nothing to do yet.
+NOT_YET = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EINTR)
+TLS_NOT_YET = (tls.SSL_ERROR_WANT_READ, tls.SSL_ERROR_WANT_WRITE)
+
+# The peer hung up in the middle of the handshake, as xend does on a host that it does not admit.
+TLS_CLOSED = (tls.SSL_ERROR_EOF, tls.SSL_ERROR_ZERO_RETURN, tls.SSL_ERROR_SYSCALL)
 
 MESSAGES = {
     "accepted": "the xend at %(peer)s lets this host in",
@@ -41,7 +49,8 @@ def ask(host, port, timeout_s=5, use_tls=False, source=None):
     port
         its relocation port
     timeout_s
-        the time, in seconds, that the whole question may take, whatever the peer does
+        the time, in seconds, that the whole question may take, whatever the peer does; only looking
+        up a name has the time-outs of the resolver instead
     use_tls
         speak TLS, as towards a xend-relocation-ssl-port; xend's certificate is not verified, because
         xend does not verify any either
@@ -58,11 +67,7 @@ def ask(host, port, timeout_s=5, use_tls=False, source=None):
     except (socket.error, UnicodeError) as exc:
         return _answer(found, host, "unreachable", timeout_s, "no IPv4 address: %s" % exc)
     found["address"] = address
-    connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        result, detail = _converse(connection, (address, port), deadline, use_tls, source)
-    finally:
-        connection.close()
+    result, detail = _converse((address, port), deadline, use_tls, source)
     return _answer(found, host, result, timeout_s, detail)
 
 
@@ -74,30 +79,36 @@ def _answer(found, host, result, timeout_s, detail):
     return dict(found, result=result, message=MESSAGES[result] % values)
 
 
-def _converse(connection, peer, deadline, use_tls, source):
+def _converse(peer, deadline, use_tls, source):
+    connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
-        if source:
-            connection.bind((source, 0))
-        connection.settimeout(_left(deadline))
-        connection.connect(peer)
-    except socket.timeout:
-        return "timeout", ""
-    except socket.error as exc:
-        return _failed_connect(exc)
-    try:
-        if use_tls:
-            connection = _tls(connection, deadline)
-        connection.settimeout(_left(deadline))
-        connection.sendall(b"(help)\n")
-        reply = _line(connection, deadline)
-    except socket.timeout:
-        return "timeout", ""
-    except tls.SSLError as exc:
-        return "not-xend", "no TLS there: %s" % exc
-    except socket.error as exc:
-        if exc.errno in CLOSED:
-            return "rejected", ""
-        return "unreachable", str(exc)
+        try:
+            if source:
+                connection.bind((source, 0))
+            connection.settimeout(_left(deadline))
+            connection.connect(peer)
+        except socket.timeout:
+            return "timeout", ""
+        except socket.error as exc:
+            return _failed_connect(exc)
+        # Python 2 counts a time-out anew for each byte of a TLS record; so the waiting is done here.
+        connection.setblocking(False)
+        try:
+            if use_tls:
+                connection = _wrapped(connection)
+            reply = _asked(connection, deadline, use_tls)
+        except socket.timeout:
+            return "timeout", ""
+        except tls.SSLError as exc:
+            if exc.args[0] in TLS_CLOSED:
+                return "rejected", ""
+            return "not-xend", "no TLS there: %s" % exc
+        except socket.error as exc:
+            if exc.errno in CLOSED:
+                return "rejected", ""
+            return "unreachable", str(exc)
+    finally:
+        connection.close()
     if reply is None:
         return "timeout", ""
     if reply == b"":
@@ -112,19 +123,25 @@ def _failed_connect(exc):
         return "refused", ""
     if exc.errno == errno.ETIMEDOUT:
         return "timeout", ""
+    # A listener that closes at once may do so while the connection is still being made.
+    if exc.errno in CLOSED:
+        return "rejected", ""
     return "unreachable", exc.strerror or str(exc)
 
 
-def _line(connection, deadline):
+def _asked(connection, deadline, use_tls):
     """
-    The first line that the peer sends, without its end; b"" when it closes the connection before
-    saying anything, None when the time is up before it has said anything.
+    The first line that the peer sends on `help`, without its end; b"" when it closes the connection
+    before saying anything, None when the time is up before it has said anything.
     """
+    if use_tls:
+        _patiently(connection, deadline, connection.do_handshake)
+    # So few bytes that no socket ever takes a part of them.
+    _patiently(connection, deadline, lambda: connection.send(b"(help)\n"))
     said = b""
     while b"\n" not in said and len(said) < ENOUGH:
         try:
-            connection.settimeout(_left(deadline))
-            piece = connection.recv(ENOUGH)
+            piece = _patiently(connection, deadline, lambda: connection.recv(ENOUGH))
         except socket.timeout:
             return said or None
         if not piece:
@@ -133,14 +150,49 @@ def _line(connection, deadline):
     return said.split(b"\n")[0] or said
 
 
-def _tls(connection, deadline):
-    connection.settimeout(_left(deadline))
-    if hasattr(tls, "SSLContext"):
-        context = tls.SSLContext(getattr(tls, "PROTOCOL_TLS_CLIENT", tls.PROTOCOL_SSLv23))
-        context.check_hostname = False
-        context.verify_mode = tls.CERT_NONE
-        return context.wrap_socket(connection)
-    return tls.wrap_socket(connection)
+def _patiently(connection, deadline, attempt):
+    """
+    What ATTEMPT, a function without arguments, returns once the socket can do it.
+    """
+    while True:
+        left = _left(deadline)
+        waits_for = select.POLLIN
+        try:
+            return attempt()
+        except tls.SSLError as exc:
+            if exc.args[0] not in TLS_NOT_YET:
+                raise
+            if exc.args[0] == tls.SSL_ERROR_WANT_WRITE:
+                waits_for = select.POLLOUT
+        except socket.error as exc:
+            if exc.errno not in NOT_YET:
+                raise
+        # Not select(), which knows only the first 1024 descriptors of a process.
+        poll = select.poll()
+        poll.register(connection, waits_for)
+        poll.poll(int(left * 1000) + 1)
+
+
+def _wrapped(connection):
+    """
+    The TLS side of a connection, before the handshake.
+
+    xend's OpenSSL speaks TLS 1.0 at most, and its keys are as old, which today's defaults refuse.
+    Being lenient gives nothing away: xend proves nothing and verifies nobody over TLS either.
+    """
+    if not hasattr(tls, "SSLContext"):
+        return tls.wrap_socket(connection, do_handshake_on_connect=False)
+    context = tls.SSLContext(getattr(tls, "PROTOCOL_TLS_CLIENT", tls.PROTOCOL_SSLv23))
+    context.check_hostname = False
+    context.verify_mode = tls.CERT_NONE
+    if hasattr(tls, "TLSVersion"):
+        context.minimum_version = tls.TLSVersion.MINIMUM_SUPPORTED
+    try:
+        context.set_ciphers("ALL:@SECLEVEL=0")
+    except tls.SSLError:
+        # OpenSSL before 1.1.0 has no security levels, and refuses nothing old.
+        context.set_ciphers("ALL")
+    return context.wrap_socket(connection, do_handshake_on_connect=False)
 
 
 def _left(deadline):

@@ -181,3 +181,10 @@ def test_can_receive(at, running, test):
     # Without a description from the source, what counts is whether it runs here.
     assert states.can_receive("web01", domain=None)["result"] is True
     assert states.can_receive("web02", domain=None)["result"] is False
+
+
+def test_after_a_failure_both_ends_only_report(at, running):
+    for host, said in (("xen1", "web01 still runs on xen1"), ("xen2", "xen2 holds no copy of web01")):
+        done = at(host).states.xm.migrated("web01", target="xen2", source="xen1", failed=True)
+        assert done["result"] is False and done["changes"] == {} and said in done["comment"]
+    assert list(running["xen1"].guests()) == ["web01"] and running["xen2"].guests() == {}

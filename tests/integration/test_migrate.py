@@ -11,7 +11,7 @@ CONFIGURE = "relocation is configured and works on both hosts"
 ROOM = "xen2 can take web01"
 SEND = "web01 is sent from xen1 to xen2"
 ARRIVE = "web01 runs on xen2"
-LOOK = "what xen2 holds after the failure"
+LOOK = "where web01 is after the failure"
 
 
 def moved_intact(source, target, uuid):
@@ -197,6 +197,17 @@ def test_a_pillar_that_says_too_little_or_too_much(site, pillar, said):
     assert said in str(run.steps) and "Nothing was moved" in str(run.steps)
 
 
+def test_a_host_that_cannot_be_configured(configured, guest):
+    text = configured.xen2.config.read_text()
+    configured.xen2.config.write_text(text + "(xend-relocation-port 8002\n")
+    run = configured.migrate()
+    assert run.exit_code != 0 and run.failed()[0] == CONFIGURE, run.report()
+    assert "never closed" in run.comment(CONFIGURE)
+    assert "web01 still runs on xen1" in run.comment(LOOK)
+    configured.xen2.config.write_text(text)
+    assert_unharmed(configured, guest)
+
+
 def test_a_host_that_does_not_answer(configured, guest):
     run = configured.migrate(target="xen9")
     assert run.exit_code != 0
@@ -241,6 +252,7 @@ def test_connection_broken_in_mid_transfer(configured, guest):
     assert "xc_restore" in run.comment(SEND)
     assert "still runs on xen1" in run.comment(SEND) and "unharmed" in run.comment(SEND)
     assert "xen2 holds no copy of web01" in run.comment(LOOK)
+    assert "web01 still runs on xen1" in run.comment(LOOK)
     assert_unharmed(configured, guest)
     # And it can simply be done again.
     assert configured.migrate().exit_code == 0

@@ -109,7 +109,7 @@ def test_listening_plan_agrees_with_the_real_listener():
         found = value_or_error(options.Options(source.read_bytes(), version).listen)
         if expected["ok"]:
             assert set(found) == {"tcp", "ssl"} & set(expected), path.name
-            for kind, (port, interface, _patterns) in found.items():
+            for kind, (port, interface, *_rest) in found.items():
                 assert port == expected[kind]["port"], path.name
                 assert interface == expected[kind]["interface"], path.name
         else:

@@ -87,9 +87,9 @@ the pillar says what to migrate:
 
 {%- if not opts.get("test") %}
 
-{{ ("what " ~ migrate.target ~ " holds after the failure") | json }}:
+{{ ("where " ~ migrate.domain ~ " is after the failure") | json }}:
   salt.state:
-    - tgt: {{ [migrate.target] | json }}
+    - tgt: {{ hosts | json }}
     - tgt_type: list
     - sls: xend.orch.move
     - pillar: {{ {"xend": {"migrate": dict(migrate, failed=True)}} | json }}

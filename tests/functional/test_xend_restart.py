@@ -1,0 +1,383 @@
+"""The running xend of a simulated host: what it has of the file, and getting it the rest of it."""
+
+import contextlib
+import os
+import socket
+import time
+
+import pytest
+from salt.exceptions import CommandExecutionError
+
+from tests.functional.conftest import host_opts
+from tests.lab import tls
+from tests.lab.fleet import Fleet, HostSpec
+from tests.lab.layout import wait_until
+
+PORT, OTHER_PORT = 8002, 8012
+CONFIG = """\
+# The door.
+(xend-relocation-server yes)
+(xend-relocation-port 8002)
+(xend-relocation-hosts-allow '^localhost$')
+(xend-relocation-address %s)
+"""
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory):
+    fleet = Fleet.create(
+        tmp_path_factory.mktemp("fleet") / "f",
+        [
+            HostSpec("xen1", time_scale=0.05, interfaces=("lo",)),
+            HostSpec("old1", version="3.2", time_scale=0.05, interfaces=("lo",)),
+        ],
+    )
+    for host in fleet:
+        host.config.write_text(CONFIG % host.address)
+    try:
+        fleet.start()
+        yield fleet
+    finally:
+        fleet.destroy()
+
+
+@pytest.fixture(params=["xen1"])
+def host(fleet, request):
+    host = fleet[request.param]
+    yield host
+    for path in host.root.glob("control/faults.json"):
+        path.unlink()
+    host.stop()
+    host.config.write_text(CONFIG % host.address)
+    assert host.start().returncode == 0
+
+
+old_host = pytest.mark.parametrize("host", ["old1"], indirect=True)
+
+
+@pytest.fixture
+def minion(load, host):
+    # In the same 1/100 s as the start of xend, a change of the file would not count as newer.
+    time.sleep(0.05)
+    return load(**host_opts(host))
+
+
+@pytest.fixture
+def xend(minion):
+    return minion.modules.xend
+
+
+def text_of(raised):
+    text = str(raised.value)
+    assert "\n" not in text
+    return text
+
+
+def own(host, port=PORT):
+    return ["%s:%d" % (host.address, port)]
+
+
+@contextlib.contextmanager
+def taken(host, port=OTHER_PORT):
+    """Another program listens on this port of the host."""
+    with socket.create_server((host.address, port)):
+        yield
+
+
+def started_copy(minion_root, host):
+    name = str(host.config).strip("/").replace("/", ".")
+    return minion_root / "minion" / "cache" / "xend" / (name + ".started")
+
+
+# status
+
+
+def test_the_status_of_a_xend_that_has_the_file(xend, host):
+    found = xend.status()
+    assert found == {
+        "running": True,
+        "pid": host.pids()["xend"],
+        "listening": own(host),
+        "configured": own(host),
+        "config_newer": False,
+        "pending": [],
+    }
+
+
+def test_the_status_after_a_change(xend, host):
+    xend.configure(port=OTHER_PORT)
+    found = xend.status()
+    assert found["config_newer"] and found["configured"] == own(host, OTHER_PORT)
+    assert "changed after xend started" in found["pending"][0]
+    assert "%s:%d" % (host.address, OTHER_PORT) in found["pending"][1]
+
+
+def test_a_xend_that_its_watchdog_started_again_has_the_old_settings(xend, host):
+    xend.set("dom0-min-mem", 200)
+    (killed,) = host.kill_xend_child()
+    assert wait_until(lambda: host.pids().get("xend") not in (None, killed), 10)
+    assert wait_until(lambda: xend.status()["running"], 10)
+    assert xend.status()["config_newer"]
+
+
+def test_the_status_of_a_xend_that_is_down(xend, host):
+    host.stop()
+    found = xend.status()
+    assert (found["running"], found["pid"], found["pending"]) == (
+        False,
+        None,
+        ["xend is not running"],
+    )
+
+
+# restart
+
+
+def test_a_restart_brings_the_new_settings_and_leaves_guests_alone(xend, host):
+    host.create_guest("web01")
+    try:
+        guest = host.wait_alive("web01")
+        pid = host.pids()["xend"]
+        xend.configure(port=OTHER_PORT)
+        done = xend.restart()
+        assert done["pid"] == {"old": pid, "new": host.pids()["xend"]} and pid != done["pid"]["new"]
+        assert done["listening"] == own(host, OTHER_PORT) and done["warnings"] == []
+        assert xend.status()["pending"] == []
+        after = host.guests()["web01"]
+        assert after.alive and (after.domid, after.uuid) == (guest.domid, guest.uuid)
+    finally:
+        host.destroy_guest("web01")
+
+
+def test_a_xend_that_is_down_is_started(xend, host):
+    host.stop()
+    assert xend.restart()["pid"] == {"old": None, "new": host.pids()["xend"]}
+
+
+ON = "(xend-relocation-server yes)\n(xend-relocation-hosts-allow ^a$)\n"
+SSL = "(xend-relocation-ssl-server yes)\n(xend-relocation-hosts-allow ^a$)\n"
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("(xend-relocation-port 8002\n", "line 1"),
+        ("(xend-relocation-server maybe)\n", "expected bool: maybe"),
+        ("(xend-unix-server maybe)\n", "expected bool: maybe"),
+        (ON + "(xend-relocation-port abc)\n", "expected int: abc"),
+        (ON + "(xend-relocation-port (8002))\n", "list"),
+        (ON + "(xend-relocation-port 80020)\n", "80020 is out of range"),
+        (ON + "(xend-relocation-address 192.0.2.1)\n", "192.0.2.1 is not one of this host"),
+        (ON + "(xend-relocation-address nosuchif0)\n", "nosuchif0"),
+        ("(xend-relocation-hosts-allow '^(a$')\n", "^(a$"),
+        (SSL, "ssl_server is on without ssl_key_file"),
+        (
+            SSL + "(xend-relocation-server-ssl-key-file no.key)\n"
+            "(xend-relocation-server-ssl-cert-file no.crt)\n",
+            "no.key: No such file",
+        ),
+    ],
+)
+def test_a_file_with_which_xend_would_not_start_is_never_tried(xend, host, text, said):
+    pids = host.pids()
+    host.config.write_text(text)
+    with pytest.raises(CommandExecutionError) as raised:
+        xend.restart()
+    assert said in text_of(raised)
+    assert host.pids() == pids and host.config.read_text() == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(xend-relocation-port abc)\n(xend-relocation-hosts-allow ^a$)\n",
+        "(xend-relocation-ssl-port abc)\n" + ON,
+    ],
+)
+def test_a_bad_value_that_xend_does_not_read_is_no_hindrance(xend, host, text):
+    host.config.write_text(text)
+    assert xend.restart()["pid"]["new"] == host.pids()["xend"]
+
+
+def test_an_interface_name_will_do_where_xend_knows_them(xend, host):
+    xend.configure(address="lo")
+    assert xend.restart()["listening"] == own(host)
+
+
+@old_host
+def test_an_interface_name_will_not_do_on_an_older_xend(xend, host):
+    xend.configure(address="lo")
+    with pytest.raises(CommandExecutionError) as raised:
+        xend.restart()
+    assert "interface" in text_of(raised) and host.running
+
+
+@old_host
+def test_a_xend_without_tls_is_not_restarted_for_it(xend, host):
+    host.config.write_text((CONFIG % host.address) + "(xend-relocation-ssl-server yes)\n")
+    with pytest.raises(CommandExecutionError) as raised:
+        xend.restart()
+    assert "no TLS before 3.3" in text_of(raised) and host.running
+
+
+def test_tls_files_that_do_not_belong_together(xend, host):
+    folder = host.config.parent
+    key, _ = tls.make_certificate(folder, "one")
+    _, cert = tls.make_certificate(folder, "other")
+    xend.configure(ssl_server=True, ssl_key_file=str(key), ssl_cert_file=str(cert))
+    with pytest.raises(CommandExecutionError) as raised:
+        xend.restart()
+    assert str(key) in text_of(raised) and str(cert) in text_of(raised)
+
+
+def test_a_key_that_others_can_read_is_warned_about(xend, host):
+    key, _ = tls.make_certificate(host.config.parent)
+    key.chmod(0o644)
+    xend.configure(ssl_server=True, ssl_key_file=key.name, ssl_cert_file="relocation.crt")
+    done = xend.restart()
+    assert len(done["warnings"]) == 1 and str(key) in done["warnings"][0]
+    assert done["listening"] == own(host) + own(host, 8003)
+
+
+# the way back
+
+
+def test_what_does_not_start_is_rolled_back(load, minion, host):
+    """Several states have changed the file before; the way back goes to where all began."""
+    host.create_guest("web01")
+    try:
+        before, guest = host.config.read_bytes(), host.wait_alive("web01")
+        pid = host.pids()["xend"]
+        config = str(host.config)
+        assert minion.states.xend.option_present("dom0-min-mem", 200, config=config)["result"]
+        assert minion.states.xend.relocation("port", port=OTHER_PORT, config=config)["result"]
+        refused = host.config.read_bytes()
+        with taken(host):
+            found = minion.states.xend.applied("apply", timeout=20)
+        assert found["result"] is False
+        assert "Address already in use" in found["comment"] and "put back" in found["comment"]
+        assert host.config.read_bytes() == before
+        kept = [word for word in found["comment"].replace(")", " ").split() if ".refused" in word]
+        with open(kept[0], "rb") as stream:
+            assert stream.read() == refused
+        assert not str(kept[0]).startswith(str(host.config.parent))
+        assert os.listdir(host.config.parent) == [host.config.name]
+        status = minion.modules.xend.status()
+        assert status["listening"] == own(host) and status["pending"] == []
+        assert found["changes"]["xend"]["old"].startswith("pid %d," % pid)
+        assert found["changes"]["xend"]["new"].startswith("pid %d," % status["pid"])
+        after = host.guests()["web01"]
+        assert after.alive and (after.domid, after.memory_sha256) == (
+            guest.domid,
+            guest.memory_sha256,
+        )
+    finally:
+        host.destroy_guest("web01")
+
+
+def test_the_way_back_leads_to_what_the_last_restart_proved(xend, host):
+    xend.set("dom0-min-mem", 200)
+    xend.restart()
+    proved = host.config.read_bytes()
+    # By hand this time, so nothing is known of it beforehand.
+    host.config.write_bytes(proved.replace(b"8002", b"8012"))
+    with taken(host), pytest.raises(CommandExecutionError):
+        xend.restart(timeout=20)
+    assert host.config.read_bytes() == proved and xend.status()["pending"] == []
+
+
+def test_where_no_earlier_content_is_known_the_file_is_left_alone(xend, host):
+    # Nobody can tell what the running xend has read: the file was changed before Salt first saw it.
+    host.config.write_text((CONFIG % host.address).replace("8002", "8012"))
+    changed = host.config.read_bytes()
+    with taken(host), pytest.raises(CommandExecutionError) as raised:
+        xend.restart(timeout=20)
+    assert "Address already in use" in text_of(raised) and "no other content is known" in text_of(
+        raised
+    )
+    assert host.config.read_bytes() == changed and not host.running
+
+
+@pytest.mark.parametrize(
+    "broken", ["(a (b\n", ON + "(xend-relocation-address 192.0.2.1)\n"], ids=["syntax", "address"]
+)
+def test_there_is_no_way_back_to_a_file_that_would_not_do(tmp_path, xend, host, broken):
+    xend.configure(port=OTHER_PORT)
+    changed = host.config.read_bytes()
+    started_copy(tmp_path, host).write_text(broken)
+    with taken(host), pytest.raises(CommandExecutionError) as raised:
+        xend.restart(timeout=20)
+    assert "would not start with the previous one either" in text_of(raised)
+    assert host.config.read_bytes() == changed
+
+
+def test_a_cause_outside_the_file_is_named_as_such(xend, host):
+    before = host.config.read_bytes()
+    host.stop()
+    with taken(host, PORT), pytest.raises(CommandExecutionError):
+        xend.restart(timeout=20)
+    xend.restart(timeout=20)
+    host.stop()
+    with taken(host, PORT), pytest.raises(CommandExecutionError) as raised:
+        xend.restart(timeout=20)
+    assert "started with it before, so the cause is elsewhere" in text_of(raised)
+    assert host.config.read_bytes() == before
+
+
+def test_when_even_the_way_back_fails_both_reasons_are_told(xend, host):
+    tls.make_certificate(host.config.parent)
+    xend.configure(
+        ssl_server=True, ssl_key_file="relocation.key", ssl_cert_file="relocation.crt"
+    )
+    xend.restart()
+    before = host.config.read_bytes()
+    xend.configure(port=OTHER_PORT)
+    host.fault("no-openssl")
+    with taken(host), pytest.raises(CommandExecutionError) as raised:
+        xend.restart(timeout=20)
+    text = text_of(raised)
+    assert "Address already in use" in text and "No module named OpenSSL" in text
+    assert host.config.read_bytes() == before and not host.running
+
+
+def test_a_service_that_does_not_restart_xend_changes_nothing(load, host):
+    time.sleep(0.05)
+    xend = load(**{**host_opts(host), "lab": {"xend": "/bin/true"}}).modules.xend
+    xend.configure(port=OTHER_PORT)
+    changed, pids = host.config.read_bytes(), host.pids()
+    with pytest.raises(CommandExecutionError) as raised:
+        xend.restart(timeout=1)
+    assert "left the old process" in text_of(raised)
+    assert host.config.read_bytes() == changed and host.pids() == pids
+
+
+# the state
+
+
+def test_applied_does_nothing_where_nothing_is_to_do(minion, host):
+    pids = host.pids()
+    found = minion.states.xend.applied("apply")
+    assert (found["result"], found["changes"]) == (True, {}) and host.pids() == pids
+
+
+def test_applied_restarts_and_says_what_it_did(minion, host):
+    minion.modules.xend.configure(port=OTHER_PORT)
+    found = minion.states.xend.applied("apply")
+    assert found["result"] is True and str(OTHER_PORT) in found["changes"]["xend"]["new"]
+    assert str(PORT) in found["changes"]["xend"]["old"]
+
+
+def test_applied_under_test_only_tells(load, minion, host):
+    minion.modules.xend.configure(port=OTHER_PORT)
+    pids = host.pids()
+    found = load(test=True, **host_opts(host)).states.xend.applied("apply")
+    assert found["result"] is None and "would be restarted" in found["comment"]
+    assert host.pids() == pids
+
+
+def test_applied_can_leave_the_restart_to_people(minion, host):
+    minion.modules.xend.configure(port=OTHER_PORT)
+    pids = host.pids()
+    found = minion.states.xend.applied("apply", restart=False)
+    assert (found["result"], found["changes"]) == (True, {}) and "pending" in found["comment"]
+    assert "reboot" in found["comment"] and host.pids() == pids
