@@ -20,7 +20,7 @@
 
 the pillar says what to migrate:
   test.fail_without_changes:
-    - name: >-
+    - comment: >-
         Nothing was moved. In pillar xend:migrate, {{ wrong | join("; ") }}. Needed are
         {{ needed | join(", ") }}; known are also {{ known[3:] | join(", ") }}.
 
