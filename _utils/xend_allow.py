@@ -539,17 +539,16 @@ def admits(value, address, name=None):
                 piece,
                 "an empty pattern, from a leading, trailing or double space, admits everybody",
             )
-        for what, text in (("name", name or address), ("address", address)):
+        # A peer without a name has its address for one.
+        for what, text in (("address", address), ("name", name or address)):
             if expression.match(text):
                 return _decision(
                     True, piece, "pattern %s matches the %s %s" % (_shown(piece), what, text)
                 )
-    return _decision(
-        False,
-        None,
-        "none of the %d patterns matches the address %s or the name %s"
-        % (len(pieces), address, name or address),
-    )
+    peer = "the address %s" % address
+    if name and name != address:
+        peer += " or the name %s" % name
+    return _decision(False, None, "none of the %d patterns matches %s" % (len(pieces), peer))
 
 
 def _decision(accepted, pattern, reason):

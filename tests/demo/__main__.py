@@ -276,10 +276,14 @@ The lab runs: hosts {", ".join(f"{host.name} ({host.address})" for host in fleet
 
   salt 'xen*' xm.list
   salt 'xen*' xend.relocation
+  salt 'xen*' xend.probe
   salt 'xen*' state.apply xend.relocation test=True
   salt 'xen*' state.apply xend.relocation
   salt-run state.orchestrate xend.orch.migrate \\
     pillar='{{"xend": {{"migrate": {{"domain": "{GUEST}", "source": "xen1", "target": "xen2"}}}}}}'
+
+Add test=True to check everything and move nothing. To see a migration fail, pause the guest first:
+{fleet["xen1"].xm} pause {GUEST}
 
 Each host has its own xm and xend: {fleet["xen1"].xm} list
 and its own file: {fleet["xen1"].config}

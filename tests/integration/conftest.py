@@ -61,11 +61,11 @@ def pillar_file(root, fleet):
 
 
 @pytest.fixture(scope="session")
-def master(salt_factories, pillar_file):
+def master(salt_factories, pillar_file, root):
     overrides = {
         "interface": "127.0.0.1",
         "auto_accept": True,
-        "file_roots": salt_config.FILE_ROOTS,
+        "file_roots": salt_config.file_roots(root / "served"),
         "pillar_roots": {"base": [str(pillar_file.parent)]},
         "timeout": 10,
     }
@@ -83,7 +83,6 @@ def minions(master, fleet):
             overrides={
                 "interface": "127.0.0.1",
                 "grains": GRAINS,
-                "file_roots": salt_config.FILE_ROOTS,
                 **salt_config.minion(host),
             },
         )

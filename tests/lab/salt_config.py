@@ -10,8 +10,20 @@ from tests.lab.fleet import Fleet, Host
 
 REPO = Path(__file__).resolve().parents[2]
 
-# The tree as it is served to real masters: the SLS under salt/, the modules at the top.
-FILE_ROOTS = {"base": [str(REPO / "salt"), str(REPO)]}
+# The SLS alone; enough where the modules come from module_dirs.
+FILE_ROOTS = {"base": [str(REPO / "salt")]}
+
+
+def file_roots(folder: Path) -> dict:
+    """
+    The tree as a master serves it: the SLS, and the modules through a folder of links.
+
+    Not the top of the tree itself: Salt would list all of .git and .venv at every request.
+    """
+    folder.mkdir()
+    for name in ("_modules", "_states", "_utils"):
+        (folder / name).symlink_to(REPO / name)
+    return {"base": [*FILE_ROOTS["base"], str(folder)]}
 
 
 def minion(host: Host) -> dict:

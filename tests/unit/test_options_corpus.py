@@ -8,13 +8,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 
 import xend_allow
 import xend_options
 from xend_sxp import ParseError, parse
 
-CORPUS = Path(ROOT).parent / "shared" / "corpus"
+CORPUS = Path(__file__).resolve().parents[3] / "shared" / "corpus"
 VERSIONS = {"3.0.3": (3, 0, 3), "3.4": (3, 4), "4.4": (4, 4)}
 HOSTS = "xend-relocation-hosts-allow"
 pytestmark = pytest.mark.skipif(not CORPUS.is_dir(), reason="no corpus next to the repository")

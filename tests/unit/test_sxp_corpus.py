@@ -9,11 +9,10 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 
 from xend_sxp import ParseError, parse
 
-CORPUS = Path(ROOT).parent / "shared" / "corpus"
+CORPUS = Path(__file__).resolve().parents[3] / "shared" / "corpus"
 VERSIONS = ("3.0.3", "3.4", "4.4")
 pytestmark = pytest.mark.skipif(not CORPUS.is_dir(), reason="no corpus next to the repository")
 
