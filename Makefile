@@ -13,7 +13,7 @@ STAMP = $(VENV)/.made-from-setup.cfg
 BOUNDED = timeout --foreground --signal=INT --kill-after=60
 PYTEST = -m pytest $(PYTEST_ARGS)
 PY27_TESTS = tests/unit/test_sxp.py tests/unit/test_allow.py tests/unit/test_options.py \
-    tests/unit/test_outcome.py
+    tests/unit/test_outcome.py tests/unit/test_check.py tests/unit/test_module_py27.py
 # These run today's Python and ask a Python 2.7 what it makes of the same input.
 PY27_PEER_TESTS = tests/unit/test_allow_python2.py
 LINTS = lint-style lint-docstrings lint-python26 lint-sls lint-yaml
@@ -69,7 +69,7 @@ test-functional: $(STAMP) ## modules and states in Salt's loader, and the instal
 test-integration: $(STAMP) ## a real master and minions on the lab
 	@$(BOUNDED) 900 $(PY) $(PYTEST) tests/integration
 
-test-py27: $(STAMP) ## the unit tests of the pure code under Python 2.7
+test-py27: $(STAMP) ## pure code, reading and writing of the module, under Python 2.7
 	@$(BOUNDED) 900 $(PY) tests/tools/python27.py $(PY27_TESTS)
 	@if [ -x .py27/bin/python2.7 ]; then \
 	    PATH="$(CURDIR)/.py27/bin:$$PATH" $(BOUNDED) 300 $(PY) $(PYTEST) $(PY27_PEER_TESTS); \

@@ -18,7 +18,9 @@ Options, from the minion configuration or the pillar:
 
 from __future__ import absolute_import
 
+import contextlib
 import errno
+import fcntl
 import os
 import re
 import socket
@@ -48,6 +50,7 @@ DEFAULTS = {
 DEEPEST = 50
 
 POLL_S = 0.2
+CLOCK_S = 0.02
 
 
 def __virtual__():
@@ -276,6 +279,8 @@ def _xen_version(given):
 
 
 def _diff(path, old, new):
+    if old == new:
+        return ""
     name = path if isinstance(path, bytes) else path.encode("utf-8")
     return _pure("xend_options.text_of")(_pure("xend_diff.unified")(name, old, new))
 
@@ -443,7 +448,8 @@ def configure(
         (``10.20.0.0/22``), host names (``xen1.example.com``), domains (``.example.com``) or
         ``{regex: '^xen[0-9]+$'}``; or the word ``any``, which opens the port to everybody
     ssl_key_file, ssl_cert_file
-        file names; relative ones are under /etc/xen
+        file names; relative ones are under /etc/xen. xend verifies no certificate on either side: TLS
+        hides a guest's memory on the way, it proves nothing about the peer
     config, test, backup
         as for ``xend.set``
 
@@ -608,8 +614,9 @@ def status(config=None):
         found["pending"].append("xend is not running")
         return found
     found["listening"] = _pure("xend_host.listening")(process["pid"])
-    # Read at start only; `xend reload` does not read the relocation settings again.
-    found["config_newer"] = os.stat(path).st_mtime > process["started"]
+    # Read at start only; `xend reload` does not read the relocation settings again. Start times are
+    # known to 1/100 s.
+    found["config_newer"] = os.stat(path).st_mtime > process["started"] + CLOCK_S
     if found["config_newer"]:
         found["pending"].append("%s was changed after xend started" % path)
     found["pending"] += _missing_listeners(configured, found["listening"])
@@ -649,7 +656,8 @@ def restart(timeout=60, config=None):
     Restart xend, when no migration is in flight, and wait until it works as configured.
 
     timeout
-        seconds to wait for migrations in flight to end, and again for xend to come up
+        seconds to wait for migrations in flight to end, again for xend to come up, and once more when
+        it has to come up with the previous content
 
     A migration in flight does not survive a restart on either side, and on the receiving side the
     guest is lost; so nothing is done before xend has none, and nothing when the file would keep xend
@@ -670,12 +678,40 @@ def restart(timeout=60, config=None):
         salt xen1 xend.restart
     """
     path = _option("config", config)
-    _startable(path)
+    with _no_other_restart():
+        return _restart(path, timeout)
+
+
+@contextlib.contextmanager
+def _no_other_restart():
+    """
+    Keep other jobs of this minion from restarting xend: two restarts at once leave two daemons.
+    """
+    descriptor = os.open(_cache(), os.O_RDONLY)
+    # Else, under Python 2, xend would inherit the lock and hold it as long as it runs.
+    fcntl.fcntl(descriptor, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except EnvironmentError:
+            raise CommandExecutionError(
+                "xend was not restarted, because another job is restarting it; try again after that"
+            )
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _restart(path, timeout):
+    data, warnings = _startable(path)
     before = _process()
+    # Last of all checks, so that as little as possible can set out between it and the restart.
     if before:
         _wait_for_migrations(before, timeout)
-    # Once more, because the wait may have been long.
-    data, warnings = _startable(path)
+    if _pure("xend_file.read")(path) != data:
+        raise CommandExecutionError(
+            "xend was not restarted, because %s was changed meanwhile; try again" % path
+        )
     _remember(path)
     try:
         done = _start(path, before, timeout)
@@ -775,14 +811,21 @@ def _kept(path, what):
     or people might take it for a configuration.
     """
     name = os.path.realpath(path).strip("/").replace("/", ".")
-    return os.path.join(__opts__["cachedir"], "xend", "%s.%s" % (name, what))
+    return os.path.join(_cache(), "%s.%s" % (name, what))
+
+
+def _cache():
+    folder = os.path.join(__opts__["cachedir"], "xend")
+    try:
+        os.makedirs(folder, 0o700)
+    except EnvironmentError:
+        if not os.path.isdir(folder):
+            raise
+    return folder
 
 
 def _keep(path, what, data):
     kept = _kept(path, what)
-    folder = os.path.dirname(kept)
-    if not os.path.isdir(folder):
-        os.makedirs(folder, 0o700)
     with _atomic_open(kept, "wb") as stream:
         stream.write(data)
     return kept
@@ -968,8 +1011,8 @@ def probe(host=None, port=None, ssl=False, timeout=5, source=None):
     Ask the relocation port of peers whether the xend that runs there would let this host in.
 
     host
-        address or name of a peer, or a list of them; default: the other hosts in the pillar
-        ``xend:relocation:hosts``
+        minion id (as in the pillar ``xend:relocation:hosts``), address or name of a peer, or a list of
+        them; default: all other hosts in that pillar
     port
         their relocation port; default: what the pillar says of the peer, else 8002 (8003 with ssl)
     ssl
@@ -990,24 +1033,41 @@ def probe(host=None, port=None, ssl=False, timeout=5, source=None):
         salt xen1 xend.probe 10.20.0.12
         salt 'xen*' xend.probe
     """
+    declared = declared_hosts()
     if host is None:
-        peers = dict(
-            (peer, (where["address"], port or where["ssl_port" if ssl else "port"]))
-            for peer, where in declared_hosts().items()
-            if peer != __opts__["id"] and where["address"]
-        )
-        if not peers:
-            raise CommandExecutionError(
-                "name a host, or list hosts in the pillar xend:relocation:hosts"
-            )
+        hosts = [peer for peer in declared if peer != __opts__["id"] and declared[peer]["address"]]
     else:
         hosts = host if isinstance(host, (list, tuple)) else [host]
-        peers = dict((str(peer), (str(peer), port or (8003 if ssl else 8002))) for peer in hosts)
-    answers = _ask_all(peers, ssl, timeout, _option("source", source))
+    if not hosts:
+        raise CommandExecutionError("name a host, or list hosts in the pillar xend:relocation:hosts")
+    peers = {}
+    for peer in hosts:
+        where = _declared(str(peer), declared)
+        default = where.get("ssl_port" if ssl else "port") or (8003 if ssl else 8002)
+        peers[str(peer)] = (where.get("address") or str(peer), port or default)
+    checked_port = _pure("xend_options.written")
+    try:
+        peers = dict(
+            (peer, (where, int(checked_port("xend-relocation-port", number))))
+            for peer, (where, number) in peers.items()
+        )
+        answers = _ask_all(peers, ssl, float(timeout), _option("source", source))
+    except (TypeError, ValueError) as exc:
+        raise CommandExecutionError(str(exc))
     return answers if host is None or isinstance(host, (list, tuple)) else answers[str(host)]
 
 
-def _ask_all(peers, ssl, timeout, source):
+def _declared(peer, declared):
+    """
+    What the pillar says of a peer that is named by its minion id or its address; {} when nothing.
+    """
+    for name, where in declared.items():
+        if peer in (name, where["address"]):
+            return where
+    return {}
+
+
+def _ask_all(peers, ssl, timeout_s, source):
     """
     Ask all peers at once, so that the slowest one decides how long it takes.
     """
@@ -1015,7 +1075,7 @@ def _ask_all(peers, ssl, timeout, source):
     answers = {}
 
     def keep(peer, host, port):
-        answers[peer] = ask(host, int(port), float(timeout), ssl, source)
+        answers[peer] = ask(host, port, timeout_s, ssl, source)
 
     threads = [
         threading.Thread(target=keep, args=(peer, host, port))

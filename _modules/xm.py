@@ -226,7 +226,9 @@ def can_send(name, target, port=None, ssl=False, ask=True):
     target
         the minion id of the other host, as in the pillar ``xend:relocation:hosts``, or its address
     port, ssl
-        where and how the target listens; default: what the pillar says of it
+        where and how the target listens; default: what the pillar says of it, without TLS unless this
+        host's own xend-relocation-ssl is on, which xm cannot overrule. TLS hides the guest's memory on
+        the way; xend verifies no certificate
     ask
         ask the target's relocation port whether it lets this host in
 
@@ -244,7 +246,7 @@ def can_send(name, target, port=None, ssl=False, ask=True):
     if peer["own"]:
         blockers.append("the target %s (%s) is this host itself" % (target, peer["address"]))
     elif ask:
-        answer = __salt__["xend.probe"](peer["address"], port=peer["port"], ssl=ssl)
+        answer = __salt__["xend.probe"](peer["address"], port=peer["port"], ssl=peer["ssl"])
         if answer["result"] != "accepted":
             blockers.append(answer["message"])
     else:
@@ -303,11 +305,25 @@ def _peer(target, port=None, ssl=False):
             "host name" % target
         )
     own = declared.get(__opts__["id"], {}).get("address")
+    ssl = ssl or _always_tls()
     return {
         "address": address,
+        "ssl": ssl,
         "port": int(port or where.get("ssl_port" if ssl else "port") or (8003 if ssl else 8002)),
         "own": target == __opts__["id"] or address == own,
     }
+
+
+def _always_tls():
+    """
+    Whether xend sends guests over TLS unasked: xm has an option for it, but none against it (xend 4.2
+    XendDomain.domain_migrate).
+    """
+    try:
+        return __salt__["xend.relocation"]()["ssl"]
+    except CommandExecutionError:
+        # A file that xend cannot read says nothing about the running one.
+        return False
 
 
 def can_receive(domain, config=None):
@@ -396,7 +412,9 @@ def migrate(name, target, live=True, port=None, ssl=False, node=None, timeout=No
     live
         let the guest run while its memory is sent; else it is suspended first
     port, ssl
-        where and how the target listens; default: what the pillar says of it
+        where and how the target listens; default: what the pillar says of it, without TLS unless this
+        host's own xend-relocation-ssl is on, which xm cannot overrule. TLS hides the guest's memory on
+        the way; xend verifies no certificate
     node
         the NUMA node on the target (xend 3.3 and later)
     timeout
@@ -430,7 +448,7 @@ def migrate(name, target, live=True, port=None, ssl=False, node=None, timeout=No
     began = time.time()
     result = _run(
         ["migrate"]
-        + _migrate_options(live, peer["port"], ssl, node)
+        + _migrate_options(live, peer["port"], peer["ssl"], node)
         + [_reference(guest), peer["address"]],
         timeout=limit,
     )

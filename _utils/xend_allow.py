@@ -57,7 +57,8 @@ _LABELS_BELOW = r"([0-9A-Za-z_-]+\.)+"
 
 # -- Python 2's `re`, whatever Python this is -----------------------------------------------
 
-_TOKEN = re.compile(
+# Compiled on first use, which only given regular expressions need: re keeps it from then on.
+_TOKEN = (
     r"(?P<escape>\\[0-7][0-7][0-7]|\\x[0-9A-Fa-f][0-9A-Fa-f]|\\.)"
     r"|(?P<set>\[\^?\]?(?:\\.|[^\]\\])*\])"
     r"|(?P<comment>\(\?#[^)]*\))"
@@ -67,8 +68,7 @@ _TOKEN = re.compile(
     r"|(?P<unknown>\(\?[^:>=!)]*[:>=!)]?)"
     r"|(?P<possessive>(?:[*+?]|\{(?:[0-9]+(?:,[0-9]*)?|,[0-9]*)\})\+)"
     r"|(?P<repeat>(?:[*+?]|\{(?:[0-9]+(?:,[0-9]*)?|,[0-9]*)\})\??)"
-    r"|(?P<other>.)",
-    re.DOTALL,
+    r"|(?P<other>.)"
 )
 _SET_ITEM = re.compile(r"\\[0-7][0-7][0-7]|\\x[0-9A-Fa-f][0-9A-Fa-f]|\\.|.", re.DOTALL)
 _LETTERS_OUTSIDE = frozenset("AbBdDsSwWZafnrtvx")
@@ -80,7 +80,7 @@ _ASCII = getattr(re, "ASCII", 0)
 
 def _tokens(pattern):
     """Yield (kind, text) for the pieces of a regular expression."""
-    for found in _TOKEN.finditer(pattern):
+    for found in re.finditer(_TOKEN, pattern, re.DOTALL):
         yield found.lastgroup, found.group()
 
 

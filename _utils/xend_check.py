@@ -190,7 +190,8 @@ def _end_of_text(facts):
             ERROR,
             None,
             line,
-            "byte 4 (Ctrl-D) at column %d ends the file for xend: it ignores all that follows" % column,
+            "byte 4 (Ctrl-D) at column %d ends the file for xend: it ignores all that follows"
+            % column,
             "remove that byte",
         )
 

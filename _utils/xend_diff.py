@@ -1,6 +1,6 @@
 """
 Unified diffs of files of any size: the time grows with the file, not with its square as in difflib.
-Made for a few edits in a big file; after a change of over a hundred lines the diff may be longer than need be.
+Made for a few edits in a big file; where hundreds of lines changed, it may be longer than need be.
 What the bytes mean, encodings and Salt are not known here.
 """
 
@@ -90,9 +90,12 @@ def _changed(old, new, left, right):
     """How many lines went and came at a difference: as few as possible until both agree again."""
     rest = len(old) - left, len(new) - right
     for distance in range(1, min(_WINDOW, rest[0] + rest[1])):
-        for removed in range(max(0, distance - rest[1] + 1), min(distance + 1, rest[0])):
-            if old[left + removed] == new[right + distance - removed]:
-                return removed, distance - removed
+        # A line for a line is what an edit mostly is, so of equal distances the even one comes first.
+        for removed in sorted(range(distance + 1), key=lambda count: abs(2 * count - distance)):
+            added = distance - removed
+            if removed < rest[0] and added < rest[1]:
+                if old[left + removed] == new[right + added]:
+                    return removed, added
     same = 0
     while same < min(rest) and old[-1 - same] == new[-1 - same]:
         same += 1

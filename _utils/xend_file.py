@@ -21,7 +21,7 @@ def read(path):
     nowhere is named as such.
     """
     try:
-        with open(path, "br") as stream:
+        with open(path, "rb") as stream:
             return stream.read()
     except EnvironmentError as exc:
         if exc.errno == errno.ENOENT and os.path.islink(path):
@@ -93,6 +93,8 @@ def _replace(path, data):
     # One fixed name: what a killed process leaves behind is overwritten by the next, never piles up.
     temporary = os.path.join(directory, ".%s.new" % name)
     before = os.stat(path)
+    # A rename would replace even a file that this process may not write.
+    os.close(os.open(path, os.O_WRONLY))
     _remove(temporary)
     descriptor = os.open(
         temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, stat.S_IRUSR | stat.S_IWUSR

@@ -41,13 +41,14 @@ def process(pidfile):
         if b"xend" not in command:
             return None
         above = int(_stat(pid)[1])
-        return {"pid": pid, "started": _started(above if _command(above) == command else pid)}
+        is_forked = above and _command(above) == command
+        return {"pid": pid, "started": _started(above if is_forked else pid)}
     except (EnvironmentError, ValueError):
         return None
 
 
 def _command(pid):
-    with open("%s/%d/cmdline" % (PROC, pid), "br") as stream:
+    with open("%s/%d/cmdline" % (PROC, pid), "rb") as stream:
         return stream.read()
 
 
@@ -196,7 +197,7 @@ def tls_files(key_file, cert_file):
     reasons, warnings = [], []
     for path in (key_file, cert_file):
         try:
-            open(path, "br").close()
+            open(path, "rb").close()
         except EnvironmentError as exc:
             reasons.append("%s: %s" % (path, exc.strerror))
     if reasons:

@@ -34,8 +34,8 @@ MESSAGES = {
     "refused": "nothing listens at %(peer)s: xend is down there, its relocation server is off, or it "
     "listens on another address or port",
     "unreachable": "%(peer)s cannot be reached: %(detail)s",
-    "timeout": "%(peer)s did not answer within %(timeout)s s: a firewall may be dropping packets, or "
-    "xend hangs",
+    "timeout": "%(peer)s did not answer within %(timeout)s s: a firewall may be dropping packets, xend "
+    "may hang, or this is its TLS port and was asked without",
     "not-xend": "what listens at %(peer)s is not a xend relocation server: %(detail)s",
 }
 

@@ -8,7 +8,7 @@ from __future__ import absolute_import
 
 import re
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 
 _SPACES = b" \t\n\x0b\x0c\r"
 _QUOTES = (b"'", b'"')
@@ -93,7 +93,6 @@ class _Grammar(object):
         # An atom cannot begin with what begins something else, or with an unprintable byte.
         atom = br"[!$-&*-~][^" + stop + b"]*"
         comment = br"#[^\n]*\n"
-        gap = space + b"*(?:" + comment + space + b"*)" + _ROUNDS
         string = br"'[^'\\]*'|" + br'"[^"\\]*"'
         escape = (
             br"\\(?:[abtnvfr\\'"
@@ -101,13 +100,16 @@ class _Grammar(object):
             + unknown_escape.replace(b"OCTAL", br"(?:[0-3][0-7]{2}|[0-7]{1,2}(?![0-7]))")
             + b")"
         )
-        self.gap = re.compile(gap).match
+        self.spaces = re.compile(space + b"*").match
+        # One search for all lines of a comment, where a repeated group is slow. It looks at each line
+        # on its own: with line feeds among the spaces, a run of empty lines would take its square.
+        self.next_line = re.compile(br"\n[ \t\x0b\x0c\r]*[^#" + _SPACES + b"]").search
         self.atom = re.compile(atom).match
         self.escape = re.compile(escape)
         # The one shape that nearly every form has: a key and at most one plain value.
         self.simple_form = re.compile(
-            gap
-            + br"(\("
+            space
+            + br"*(\("
             + space
             + b"*("
             + atom
@@ -138,24 +140,32 @@ class _Grammar(object):
             + _ROUNDS
         ).match
         self.parens = re.compile(br"\(+|\)+").match
-        self.string_bodies = {}
-        for quote in _QUOTES:
+        self.one_escape = escape
+        self.bodies = {}
+
+    def string_body(self, quote):
+        """The match for the inside of a string; few files need it for both quotes."""
+        if quote not in self.bodies:
             plain = b"[^" + quote + br"\\]*"
-            body = plain + b"(?:" + escape + plain + b")" + _ROUNDS
-            self.string_bodies[quote] = re.compile(body).match
+            body = plain + b"(?:" + self.one_escape + plain + b")" + _ROUNDS
+            self.bodies[quote] = re.compile(body).match
+        return self.bodies[quote]
 
     def skip(self, data, pos):
         """Where the next token begins: behind white space and comments."""
-        while True:
-            end = self.gap(data, pos).end()
-            if end == pos or data[end : end + 1] != b"#":
-                return end
-            pos = end
+        pos = self.spaces(data, pos).end()
+        if data[pos : pos + 1] != b"#":
+            return pos
+        match = self.next_line(data, pos)
+        if match:
+            return match.end() - 1
+        # Nothing but comments to the end; the last may lack its line feed, and then it counts.
+        return self.spaces(data, data.rfind(b"\n", pos) + 1 or pos).end()
 
     def string_end(self, data, start):
         """Behind the closing quote of the string at ``start``; raises ParseError."""
         quote = data[start : start + 1]
-        body = self.string_bodies[quote]
+        body = self.string_body(quote)
         pos = start + 1
         while True:
             end = body(data, pos).end()
@@ -188,7 +198,7 @@ class _Grammar(object):
                     return end + depth
             elif end > pos:
                 pos = end
-            elif char in self.string_bodies:
+            elif char in _QUOTES:
                 pos = self.string_end(data, pos)
             elif char == b"#" or self.atom(data, pos):
                 return None
@@ -204,13 +214,13 @@ class _Grammar(object):
         char = data[pos : pos + 1]
         if char == b"(":
             return self.list_end(data, pos)
-        if char in self.string_bodies:
+        if char in _QUOTES:
             return self.string_end(data, pos)
         return self.atom(data, pos).end()
 
     def word(self, data, pos):
         """The atom or string at ``pos`` as bytes; None if something else is there."""
-        if data[pos : pos + 1] in self.string_bodies:
+        if data[pos : pos + 1] in _QUOTES:
             body = data[pos + 1 : self.string_end(data, pos) - 1]
             return self.escape.sub(_unescape, body) if b"\\" in body else body
         match = self.atom(data, pos)
@@ -251,7 +261,7 @@ class _Grammar(object):
                 pos += 1
             else:
                 begin, pos = pos, self.value_end(data, pos)
-                if char in self.string_bodies:
+                if char in _QUOTES:
                     yield begin, pos
             pos = self.skip(data, pos)
 
@@ -264,15 +274,18 @@ _GENERATIONS = (
     ((3, 0, 4), b"{}()<>[];!", b"OCTAL|[^x0-7]"),
     ((), b"{}()<>[];!", br"(?:[^abtnvfrx\\'" + br'"0-7][^0-7]*)?OCTAL'),
 )
+# By the first version of a generation, and by the text that was asked for.
 _grammars = {}
 
 
 def _grammar_of(version):
-    number = tuple(int(part) for part in re.findall("[0-9]+", version))
-    since, separators, unknown_escape = [row for row in _GENERATIONS if row[0] <= number][0]
-    if since not in _grammars:
-        _grammars[since] = _Grammar(separators, unknown_escape)
-    return _grammars[since]
+    if version not in _grammars:
+        number = tuple(int(part) for part in re.findall("[0-9]+", version))
+        since, separators, unknown_escape = [row for row in _GENERATIONS if row[0] <= number][0]
+        if since not in _grammars:
+            _grammars[since] = _Grammar(separators, unknown_escape)
+        _grammars[version] = _grammars[since]
+    return _grammars[version]
 
 
 _LAST_DIGITS = re.compile(br"[0-7]+\Z")
@@ -399,14 +412,16 @@ class Document(object):
 
     __slots__ = ("data", "_grammar", "_starts", "_ends", "_hashes", "_end", "_open")
 
-    def __init__(self, data, grammar):
+    def __init__(self, data, grammar, before=None, same=0):
+        """``before`` is a Document whose first ``same`` bytes are those of ``data``."""
         self.data = data
         self._grammar = grammar
         # Of every top-level list and string two offsets, and a hash of the key to find it by:
         # a Python object for each would take a gigabyte where this takes a hundred megabytes.
-        self._starts = array("I")
-        self._ends = array("I")
-        self._hashes = array("I")
+        known = bisect_right(before._ends, same) if before else 0
+        self._starts = before._starts[:known] if known else array("I")
+        self._ends = before._ends[:known] if known else array("I")
+        self._hashes = before._hashes[:known] if known else array("I")
         # The offset of a last list that xend drops, as it is never closed.
         self._open = None
         # Where xend stops reading: the end, or byte 4.
@@ -418,18 +433,20 @@ class Document(object):
         simple_form = grammar.simple_form
         add_start, add_end = self._starts.append, self._ends.append
         add_hash = self._hashes.append
-        pos = 0
+        pos = self._ends[-1] if self._ends else 0
         while True:
             match = simple_form(data, pos)
+            if not match:
+                start = grammar.skip(data, pos)
+                match = simple_form(data, start) if start > pos else None
             if match:
                 pos = match.end()
                 add_start(match.start(1))
                 add_end(pos)
                 add_hash(hash(match.group(2)) & 0xFFFFFFFF)
                 continue
-            start = grammar.skip(data, pos)
             char = data[start : start + 1]
-            if char == b"(" or char in grammar.string_bodies:
+            if char == b"(" or char in _QUOTES:
                 pos = grammar.value_end(data, start)
                 if pos is None:
                     self._open = start
@@ -614,7 +631,7 @@ class Document(object):
             changed = self.data[:begin] + piece + self.data[end:]
             index = bisect_left(self._starts, begin)
             hashes = self._hashes[:index] + array("I", [_hash(key)]) + self._hashes[index:]
-        document = self._reread(changed, hashes)
+        document = self._reread(changed, hashes, begin)
         found = document.get(key)
         if found is None or render(found) != text:
             raise ValueError("xend would not read %r back from %r" % (text, key))
@@ -631,8 +648,11 @@ class Document(object):
         pieces = []
         hashes = array("I")
         done = kept = 0
+        first = None
         for index in self._find(key):
             begin, end = self._line_span(index)
+            if first is None:
+                first = begin
             if done < begin:
                 pieces.append(data[done:begin])
             if pieces and _would_touch(pieces[-1][-1:], data[end : end + 1]):
@@ -643,17 +663,17 @@ class Document(object):
         if not kept:
             return self
         pieces.append(data[done:])
-        return self._reread(b"".join(pieces), hashes + self._hashes[kept:])
+        return self._reread(b"".join(pieces), hashes + self._hashes[kept:], first)
 
-    def _reread(self, changed, hashes):
+    def _reread(self, changed, hashes, begin):
         """
-        The edited bytes as a Document, once it is sure that no other value has changed.
+        The bytes, edited from ``begin`` on, as a Document, when surely no other value has changed.
 
         Up to an edit the parser sees what it saw before, and behind it the same bytes. Only an
         edit that leaves it inside a list, string or comment could make it read these otherwise:
         then forms or the end would be missing.
         """
-        document = Document(changed, self._grammar)
+        document = Document(changed, self._grammar, self, begin)
         if (
             document._hashes != hashes
             or len(changed) - document._end != len(self.data) - self._end
@@ -682,7 +702,9 @@ class Document(object):
         """(begin, end, bytes to put there) for a form whose key is not set yet."""
         form = b"(" + atom_or_string(key) + b" " + text + b")"
         data = self.data
-        newline = b"\r\n" if 2 * data.count(b"\r\n") > data.count(b"\n") else b"\n"
+        newline = b"\n"
+        if b"\r" in data and 2 * data.count(b"\r\n") > data.count(b"\n"):
+            newline = b"\r\n"
         default = self._commented_default(key, form)
         if default:
             match, wanted = default
@@ -705,13 +727,17 @@ class Document(object):
     def _commented_default(self, key, form):
         """The best ``#(key ...)`` line as (match, whether it has the wanted value); or None."""
         best = None
-        for match in _COMMENTED_FORM.finditer(self.data):
-            pos = match.start("hashes")
-            if pos >= (self._end if self._open is None else self._open):
-                break
-            text = match.group("form")
-            if key not in text and b"\\" not in text or self._is_inside(pos):
+        limit = self._end if self._open is None else self._open
+        pos = self.data.find(key)
+        while pos >= 0:
+            begin = self.data.rfind(b"\n", 0, pos) + 1
+            end = self.data.find(b"\n", pos + len(key))
+            end = len(self.data) if end < 0 else end
+            pos = self.data.find(key, end + 1)
+            match = _COMMENTED_FORM(self.data, begin, end)
+            if not match or match.start("hashes") >= limit or self._is_inside(match.start("hashes")):
                 continue
+            text = match.group("form")
             try:
                 commented = Document(text, self._grammar)
             except ParseError:
@@ -731,11 +757,11 @@ class Document(object):
         return index >= 0 and pos < self._ends[index]
 
 
+# One whole line.
 _COMMENTED_FORM = re.compile(
-    br"^(?P<indent>[ \t\x0b\x0c\r]*)(?P<hashes>#+)(?P<blanks>[ \t\x0b\x0c\r]*)"
-    br"(?P<form>\([^\n]*\))[ \t\x0b\x0c\r]*$",
-    re.MULTILINE,
-)
+    br"(?P<indent>[ \t\x0b\x0c\r]*)(?P<hashes>#+)(?P<blanks>[ \t\x0b\x0c\r]*)"
+    br"(?P<form>\([^\n]*\))[ \t\x0b\x0c\r]*\Z"
+).match
 
 
 def _would_touch(left, right):

@@ -3,4 +3,5 @@
 base:
   "virtual_subtype:Xen Dom0":
     - match: grain
+    - xend.firewall
     - xend.relocation

@@ -25,7 +25,9 @@ def test_nothing_is_found_in_a_good_file(xend):
 
 
 def test_findings_are_what_the_design_says(xend, config):
-    config.write_text(config.read_text() + "(xend-relocation-port abc)\n(xend-relocation-server yes)\n")
+    config.write_text(
+        config.read_text() + "(xend-relocation-port abc)\n(xend-relocation-server yes)\n"
+    )
     (finding,) = xend.check()
     assert set(finding) == {"severity", "key", "line", "message", "fix"}
     assert (finding["severity"], finding["key"]) == ("error", "xend-relocation-port")
@@ -40,7 +42,9 @@ def test_a_syntax_error_is_a_finding_and_not_an_exception(xend, config):
     assert "line 2, column 4" in finding["message"]
 
 
-@pytest.mark.parametrize("prepare", [lambda path: path.unlink(), lambda path: (path.unlink(), path.mkdir())])
+@pytest.mark.parametrize(
+    "prepare", [lambda path: path.unlink(), lambda path: (path.unlink(), path.mkdir())]
+)
 def test_a_file_that_cannot_be_read_is_an_error(xend, config, prepare):
     prepare(config)
     with pytest.raises(CommandExecutionError) as caught:

@@ -268,3 +268,13 @@ def test_the_hosts_in_the_pillar(load):
         "xen3": {"address": None, "port": 8010, "ssl_port": 8003},
     }
     assert load().modules.xend.declared_hosts() == {}
+
+
+def test_a_peer_is_probed_where_the_pillar_says(load):
+    pillar = {"xend": {"relocation": {"hosts": {"xen2": {"address": "127.0.0.99", "port": 8022}}}}}
+    xend = load(pillar=pillar).modules.xend
+    for name in ("xen2", "127.0.0.99"):
+        answer = xend.probe(name)
+        assert (answer["address"], answer["port"]) == ("127.0.0.99", 8022)
+    assert xend.probe("xen2", port=8023)["port"] == 8023
+    assert list(xend.probe()) == ["xen2"] and list(xend.probe(["xen2"])) == ["xen2"]

@@ -69,7 +69,7 @@ def test_a_host_without_an_address_gets_an_error_and_no_open_port(site):
     site.set_pillar(pillar)
     found = site.states("state.apply", "xend.relocation", target="xen2")["xen2"]
     assert found[CONFIG]["result"] is False
-    assert "xen2" in found[CONFIG]["name"] and "xend:relocation:hosts" in found[CONFIG]["name"]
+    assert "hosts has no address for xen2" in found[CONFIG]["name"]
     assert site.xen2.config.read_text() == CONFIGS["xen2"]
 
 
@@ -78,7 +78,16 @@ def test_the_only_host_in_the_pillar_admits_nobody(site):
     del pillar["xend"]["relocation"]["hosts"]["xen2"]
     site.set_pillar(pillar)
     found = site.states("state.apply", "xend.relocation", target="xen1")["xen1"]
-    assert found[CONFIG]["result"] is False and "any" in found[CONFIG]["comment"]
+    assert found[CONFIG]["result"] is False and "no other host" in found[CONFIG]["name"]
+    assert site.xen1.config.read_text() == CONFIGS["xen1"]
+
+
+def test_a_setting_that_is_none_is_named(site):
+    pillar = salt_config.pillar(site.fleet)
+    pillar["xend"]["relocation"]["host_allow"] = ["10.20.0.12"]
+    site.set_pillar(pillar)
+    found = site.states("state.apply", "xend.relocation", target="xen1")["xen1"]
+    assert found[CONFIG]["result"] is False and "host_allow" in found[CONFIG]["name"]
     assert site.xen1.config.read_text() == CONFIGS["xen1"]
 
 

@@ -99,13 +99,13 @@ class Hop:
         self.thread.join(JOIN_LIMIT_S)
 
 
-def make_certificate(folder, name="relocation"):
+def make_certificate(folder, name="relocation", bits=2048):
     """Write NAME.key and NAME.crt, self-signed, into `folder`; return the two paths."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import rsa
 
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    key = rsa.generate_private_key(public_exponent=65537, key_size=bits)
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.timezone.utc)
     certificate = (

@@ -42,7 +42,9 @@ def patched(old, diff):
     return b"".join(result + source[at:])
 
 
-few_lines = st.lists(st.sampled_from([b"a", b"b", b"", b"c\r", b"\xff"]), max_size=12).map(b"\n".join)
+few_lines = st.lists(st.sampled_from([b"a", b"b", b"", b"c\r", b"\xff"]), max_size=12).map(
+    b"\n".join
+)
 
 
 @given(few_lines, few_lines)

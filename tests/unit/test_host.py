@@ -1,6 +1,7 @@
-"""What /proc tells of a process: when it started, what it listens on, who is connected."""
+"""What /proc tells of a process, and what the host has of what xend needs for its start."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 import pytest
 
 import xend_host
+from tests.lab import tls
 
 LISTENER = """
 import socket, sys
@@ -55,6 +57,34 @@ def test_a_later_process_started_later(listener, tmp_path):
         other.stdout.close()
 
 
+WATCHDOG = """
+import os, time
+if os.fork() == 0:
+    print(os.getpid(), flush=True)
+time.sleep(30)
+"""
+
+
+def test_what_a_watchdog_has_forked_started_with_it(tmp_path):
+    """xend reads its file before the watchdog forks, however often that one does it again."""
+    script = tmp_path / "xend"
+    script.write_text(WATCHDOG.replace("if os", "time.sleep(0.5)\nif os"))
+    watchdog = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+    child = int(watchdog.stdout.readline())
+    try:
+        pidfile = tmp_path / "xend.pid"
+        pidfile.write_text(str(child))
+        found = xend_host.process(str(pidfile))
+        assert found["pid"] == child
+        assert abs(found["started"] - xend_host._started(watchdog.pid)) < 0.05
+        assert xend_host._started(child) - found["started"] > 0.3
+    finally:
+        os.kill(child, signal.SIGKILL)
+        watchdog.kill()
+        watchdog.wait(10)
+        watchdog.stdout.close()
+
+
 @pytest.mark.parametrize("content", ["", "nonsense", "999999999"])
 def test_a_pid_file_that_leads_nowhere(tmp_path, content):
     pidfile = tmp_path / "xend.pid"
@@ -92,3 +122,83 @@ def test_connected_peers(listener):
 
 def test_a_process_that_is_gone_shows_nothing():
     assert xend_host.listening(999999999) is None
+
+
+@pytest.mark.parametrize(
+    "name, version, said",
+    [
+        ("", None, None),
+        ("127.0.0.1", None, None),
+        ("127.1.2.3", (3, 0), None),
+        ("localhost", (3, 0), None),
+        ("192.0.2.1", None, "192.0.2.1 is not one of this host"),
+        ("0x7f.1", (4, 4), None),
+        ("lo", None, None),
+        ("lo", (4, 1), None),
+        ("lo", (4, 0), "interface"),
+        ("nosuchif0", (4, 4), "nosuchif0 is neither"),
+        ("nosuchif0:1", None, "nosuchif0:1 is neither"),
+        ("a" * 300, None, "neither"),
+    ],
+)
+def test_what_xend_can_listen_on(name, version, said):
+    found = xend_host.cannot_listen_on(name, version)
+    assert found is None if said is None else said in found
+
+
+@pytest.fixture(scope="module")
+def pem(tmp_path_factory):
+    return tls.make_certificate(tmp_path_factory.mktemp("pem"))
+
+
+def test_good_tls_files(pem):
+    assert xend_host.tls_files(*map(str, pem)) == ([], [])
+
+
+def test_files_of_xend_s_time_are_good_enough(tmp_path):
+    files = tls.make_certificate(tmp_path, bits=1024)
+    assert xend_host.tls_files(*map(str, files)) == ([], [])
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
+def test_a_key_that_is_not_the_owner_s_alone(tmp_path, mode):
+    key, cert = tls.make_certificate(tmp_path)
+    key.chmod(mode)
+    reasons, (warning,) = xend_host.tls_files(str(key), str(cert))
+    assert reasons == [] and "%03o" % mode in warning and str(key) in warning
+
+
+def encrypted(folder, key, cert):
+    from cryptography.hazmat.primitives import serialization
+
+    loaded = serialization.load_pem_private_key(key.read_bytes(), None)
+    path = folder / "encrypted.key"
+    path.write_bytes(
+        loaded.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.TraditionalOpenSSL,
+            serialization.BestAvailableEncryption(b"secret"),
+        )
+    )
+    path.chmod(0o600)
+    return path, cert
+
+
+@pytest.mark.parametrize(
+    "spoil, said",
+    [
+        (lambda folder, key, cert: (folder / "none", cert), "none: No such file"),
+        (lambda folder, key, cert: (key, folder), "Is a directory"),
+        (lambda folder, key, cert: (cert, cert), "are no certificate and its key"),
+        (lambda folder, key, cert: (key, key), "are no certificate and its key"),
+        (
+            lambda folder, key, cert: (tls.make_certificate(folder, "other")[0], cert),
+            "are no certificate and its key",
+        ),
+        (encrypted, "unencrypted"),
+    ],
+    ids=["missing", "folder", "no key", "no certificate", "another key", "encrypted"],
+)
+def test_tls_files_that_xend_cannot_use(pem, tmp_path, spoil, said):
+    reasons, _ = xend_host.tls_files(*map(str, spoil(tmp_path, *pem)))
+    assert len(reasons) == 1 and said in reasons[0] and "\n" not in reasons[0]

@@ -57,7 +57,9 @@ class Reading:
             lambda key: None if key in ignored else self.document.get(key)
         )
         raw = self.document.get(HOSTS)
-        self.patterns = "" if raw is None else raw if isinstance(raw, list) else raw.decode("latin-1")
+        self.patterns = (
+            "" if raw is None else raw if isinstance(raw, list) else raw.decode("latin-1")
+        )
         reasons = xend_options.unreadable(self.document.get)
         self.values["unix"] = reasons.get("xend-unix-server") is None and xend_options.value_of(
             "xend-unix-server", self.document.get("xend-unix-server") or b"no"

@@ -4,13 +4,13 @@ import contextlib
 import socket
 import ssl
 import struct
-import subprocess
 import threading
 import time
 
 import pytest
 
 import xend_probe
+from tests.lab import tls
 
 HELP = b"(ok (help quit receive sslreceive))\n"
 
@@ -135,48 +135,72 @@ def test_the_time_is_bounded_whatever_the_peer_does(serve, result):
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tls")
-    key, cert = folder / "key.pem", folder / "cert.pem"
-    try:
-        subprocess.run(
-            [
-                "openssl",
-                "req",
-                "-x509",
-                "-newkey",
-                "rsa:2048",
-                "-nodes",
-                "-subj",
-                "/CN=xen1",
-                "-days",
-                "2",
-                "-keyout",
-                str(key),
-                "-out",
-                str(cert),
-            ],
-            check=True,
-            capture_output=True,
-            timeout=60,
-        )
-    except FileNotFoundError:
-        pytest.skip("no openssl command to make a certificate with")
+def pem(tmp_path_factory):
+    return tls.make_certificate(tmp_path_factory.mktemp("tls"))
+
+
+def wrapping(pem, version=ssl.TLSVersion.MAXIMUM_SUPPORTED):
+    """What makes the TLS side of a connection at the listener, up to this version of TLS."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(cert, key)
-    return context
+    context.load_cert_chain(pem[1], pem[0])
+    if version is not ssl.TLSVersion.MAXIMUM_SUPPORTED:
+        context.minimum_version = context.maximum_version = version
+        context.set_ciphers("ALL:@SECLEVEL=0")
+    return lambda connection: context.wrap_socket(connection, server_side=True)
 
 
-def test_over_tls(certificate):
-    def wrap(connection):
-        return certificate.wrap_socket(connection, server_side=True)
-
-    with peer(answer(HELP), wrap) as (port, heard):
+def test_over_tls(pem):
+    with peer(answer(HELP), wrapping(pem)) as (port, heard):
         found = xend_probe.ask("127.0.0.1", port, use_tls=True)
     assert found["result"] == "accepted" and heard[0] == b"(help)\n"
+
+
+@pytest.mark.skipif(not ssl.HAS_TLSv1, reason="this Python's OpenSSL has no TLS 1.0")
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1 is deprecated")
+def test_over_the_tls_of_xend_s_time(pem):
+    with peer(answer(HELP), wrapping(pem, ssl.TLSVersion.TLSv1)) as (port, _):
+        assert xend_probe.ask("127.0.0.1", port, use_tls=True)["result"] == "accepted"
 
 
 def test_no_tls_where_tls_is_asked_for():
     with peer(answer(HELP)) as (port, _):
         found = xend_probe.ask("127.0.0.1", port, use_tls=True)
     assert found["result"] == "not-xend" and "TLS" in found["message"]
+
+
+@pytest.mark.parametrize("serve", [lambda connection, heard: None, reset])
+def test_rejected_before_a_word_of_tls(serve):
+    with peer(serve) as (port, _):
+        assert xend_probe.ask("127.0.0.1", port, use_tls=True)["result"] == "rejected"
+
+
+def silent(connection, heard):
+    time.sleep(1)
+
+
+def drip_a_record(connection, heard):
+    # The start of a long handshake record, of which the rest comes byte by byte.
+    connection.sendall(b"\x16\x03\x01\x40\x00\x02\x00\x3f\xfc")
+    with contextlib.suppress(OSError):
+        for _ in range(200):
+            connection.sendall(b"\x00")
+            time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    "serve, over_tls, result",
+    [
+        (silent, False, "timeout"),
+        (drip_a_record, False, "timeout"),
+        (silent, True, "timeout"),
+        (drip, True, "not-xend"),
+        (flood, True, "not-xend"),
+    ],
+)
+def test_the_time_is_bounded_over_tls_too(pem, serve, over_tls, result):
+    began = time.monotonic()
+    with peer(serve, wrapping(pem) if over_tls else None) as (port, _):
+        found = xend_probe.ask("127.0.0.1", port, timeout_s=0.5, use_tls=True)
+        took = time.monotonic() - began
+    assert found["result"] == result
+    assert took < 3

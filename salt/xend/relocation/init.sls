@@ -1,14 +1,13 @@
 {#- Part of highstate: the file has the relocation settings, and the running xend has the file. -#}
-{%- from "xend/map.jinja" import host, settings with context %}
+{%- from "xend/map.jinja" import host, settings, wrong with context %}
 
-{%- if host.server and not host.get("address") %}
+{%- if wrong %}
 
 xend-relocation-config:
   test.fail_without_changes:
     - name: >-
-        {{ grains.id }} has no address in the pillar xend:relocation:hosts, so it is not known where
-        its xend shall listen. Nothing was changed. Add the line
-        "{{ grains.id }}: <IPv4 address of this host>" there.
+        Nothing was changed. In the pillar xend:relocation, {{ wrong | join("; ") }}. Each Xen host
+        stands under hosts there, as a line "minion id: IPv4 address"; pillar.example explains all of it.
 
 {%- else %}
 

@@ -1,0 +1,30 @@
+"""
+Prints what was measured and which of the targets hold; exits 1 when one does not.
+
+The targets are ratios of medians measured alternately in one run, so that they hold on any machine.
+"""
+
+import sys
+
+from tests.bench import pure, states
+
+TARGETS = (
+    "parse, set, render: at most a tenth of Augeas' reading",
+    "growth: ten times the bytes take at most 12 times as long",
+    "a state with nothing to do: no slower than file.managed",
+    "a state with everything to do: no slower than four file.replace",
+)
+WORDS = {True: "holds", False: "MISSED", None: "not measured"}
+
+
+def main() -> int:
+    *compared, first_use = states.measure()
+    results = [pure.against_augeas(), pure.growth(), *compared]
+    for target, (text, holds) in zip(TARGETS, results, strict=True):
+        print(f"{WORDS[holds]:12} {target}\n             {text}")
+    print(f"for comparison: {first_use[0]}")
+    return 0 if all(holds is not False for _, holds in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

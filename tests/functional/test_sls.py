@@ -1,0 +1,256 @@
+"""The SLS files as Salt renders them, and the firewall rules in a network of their own."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tests.functional.conftest import REPO
+
+FILE_ROOTS = {"base": [str(REPO / "salt")]}
+GRAINS = {"kernel": "Linux", "os": "Debian", "os_family": "Debian", "id": "xen1"}
+HOSTS = {"xen1": "10.20.0.11", "xen2": "10.20.0.12", "xen3": "10.20.0.13"}
+
+
+@pytest.fixture
+def show(load):
+    """A function that renders an SLS for xen1: {state id: (function, its arguments)}."""
+
+    def render(sls, firewall=None, **relocation):
+        xend = {"relocation": dict({"hosts": HOSTS}, **relocation)}
+        if firewall is not None:
+            xend["firewall"] = firewall
+        minion = load(pillar={"xend": xend}, file_roots=FILE_ROOTS, grains=GRAINS)
+        shown = minion.modules.state.show_sls(sls, pillar={"xend": xend})
+        assert isinstance(shown, dict), shown
+        return {name: parts(state) for name, state in shown.items()}
+
+    return render
+
+
+def parts(state):
+    ((module, chunks),) = (
+        (key, value) for key, value in state.items() if not key.startswith("__")
+    )
+    (function,) = (chunk for chunk in chunks if isinstance(chunk, str))
+    arguments = {}
+    for chunk in chunks:
+        if isinstance(chunk, dict) and "order" not in chunk:
+            arguments.update(chunk)
+    return "%s.%s" % (module, function), arguments
+
+
+def accept(**rule):
+    return (
+        "iptables.insert",
+        {
+            "chain": "XEND-RELOCATION",
+            "position": 1,
+            "jump": "ACCEPT",
+            "save": False,
+            "require": [{"iptables": "xend-firewall-chain"}],
+            **rule,
+        },
+    )
+
+
+def jump(port, save=False):
+    return (
+        "iptables.insert",
+        {
+            "chain": "INPUT",
+            "position": 1,
+            "proto": "tcp",
+            "dport": port,
+            "jump": "XEND-RELOCATION",
+            "save": save,
+            "require": [{"iptables": "xend-firewall-drop-others"}],
+        },
+    )
+
+
+@pytest.mark.parametrize("asked", [None, False])
+def test_no_firewall_unless_asked_for(show, asked):
+    assert show("xend.firewall", asked) == {}
+
+
+def test_the_firewall_admits_the_peers_and_drops_the_rest(show):
+    assert show("xend.firewall", True) == {
+        "xend-firewall-chain": ("iptables.chain_present", {"name": "XEND-RELOCATION"}),
+        "xend-firewall-accept-established": accept(match="state", connstate="ESTABLISHED"),
+        "xend-firewall-accept-10.20.0.12/32": accept(source="10.20.0.12/32"),
+        "xend-firewall-accept-10.20.0.13/32": accept(source="10.20.0.13/32"),
+        "xend-firewall-drop-others": (
+            "iptables.append",
+            {
+                "chain": "XEND-RELOCATION",
+                "jump": "DROP",
+                "save": False,
+                "require": [{"iptables": "xend-firewall-chain"}],
+            },
+        ),
+        "xend-firewall-port-8002": jump(8002),
+    }
+
+
+def test_the_firewall_guards_the_ports_that_are_open(show):
+    both = show("xend.firewall", {"save": True}, port=8012, ssl_server=True)
+    assert both["xend-firewall-port-8012"] == jump(8012, save=True)
+    assert both["xend-firewall-port-8003"] == jump(8003, save=True)
+    off = show("xend.firewall", True, server=False)
+    assert not any(name.startswith("xend-firewall-port") for name in off)
+
+
+@pytest.mark.parametrize("allowed", ["any", [".example.com"], [{"regex": "^xen"}], ["10.0.0.0/255.0.0.0"]])
+def test_who_is_no_address_cannot_be_told_to_a_firewall(show, allowed):
+    (state,) = show("xend.firewall", True, hosts_allow=allowed).values()
+    assert state[0] == "test.fail_without_changes"
+    assert "xend:firewall:peers" in state[1]["name"] and "xen1" in state[1]["name"]
+    named = show("xend.firewall", {"peers": ["10.20.0.0/24"]}, hosts_allow=allowed)
+    assert named["xend-firewall-accept-10.20.0.0/24"] == accept(source="10.20.0.0/24")
+
+
+def test_the_only_host_has_no_peer_to_admit(show):
+    (state,) = show("xend.firewall", True, hosts={"xen1": "10.20.0.11"}).values()
+    assert state[0] == "test.fail_without_changes"
+
+
+def test_clean_switches_relocation_off_and_applies_it(show):
+    assert show("xend.relocation.clean", config="/etc/xen/other.sxp") == {
+        "xend-relocation-config": (
+            "xend.relocation",
+            {"server": False, "ssl_server": False, "config": "/etc/xen/other.sxp"},
+        ),
+        "xend-relocation-applied": (
+            "xend.applied",
+            {
+                "restart": True,
+                "config": "/etc/xen/other.sxp",
+                "watch": [{"xend": "xend-relocation-config"}],
+            },
+        ),
+    }
+
+
+def test_relocation_takes_every_setting_from_the_pillar(show):
+    settings = {
+        "port": 8012,
+        "hosts_allow": [".xen.example.com"],
+        "ssl_server": True,
+        "ssl_port": 8013,
+        "ssl": True,
+        "ssl_key_file": "relocation.key",
+        "ssl_cert_file": "relocation.crt",
+    }
+    function, arguments = show("xend.relocation", **settings)["xend-relocation-config"]
+    assert function == "xend.relocation"
+    assert arguments == {"server": True, "address": "10.20.0.11", **settings}
+
+
+# In a network namespace, where iptables is real and nobody else's.
+
+IN_NETWORK = """
+import json, pathlib, socket, subprocess, sys
+import salt.loader
+from tests.functional.conftest import minion_opts
+
+root, options, steps = json.load(sys.stdin)
+opts = minion_opts(pathlib.Path(root), **options)
+subprocess.run(["ip", "link", "set", "lo", "up"], check=True, timeout=10)
+
+def reaches(port, source):
+    with socket.create_server(("127.0.77.11", port)), socket.socket() as peer:
+        peer.bind((source, 0))
+        peer.settimeout(0.3)
+        try:
+            peer.connect(("127.0.77.11", port))
+            return True
+        except socket.timeout:
+            return False
+
+report = []
+for sls, xend in steps:
+    opts["pillar"] = {"xend": xend}
+    modules = salt.loader.minion_mods(opts, utils=salt.loader.utils(opts))
+    found = modules["state.sls"](sls, pillar=opts["pillar"])
+    assert isinstance(found, dict), found
+    rules = subprocess.run(["iptables", "-S"], capture_output=True, text=True, timeout=10).stdout
+    report.append({
+        "results": sorted(set(str(state["result"]) for state in found.values())),
+        "comments": [state["comment"] for state in found.values() if not state["result"]],
+        "changed": sorted(state["__id__"] for state in found.values() if state["changes"]),
+        "rules": [line for line in rules.splitlines() if "XEND" in line],
+        "reached": [
+            "%d from %s" % (port, source)
+            for port in (8002, 8003, 8012, 9000) for source in ("127.0.77.12", "127.0.77.13")
+            if reaches(port, source)
+        ],
+    })
+print(json.dumps(report))
+"""
+
+
+@pytest.fixture
+def in_network(tmp_path):
+    """A function that applies SLS after SLS in a new network, and reports after each of them."""
+    missing = [name for name in ("unshare", "ip", "iptables") if not shutil.which(name)]
+    if os.geteuid() != 0 or missing:
+        pytest.skip("needs root and %s; missing here: %s" % ("iptables, ip, unshare", missing))
+
+    def run(*steps):
+        options = {"file_roots": FILE_ROOTS, "grains": GRAINS}
+        done = subprocess.run(
+            ["unshare", "--net", sys.executable, "-c", IN_NETWORK],
+            input=json.dumps([str(tmp_path), options, steps]),
+            cwd=REPO,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        if "Operation not permitted" in done.stderr:
+            pytest.skip("no network namespace may be made here: %s" % done.stderr.strip())
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return run
+
+
+def pillar(*peers, **changes):
+    hosts = {"xen1": "127.0.77.11"}
+    hosts.update({"peer%s" % last: "127.0.77.%s" % last for last in peers})
+    return {"firewall": True, "relocation": dict({"hosts": hosts}, **changes)}
+
+
+def test_the_rules_in_a_real_kernel(in_network):
+    one, again, other, moved, clean, clean_again = in_network(
+        ["xend.firewall", pillar(12)],
+        ["xend.firewall", pillar(12)],
+        ["xend.firewall", pillar(13)],
+        ["xend.firewall", pillar(12, 13, port=8012, ssl_server=True)],
+        ["xend.firewall.clean", pillar(12)],
+        ["xend.firewall.clean", pillar(12)],
+    )
+    for step in (one, again, other, moved, clean, clean_again):
+        assert step["results"] in ([], ["True"]), step
+    unguarded = ["9000 from 127.0.77.12", "9000 from 127.0.77.13"]
+    both = ["127.0.77.12", "127.0.77.13"]
+    assert one["reached"] == sorted(
+        ["8002 from 127.0.77.12"]
+        + ["%d from %s" % (port, source) for port in (8003, 8012) for source in both]
+        + unguarded
+    )
+    assert again["changed"] == [] and again["rules"] == one["rules"]
+    assert [line for line in other["reached"] if line.startswith("8002")] == [
+        "8002 from 127.0.77.13"
+    ]
+    assert len(other["rules"]) == len(one["rules"])
+    assert [line for line in moved["reached"] if "8002" in line] == [
+        "8002 from %s" % source for source in both
+    ]
+    assert not any("--dport 8002" in line for line in moved["rules"])
+    assert sum("-A INPUT" in line for line in moved["rules"]) == 2
+    assert clean["rules"] == [] and len(clean["reached"]) == 8
+    assert clean_again["changed"] == []
