@@ -327,6 +327,8 @@ def _edit(path, change, test, backup):
     except (EnvironmentError, ValueError) as exc:
         raise _problem(path, exc)
     old, new = documents
+    if new.data != old.data and not test:
+        _keep(path, WRITTEN, new.data)
     return old, new, _diff(path, old.data, new.data)
 
 
@@ -703,7 +705,10 @@ def _no_other_restart():
 
 
 def _restart(path, timeout):
-    data, warnings = _startable(path)
+    try:
+        data, warnings = _startable(path)
+    except CommandExecutionError as exc:
+        raise CommandExecutionError("%s%s" % (exc, _take_back(path)))
     before = _process()
     # Last of all checks, so that as little as possible can set out between it and the restart.
     if before:
@@ -802,7 +807,7 @@ def _is_local(address):
 
 # The way back
 
-STARTED, REFUSED = "started", "refused"
+STARTED, REFUSED, WRITTEN = "started", "refused", "written"
 
 
 def _kept(path, what):
@@ -840,23 +845,53 @@ def _remember(path):
         _keep(path, STARTED, _pure("xend_file.read")(path))
 
 
+def _take_back(path):
+    """
+    Put back the content with which xend started last, when the one in the file was written from here:
+    else the next reboot would leave xend down. What people wrote is theirs to mend. Returns what there
+    is to say about it.
+    """
+    read = _pure("xend_file.read")
+    written = _kept(path, WRITTEN)
+    try:
+        refused = read(path)
+        if not os.path.exists(written) or read(written) != refused:
+            return ""
+        known, hindrance = _known_to_start(path, refused)
+        if hindrance:
+            return "; the file was left as it is: %s" % hindrance
+        kept = _keep(path, REFUSED, refused)
+        _pure("xend_file.update")(path, _instead_of(refused, known))
+    except (EnvironmentError, ValueError) as exc:
+        return "; the previous file could not be put back: %s" % _problem(path, exc)
+    return ". The previous content of %s was put back (the refused one is kept as %s)" % (path, kept)
+
+
+def _instead_of(refused, known):
+    """
+    An edit that puts KNOWN in the place of REFUSED, unless something else stands there by now.
+    """
+
+    def edit(current):
+        if current != refused:
+            raise ValueError("another program has changed it meanwhile")
+        return known
+
+    return edit
+
+
 def _roll_back(path, refused, failure, timeout):
     """
     Put back the content with which xend started last, and start it with that. Returns the whole story
     as one sentence.
     """
     known, hindrance = _known_to_start(path, refused)
+    hindrance = hindrance or _moving_sentence()
     if hindrance:
         return "%s; the file was left as it is: %s" % (failure, hindrance)
     kept = _keep(path, REFUSED, refused)
-
-    def put_back(current):
-        if current != refused:
-            raise ValueError("another program has changed it meanwhile")
-        return known
-
     try:
-        _pure("xend_file.update")(path, put_back)
+        _pure("xend_file.update")(path, _instead_of(refused, known))
         done = _start(path, _process(), timeout)
     except (EnvironmentError, ValueError) as exc:
         return "%s; the previous file could not be put back: %s" % (failure, _problem(path, exc))
@@ -895,11 +930,13 @@ def _known_to_start(path, refused):
             kept,
             "; ".join(reasons),
         )
+    return known, None
+
+
+def _moving_sentence():
     process = _process()
     moving = _in_flight(process) if process else []
-    if moving:
-        return None, "%s; a restart would break it" % "; ".join(moving)
-    return known, None
+    return "%s; a restart would break it" % "; ".join(moving) if moving else None
 
 
 def _wait_for_migrations(process, timeout):

@@ -408,3 +408,27 @@ def test_applied_can_leave_the_restart_to_people(minion, host):
     found = minion.states.xend.applied("apply", restart=False)
     assert (found["result"], found["changes"]) == (True, {}) and "pending" in found["comment"]
     assert "reboot" in found["comment"] and host.pids() == pids
+
+
+def test_what_was_written_from_here_does_not_stay_when_xend_would_not_start_with_it(xend, host):
+    """Else the next reboot would leave xend down."""
+    before, pids = host.config.read_bytes(), host.pids()
+    xend.configure(address="192.0.2.1")
+    with pytest.raises(CommandExecutionError) as raised:
+        xend.restart(timeout=20)
+    text = text_of(raised)
+    assert "192.0.2.1 is not one of this host" in text and "was put back" in text
+    assert host.config.read_bytes() == before and host.pids() == pids
+    refused = text.rpartition("kept as ")[2].rstrip(")")
+    with open(refused) as stream:
+        assert "192.0.2.1" in stream.read()
+
+
+def test_what_people_wrote_is_left_to_them(xend, host):
+    xend.configure(port=OTHER_PORT)
+    changed = host.config.read_text().replace(host.address, "192.0.2.1")
+    host.config.write_text(changed)
+    with pytest.raises(CommandExecutionError) as raised:
+        xend.restart(timeout=20)
+    assert "192.0.2.1 is not one of this host" in text_of(raised)
+    assert host.config.read_text() == changed
