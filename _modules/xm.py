@@ -306,11 +306,18 @@ def _peer(target, port=None, ssl=False):
         )
     own = declared.get(__opts__["id"], {}).get("address")
     ssl = ssl or _always_tls()
+    port = port or where.get("ssl_port" if ssl else "port") or (8003 if ssl else 8002)
+    try:
+        port = int(_pure("xend_options.written")("xend-relocation-port", port))
+    except ValueError as exc:
+        raise CommandExecutionError(exc.args[0])
+    # xend would "migrate" a guest to its own host under another id.
+    own_names = (__opts__["id"], __grains__.get("host"), __grains__.get("fqdn"), "localhost")
     return {
         "address": address,
         "ssl": ssl,
-        "port": int(port or where.get("ssl_port" if ssl else "port") or (8003 if ssl else 8002)),
-        "own": target == __opts__["id"] or address == own,
+        "port": port,
+        "own": target in own_names or address in (own, "127.0.0.1"),
     }
 
 

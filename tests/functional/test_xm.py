@@ -114,6 +114,8 @@ def test_can_send(on, guest):
         ("Domain-0", "xen2", None, "Domain-0"),
         ("migrating-web01", "xen2", None, "wedges"),
         ("web01", "xen1", None, "this host itself"),
+        ("web01", "localhost", None, "this host itself"),
+        ("web01", "127.0.0.1", None, "this host itself"),
         ("web01", "xen2", lambda fleet: fleet["xen1"].xm_run("pause", "web01"), "--p---"),
         ("web01", "xen2", lambda fleet: fleet["xen2"].stop(), "nothing listens"),
     ],
@@ -160,6 +162,13 @@ def test_a_target_that_is_no_host_name_is_refused(on, guest, target):
     with pytest.raises(CommandExecutionError) as caught:
         on("xen1").xm.can_send("web01", target)
     assert "target" in str(caught.value)
+
+
+@pytest.mark.parametrize("port", ["abc", 0.5, 70000, -1])
+def test_a_port_that_is_none_is_refused(on, guest, port):
+    with pytest.raises(CommandExecutionError) as caught:
+        on("xen1").xm.can_send("web01", "xen2", port=port)
+    assert str(port) in str(caught.value) and "65535" in str(caught.value)
 
 
 def test_can_receive(on, guest):
