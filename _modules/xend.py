@@ -56,6 +56,14 @@ CLOCK_S = 0.02
 def __virtual__():
     if __grains__.get("kernel") != "Linux":
         return False, "xend runs on Linux only"
+    try:
+        # Nearly every function needs these. Loaded with the module, as Salt does with what a module
+        # imports, they cost the first call nothing.
+        for name in ("xend_options.settings", "xend_allow.patterns", "xend_file.read"):
+            _pure(name)
+        _pure("xend_sxp.parse")(b"")
+    except ImportError:
+        return False, "the utilities of xend are not there: run saltutil.sync_all"
     return "xend"
 
 

@@ -1115,13 +1115,19 @@ def test_two_restarts_at_once_leave_an_xend_that_nobody_controls(stopped):
     host = stopped["xen1"]
     host.config.write_text(ON)
     assert host.start().returncode == 0
-    commands = [subprocess.Popen([str(host.xend), "restart"]) for _command in range(2)]
-    for command in commands:
-        command.wait(timeout=30)
-    # Either both bound the port, or the second died of it and left its own id in the pid file.
-    host.stop()
-    assert host.run(host.xend, "status").returncode == 3
-    assert len(host.layout.roles()["xend"]) == 1
+    # It takes two that really overlap, which no test can command.
+    for _try in range(20):
+        commands = [subprocess.Popen([str(host.xend), "restart"]) for _command in range(2)]
+        for command in commands:
+            command.wait(timeout=30)
+        # Either both bound the port, or the second died of it and left its own id in the pid file.
+        host.stop()
+        assert host.run(host.xend, "status").returncode == 3
+        left = host.layout.roles().get("xend", [])
+        if left:
+            break
+        assert host.start().returncode == 0
+    assert len(left) == 1
 
 
 def test_nothing_is_left_after_stop(tmp_path):
