@@ -52,7 +52,7 @@ def salt_or_stand_in():
         )
         stand_in("salt.utils")
         stand_in("salt.utils.files", backup_minion=unused)
-        stand_in("salt.utils.atomicfile", atomic_open=unused)
+        stand_in("salt.utils.atomicfile", atomic_open=io.open)
         stand_in("salt.utils.odict", OrderedDict=importlib.import_module("collections").OrderedDict)
         import salt.exceptions
     return salt.exceptions.CommandExecutionError
