@@ -20,6 +20,7 @@ import re
 import time
 
 from salt.exceptions import CommandExecutionError
+from salt.utils.atomicfile import atomic_open as _atomic_open
 
 __func_alias__ = {"list_": "list"}
 
@@ -119,7 +120,10 @@ def info():
 
 
 def _rows():
-    return _pure("xm_output.domains")(_ask(["list"]) or "")
+    try:
+        return _pure("xm_output.domains")(_ask(["list"]) or "")
+    except ValueError as exc:
+        raise CommandExecutionError("xm list: %s" % exc.args[0])
 
 
 def _row(name):
@@ -191,7 +195,9 @@ def domain(name):
     if text is None:
         return None
     try:
-        forms = _pure("xend_sxp.parse")(text.encode("utf-8")).forms()
+        # Before 2018.3, Salt under Python 2 returns bytes.
+        data = text if isinstance(text, bytes) else text.encode("utf-8")
+        forms = _pure("xend_sxp.parse")(data).forms()
     except ValueError as exc:
         raise CommandExecutionError("xm list --long %s: %s" % (name, exc.args[0]))
     if not forms or not isinstance(forms[0], list):
@@ -306,7 +312,8 @@ def _peer(target, port=None, ssl=False):
         )
     own = declared.get(__opts__["id"], {}).get("address")
     ssl = ssl or _always_tls()
-    port = port or where.get("ssl_port" if ssl else "port") or (8003 if ssl else 8002)
+    if port is None:
+        port = where.get("ssl_port" if ssl else "port") or (8003 if ssl else 8002)
     try:
         port = int(_pure("xend_options.written")("xend-relocation-port", port))
     except ValueError as exc:
@@ -355,7 +362,9 @@ def can_receive(domain, config=None):
             "domain: %r is no description of a guest; give what xm.domain returns on its host"
             % (domain,)
         )
-    blockers = _same_identity(domain) + _too_little_memory(domain["memory_mib"], config)
+    # xend asks for the shadow memory of a HVM guest on top (xend 4.4 XendCheckpoint.restore).
+    needed_mib = domain["memory_mib"] + (domain.get("shadow_memory_mib") or 0)
+    blockers = _same_identity(domain) + _too_little_memory(needed_mib, config)
     return _check(blockers, [])
 
 
@@ -367,8 +376,15 @@ def _same_identity(wanted):
             plain = plain[len("migrating-") :]
         if plain == wanted["name"]:
             blockers.append(
-                "the name %s is in use here, by domain %s in state %s; xend refuses a second one with "
-                "that name" % (row["name"], row["domid"], row["state"] or "not started")
+                "the name %s is in use here, by domain %s in state %s; %s"
+                % (
+                    row["name"],
+                    row["domid"],
+                    row["state"] or "not started",
+                    "xend refuses a second one with that name"
+                    if plain == row["name"]
+                    else "that one is being sent, or is left over from a migration that broke",
+                )
             )
         elif row["domid"] != 0 and wanted.get("uuid"):
             other = domain(row["name"])
@@ -446,20 +462,18 @@ def migrate(name, target, live=True, port=None, ssl=False, node=None, timeout=No
     if not check["ok"]:
         raise CommandExecutionError(
             "%s was not moved: %s. %s"
-            % (name, "; ".join(check["blockers"]), _where_now(name, over=True))
+            % (name, "; ".join(check["blockers"]), _where_now(name))
         )
     peer = _peer(target, port, ssl)
+    options = _migrate_options(live, peer["port"], peer["ssl"], node)
     guest = domain(name)
-    kept = _keep(guest)
+    if guest is None:
+        raise CommandExecutionError("%s has left this host while it was checked" % name)
     limit = _limit(timeout, guest)
-    began = time.time()
-    result = _run(
-        ["migrate"]
-        + _migrate_options(live, peer["port"], peer["ssl"], node)
-        + [_reference(guest), peer["address"]],
-        timeout=limit,
-    )
-    seconds = time.time() - began
+    kept = _keep(guest)
+    began = _clock()
+    result = _run(["migrate"] + options + [_reference(guest), peer["address"]], timeout=limit)
+    seconds = _clock() - began
     over = seconds < limit
     state, words = _look(name, over)
     if state != "gone":
@@ -476,6 +490,13 @@ def migrate(name, target, live=True, port=None, ssl=False, node=None, timeout=No
         "kept": kept,
         "comment": words,
     }
+
+
+def _clock():
+    """
+    Seconds since some moment, on a clock that nobody sets (Python 2 has no time.monotonic).
+    """
+    return os.times()[4]
 
 
 def _limit(timeout, guest):
@@ -498,6 +519,8 @@ def _migrate_options(live, port, ssl, node):
     """
     options = ["--live"] if live else []
     options.append("--port=%d" % port)
+    if node is not None and not re.match(r"[0-9]+\Z", str(node)):
+        raise CommandExecutionError("node: %r is no number of a NUMA node" % (node,))
     if ssl or node is not None:
         host = info()
         version = (host.get("xen_major", 0), host.get("xen_minor", 0))
@@ -515,12 +538,13 @@ def _migrate_options(live, port, ssl, node):
 
 def _look(name, over):
     """
-    Where a guest is after xm migrate has ended (or was not waited for any longer), seen from here.
+    Where a guest is, seen from here, after xm migrate has ended by itself (OVER), or was not waited for
+    any longer (not OVER), or when that is not known (None).
 
     Returns the state and the sentence. After a failure xend needs a moment to give the guest its name
     back, and after a restart some seconds before it answers.
     """
-    deadline = time.time() + (SETTLE_S if over else 0)
+    deadline = _clock() + (0 if over is False else SETTLE_S)
     while True:
         problem, state, row = None, "unknown", None
         try:
@@ -531,7 +555,7 @@ def _look(name, over):
             )
         except CommandExecutionError as exc:
             problem = exc
-        if state in ("gone", "running", "halted") or time.time() >= deadline:
+        if state not in ("renamed", "unknown") or _clock() >= deadline:
             words = _pure("xm_outcome.say")(
                 "source",
                 state,
@@ -548,12 +572,12 @@ def _seen(row):
     return row and dict(row, runs=_pure("xm_output.runs")(row["state"]))
 
 
-def _where_now(name, over):
+def _where_now(name):
     if _row(name) is None and _row("migrating-" + name) is None:
         return (
             "%s was not looked for on other hosts; `xm.list` on all hosts shows where it is" % name
         )
-    return _look(name, over)[1]
+    return _look(name, None)[1]
 
 
 def departure(name):
@@ -563,7 +587,7 @@ def departure(name):
     name
         the domain
 
-    Returns ``state`` (``gone``, ``running``, ``halted``, ``renamed`` or ``unknown``) and ``comment``.
+    Returns ``state`` (``gone``, ``running``, ``halted``, ``migrating`` or ``unknown``) and ``comment``.
 
     CLI Example:
 
@@ -571,7 +595,7 @@ def departure(name):
 
         salt xen1 xm.departure web01
     """
-    state, comment = _look(str(name), over=True)
+    state, comment = _look(str(name), None)
     return {"state": state, "comment": comment}
 
 
@@ -598,7 +622,7 @@ def arrival(name, uuid=None, source=None, failed=False, timeout=60):
         salt xen2 xm.arrival web01 source=xen1
     """
     name = str(name)
-    began = time.time()
+    began = _clock()
     while True:
         problem, row = None, None
         try:
@@ -606,7 +630,7 @@ def arrival(name, uuid=None, source=None, failed=False, timeout=60):
             state = _pure("xm_outcome.target_state")(row, uuid)
         except CommandExecutionError as exc:
             problem, state = exc, "unknown"
-        seconds = time.time() - began
+        seconds = _clock() - began
         if state == "running" or seconds >= timeout:
             break
         time.sleep(POLL_S)
@@ -646,8 +670,13 @@ def restart_advice(domain, state):
         return ""
     disks = ", ".join(disk.get("uname", "?") for disk in domain.get("disks") or []) or "no disks"
     what = "uuid %s, %s MiB, %s" % (domain.get("uuid"), domain.get("memory_mib"), disks)
+    try:
+        kept = "is kept in %s on this host" % _keep(domain)
+    except CommandExecutionError as exc:
+        # That the guest is lost must be said whatever else fails.
+        kept = "could not be kept here (%s); the source kept it before it sent the guest" % exc
     return _pure("xm_outcome.how_to_start_again")(
-        state, domain["name"], __opts__["id"], what, _keep(domain)
+        state, domain["name"], __opts__["id"], what, kept
     )
 
 
@@ -660,13 +689,16 @@ def _keep(domain):
     folder = _option("kept")
     label = re.sub(r"[^A-Za-z0-9_.+-]", "_", "%s.%s" % (domain["name"], domain.get("uuid")))
     path = os.path.join(folder, "%s.sxp" % label.lstrip(".-"))
+    text = domain.get("sxp") or ""
     try:
         if not os.path.isdir(folder):
             os.makedirs(folder, 0o700)
-        with open(path, "wb") as stream:
-            stream.write((domain.get("sxp") or "").encode("utf-8"))
+        # Replaced as a whole and readable for root only: it may hold the guest's VNC password.
+        with _atomic_open(path, "wb") as stream:
+            stream.write(text if isinstance(text, bytes) else text.encode("utf-8"))
             stream.flush()
             os.fsync(stream.fileno())
+        os.chmod(path, 0o600)
     except EnvironmentError as exc:
         raise CommandExecutionError(
             "%s: the description of %s cannot be kept there: %s"

@@ -115,7 +115,7 @@ def migrated(
     name
         the domain
     target
-        the minion id of the target (see the pillar ``xend:relocation:hosts``) or its address
+        the minion id of the target, as in the pillar ``xend:relocation:hosts``
     source
         the minion id of the source, for the reports of the target
     domain, there
@@ -146,7 +146,7 @@ def migrated(
             return _ret(name, False, __salt__["xm.departure"](name)["comment"])
         here = __salt__["xm.domain"](name)
         if here is None and _present(there) and there["runs"]:
-            return _ret(name, comment="%s runs on %s already" % (name, target))
+            return _runs_there(name, target)
         check = __salt__["xm.can_send"](name, target, port=port, ssl=ssl, ask=ask)
         if not check["ok"]:
             return _ret(name, False, _not_sent(name, here, there, target, check))
@@ -166,6 +166,17 @@ def migrated(
         sent["kept"],
     )
     return _ret(name, True, comment, _moves(name, target))
+
+
+def _runs_there(name, target):
+    """
+    The result for a guest that runs on the target: well, if nothing of it is left here.
+    """
+    left = __salt__["xm.departure"](name)
+    if left["state"] == "gone":
+        return _ret(name, comment="%s runs on %s already" % (name, target))
+    comment = "%s runs on %s, but not only there: %s"
+    return _ret(name, False, comment % (name, target, left["comment"]))
 
 
 def _moves(name, target):

@@ -15,6 +15,12 @@ SOURCE = {
     "renamed": "%(name)s is on %(host)s under the name migrating-%(name)s (state %(state)s), left over "
     "from a migration that broke; when the target has no copy of it, `xm rename migrating-%(name)s "
     "%(name)s` on %(host)s mends it",
+    "pending": "%(name)s still runs on %(host)s (state %(state)s), but its migration may begin yet, although "
+    "nobody waits for it any more; look again before doing anything to it",
+    "migrating": "%(name)s is on %(host)s under the name migrating-%(name)s (state %(state)s): it is being "
+    "sent, or is left over from a migration that broke. While xc_save runs on %(host)s, do nothing to it "
+    "and wait; after that, when the target has no copy of it, `xm rename migrating-%(name)s %(name)s` on "
+    "%(host)s mends it",
     "moving": "the migration of %(name)s goes on, although nobody waits for it any more: %(host)s "
     "calls it migrating-%(name)s; do not start or migrate it, wait until it has left %(host)s, then "
     "look on the target",
@@ -42,9 +48,9 @@ TARGET = {
 TARGET_AFTER_FAILURE = {
     "running": "%(name)s runs on %(host)s (state %(state)s); make sure that it does not run on "
     "%(source)s as well",
-    "incomplete": "%(host)s holds a paused copy of %(name)s (state %(state)s) that was never completed; "
-    "do not unpause it. When %(name)s runs on %(source)s, `xm destroy %(name)s` on %(host)s removes the "
-    "copy",
+    "incomplete": "%(host)s holds a paused copy of %(name)s (state %(state)s): it is being received, or was "
+    "never completed. Do not unpause it. Once no xc_restore runs on %(host)s any more, and %(name)s runs on "
+    "%(source)s, `xm destroy %(name)s` on %(host)s removes the copy",
     "missing": "%(host)s holds no copy of %(name)s",
     "other": "%(name)s on %(host)s is another domain (uuid %(found)s, not %(uuid)s)",
     "halted": "%(name)s is on %(host)s, but does not run (state %(state)s); look on %(source)s before "
@@ -55,8 +61,7 @@ TARGET_AFTER_FAILURE = {
 
 RESTART = (
     " To start it again: %(first)sstart it with `xm create` and its configuration file, on one host "
-    "only, once both were seen without a running copy; its description as xend had it (%(what)s) is "
-    "kept in %(kept)s on this host"
+    "only, once both were seen without a running copy; its description as xend had it (%(what)s) %(kept)s"
 )
 
 
@@ -67,15 +72,17 @@ def source_state(row, migrating_row, over):
     row, migrating_row
         its row of `xm list` under its own name and under migrating-NAME, or None
     over
-        whether `xm migrate` has ended by itself
+        whether `xm migrate` has ended by itself; None when that is not known
 
     Returns a key of SOURCE.
     """
     if migrating_row is not None:
-        return "renamed" if over else "moving"
+        return {True: "renamed", False: "moving", None: "migrating"}[over]
     if row is None:
         return "gone"
-    return "running" if row["runs"] else "halted"
+    if not row["runs"]:
+        return "halted"
+    return "pending" if over is False else "running"
 
 
 def target_state(row, uuid):
@@ -117,7 +124,7 @@ def how_to_start_again(state, name, host, what, kept):
     what
         its uuid, memory and devices in words
     kept
-        the file with its description
+        what there is to say about where its description is kept
     """
     first = ""
     if state == "incomplete":

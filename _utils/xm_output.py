@@ -13,6 +13,8 @@ ROW = re.compile(
     r"(?:(?P<state>[a-z-]{6})\s+)?(?P<time>\d+\.\d+)\s*$"
 )
 
+HEADER = re.compile(r"Name\s+ID\s")
+
 # While it is sent, xend calls a domain so (xend 4.4 XendCheckpoint.save); `xl` keeps the old name.
 MIGRATING = "migrating-"
 
@@ -25,7 +27,9 @@ def domains(text):
     The rows of `xm list`.
 
     Returns a list of dicts: name, domid (int or None), memory_mib, vcpus (int), state (six letters or
-    dashes, "" for a domain that does not run), time_s (float), in the order of the rows.
+    dashes, "" for a domain that does not run), time_s (float), in the order of the rows. Raises
+    ValueError for a line that is no row, and when Domain-0 is missing: that a guest is gone may not be
+    judged from a list that was not understood.
     """
     found = []
     for line in text.splitlines():
@@ -41,6 +45,10 @@ def domains(text):
                     "time_s": float(match.group("time")),
                 }
             )
+        elif line.strip() and not HEADER.match(line):
+            raise ValueError("it is not understood: %r" % line)
+    if 0 not in [row["domid"] for row in found]:
+        raise ValueError("it does not show Domain-0, which every host has")
     return found
 
 
@@ -89,8 +97,8 @@ def describe(form):
         nested lists of bytes, as the sxp parser returns them
 
     Returns a dict: name, uuid, domid, memory_mib, maxmem_mib, shadow_memory_mib, vcpus, state, image
-    ("linux", "hvm", …), nomigrate (bool), disks (list of dicts with uname, dev, mode, …), vifs (list of
-    dicts with mac, bridge, …) and pci (list of dicts). What the form lacks is None or empty.
+    ("linux", "hvm", ...), nomigrate (bool), disks (list of dicts with uname, dev, mode, ...), vifs (list of
+    dicts with mac, bridge, ...) and pci (list of dicts). What the form lacks is None or empty.
     """
     image = _child(form, "image")
     kind = image[1] if len(image) > 1 and isinstance(image[1], list) else []

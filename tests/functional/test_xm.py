@@ -1,5 +1,7 @@
 """The execution module xm on simulated hosts: seeing, checking, moving, and telling the truth."""
 
+import os
+
 import pytest
 from salt.exceptions import CommandExecutionError
 
@@ -164,7 +166,7 @@ def test_a_target_that_is_no_host_name_is_refused(on, guest, target):
     assert "target" in str(caught.value)
 
 
-@pytest.mark.parametrize("port", ["abc", 0.5, 70000, -1])
+@pytest.mark.parametrize("port", ["abc", 0.5, 70000, -1, 0])
 def test_a_port_that_is_none_is_refused(on, guest, port):
     with pytest.raises(CommandExecutionError) as caught:
         on("xen1").xm.can_send("web01", "xen2", port=port)
@@ -278,6 +280,11 @@ def test_moving(on, fleet, guest):
     assert "web01" in on("xen2").xm.moving()[0]
     # A second migration meanwhile would find the name gone; it is told so before it tries.
     assert "being sent already" in on("xen1").xm.can_send("web01", "xen2")["blockers"][0]
+    # And nobody is told that something broke, or to mend or destroy what is on its way.
+    left = on("xen1").xm.departure("web01")
+    assert left["state"] == "migrating" and "While xc_save runs" in left["comment"]
+    coming = on("xen2").xm.arrival("web01", source="xen1", failed=True, timeout=0)
+    assert "it is being received, or" in coming["comment"]
     fleet["xen1"].release()
     process.communicate(timeout=60)
     assert fleet["xen2"].wait_alive("web01")
@@ -286,3 +293,31 @@ def test_moving(on, fleet, guest):
 def test_a_guest_that_somebody_created_paused_is_not_on_its_way(on, fleet):
     fleet["xen1"].create_guest("held", paused=True)
     assert on("xen1").xm.moving() == []
+
+
+def test_gone_is_not_judged_from_a_list_that_was_not_understood(on, guest):
+    modules = on("xen1")
+    modules.pack["__opts__"]["xend"]["xm"] = "/bin/true"
+    assert modules.xm.departure("web01")["state"] == "unknown"
+    assert modules.xm.arrival("web01", timeout=0)["state"] == "unknown"
+
+
+@pytest.mark.parametrize("node", ["abc", -1, 1.5])
+def test_a_node_that_is_none(on, fleet, guest, node):
+    with pytest.raises(CommandExecutionError) as caught:
+        on("xen1").xm.migrate("web01", "xen2", node=node)
+    assert "node" in str(caught.value) and fleet["xen1"].guests()["web01"].alive
+
+
+def test_a_lost_guest_is_reported_even_if_its_description_cannot_be_kept(on, fleet, guest, tmp_path):
+    modules = on("xen2")
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    modules.pack["__opts__"]["xend"]["kept"] = str(blocked)
+    advice = modules.xm.restart_advice(on("xen1").xm.domain("web01"), "missing")
+    assert "To start it again" in advice and "could not be kept here" in advice
+
+
+def test_kept_descriptions_are_for_root_only(on, guest):
+    kept = on("xen1").xm.migrate("web01", "xen2")["kept"]
+    assert os.stat(kept).st_mode & 0o777 == 0o600

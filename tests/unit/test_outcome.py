@@ -24,6 +24,9 @@ def row(state, uuid="u1"):
         (row("--p---"), None, True, "halted"),
         (None, row("-b----"), True, "renamed"),
         (None, row("-b----"), False, "moving"),
+        (None, row("-b----"), None, "migrating"),
+        (row("-b----"), None, False, "pending"),
+        (row("-b----"), None, None, "running"),
         (row("-b----"), row("-b----"), True, "renamed"),
     ],
 )

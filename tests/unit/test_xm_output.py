@@ -116,3 +116,19 @@ def test_description():
 def test_description_of_next_to_nothing():
     found = xm_output.describe(xend_sxp.parse(b"(domain)").forms()[0])
     assert found["name"] is None and found["disks"] == [] and found["nomigrate"] is False
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("", "Domain-0"),
+        (LIST.splitlines()[0], "Domain-0"),
+        (LIST + "what is this\n", "what is this"),
+        (LIST.replace("r-----", "running"), "running"),
+    ],
+)
+def test_a_list_that_is_not_understood_is_an_error(text, said):
+    """A guest that is missing in it may still be there."""
+    with pytest.raises(ValueError) as caught:
+        xm_output.domains(text)
+    assert said in str(caught.value)
