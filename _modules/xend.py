@@ -21,6 +21,7 @@ from __future__ import absolute_import
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 import re
 import socket
@@ -36,6 +37,8 @@ try:
 except ImportError:
     # Salt before 2018.3
     from salt.utils import backup_minion as _backup_minion
+
+log = logging.getLogger(__name__)
 
 __func_alias__ = {"list_": "list", "set_": "set"}
 
@@ -84,9 +87,16 @@ def _pure(name):
 
 
 def _option(name, given=None):
-    if given:
-        return given
-    return __salt__["config.get"]("xend:" + name, None) or DEFAULTS[name]
+    return _native(given or __salt__["config.get"]("xend:" + name, None) or DEFAULTS[name])
+
+
+def _native(value):
+    """
+    Text as the type that messages are made of: under Python 2, YAML gives unicode, which does not mix
+    with the bytes that a message quotes from a file.
+    """
+    is_unicode = not isinstance(value, str) and hasattr(value, "encode")
+    return value.encode("utf-8") if is_unicode else value
 
 
 # Reading the file
@@ -341,7 +351,13 @@ def _edit(path, change, test, backup):
 
 
 def _changed(key, path, change, test, backup):
-    old, new, diff = _edit(path, change, test, backup)
+    def checked(document):
+        changed = change(document)
+        effective = _pure("xend_options.effective")
+        _refuse_conflicts(effective(document.get)[0], effective(changed.get)[0])
+        return changed
+
+    old, new, diff = _edit(path, checked, test, backup)
     return {
         "changed": bool(diff),
         "old": _outlined(old.get(key)),
@@ -379,7 +395,8 @@ def set_(key, value, config=None, test=False, backup=None):
         ``minion`` keeps a copy in the minion's cache, as in Salt's file states
 
     Returns ``changed`` (bool), ``old``, ``new`` (values as ``xend.get`` returns them) and ``diff``.
-    The running xend reads it when it is restarted.
+    The running xend reads it when it is restarted. A change that opens the relocation port to everybody,
+    or with which xend would not start, is refused as by ``xend.configure``.
 
     CLI Example:
 
@@ -466,7 +483,7 @@ def configure(
     Returns ``changed`` (bool), ``changes`` ({name: {old, new}}; old is None where the file had no
     value, hosts_allow a list of patterns or ``any``) and ``diff``. Settings that would keep xend from
     starting, or open the port to everybody without the word ``any``, are refused, and nothing is
-    written.
+    written; what was wrong in the file before is refused only where it is asked for again.
 
     CLI Example:
 
@@ -498,7 +515,7 @@ def configure(
             if name in wanted and not _reads(document, key, wanted[name]):
                 document = document.set(key, texts[name])
         seen["after"] = effective(document.get)
-        _refuse_conflicts(wanted, seen["after"][0], opened)
+        _refuse_conflicts(seen["before"][0], seen["after"][0], wanted, opened)
         return document
 
     old, new, diff = _edit(path, change, test, backup)
@@ -540,18 +557,23 @@ def _reads(document, key, wanted):
         return False
 
 
-def _refuse_conflicts(wanted, after, opened):
+def _refuse_conflicts(before, after, wanted=(), opened=False):
     """
     Refuse settings that do not go together. A file that was already so does not stand in the way of
-    changing something else.
+    changing something else, but who asks for a server or a list by name is told.
     """
-    if set(wanted) <= set(["port", "address", "ssl_port", "ssl"]):
-        return
+    asked = dict(wanted)
+    if asked.get("server") or asked.get("ssl_server") or "hosts_allow" in asked:
+        before = dict(before, hosts_allow="any")
+    if asked.get("ssl_server"):
+        before = dict(before, ssl_server=False)
     if opened:
         after = dict(after, hosts_allow="any")
-    conflicts = _pure("xend_options.conflicts")(after)
-    if conflicts:
-        raise CommandExecutionError("; ".join(conflicts))
+    conflicts = _pure("xend_options.conflicts")
+    known = conflicts(before)
+    new = [sentence for sentence in conflicts(after) if sentence not in known]
+    if new:
+        raise CommandExecutionError("; ".join(new))
 
 
 def _setting_changes(old, new, before, after, wanted):
@@ -626,11 +648,21 @@ def status(config=None):
     found["listening"] = _pure("xend_host.listening")(process["pid"])
     # Read at start only; `xend reload` does not read the relocation settings again. Start times are
     # known to 1/100 s.
-    found["config_newer"] = os.stat(path).st_mtime > process["started"] + CLOCK_S
+    found["config_newer"] = _changed_at(path) > process["started"] + CLOCK_S
     if found["config_newer"]:
         found["pending"].append("%s was changed after xend started" % path)
     found["pending"] += _missing_listeners(configured, found["listening"])
+    found["pending"] += _superfluous_listeners(values, configured, found["listening"])
     return found
+
+
+def _changed_at(path):
+    """
+    When the file got this content, at the latest: mv, cp -p, rsync and rpm put a file in place with an
+    old mtime. A change of its mode counts too; a restart too many is the safe error.
+    """
+    seen = os.stat(path)
+    return max(seen.st_mtime, seen.st_ctime)
 
 
 def _listeners(values):
@@ -646,15 +678,38 @@ def _missing_listeners(configured, listening):
         return []
     missing = []
     for address, port in configured:
-        # An interface or host name cannot be compared with what the kernel shows; its port can.
-        exact = _is_ipv4(address)
-        shown = [text for text in listening if text.rpartition(":")[2] == str(port)]
-        if not shown or exact and "%s:%s" % (address, port) not in shown:
+        shown = _on_port(port, listening)
+        if address == "":
+            # The kernel shows all interfaces as 0.0.0.0; several addresses are no single interface.
+            fits = "0.0.0.0:%s" % port in shown or len(shown) > 1
+        elif _is_ipv4(address):
+            fits = "%s:%s" % (address, port) in shown
+        else:
+            # An interface or host name cannot be compared with what the kernel shows; its port can.
+            fits = bool(shown)
+        if not fits:
             missing.append(
                 "xend listens on %s, not on %s:%s"
-                % (", ".join(shown or listening) or "no address", address or "port ", port)
+                % (", ".join(shown or listening) or "no address", address or "0.0.0.0", port)
             )
     return missing
+
+
+def _superfluous_listeners(values, configured, listening):
+    """
+    The file switches a server off that still has its door open.
+    """
+    needed = [port for _, port in configured]
+    return [
+        "xend listens on %s, although %s is off in the file" % (", ".join(shown), server)
+        for server, port in (("server", values.get("port")), ("ssl_server", values.get("ssl_port")))
+        for shown in [_on_port(port, listening or [])]
+        if shown and values.get(server) is False and port not in needed
+    ]
+
+
+def _on_port(port, listening):
+    return [text for text in listening if text.rpartition(":")[2] == str(port)]
 
 
 def _is_ipv4(address):
@@ -713,6 +768,8 @@ def _no_other_restart():
 
 
 def _restart(path, timeout):
+    if not _process():
+        _refuse_hidden()
     try:
         data, warnings = _startable(path)
     except CommandExecutionError as exc:
@@ -744,8 +801,27 @@ class _NotAsConfigured(CommandExecutionError):
 def _start(path, before, timeout):
     log_size = _log_size()
     service = _service()
-    __salt__["service.restart" if before else "service.start"](service)
-    return _wait_until_up(path, service, before, timeout, log_size)
+    complaint = ""
+    try:
+        __salt__["service.restart" if before else "service.start"](service)
+    except CommandExecutionError as exc:
+        # Salt's systemd module raises when the control script fails; what counts is what runs now.
+        complaint = " ".join(str(exc).split())
+    return _wait_until_up(path, service, before, timeout, log_size, complaint)
+
+
+def _refuse_hidden():
+    """
+    Raise an error when a xend answers that the pid file does not name: it is taken for none, so
+    starting it does nothing, and a good file would be taken for the cause. xend writes its pid file
+    before it answers, so the file is read last.
+    """
+    if not _silence() and not _process():
+        raise CommandExecutionError(
+            "xend answers, but the pid file %s names no running xend: name the right "
+            "file with the option xend:pidfile, or write xend's process id there"
+            % _option("pidfile")
+        )
 
 
 def _startable(path):
@@ -838,10 +914,18 @@ def _cache():
 
 
 def _keep(path, what, data):
-    kept = _kept(path, what)
-    with _atomic_open(kept, "wb") as stream:
-        stream.write(data)
-    return kept
+    """
+    Keep a content of the file, when there is room for it: neither a good change nor the way back may
+    fail for a full disk. Returns how it is kept, for a sentence.
+    """
+    try:
+        kept = _kept(path, what)
+        with _atomic_open(kept, "wb") as stream:
+            stream.write(data)
+    except EnvironmentError as exc:
+        log.warning("the %s content of %s could not be kept: %s", what, path, exc)
+        return "nowhere (%s)" % (exc.strerror or exc)
+    return "as %s" % kept
 
 
 def _remember(path):
@@ -849,7 +933,7 @@ def _remember(path):
     Keep the content of the file when it is the one that the running xend has started with.
     """
     process = _process()
-    if process and os.stat(path).st_mtime < process["started"]:
+    if process and _changed_at(path) < process["started"]:
         _keep(path, STARTED, _pure("xend_file.read")(path))
 
 
@@ -860,8 +944,8 @@ def _take_back(path):
     is to say about it.
     """
     read = _pure("xend_file.read")
-    written = _kept(path, WRITTEN)
     try:
+        written = _kept(path, WRITTEN)
         refused = read(path)
         if not os.path.exists(written) or read(written) != refused:
             return ""
@@ -872,7 +956,7 @@ def _take_back(path):
         _pure("xend_file.update")(path, _instead_of(refused, known))
     except (EnvironmentError, ValueError) as exc:
         return "; the previous file could not be put back: %s" % _problem(path, exc)
-    return ". The previous content of %s was put back (the refused one is kept as %s)" % (path, kept)
+    return ". The previous content of %s was put back (the refused one is kept %s)" % (path, kept)
 
 
 def _instead_of(refused, known):
@@ -910,7 +994,7 @@ def _roll_back(path, refused, failure, timeout):
             done["pid"]["new"],
             ", ".join(done["listening"] or ["nothing"]),
         )
-    return "%s. The previous content of %s was put back (it is kept as %s; the refused one as %s), %s" % (
+    return "%s. The previous content of %s was put back (it is kept as %s; the refused one %s), %s" % (
         failure,
         path,
         _kept(path, STARTED),
@@ -923,10 +1007,13 @@ def _known_to_start(path, refused):
     """
     The content to go back to, or None and why there is none.
     """
-    kept = _kept(path, STARTED)
-    if not os.path.exists(kept):
-        return None, "no other content is known with which xend has started"
-    known = _pure("xend_file.read")(kept)
+    try:
+        kept = _kept(path, STARTED)
+        if not os.path.exists(kept):
+            return None, "no other content is known with which xend has started"
+        known = _pure("xend_file.read")(kept)
+    except EnvironmentError as exc:
+        return None, "the previous content cannot be read: %s" % _problem(path, exc)
     if known == refused:
         return None, "xend has started with it before, so the cause is elsewhere"
     try:
@@ -944,7 +1031,14 @@ def _known_to_start(path, refused):
 def _moving_sentence():
     process = _process()
     moving = _in_flight(process) if process else []
-    return "%s; a restart would break it" % "; ".join(moving) if moving else None
+    return "%s; a restart would break it. %s" % ("; ".join(moving), LEFTOVER) if moving else None
+
+
+LEFTOVER = (
+    "A domain that stays so although no xc_save or xc_restore runs any more is left over: `xm rename "
+    "migrating-NAME NAME` where the other host has no such guest; `xm destroy` of a paused copy that was "
+    "never completed, when the guest runs on the other host"
+)
 
 
 def _wait_for_migrations(process, timeout):
@@ -956,7 +1050,7 @@ def _wait_for_migrations(process, timeout):
         if time.time() >= deadline:
             raise CommandExecutionError(
                 "xend was not restarted: %s; a restart would break it. Try again when it is over; "
-                "xm.list shows it" % "; ".join(moving)
+                "xm.list shows it. %s" % ("; ".join(moving), LEFTOVER)
             )
         time.sleep(POLL_S)
 
@@ -970,9 +1064,11 @@ def _in_flight(process):
         moving = __salt__["xm.moving"]()
     except CommandExecutionError as exc:
         return ["it cannot be seen whether a migration is in flight (%s)" % exc]
-    listening = _pure("xend_host.listening")(process["pid"]) or []
-    ports = [int(text.rpartition(":")[2]) for text in listening]
-    peers = _pure("xend_host.connected")(process["pid"], ports) or []
+    listening = _pure("xend_host.listening")(process["pid"])
+    ports = [int(text.rpartition(":")[2]) for text in listening or []]
+    peers = _pure("xend_host.connected")(process["pid"], ports)
+    if listening is None or peers is None:
+        return moving + ["it cannot be seen who is connected to xend (pid %s)" % process["pid"]]
     return moving + ["%s is connected to the relocation port" % peer for peer in peers]
 
 
@@ -983,7 +1079,7 @@ def _log_size():
         return 0
 
 
-def _wait_until_up(path, service, before, timeout, log_size):
+def _wait_until_up(path, service, before, timeout, log_size, complaint):
     deadline = time.time() + timeout
     while True:
         now = _process()
@@ -999,7 +1095,10 @@ def _wait_until_up(path, service, before, timeout, log_size):
                 }
         # xend says why it gives up just before it does; more waiting would not bring it back.
         if time.time() >= deadline or not now and _reason_in_log(log_size):
-            failure = _restart_failure(service, before, now, wrong, log_size)
+            if not now:
+                _refuse_hidden()
+            reason = "; ".join(text for text in (_reason_in_log(log_size), complaint) if text)
+            failure = _restart_failure(service, before, now, wrong, reason)
             raise (_NotAsConfigured if fresh or not now else CommandExecutionError)(failure)
         time.sleep(POLL_S)
 
@@ -1015,8 +1114,7 @@ def _silence():
     return []
 
 
-def _restart_failure(service, before, now, wrong, log_size):
-    reason = _reason_in_log(log_size)
+def _restart_failure(service, before, now, wrong, reason):
     if not now:
         text = "xend did not start (service %s)" % service
         advice = "guests run on, but xm does not work and no guest can be moved until it is started"
@@ -1045,7 +1143,7 @@ def _reason_in_log(log_size):
     except EnvironmentError:
         return ""
     found = re.findall(r"Exception starting xend \((.*)\)\s*$", new, re.MULTILINE)
-    return found[-1] if found else ""
+    return _native(found[-1]) if found else ""
 
 
 # Other hosts
@@ -1088,8 +1186,9 @@ def probe(host=None, port=None, ssl=False, timeout=5, source=None):
     peers = {}
     for peer in hosts:
         where = _declared(str(peer), declared)
-        default = where.get("ssl_port" if ssl else "port") or (8003 if ssl else 8002)
-        peers[str(peer)] = (where.get("address") or str(peer), port or default)
+        known = where.get("ssl_port" if ssl else "port")
+        number = _first(port, known, 8003 if ssl else 8002)
+        peers[str(peer)] = (where.get("address") or str(peer), number)
     checked_port = _pure("xend_options.written")
     try:
         peers = dict(
@@ -1117,10 +1216,17 @@ def _ask_all(peers, ssl, timeout_s, source):
     Ask all peers at once, so that the slowest one decides how long it takes.
     """
     ask = _pure("xend_probe.ask")
-    answers = {}
+    answers, failures = {}, []
 
     def keep(peer, host, port):
-        answers[peer] = ask(host, port, timeout_s, ssl, source)
+        try:
+            answers[peer] = ask(host, port, timeout_s, ssl, source)
+        except Exception as exc:
+            # Whatever it is, it would end with the thread, and nobody would hear of it.
+            failures.append(
+                "%s (%s:%s) could not be asked from %s: %s"
+                % (peer, host, port, source or "this host", exc)
+            )
 
     threads = [
         threading.Thread(target=keep, args=(peer, host, port))
@@ -1130,7 +1236,13 @@ def _ask_all(peers, ssl, timeout_s, source):
         thread.start()
     for thread in threads:
         thread.join()
+    if failures:
+        raise CommandExecutionError("; ".join(sorted(failures)))
     return answers
+
+
+def _first(*values):
+    return [value for value in values if value is not None][0]
 
 
 def declared_hosts():
@@ -1153,7 +1265,31 @@ def declared_hosts():
         own = given if isinstance(given, dict) else {"address": given}
         hosts[host] = {
             "address": own.get("address"),
-            "port": own.get("port") or common.get("port") or 8002,
-            "ssl_port": own.get("ssl_port") or common.get("ssl_port") or 8003,
+            "port": _first(own.get("port"), common.get("port"), 8002),
+            "ssl_port": _first(own.get("ssl_port"), common.get("ssl_port"), 8003),
         }
     return hosts
+
+
+def firewall_sources(entries):
+    """
+    The peers of an allow list in the one spelling that iptables shows, for the SLS xend.firewall.
+
+    entries
+        a list of IPv4 addresses and networks, or one of them; names and regular expressions, which
+        xend itself could judge, are wrong here
+
+    Returns a dict: ``sources``, the networks (``10.20.0.12/32``), sorted, none inside another; ``wrong``,
+    what is wrong with the entries and what to write instead, else an empty text. An SLS can make a
+    failing state of that; an error would keep it from being rendered.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xend.firewall_sources '[10.20.0.12, 10.20.4.0/22]'
+    """
+    try:
+        return {"sources": _pure("xend_allow.sources")(entries), "wrong": ""}
+    except ValueError as exc:
+        return {"sources": [], "wrong": str(exc)}

@@ -247,7 +247,7 @@ def can_send(name, target, port=None, ssl=False, ask=True):
         salt xen1 xm.can_send web01 target=xen2
     """
     name = str(name)
-    peer = _peer(target, port, ssl)
+    peer = _peer(target, port, _flag("ssl", ssl))
     blockers, warnings = _blockers_of(name), []
     if peer["own"]:
         blockers.append("the target %s (%s) is this host itself" % (target, peer["address"]))
@@ -314,10 +314,7 @@ def _peer(target, port=None, ssl=False):
     ssl = ssl or _always_tls()
     if port is None:
         port = where.get("ssl_port" if ssl else "port") or (8003 if ssl else 8002)
-    try:
-        port = int(_pure("xend_options.written")("xend-relocation-port", port))
-    except ValueError as exc:
-        raise CommandExecutionError(exc.args[0])
+    port = _port(port)
     # xend would "migrate" a guest to its own host under another id.
     own_names = (__opts__["id"], __grains__.get("host"), __grains__.get("fqdn"), "localhost")
     return {
@@ -357,7 +354,7 @@ def can_receive(domain, config=None):
 
         salt xen2 xm.can_receive '{"name": "web01", "memory_mib": 96}'
     """
-    if not isinstance(domain, dict) or not domain.get("name") or not domain.get("memory_mib"):
+    if not _is_description(domain):
         raise CommandExecutionError(
             "domain: %r is no description of a guest; give what xm.domain returns on its host"
             % (domain,)
@@ -366,6 +363,15 @@ def can_receive(domain, config=None):
     needed_mib = domain["memory_mib"] + (domain.get("shadow_memory_mib") or 0)
     blockers = _same_identity(domain) + _too_little_memory(needed_mib, config)
     return _check(blockers, [])
+
+
+def _is_description(domain):
+    return (
+        isinstance(domain, dict)
+        and bool(domain.get("name"))
+        and isinstance(domain.get("memory_mib"), int)
+        and domain["memory_mib"] > 0
+    )
 
 
 def _same_identity(wanted):
@@ -458,6 +464,7 @@ def migrate(name, target, live=True, port=None, ssl=False, node=None, timeout=No
         salt xen1 xm.migrate web01 target=10.20.0.12 live=False timeout=900
     """
     name = str(name)
+    check_options(live=live, port=port, ssl=ssl, node=node, timeout=timeout)
     check = can_send(name, target, port, ssl)
     if not check["ok"]:
         raise CommandExecutionError(
@@ -503,13 +510,68 @@ def _limit(timeout, guest):
     if timeout is None:
         # 4 MiB/s is less than half of what a 100 Mbit/s network carries.
         return max(300, guest["memory_mib"] // 4)
-    try:
-        limit = float(timeout)
-    except (TypeError, ValueError):
-        limit = 0
-    if limit <= 0:
-        raise CommandExecutionError("timeout: %r is no number of seconds above 0" % (timeout,))
+    limit = _seconds("timeout", timeout)
+    if limit == 0:
+        raise CommandExecutionError("timeout: 0 leaves no time at all")
     return limit
+
+
+def _seconds(name, value):
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = -1
+    if isinstance(value, bool) or not 0 <= seconds < float("inf"):
+        raise CommandExecutionError("%s: %r is no number of seconds" % (name, value))
+    return seconds
+
+
+def _flag(name, value):
+    if value in (True, False):
+        return bool(value)
+    raise CommandExecutionError(
+        "%s: %r is neither true nor false (text in quotes is no boolean)" % (name, value)
+    )
+
+
+def check_options(live=True, port=None, ssl=False, node=None, timeout=None, settle=60):
+    """
+    Whether these options of a migration make sense; nothing else is looked at.
+
+    live, port, ssl, node, timeout
+        as for ``xm.migrate``
+    settle
+        as ``timeout`` for ``xm.arrival``
+
+    Returns True. Raises an error that names the option, its value and what would be right.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xm.check_options timeout=900 live=False
+    """
+    _flag("live", live)
+    _flag("ssl", ssl)
+    _node(node)
+    _seconds("settle", settle)
+    if port is not None:
+        _port(port)
+    if timeout is not None:
+        _limit(timeout, None)
+    return True
+
+
+def _node(node):
+    if node is not None and not re.match(r"[0-9]+\Z", str(node)):
+        raise CommandExecutionError("node: %r is no number of a NUMA node" % (node,))
+
+
+def _port(port):
+    try:
+        return int(_pure("xend_options.written")("xend-relocation-port", port))
+    except ValueError as exc:
+        raise CommandExecutionError(exc.args[0])
 
 
 def _migrate_options(live, port, ssl, node):
@@ -519,8 +581,6 @@ def _migrate_options(live, port, ssl, node):
     """
     options = ["--live"] if live else []
     options.append("--port=%d" % port)
-    if node is not None and not re.match(r"[0-9]+\Z", str(node)):
-        raise CommandExecutionError("node: %r is no number of a NUMA node" % (node,))
     if ssl or node is not None:
         host = info()
         version = (host.get("xen_major", 0), host.get("xen_minor", 0))
@@ -622,6 +682,7 @@ def arrival(name, uuid=None, source=None, failed=False, timeout=60):
         salt xen2 xm.arrival web01 source=xen1
     """
     name = str(name)
+    timeout = _seconds("timeout", timeout)
     began = _clock()
     while True:
         problem, row = None, None
@@ -635,7 +696,8 @@ def arrival(name, uuid=None, source=None, failed=False, timeout=60):
             break
         time.sleep(POLL_S)
     comment = _pure("xm_outcome.say")(
-        "failed" if failed else "target",
+        # Without its source nobody knows whether the guest was sent at all.
+        "failed" if failed or not source else "target",
         state,
         name=name,
         host=__opts__["id"],

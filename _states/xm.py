@@ -33,7 +33,7 @@ def _present(report):
     Whether what a host reported of a guest is its description; else it is None (no such guest there)
     or text (the host could not say).
     """
-    return isinstance(report, dict)
+    return isinstance(report, dict) and "uuid" in report and "runs" in report
 
 
 def _sentences(check):
@@ -81,6 +81,8 @@ def _without_source(name, report):
     here = __salt__["xm.domain"](name)
     if here and here["runs"]:
         return _ret(name, comment="%s runs here already" % name)
+    if report:
+        report = "its source could not describe it when this began (%s); run it again" % report
     why = report or (
         "its source has no domain of that name; `xm.list` and `xm.moving` there show whether it is "
         "left over under another"
@@ -140,6 +142,9 @@ def migrated(
             - live: True
     """
     try:
+        __salt__["xm.check_options"](
+            live=live, port=port, ssl=ssl, node=node, timeout=timeout, settle=settle
+        )
         if __opts__["id"] == target:
             return _arrived(name, source, domain, there, settle, failed)
         if failed:

@@ -192,11 +192,9 @@ def patterns(entries):
             )
         else:
             _check_characters(entry)
-            if "/" in entry:
-                ranges.append(_network(entry))
-            elif _NUMERIC.match(entry):
-                address = _address(entry, entry)
-                ranges.append((address, address))
+            found = _range(entry)
+            if found:
+                ranges.append(found)
             else:
                 others.append(_name(entry))
     result = _address_patterns(ranges)
@@ -204,6 +202,60 @@ def patterns(entries):
         if pattern not in result:
             result.append(pattern)
     return result
+
+
+def sources(entries):
+    """
+    Return the networks of an allow list as a packet filter shows them: ``["10.20.0.11/32"]``.
+
+    entries
+        As for ``patterns``; only addresses and networks are possible here. A firewall knows no
+        reverse DNS, and would look a name up once and for all.
+
+    Returns texts with a prefix length, ascending, each once and none inside another. Neighbours
+    stay apart, so that a peer keeps its rule when another one comes.
+
+    Raises ValueError, naming every entry that cannot be had.
+    """
+    if not isinstance(entries, (list, tuple)):
+        entries = [entries]
+    ranges = []
+    problems = []
+    for entry in entries:
+        try:
+            ranges.append(_source(entry))
+        except ValueError as error:
+            problems.append(str(error))
+    if problems or not ranges:
+        raise ValueError("; ".join(problems) or "the allow list has no entry")
+    result = []
+    reached = -1
+    # Networks are disjoint or one is inside the other; the larger one of two comes first here.
+    for first, last in sorted(ranges, key=lambda found: (found[0], -found[1])):
+        if last > reached:
+            result.append("%s/%d" % (_dotted(first), 32 - _bits(last - first + 1)))
+            reached = last
+    return result
+
+
+def _source(entry):
+    """Return the first and last address of an entry that a packet filter can judge."""
+    advice = "write an address like 10.20.0.11 or a network like 10.20.0.0/22"
+    if not isinstance(entry, _TEXT_TYPES) or entry.lower() == "any":
+        raise _wrong(entry, "is no address or network", advice)
+    _check_characters(entry)
+    found = _range(entry)
+    if not found:
+        raise _wrong(entry, "is no address or network", advice)
+    if found == (0, 2**32 - 1):
+        # iptables does not show this source, so its rule would never be found again.
+        raise _wrong(entry, "is every address", advice)
+    return found
+
+
+def _bits(size):
+    """Return the binary logarithm of a power of two; Python 2.6 has no int.bit_length."""
+    return len(bin(size)) - len("0b1")
 
 
 def join(pieces):
@@ -223,7 +275,7 @@ def _shown(entry):
 
 
 def _wrong(entry, problem, advice):
-    return ValueError("hosts_allow entry %s %s: %s" % (_shown(entry), problem, advice))
+    return ValueError("allow list entry %s %s: %s" % (_shown(entry), problem, advice))
 
 
 def _check_characters(entry):
@@ -275,6 +327,16 @@ def _address(text, entry):
 
 def _dotted(number):
     return ".".join(str(number >> shift & 255) for shift in (24, 16, 8, 0))
+
+
+def _range(entry):
+    """Return the first and last address of an address or network, None for anything else."""
+    if "/" in entry:
+        return _network(entry)
+    if _NUMERIC.match(entry):
+        address = _address(entry, entry)
+        return address, address
+    return None
 
 
 def _network(entry):

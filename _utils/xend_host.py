@@ -18,6 +18,7 @@ PROC = "/proc"
 
 # States in /proc/net/tcp, from the kernel's net/tcp_states.h.
 ESTABLISHED = "01"
+CLOSE_WAIT = "08"
 LISTEN = "0A"
 
 # From linux/sockios.h.
@@ -84,15 +85,17 @@ def connected(pid, ports):
     The peers that are connected to one of PORTS (a list of ints) of process PID, as a list of
     "address:port"; None when this user may not look into that process.
 
-    While a guest is received, its sender stays connected to the relocation port.
+    While a guest is received, its sender stays connected to the relocation port. A sender that has sent
+    everything closes its end; xend keeps its own until the guest runs (xend 4.4 relocate.op_receive), and
+    the kernel shows that as CLOSE_WAIT.
     """
-    sockets = _sockets(pid, ESTABLISHED)
+    sockets = _sockets(pid, ESTABLISHED, CLOSE_WAIT)
     if sockets is None:
         return None
     return sorted("%s:%d" % remote for local, remote in sockets if local[1] in ports)
 
 
-def _sockets(pid, state):
+def _sockets(pid, *states):
     try:
         own = _inodes(pid)
         with open("%s/%d/net/tcp" % (PROC, pid)) as stream:
@@ -102,7 +105,7 @@ def _sockets(pid, state):
     found = []
     for line in lines:
         fields = line.split()
-        if fields[3] == state and fields[9] in own:
+        if fields[3] in states and fields[9] in own:
             found.append((_endpoint(fields[1]), _endpoint(fields[2])))
     return found
 

@@ -104,13 +104,39 @@ def test_the_firewall_guards_the_ports_that_are_open(show):
     assert not any(name.startswith("xend-firewall-port") for name in off)
 
 
-@pytest.mark.parametrize("allowed", ["any", [".example.com"], [{"regex": "^xen"}], ["10.0.0.0/255.0.0.0"]])
-def test_who_is_no_address_cannot_be_told_to_a_firewall(show, allowed):
+@pytest.mark.parametrize(
+    "allowed, said",
+    [
+        ("any", "'any' is no address or network"),
+        ([".example.com"], "'.example.com' is no address or network"),
+        ([{"regex": "^xen"}], "is no address or network"),
+        (["10.20.0.1/24"], "write 10.20.0.0/24 for the network or 10.20.0.1 for the host"),
+        (["0.0.0.0/0"], "every address"),
+        ([], "no entry"),
+    ],
+)
+def test_who_is_no_address_cannot_be_told_to_a_firewall(show, allowed, said):
     (state,) = show("xend.firewall", True, hosts_allow=allowed).values()
     assert state[0] == "test.fail_without_changes"
     assert "xend:firewall:peers" in state[1]["name"] and "xen1" in state[1]["name"]
+    assert said in state[1]["name"]
     named = show("xend.firewall", {"peers": ["10.20.0.0/24"]}, hosts_allow=allowed)
     assert named["xend-firewall-accept-10.20.0.0/24"] == accept(source="10.20.0.0/24")
+
+
+@pytest.mark.parametrize(
+    "peers, admitted",
+    [
+        (["10.20.0.12", "10.20.0.12/32"], ["10.20.0.12/32"]),
+        (["10.20.0.12", "10.20.0.0/255.255.255.0"], ["10.20.0.0/24"]),
+        ("10.20.0.13", ["10.20.0.13/32"]),
+    ],
+)
+def test_a_peer_has_one_rule_however_it_is_written(show, peers, admitted):
+    shown = show("xend.firewall", {"peers": peers})
+    assert [
+        state[1]["source"] for state in shown.values() if "source" in state[1]
+    ] == admitted
 
 
 def test_the_only_host_has_no_peer_to_admit(show):
@@ -254,3 +280,24 @@ def test_the_rules_in_a_real_kernel(in_network):
     assert sum("-A INPUT" in line for line in moved["rules"]) == 2
     assert clean["rules"] == [] and len(clean["reached"]) == 8
     assert clean_again["changed"] == []
+
+
+def test_peers_in_the_kernel_however_they_are_written(in_network):
+    asked = pillar(hosts_allow=["127.0.77.12", "127.0.77.12/32", "127.0.77.8/255.255.255.248"])
+    one, again = in_network(["xend.firewall", asked], ["xend.firewall", asked])
+    assert one["results"] == again["results"] == ["True"]
+    assert again["changed"] == [] and again["rules"] == one["rules"]
+    assert sum("-s 127.0.77.8/29" in line for line in one["rules"]) == 1
+    assert [line for line in one["reached"] + again["reached"] if "8002" in line] == [
+        "8002 from %s" % source for source in ("127.0.77.12", "127.0.77.13") * 2
+    ]
+
+
+def test_host_bits_leave_the_rules_in_the_kernel_as_they_are(in_network):
+    wrong = pillar(hosts_allow=["127.0.77.12/24"])
+    one, refused, again = in_network(
+        ["xend.firewall", pillar(12)], ["xend.firewall", wrong], ["xend.firewall", wrong]
+    )
+    for step in (refused, again):
+        assert step["results"] == ["False"] and step["changed"] == []
+        assert step["rules"] == one["rules"] and step["reached"] == one["reached"]

@@ -108,9 +108,11 @@ def running(tmp_path_factory):
         tmp_path_factory.mktemp("lab") / "fleet",
         [HostSpec(name="xen1", config=text), HostSpec(name="xen2", config=text)],
     )
-    fleet.start()
-    yield fleet
-    fleet.destroy()
+    try:
+        fleet.start()
+        yield fleet
+    finally:
+        fleet.destroy()
 
 
 @pytest.fixture
@@ -188,3 +190,23 @@ def test_after_a_failure_both_ends_only_report(at, running):
         done = at(host).states.xm.migrated("web01", target="xen2", source="xen1", failed=True)
         assert done["result"] is False and done["changes"] == {} and said in done["comment"]
     assert list(running["xen1"].guests()) == ["web01"] and running["xen2"].guests() == {}
+
+
+def test_a_guest_that_runs_there_and_is_left_here_is_no_success(at, running):
+    """Two copies may be writing to one disk."""
+    there = at("xen1").modules.xm.domain("web01")
+    guest = running["xen1"].guests()["web01"]
+    running["xen2"].create_guest("web01", uuid=guest.uuid)
+    assert running["xen1"].xm_run("rename", "web01", "migrating-web01").returncode == 0
+    done = at("xen1").states.xm.migrated("web01", target="xen2", source="xen1", there=there)
+    assert done["result"] is False and "but not only there" in done["comment"]
+    assert "migrating-web01" in done["comment"]
+
+
+@pytest.mark.parametrize("test", [False, True])
+@pytest.mark.parametrize("option", [{"live": "no"}, {"settle": "x"}, {"timeout": -1}])
+def test_bad_options_are_refused_on_both_ends_with_and_without_test(at, running, option, test):
+    for host in ("xen1", "xen2"):
+        done = at(host, test).states.xm.migrated("web01", target="xen2", source="xen1", **option)
+        assert done["result"] is False and list(option)[0] in done["comment"], done
+    assert list(running["xen1"].guests()) == ["web01"]

@@ -188,6 +188,47 @@ def test_an_open_port_needs_the_word_any(xend, config):
     assert xend.relocation()["server"] is True and xend.relocation()["hosts_allow"] == []
 
 
+OPEN = "(xend-relocation-server yes)\n"
+GUARDED = OPEN + "(xend-relocation-hosts-allow ^a$)\n"
+BROKEN = GUARDED + "(xend-relocation-ssl-server yes)\n"
+
+
+@pytest.mark.parametrize(
+    "text, call",
+    [
+        (GUARDED, lambda xend: xend.remove(HOSTS)),
+        ("", lambda xend: xend.set("xend-relocation-server", "yes")),
+        (
+            "(xend-relocation-hosts-allow '')\n",
+            lambda xend: xend.set("xend-relocation-server", True),
+        ),
+        (OPEN, lambda xend: xend.configure(server=True)),
+        (OPEN + "(xend-relocation-ssl-server yes)\n", lambda xend: xend.configure(ssl_server=True)),
+    ],
+)
+def test_no_way_opens_the_port_without_the_word_any(xend, config, text, call):
+    config.write_text(text)
+    with pytest.raises(CommandExecutionError) as caught:
+        call(xend)
+    assert "everybody" in str(caught.value) and config.read_text() == text
+
+
+@pytest.mark.parametrize(
+    "text, call, said",
+    [
+        (OPEN, lambda xend: xend.set("xend-relocation-port", 8010), "(xend-relocation-port 8010)"),
+        (OPEN, lambda xend: xend.set("dom0-min-mem", 200), "(dom0-min-mem 200)"),
+        (BROKEN, lambda xend: xend.configure(server=False), "(xend-relocation-server no)"),
+        (BROKEN, lambda xend: xend.configure(hosts_allow=["10.20.0.12"]), "'^10"),
+        (BROKEN, lambda xend: xend.configure(ssl_key_file="a.key"), "a.key"),
+        (OPEN, lambda xend: xend.remove("xend-relocation-server"), ""),
+    ],
+)
+def test_what_was_wrong_before_does_not_keep_other_changes_out(xend, config, text, call, said):
+    config.write_text(text)
+    assert call(xend)["changed"] and said in config.read_text()
+
+
 def test_a_word_that_means_the_same_is_left_as_it_is(xend, config):
     config.write_text("(xend-relocation-server ON)\n(xend-relocation-hosts-allow ^a$)\n")
     assert xend.configure(server=True)["changed"] is False
@@ -278,3 +319,16 @@ def test_a_peer_is_probed_where_the_pillar_says(load):
         assert (answer["address"], answer["port"]) == ("127.0.0.99", 8022)
     assert xend.probe("xen2", port=8023)["port"] == 8023
     assert list(xend.probe()) == ["xen2"] and list(xend.probe(["xen2"])) == ["xen2"]
+
+
+@pytest.mark.parametrize(
+    "keywords, said",
+    [
+        ({"source": 5}, "could not be asked from 5"),
+        ({"port": 0}, "xend-relocation-port: 0 is no port"),
+    ],
+)
+def test_a_probe_that_cannot_be_made_says_why(xend, keywords, said):
+    with pytest.raises(CommandExecutionError) as caught:
+        xend.probe("127.0.0.1", timeout=1, **keywords)
+    assert said in str(caught.value)

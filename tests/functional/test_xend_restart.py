@@ -45,14 +45,12 @@ def fleet(tmp_path_factory):
 @pytest.fixture(params=["xen1"])
 def host(fleet, request):
     host = fleet[request.param]
-    pids, changed_at = host.pids(), host.config.stat().st_mtime
+    pids, changed_at = host.pids(), host.config.stat().st_ctime
     yield host
     for path in host.root.glob("control/faults.json"):
         path.unlink()
-    host.config.write_text(CONFIG % host.address)
-    if host.pids() == pids:
-        os.utime(host.config, (changed_at, changed_at))
-    else:
+    if host.pids() != pids or host.config.stat().st_ctime != changed_at:
+        host.config.write_text(CONFIG % host.address)
         host.stop()
         assert host.start().returncode == 0
 
@@ -89,9 +87,9 @@ def taken(host, port=OTHER_PORT):
         yield
 
 
-def started_copy(minion_root, host):
+def kept_copy(minion_root, host, what="started"):
     name = str(host.config).strip("/").replace("/", ".")
-    return minion_root / "minion" / "cache" / "xend" / (name + ".started")
+    return minion_root / "minion" / "cache" / "xend" / (name + "." + what)
 
 
 # status
@@ -115,6 +113,26 @@ def test_the_status_after_a_change(xend, host):
     assert found["config_newer"] and found["configured"] == own(host, OTHER_PORT)
     assert "changed after xend started" in found["pending"][0]
     assert "%s:%d" % (host.address, OTHER_PORT) in found["pending"][1]
+
+
+def test_a_file_put_in_place_with_an_old_date_is_newer_all_the_same(xend, host):
+    other = host.config.with_name("new.sxp")
+    other.write_bytes(host.config.read_bytes() + b"(dom0-min-mem 200)\n")
+    os.utime(other, (1, 1))
+    other.rename(host.config)
+    assert xend.status()["config_newer"]
+
+
+def test_a_door_that_the_file_closes_is_pending(xend, host):
+    xend.configure(server=False)
+    assert "%s, although server is off" % own(host)[0] in "; ".join(xend.status()["pending"])
+    assert xend.restart()["listening"] == [] and xend.status()["pending"] == []
+
+
+def test_every_address_is_more_than_one(xend, host):
+    xend.configure(address="")
+    assert "not on 0.0.0.0:%d" % PORT in xend.status()["pending"][-1]
+    assert len(xend.restart()["listening"]) > 1 and xend.status()["pending"] == []
 
 
 def test_a_xend_that_its_watchdog_started_again_has_the_old_settings(xend, host):
@@ -157,6 +175,63 @@ def test_a_restart_brings_the_new_settings_and_leaves_guests_alone(xend, host):
 def test_a_xend_that_is_down_is_started(xend, host):
     host.stop()
     assert xend.restart()["pid"] == {"old": None, "new": host.pids()["xend"]}
+
+
+def test_a_guest_that_is_sent_but_does_not_run_yet_is_waited_for(load, tmp_path_factory):
+    """Its sender has closed the connection already, and it has its VCPUs."""
+    specs = [HostSpec("xen1", time_scale=0.05), HostSpec("xen2", time_scale=1.0)]
+    with Fleet.create(tmp_path_factory.mktemp("sent") / "f", specs) as fleet:
+        fleet.start()
+        source, target = fleet
+        xend = load(**host_opts(target)).modules.xend
+        assert xend.status()["running"]
+        source.create_guest("web01")
+        source.wait_alive("web01")
+        assert source.xm_run("migrate", "web01", "xen2").returncode == 0
+        before, (guest,) = target.pids()["xend"], target.guests().values()
+        assert guest.state == "paused" and not source.guests()
+        assert xend.restart()["pid"]["old"] == before
+        assert target.guests()["web01"].alive
+
+
+@pytest.mark.parametrize("named", ["", "1"], ids=["no pid file", "another process"])
+def test_a_xend_that_the_pid_file_does_not_name_is_left_alone(xend, host, named):
+    xend.configure(port=OTHER_PORT)
+    changed, pids, pid = host.config.read_bytes(), host.pids(), host.pidfile.read_text()
+    host.pidfile.write_text(named)
+    try:
+        with pytest.raises(CommandExecutionError) as raised:
+            xend.restart(timeout=2)
+    finally:
+        host.pidfile.write_text(pid)
+    assert "xend:pidfile" in text_of(raised) and str(host.pidfile) in text_of(raised)
+    assert host.pids() == pids and host.config.read_bytes() == changed
+
+
+def test_a_wrong_pid_file_does_not_condemn_a_good_file(load, host):
+    time.sleep(0.05)
+    options = host_opts(host)
+    options["xend"]["pidfile"] = str(host.pidfile) + ".other"
+    load(**host_opts(host)).modules.xend.configure(port=OTHER_PORT)
+    changed = host.config.read_bytes()
+    host.stop()
+    with pytest.raises(CommandExecutionError) as raised:
+        load(**options).modules.xend.restart(timeout=2)
+    assert "xend:pidfile" in text_of(raised)
+    assert host.running and host.config.read_bytes() == changed
+
+
+def test_what_a_migration_has_left_over_has_a_way_out(xend, host):
+    host.create_guest("web01")
+    try:
+        assert host.xm_run("rename", "web01", "migrating-web01").returncode == 0
+        with pytest.raises(CommandExecutionError) as raised:
+            xend.restart(timeout=0)
+        assert "web01" in text_of(raised) and "xm rename" in text_of(raised)
+        assert host.xm_run("rename", "migrating-web01", "web01").returncode == 0
+        xend.restart()
+    finally:
+        host.destroy_guest("web01")
 
 
 ON = "(xend-relocation-server yes)\n(xend-relocation-hosts-allow ^a$)\n"
@@ -282,6 +357,8 @@ def test_what_does_not_start_is_rolled_back(load, minion, host):
             found = minion.states.xend.applied("apply", timeout=20)
         assert found["result"] is False
         assert "Address already in use" in found["comment"] and "put back" in found["comment"]
+        # What Salt's service module said, when it raised an error.
+        assert "control process exited with error code" in found["comment"]
         assert host.config.read_bytes() == before
         kept = [word for word in found["comment"].replace(")", " ").split() if ".refused" in word]
         with open(kept[0], "rb") as stream:
@@ -331,7 +408,7 @@ def test_where_no_earlier_content_is_known_the_file_is_left_alone(xend, host):
 def test_there_is_no_way_back_to_a_file_that_would_not_do(tmp_path, xend, host, broken):
     xend.configure(port=OTHER_PORT)
     changed = host.config.read_bytes()
-    started_copy(tmp_path, host).write_text(broken)
+    kept_copy(tmp_path, host).write_text(broken)
     with taken(host), pytest.raises(CommandExecutionError) as raised:
         xend.restart(timeout=20)
     assert "would not start with the previous one either" in text_of(raised)
@@ -378,7 +455,68 @@ def test_a_service_that_does_not_restart_xend_changes_nothing(load, host):
     assert host.config.read_bytes() == changed and host.pids() == pids
 
 
+def test_a_full_disk_stops_neither_a_change_nor_the_way_back(tmp_path, xend, host):
+    before = host.config.read_bytes()
+    xend.restart()
+    for what in ("refused", "written"):
+        # A folder of that name stands in the way of root, too.
+        kept_copy(tmp_path, host, what).mkdir()
+    assert xend.configure(port=OTHER_PORT)["changed"]
+    with taken(host), pytest.raises(CommandExecutionError) as raised:
+        xend.restart(timeout=20)
+    assert "was put back" in text_of(raised) and "the refused one nowhere" in text_of(raised)
+    assert host.config.read_bytes() == before and xend.status()["pending"] == []
+
+
+def test_a_restart_that_cannot_be_remembered_is_a_restart(tmp_path, xend, host):
+    kept_copy(tmp_path, host).mkdir(parents=True)
+    xend.configure(port=OTHER_PORT)
+    assert xend.restart()["listening"] == own(host, OTHER_PORT)
+    changed = host.config.read_bytes()
+    host.stop()
+    with taken(host), pytest.raises(CommandExecutionError) as raised:
+        xend.restart(timeout=20)
+    assert "the previous content cannot be read" in text_of(raised)
+    assert host.config.read_bytes() == changed
+
+
 # the state
+
+
+def with_watch(load, host, options, state):
+    high = {
+        "config": {"xend": ["relocation", *({key: value} for key, value in options.items())]},
+        "applied": {"xend": ["applied", *state, {"watch": [{"xend": "config"}]}]},
+    }
+    found = load(**host_opts(host)).modules.state.high(high)
+    assert isinstance(found, dict), found
+    return {ret["__id__"]: ret for ret in found.values()}
+
+
+def test_a_refused_restart_stays_a_failure_under_watch(load, host):
+    before, pids = host.config.read_bytes(), host.pids()
+    time.sleep(0.05)
+    found = with_watch(load, host, {"address": "192.0.2.1"}, [{"timeout": 20}])
+    assert found["config"]["changes"] and found["applied"]["result"] is False
+    assert "192.0.2.1 is not one of this host" in found["applied"]["comment"]
+    assert host.pids() == pids and host.config.read_bytes() == before
+
+
+def test_a_rolled_back_restart_stays_a_failure_under_watch(load, host):
+    before = host.config.read_bytes()
+    time.sleep(0.05)
+    with taken(host):
+        found = with_watch(load, host, {"port": OTHER_PORT}, [{"timeout": 20}])
+    assert found["applied"]["result"] is False and "put back" in found["applied"]["comment"]
+    assert host.config.read_bytes() == before
+    assert load(**host_opts(host)).modules.xend.status()["listening"] == own(host)
+
+
+def test_a_good_restart_under_watch_happens_once(load, host):
+    time.sleep(0.05)
+    found = with_watch(load, host, {"port": OTHER_PORT}, [])
+    assert found["applied"]["result"] is True
+    assert str(host.pids()["xend"]) in found["applied"]["changes"]["xend"]["new"]
 
 
 def test_applied_does_nothing_where_nothing_is_to_do(minion, host):

@@ -14,8 +14,6 @@ import salt.client
 from tests.lab import salt_config
 from tests.lab.fleet import Fleet, HostSpec
 
-GRAINS = {"virtual_subtype": "Xen Dom0"}
-
 # As the lab's hosts come: the door is closed on one, open to nobody else on the other.
 CONFIGS = {
     "xen1": "#(xend-relocation-server no)\n(dom0-min-mem 1024)\n",
@@ -82,7 +80,7 @@ def minions(master, fleet):
             host.name,
             overrides={
                 "interface": "127.0.0.1",
-                "grains": GRAINS,
+                "grains": salt_config.GRAINS,
                 **salt_config.minion(host),
             },
         )

@@ -17,12 +17,12 @@ from pathlib import Path
 
 from tests.lab import salt_config
 from tests.lab.fleet import Fleet
+from tests.lab.layout import process_start, write_atomic
 
 START_S = 90
 STOP_S = 10
-
-# So that the example top.sls, which targets Xen hosts by this grain, finds the simulated ones.
-GRAINS = {"virtual_subtype": "Xen Dom0"}
+# How long one question to all minions may take; a Salt that is still starting may never answer.
+PING_S = 40
 
 
 class Daemons:
@@ -50,7 +50,7 @@ class Daemons:
                 "master": "127.0.0.1",
                 "master_port": ret,
                 "publish_port": publish,
-                "grains": GRAINS,
+                "grains": salt_config.GRAINS,
                 **salt_config.minion(host),
             }
             self._configure(host.name, minion)
@@ -59,7 +59,7 @@ class Daemons:
 
     def stop(self) -> None:
         """End the processes that `start` started, and those that they started."""
-        groups = [int(path.read_text()) for path in self.pids.glob("*")]
+        groups = [group for group in map(_group, self.pids.glob("*")) if group]
         for group in groups:
             _signal(group, signal.SIGTERM)
         deadline = time.monotonic() + STOP_S
@@ -110,7 +110,8 @@ class Daemons:
                 stderr=output,
                 start_new_session=True,
             )
-        (self.pids / name).write_text(str(process.pid))
+        note = {"pid": process.pid, "start": process_start(process.pid)}
+        write_atomic(self.pids / name, json.dumps(note))
 
     def _wait(self) -> None:
         names = sorted(host.name for host in self.fleet)
@@ -118,9 +119,11 @@ class Daemons:
             "salt", "*", "saltutil.sync_all", "--out", "json", "--static", "-t", "20"
         )
         deadline = time.monotonic() + START_S
-        while time.monotonic() < deadline:
-            done = subprocess.run(ping, capture_output=True, text=True, timeout=60, check=False)
-            with contextlib.suppress(ValueError):
+        while (left := deadline - time.monotonic()) > 0:
+            with contextlib.suppress(subprocess.TimeoutExpired, ValueError):
+                done = subprocess.run(
+                    ping, capture_output=True, text=True, timeout=min(PING_S, left), check=False
+                )
                 synced = json.loads(done.stdout)
                 # An answer that is not a dict came from a minion that is still starting.
                 if (
@@ -146,8 +149,19 @@ def _user() -> str:
     return pwd.getpwuid(os.getuid()).pw_name
 
 
+def _group(path: Path) -> int | None:
+    """The process group that a file of `pids` names, None when it is not (any more) ours."""
+    try:
+        note = json.loads(path.read_text())
+        pid, start = note["pid"], note["start"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    # After a reboot, or long enough, the number belongs to somebody else.
+    return pid if start is not None and process_start(pid) == start else None
+
+
 def _signal(group: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
 
 
@@ -156,6 +170,6 @@ def _alive(group: int) -> bool:
         os.waitpid(group, os.WNOHANG)
     try:
         os.killpg(group, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):
         return False
     return True

@@ -24,6 +24,48 @@ def admitted(entries, address, name=None):
     return xend_allow.admits(value, address, name)["accepted"]
 
 
+# -- sources: what a packet filter can admit ---------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "entries, expected",
+    [
+        ("10.20.0.11", ["10.20.0.11/32"]),
+        (["10.20.0.11", "10.20.0.11/32", "10.20.0.11"], ["10.20.0.11/32"]),
+        (["10.20.0.0/255.255.252.0"], ["10.20.0.0/22"]),
+        (["10.20.1.5", "10.20.0.0/22", "10.20.0.0/24"], ["10.20.0.0/22"]),
+        (["10.20.0.100", "10.20.0.20", "9.0.0.0/8"], ["9.0.0.0/8", "10.20.0.20/32", "10.20.0.100/32"]),
+        (["10.0.0.4", "10.0.0.5"], ["10.0.0.4/32", "10.0.0.5/32"]),
+        (["0.0.0.0/1", "128.0.0.0/1"], ["0.0.0.0/1", "128.0.0.0/1"]),
+        ((u"10.20.0.11",), ["10.20.0.11/32"]),
+    ],
+)
+def test_sources(entries, expected):
+    assert xend_allow.sources(entries) == expected
+
+
+@pytest.mark.parametrize(
+    "entries, said",
+    [
+        ("any", ["'any' is no address or network"]),
+        ([], ["no entry"]),
+        (None, ["None is no address or network"]),
+        ([10], ["10 is no address or network"]),
+        (["xen1.example.com", "10.0.0.1", ".example.com"], ["xen1.example.com", "'.example.com'"]),
+        ([{"regex": "^10"}], ["regex"]),
+        (["127.0.77.1/24"], ["write 127.0.77.0/24 for the network or 127.0.77.1 for the host"]),
+        (["0.0.0.0/0"], ["every address"]),
+        (["10.0.0.0/8\n"], ["white space"]),
+        (["10.0.0.300", "10.0.0.0/33"], ["10.0.0.300", "10.0.0.0/33"]),
+    ],
+)
+def test_what_a_packet_filter_cannot_judge(entries, said):
+    with pytest.raises(ValueError) as caught:
+        xend_allow.sources(entries)
+    for text in said:
+        assert text in str(caught.value)
+
+
 # -- patterns: what is admitted ---------------------------------------------------------------
 
 

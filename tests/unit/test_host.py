@@ -120,6 +120,15 @@ def test_connected_peers(listener):
         assert xend_host.connected(listener.pid, [1]) == []
 
 
+def test_a_peer_that_has_sent_everything_counts_until_xend_closes_too(listener):
+    with socket.create_connection(("127.0.0.1", listener.port), 5) as connection:
+        own = "%s:%d" % connection.getsockname()
+    deadline = time.monotonic() + 5
+    while xend_host.connected(listener.pid, [listener.port]) != [own]:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_a_process_that_is_gone_shows_nothing():
     assert xend_host.listening(999999999) is None
 

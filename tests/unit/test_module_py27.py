@@ -189,6 +189,20 @@ def test_a_file_that_xend_cannot_read_is_named(xend, config, data, said):
     assert content(config) == data
 
 
+def test_a_path_as_yaml_gives_it_and_bytes_of_the_file_go_together(xend, config):
+    path = (config + b"-\xc3\xbc".decode("utf-8")) if str is not bytes else config.decode("utf-8")
+    with io.open(path, "wb") as stream:
+        stream.write(b"(a b)\n\xc3\xbc'")
+    with pytest.raises(Error) as caught:
+        xend.get("note", config=path)
+    assert xend._option("config", path) in str(caught.value) and "line 2" in str(caught.value)
+    with io.open(path, "wb") as stream:
+        stream.write(b"(xend-relocation-server \xc3\xbc)\n")
+    with pytest.raises(Error) as caught:
+        xend.relocation(config=path)
+    assert xend._option("config", path) in str(caught.value)
+
+
 def test_a_missing_file_is_named(xend, config):
     os.unlink(config)
     with pytest.raises(Error) as caught:

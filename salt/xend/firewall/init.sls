@@ -1,14 +1,13 @@
 {#- Only the peers reach the relocation ports. Opt-in: without xend:firewall in the pillar, nothing. -#}
 {%- from "xend/firewall/rules.jinja" import asked, chain, ports, present, save, sources, wrong with context %}
 
-{%- if asked and (wrong or not sources) %}
+{%- if asked and wrong %}
 
 xend-firewall:
   test.fail_without_changes:
     - name: >-
-        The firewall was not changed: it admits addresses and networks like 10.20.4.0/22, and hosts_allow
-        of {{ grains.id }} has {{ wrong | join(", ") or "no entry" }}. Name the peers in the pillar
-        xend:firewall:peers.
+        The firewall was not changed, it can admit addresses and networks only. Peers of
+        {{ grains.id }}: {{ wrong }}. Name the peers in the pillar xend:firewall:peers.
 
 {%- elif asked %}
 

@@ -8,6 +8,6 @@ the guest is moved:
     - target: {{ migrate.target | json }}
     - domain: {{ migrate.description | json }}
   {%- for option in ["there", "live", "port", "ssl", "node", "timeout", "settle", "ask", "failed"]
-      if option in migrate %}
+      if migrate.get(option) is not none %}
     - {{ option }}: {{ migrate[option] | json }}
   {%- endfor %}
