@@ -854,6 +854,8 @@ def _reasons_not_to_start(path, document):
     reasons += [
         "port %s is out of range" % port for _, port in listeners if not 0 <= port <= 65535
     ]
+    if len(set(listeners)) < len(listeners):
+        reasons.append("both relocation servers are to listen on port %s" % listeners[0][1])
     cannot_listen_on = _pure("xend_host.cannot_listen_on")
     problems = [
         cannot_listen_on(name, version) for name in sorted(set(name for name, _ in listeners))

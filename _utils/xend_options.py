@@ -358,6 +358,11 @@ def conflicts(values):
             "the relocation server is on and the allow list is empty, which admits everybody: give "
             "hosts_allow, or the word `any` to open the port deliberately"
         )
+    if values.get("server") and values.get("ssl_server"):
+        if values.get("port") == values.get("ssl_port"):
+            found.append(
+                "port and ssl_port are both %s: xend would not start" % values.get("port")
+            )
     if values.get("ssl_server"):
         for name in ("ssl_key_file", "ssl_cert_file"):
             if not values.get(name):

@@ -158,3 +158,18 @@ def test_unknown_setting_names_are_refused():
     with pytest.raises(ValueError) as caught:
         options.key_of("ports")
     assert "ports" in str(caught.value) and "hosts_allow" in str(caught.value)
+
+
+def test_one_port_for_both_servers_is_a_conflict():
+    values = dict(
+        options.effective({}.get)[0],
+        server=True,
+        ssl_server=True,
+        hosts_allow="^a$",
+        ssl_key_file="k",
+        ssl_cert_file="c",
+    )
+    assert options.conflicts(values) == []
+    (text,) = options.conflicts(dict(values, ssl_port=8002))
+    assert "8002" in text
+    assert options.conflicts(dict(values, ssl_port=8002, server=False)) == []
