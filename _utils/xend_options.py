@@ -26,9 +26,6 @@ SETTINGS = (
     ("ssl_cert_file", "xend-relocation-server-ssl-cert-file", "path", None, "3.3"),
 )
 
-# Read before everything else at start; a bad value is as fatal as one in a relocation key.
-OTHER_KINDS = {"xend-unix-server": "bool"}
-
 # The other keys that xend reads, in one version or another, for telling a slip of the pen from a key.
 # Kinds as in the getters of xend 4.2 XendOptions. Some are of 2.0 and 3.0.0 only (block-*, console-*,
 # vif-antispoof, vif-bridge, xend-event-port), xend-domain-lock* of SUSE's patches.
@@ -48,7 +45,10 @@ OTHER_KEYS = {
     " xend-unix-path xsm_module_name",
 }
 
-KINDS = dict([(key, kind) for _, key, kind, _, _ in SETTINGS], **OTHER_KINDS)
+KINDS = dict(
+    [(key, kind) for _, key, kind, _, _ in SETTINGS]
+    + [(key, kind) for kind, keys in OTHER_KEYS.items() if kind for key in keys.split()]
+)
 
 TRUE_WORDS = ("yes", "y", "1", "on", "true", "t")
 FALSE_WORDS = ("no", "n", "0", "off", "false", "f")
@@ -74,8 +74,8 @@ def settings():
 
 def kind_of(key):
     """
-    The kind of a configuration key: "bool", "port", "address", "patterns", "path", or None when
-    this module has no rule for it.
+    The kind of a configuration key: "bool", "int", "port", "address", "patterns", "path", or None
+    when this module has no rule for it.
     """
     return KINDS.get(key)
 
@@ -167,12 +167,8 @@ def unreadable(get):
 
     Returns a dict from key to the reason.
     """
-    kinds = dict(KINDS)
-    for kind, names in OTHER_KEYS.items():
-        if kind:
-            kinds.update(dict.fromkeys(names.split(), kind))
     reasons = {}
-    for key, kind in kinds.items():
+    for key, kind in KINDS.items():
         raw = get(key)
         try:
             if raw is not None:
@@ -261,6 +257,8 @@ def written(key, value):
         return _written_bool(key, value)
     if kind == "port":
         return _written_port(key, value)
+    if kind == "int":
+        return _written_int(key, value)
     if isinstance(value, bool):
         if kind is not None:
             raise ValueError("%s: %r is a boolean; give text" % (key, value))
@@ -292,6 +290,13 @@ def _written_bool(key, value):
     elif isinstance(value, int) and value in (0, 1):
         return "yes" if value else "no"
     raise ValueError("%s: %r is no boolean to xend; write yes or no" % (key, value))
+
+
+def _written_int(key, value):
+    text = value if isinstance(value, TEXT) else str(value)
+    if isinstance(value, bool) or not re.match(r"-?[0-9]+\Z", text):
+        raise ValueError("%s: %r is no whole number" % (key, value))
+    return text
 
 
 def _written_port(key, value):

@@ -67,13 +67,13 @@ def test_relocation_refuses_with_and_without_test(states, config, wanted, said, 
     "value, text", [(False, "no"), (True, "yes"), (1024, "1024"), ("a b", "'a b'")]
 )
 def test_option_present(states, config, value, text):
-    told = states(test=True).xend.option_present("console-limit", value)
-    assert told["result"] is None and "console-limit" not in config.read_text()
-    done = states().xend.option_present("console-limit", value)
+    told = states(test=True).xend.option_present("vnc-tls", value)
+    assert told["result"] is None and "vnc-tls" not in config.read_text()
+    done = states().xend.option_present("vnc-tls", value)
     assert done["result"] is True and done["changes"] == told["changes"]
-    assert done["changes"]["console-limit"] == {"old": None, "new": text.strip("'")}
-    assert f"\n(console-limit {text})\n" in config.read_text()
-    assert states().xend.option_present("console-limit", value)["changes"] == {}
+    assert done["changes"]["vnc-tls"] == {"old": None, "new": text.strip("'")}
+    assert f"\n(vnc-tls {text})\n" in config.read_text()
+    assert states().xend.option_present("vnc-tls", value)["changes"] == {}
 
 
 def test_option_absent(states, config):

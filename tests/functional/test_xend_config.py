@@ -142,6 +142,8 @@ def test_remove(xend, config):
         (lambda xend: xend.set(HOSTS, "^a$ "), [HOSTS, "everybody"]),
         (lambda xend: xend.set(HOSTS, "^(a$"), [HOSTS, "^(a$"]),
         (lambda xend: xend.set("note", None), ["note", "None"]),
+        (lambda xend: xend.set("xend-http-server", "maybe"), ["xend-http-server", "maybe"]),
+        (lambda xend: xend.set("dom0-min-mem", "much"), ["dom0-min-mem", "much"]),
         (lambda xend: xend.configure(), ["hosts_allow"]),
         (lambda xend: xend.configure(hosts_allow=[]), ["hosts_allow", "any"]),
         (lambda xend: xend.configure(hosts_allow=["10.20.0.300"]), ["10.20.0.300"]),

@@ -73,8 +73,8 @@ def test_booleans_are_written_as_yes_and_no(value, text):
 
 
 def test_a_boolean_for_a_key_without_rules_is_written_as_yes_or_no():
-    assert options.written("xend-http-server", True) == "yes"
-    assert options.written("xend-http-server", False) == "no"
+    assert options.written("vnc-tls", True) == "yes"
+    assert options.written("vnc-tls", False) == "no"
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,13 @@ def test_a_boolean_for_a_key_without_rules_is_written_as_yes_or_no():
         ("xend-relocation-server-ssl-key-file", "a\nb"),
         ("console-limit", 1.5),
         ("console-limit", None),
-        ("console-limit", {"a": 1}),
+        ("console-limit", "many"),
+        ("console-limit", True),
+        ("xend-http-server", "maybe"),
+        ("xend-http-server", ""),
+        ("keymap", 1.5),
+        ("keymap", None),
+        ("keymap", {"a": 1}),
     ],
 )
 def test_bad_values_are_refused_naming_key_and_value(key, value):
@@ -128,6 +134,9 @@ def test_bad_values_are_refused_naming_key_and_value(key, value):
         (ADDRESS, "xen1.example.com", "xen1.example.com"),
         (HOSTS, r"^10\.20\.0\.12$ ^a$", r"^10\.20\.0\.12$ ^a$"),
         ("console-limit", 1024, "1024"),
+        ("dom0-cpus", "0", "0"),
+        ("keymap", "en-us", "en-us"),
+        ("keymap", 7, "7"),
     ],
 )
 def test_good_values_are_written(key, value, text):
