@@ -271,7 +271,12 @@ def check(config=None, version=None):
     except EnvironmentError as exc:
         raise _problem(path, exc)
     return _pure("xend_check.findings")(
-        data, _pure, _xen_version(version), _is_local, os.path.exists
+        data,
+        _pure,
+        _xen_version(version),
+        _pure("xend_host.is_local"),
+        os.path.exists,
+        _tls_folder(),
     )
 
 
@@ -829,7 +834,7 @@ def _startable(path):
     The bytes of the file and the warnings about it. Raises an error when xend would not start with it.
     """
     document = _document(path)
-    reasons, warnings = _reasons_not_to_start(path, document)
+    reasons, warnings = _reasons_not_to_start(document)
     if reasons:
         raise CommandExecutionError(
             "xend was not restarted, because it would not come up as configured with %s: %s"
@@ -838,7 +843,7 @@ def _startable(path):
     return document.data, warnings
 
 
-def _reasons_not_to_start(path, document):
+def _reasons_not_to_start(document):
     """
     What in the file would keep xend from starting, as far as it can be known without trying, and what
     would not but should be mended.
@@ -866,29 +871,23 @@ def _reasons_not_to_start(path, document):
         if version is not None and version < (3, 3):
             reasons.append("ssl_server is on, and xend has no TLS before 3.3; this is %d.%d" % version)
         else:
-            wrong, warnings = _wrong_with_tls(os.path.dirname(path), values, version)
+            wrong, warnings = _wrong_with_tls(values)
             reasons += wrong
     return reasons, warnings
 
 
-def _wrong_with_tls(folder, values, version):
+def _wrong_with_tls(values):
     files = [(name, values.get(name)) for name in ("ssl_key_file", "ssl_cert_file")]
     missing = ["ssl_server is on without %s" % name for name, value in files if not value]
     if missing:
         return missing, []
-    # A bare name is beside the configuration, in /etc/xen, from 4.0 on (xend 4.2 XendOptions); before,
-    # and with a folder in it, it is taken from where xend runs, which is /.
-    beside = version is None or version >= (4, 0)
-    return _pure("xend_host.tls_files")(
-        *[
-            os.path.join(folder if beside and "/" not in value else "/", value)
-            for _, value in files
-        ]
-    )
+    ssl_file = _pure("xend_options.ssl_file")
+    return _pure("xend_host.tls_files")(*[ssl_file(value, _tls_folder()) for _, value in files])
 
 
-def _is_local(address):
-    return _pure("xend_host.is_local")(address)
+def _tls_folder():
+    # That of the configuration in use, also when another file is looked at.
+    return os.path.dirname(_option("config"))
 
 
 # The way back
@@ -1019,7 +1018,7 @@ def _known_to_start(path, refused):
     if known == refused:
         return None, "xend has started with it before, so the cause is elsewhere"
     try:
-        reasons, _ = _reasons_not_to_start(path, _pure("xend_sxp.parse")(known))
+        reasons, _ = _reasons_not_to_start(_pure("xend_sxp.parse")(known))
     except ValueError as exc:
         reasons = [str(exc)]
     if reasons:

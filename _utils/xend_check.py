@@ -34,12 +34,13 @@ _LONGEST_MESSAGE = 500
 class _Facts(object):
     """A file as xend reads it, with what the rules ask of it worked out once."""
 
-    def __init__(self, data, sibling, version, is_local, exists):
+    def __init__(self, data, sibling, version, is_local, exists, folder):
         self.data = data
         self.sibling = sibling
         self.version = version
         self.is_local = is_local or (lambda address: True)
         self.exists = exists or (lambda path: True)
+        self.folder = folder
         self.settings = sibling("xend_options.settings")()
         self.known = sibling("xend_options.known_keys")()
         self.key_of = dict((row[0], row[1]) for row in self.settings)
@@ -86,7 +87,7 @@ class _Facts(object):
         return key in self.read_at_start
 
 
-def findings(data, sibling, version=None, is_local=None, exists=None):
+def findings(data, sibling, version=None, is_local=None, exists=None, folder="/etc/xen"):
     """
     What is wrong with a configuration file.
 
@@ -101,13 +102,15 @@ def findings(data, sibling, version=None, is_local=None, exists=None):
         a function that says whether an IPv4 address is one of this host; None: not asked
     exists
         a function that says whether a file exists; None: not asked
+    folder
+        where relative names of files are
 
     Returns a list of dicts with ``severity`` (``error``: xend does not start, does not see what was
     written or admits everybody; ``warning``; ``info``), ``key`` (text or None), ``line`` (or None),
     ``message`` and ``fix``, sorted by line; empty when all is well.
     """
     try:
-        facts = _Facts(data, sibling, version, is_local, exists)
+        facts = _Facts(data, sibling, version, is_local, exists, folder)
     except ValueError as exc:
         found = [_unparsable(exc, "xend does not start with this file")]
     else:
@@ -469,7 +472,7 @@ def _ssl_files(facts):
             value = facts.values[name]
             lack = "%s is not set" % key
             if value:
-                path = facts.sibling("xend_options.ssl_file")(value)
+                path = facts.sibling("xend_options.ssl_file")(value, facts.folder)
                 if facts.exists(path):
                     continue
                 lack = "%s does not exist" % path

@@ -207,12 +207,12 @@ def read_at_start(values, version=None):
     return keys + listens
 
 
-def ssl_file(name):
+def ssl_file(name, folder="/etc/xen"):
     """
-    The file that xend opens for the value of ssl_key_file or ssl_cert_file: a name without a folder
-    is under /etc/xen (xend 4.2 XendOptions.get_xend_relocation_server_ssl_key_file).
+    The file that xend opens for the value of ssl_key_file or ssl_cert_file: a relative name is under
+    the FOLDER of its configuration (xend 4.2 XendOptions.get_xend_relocation_server_ssl_key_file).
     """
-    return name if "/" in name else "/etc/xen/" + name
+    return name if name.startswith("/") else "%s/%s" % (folder, name)
 
 
 def effective(get):
