@@ -14,13 +14,15 @@ Options, from the minion configuration or the pillar:
     default ``/var/run/xend.pid`` and ``/var/log/xen/xend.log``
 ``xend:source``
     the local address that ``xend.probe`` asks from; default: the routing table decides, as for xend
+``xend:kept``
+    the folder of the locks and reservations that keep restarts and migrations apart, the same as that of
+    the ``xm`` module, default ``/var/lib/xend-for-salt``
 """
 
 from __future__ import absolute_import
 
 import contextlib
 import errno
-import fcntl
 import logging
 import os
 import re
@@ -47,6 +49,7 @@ DEFAULTS = {
     "pidfile": "/var/run/xend.pid",
     "log": "/var/log/xen/xend.log",
     "source": None,
+    "kept": "/var/lib/xend-for-salt",
 }
 
 # Deeper than anything xend reads, and what Salt's own serialisation carries without trouble.
@@ -726,12 +729,14 @@ def restart(timeout=60, config=None):
     Restart xend, when no migration is in flight, and wait until it works as configured.
 
     timeout
-        seconds to wait for migrations in flight to end, again for xend to come up, and once more when
-        it has to come up with the previous content
+        seconds to wait for migrations to end, those included that a guest is expected from
+        (``xend.reserve``), again for xend to come up, and once more when it has to come up with the
+        previous content
 
     A migration in flight does not survive a restart on either side, and on the receiving side the
     guest is lost; so nothing is done before xend has none, and nothing when the file would keep xend
-    from starting. Guests that run are not touched by a restart of xend.
+    from starting. Guests that run are not touched by a restart of xend. Until it is over, ``xm.migrate``
+    sends no guest from here, and ``xend.reserve`` lets none come.
 
     When xend does not come up as configured, the file goes back to the content with which it was last
     known to start, and xend is started with that. That content is kept in the minion's cache whenever
@@ -748,28 +753,40 @@ def restart(timeout=60, config=None):
         salt xen1 xend.restart
     """
     path = _option("config", config)
-    with _no_other_restart():
+    # xend has no lock of its own: two restarts at once leave two daemons.
+    with _locked(
+        "restart",
+        "xend was not restarted, because another job is restarting it (%s); try again after that",
+    ):
         return _restart(path, timeout)
 
 
 @contextlib.contextmanager
-def _no_other_restart():
+def _locked(name, refusal, shared=False, who="", wait_s=0):
     """
-    Keep other jobs of this minion from restarting xend: two restarts at once leave two daemons.
+    Hold a lock of this host. REFUSAL is what to say when it is not free in time, with a place for what
+    its holder says of itself.
     """
-    descriptor = os.open(_cache(), os.O_RDONLY)
-    # Else, under Python 2, xend would inherit the lock and hold it as long as it runs.
-    fcntl.fcntl(descriptor, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
+    folder = _option("kept")
+    lock = _pure("xend_lock.hold")(folder, name, shared, who, wait_s)
+    # Not by `with`: an error inside the block is not one of the lock.
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except EnvironmentError:
-            raise CommandExecutionError(
-                "xend was not restarted, because another job is restarting it; try again after that"
-            )
+        lock.__enter__()
+    except ValueError as exc:
+        raise CommandExecutionError(refusal % (exc.who or "another process"))
+    except EnvironmentError as exc:
+        raise _unusable(folder, exc)
+    try:
         yield
     finally:
-        os.close(descriptor)
+        lock.__exit__(None, None, None)
+
+
+def _unusable(folder, exc):
+    return CommandExecutionError(
+        "%s: %s; locks and reservations need this folder (option xend:kept)"
+        % (exc.filename or folder, exc.strerror or exc)
+    )
 
 
 def _restart(path, timeout):
@@ -779,10 +796,22 @@ def _restart(path, timeout):
         data, warnings = _startable(path)
     except CommandExecutionError as exc:
         raise CommandExecutionError("%s%s" % (exc, _take_back(path)))
+    deadline = time.time() + timeout
+    with _locked(
+        "relocation",
+        "xend was not restarted, because a guest is being moved from or to this host (%s); a restart "
+        "would break it; try again when it is over",
+        who="restart of xend",
+        wait_s=timeout,
+    ):
+        return dict(_restart_alone(path, data, timeout, deadline), warnings=warnings)
+
+
+def _restart_alone(path, data, timeout, deadline):
     before = _process()
     # Last of all checks, so that as little as possible can set out between it and the restart.
     if before:
-        _wait_for_migrations(before, timeout)
+        _wait_for_migrations(path, before, deadline)
     if _pure("xend_file.read")(path) != data:
         raise CommandExecutionError(
             "xend was not restarted, because %s was changed meanwhile; try again" % path
@@ -794,7 +823,7 @@ def _restart(path, timeout):
         raise CommandExecutionError(_roll_back(path, data, str(exc), timeout))
     if _pure("xend_file.read")(path) == data:
         _keep(path, STARTED, data)
-    return dict(done, warnings=warnings)
+    return done
 
 
 class _NotAsConfigured(CommandExecutionError):
@@ -979,13 +1008,14 @@ def _roll_back(path, refused, failure, timeout):
     as one sentence.
     """
     known, hindrance = _known_to_start(path, refused)
-    hindrance = hindrance or _moving_sentence()
+    process = _process()
+    hindrance = hindrance or process and _why_not_now(path, process)
     if hindrance:
         return "%s; the file was left as it is: %s" % (failure, hindrance)
     kept = _keep(path, REFUSED, refused)
     try:
         _pure("xend_file.update")(path, _instead_of(refused, known))
-        done = _start(path, _process(), timeout)
+        done = _start(path, process, timeout)
     except (EnvironmentError, ValueError) as exc:
         return "%s; the previous file could not be put back: %s" % (failure, _problem(path, exc))
     except CommandExecutionError as exc:
@@ -1029,11 +1059,7 @@ def _known_to_start(path, refused):
     return known, None
 
 
-def _moving_sentence():
-    process = _process()
-    moving = _in_flight(process) if process else []
-    return "%s; a restart would break it. %s" % ("; ".join(moving), LEFTOVER) if moving else None
-
+# What a restart would break
 
 LEFTOVER = (
     "A domain that stays so although no xc_save or xc_restore runs any more is left over: `xm rename "
@@ -1041,22 +1067,62 @@ LEFTOVER = (
     "never completed, when the guest runs on the other host"
 )
 
+# Servers of xend that take no guests: their switch, their port and its default (xend 4.4 XendOptions).
+OTHER_SERVERS = (
+    ("xend-http-server", "xend-port", 8000),
+    ("xend-tcp-xmlrpc-server", "xend-tcp-xmlrpc-server-port", 8006),
+)
 
-def _wait_for_migrations(process, timeout):
-    deadline = time.time() + timeout
+
+def _wait_for_migrations(path, process, deadline):
     while True:
-        moving = _in_flight(process)
-        if not moving:
+        reason = _why_not_now(path, process)
+        if not reason:
             return
         if time.time() >= deadline:
-            raise CommandExecutionError(
-                "xend was not restarted: %s; a restart would break it. Try again when it is over; "
-                "xm.list shows it. %s" % ("; ".join(moving), LEFTOVER)
-            )
+            raise CommandExecutionError("xend was not restarted: %s" % reason)
         time.sleep(POLL_S)
 
 
-def _in_flight(process):
+def _why_not_now(path, process):
+    """
+    What a restart of xend would break now, and what to do about it; "" when there is nothing.
+    """
+    # In this order: a guest is expected until its transfer can be seen.
+    expected = _expected()
+    moving = _in_flight(path, process)
+    reasons = []
+    if moving:
+        reasons.append(
+            "%s; a restart would break it. Try again when it is over; xm.list shows it. %s"
+            % ("; ".join(moving), LEFTOVER)
+        )
+    if expected:
+        reasons.append(
+            "%s; a guest that comes while xend is restarted is lost. Try again after that, or end the "
+            "reservation with `xend.release NAME` on this host when its migration is over"
+            % "; ".join(expected)
+        )
+    return "; and ".join(reasons)
+
+
+def _expected():
+    """
+    The guests that may come at any moment, as sentences.
+    """
+    try:
+        return [_expectation(made) for made in _reservations("reserved", time.time())]
+    except CommandExecutionError as exc:
+        return ["it cannot be seen which guests are expected here (%s)" % exc]
+
+
+def _expectation(made):
+    until = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(made["until"]))
+    who = " (%s)" % made["who"] if made["who"] else ""
+    return "%s is expected here until %s%s" % (made["name"], until, who)
+
+
+def _in_flight(path, process):
     """
     The migrations in flight on this host, as sentences. Names show most of it; a peer that is
     connected to the relocation port may be sending although the domain looks complete already.
@@ -1066,11 +1132,109 @@ def _in_flight(process):
     except CommandExecutionError as exc:
         return ["it cannot be seen whether a migration is in flight (%s)" % exc]
     listening = _pure("xend_host.listening")(process["pid"])
-    ports = [int(text.rpartition(":")[2]) for text in listening or []]
-    peers = _pure("xend_host.connected")(process["pid"], ports)
+    ports = set(int(text.rpartition(":")[2]) for text in listening or [])
+    peers = _pure("xend_host.connected")(process["pid"], ports - _other_ports(path))
     if listening is None or peers is None:
         return moving + ["it cannot be seen who is connected to xend (pid %s)" % process["pid"]]
     return moving + ["%s is connected to the relocation port" % peer for peer in peers]
+
+
+def _other_ports(path):
+    """
+    The ports on which xend serves something else than relocation. What the running xend listens on
+    besides may be a relocation port of an earlier content of the file.
+    """
+    get = _document(path).get
+    values, _, _ = _pure("xend_options.effective")(get)
+    ports = set(
+        _read(get, port, default) for server, port, default in OTHER_SERVERS if _read(get, server, False)
+    )
+    servers = get("xen-api-server")
+    for server in servers if isinstance(servers, list) else []:
+        # (PORT ...), (ADDRESS:PORT ...) or (unix ...).
+        place = _outlined(server[0] if isinstance(server, list) and server else server)
+        port = place.rpartition(":")[2]
+        if port.isdigit():
+            ports.add(int(port))
+    return ports - set([values.get("port"), values.get("ssl_port")])
+
+
+def _read(get, key, default):
+    raw = get(key)
+    try:
+        return default if raw is None else _pure("xend_options.value_of")(key, raw)
+    except ValueError:
+        return default
+
+
+def _reservations(what, *arguments):
+    """
+    Call a function for the reservations of this host.
+    """
+    folder = _option("kept")
+    try:
+        return _pure("xend_lock." + what)(folder, *arguments)
+    except EnvironmentError as exc:
+        raise _unusable(folder, exc)
+    except ValueError as exc:
+        raise CommandExecutionError(str(exc))
+
+
+def reserve(name, who="", seconds=300):
+    """
+    Announce a guest that is about to come to this host, so that nobody restarts its xend.
+
+    name
+        the domain; a second reservation for it takes the place of the first
+    who
+        where it comes from, in words for those who have to wait: ``migration from xen1``
+    seconds
+        for how long, at most 600
+
+    Between the check that this host can take a guest and the first byte of it, nothing here shows that it
+    will come; ``xend.restart`` waits as long as a reservation holds. Once the guest is being received that
+    can be seen, and the reservation may go (``xend.release``). Returns a sentence. Raises an error, and
+    reserves nothing, when xend is being restarted now.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen2 xend.reserve web01 who='migration from xen1'
+    """
+    try:
+        seconds = float(seconds)
+    except (TypeError, ValueError):
+        raise CommandExecutionError("seconds: %r is no number" % (seconds,))
+    # Whoever restarts xend has the lock for itself from before it looks for reservations.
+    with _locked(
+        "relocation",
+        "no guest can come here now, because xend is being restarted (%s); try again after that",
+        shared=True,
+    ):
+        made = _reservations("reserve", str(name), str(who), seconds, time.time())
+    return _expectation(made)
+
+
+def release(name):
+    """
+    End the reservation for a guest before its time (``xend.reserve``).
+
+    name
+        the domain
+
+    Returns whether there was one.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen2 xend.release web01
+    """
+    return _reservations("release", str(name))
+
+
+# Coming up
 
 
 def _log_size():

@@ -1,6 +1,7 @@
 """
-What this host shows of its xend: the process, when it started, what it listens on, who is connected;
-and what it holds that xend needs for its start: addresses, interfaces, TLS files.
+What this host shows of its xend: the process, when it started, what it listens on, who is connected,
+whose memory is under way; and what it holds that xend needs for its start: addresses, interfaces, TLS
+files.
 
 Nothing is started, stopped or changed here, no other host is asked, and nothing knows Salt.
 """
@@ -18,7 +19,10 @@ PROC = "/proc"
 
 # States in /proc/net/tcp, from the kernel's net/tcp_states.h.
 ESTABLISHED = "01"
+FIN_WAIT1 = "04"
+FIN_WAIT2 = "05"
 CLOSE_WAIT = "08"
+LAST_ACK = "09"
 LISTEN = "0A"
 
 # From linux/sockios.h.
@@ -95,6 +99,23 @@ def connected(pid, ports):
     return sorted("%s:%d" % remote for local, remote in sockets if local[1] in ports)
 
 
+def sending(pid, listening_ports):
+    """
+    The peers of the connections that xend, process PID, has opened itself, as a list of "address:port".
+
+    listening_ports
+        the ports on which it listens (ints): a connection to one of them was opened by the peer
+
+    Returns None when this user may not look into that process. xend connects to others only to send them
+    a guest, and keeps that connection, closed by the other side or not, until its own copy is destroyed
+    (xend 4.4 XendDomain.domain_migrate).
+    """
+    sockets = _sockets(pid, ESTABLISHED, CLOSE_WAIT, FIN_WAIT1, FIN_WAIT2, LAST_ACK)
+    if sockets is None:
+        return None
+    return sorted("%s:%d" % remote for local, remote in sockets if local[1] not in listening_ports)
+
+
 def _sockets(pid, *states):
     try:
         own = _inodes(pid)
@@ -128,6 +149,59 @@ def _endpoint(text):
     address, port = text.split(":")
     # The kernel prints the address as one number in the machine's own byte order.
     return socket.inet_ntoa(struct.pack("=L", int(address, 16))), int(port, 16)
+
+
+# The processes that carry the memory of a guest
+
+HELPERS = (b"xc_save", b"xc_restore")
+
+# An interpreter and its options stand in front of a helper that is a script.
+IN_FRONT = 3
+
+
+def transfers(root=""):
+    """
+    The helpers of xend that send or receive the memory of a guest now.
+
+    root
+        where the host's file system is: only helpers that lie there count, whether their path shows it or
+        they see that folder as their own /; "": all
+
+    Returns a list of {"what": "xc_save" or "xc_restore", "domid": int, "pid": int}, in the order of pids.
+    """
+    root = root.rstrip("/")
+    folder = (root if isinstance(root, bytes) else root.encode("utf-8")) + b"/"
+    found = []
+    for pid in sorted(int(name) for name in os.listdir(PROC) if name.isdigit()):
+        try:
+            # Each argument ends with a NUL; of a zombie there are none.
+            arguments = _command(pid).split(b"\0")[:-1]
+        except EnvironmentError:
+            # Ended since it was listed.
+            continue
+        for position, path in enumerate(arguments[: IN_FRONT + 1]):
+            if os.path.basename(path) in HELPERS and (
+                not root or path.startswith(folder) or os.path.exists(folder + path.lstrip(b"/"))
+            ):
+                domid = _domid(arguments[position + 1 :])
+                if domid is not None:
+                    what = os.path.basename(path).decode("ascii")
+                    found.append({"what": str(what), "domid": domid, "pid": pid})
+                break
+    return found
+
+
+def _domid(arguments):
+    """
+    The domain in the arguments of xc_save or xc_restore, None when these are no such arguments.
+
+    It follows the descriptor of the connection (xend 3.1, 3.4, 4.4 XendCheckpoint). Early 3.0 puts a handle
+    of the hypervisor before both, and then either helper has six arguments, which none has later.
+    """
+    try:
+        return int(arguments[2 if len(arguments) == 6 else 1])
+    except (IndexError, ValueError):
+        return None
 
 
 # What xend needs

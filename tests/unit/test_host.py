@@ -1,11 +1,14 @@
 """What /proc tells of a process, and what the host has of what xend needs for its start."""
 
+import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -127,6 +130,163 @@ def test_a_peer_that_has_sent_everything_counts_until_xend_closes_too(listener):
     while xend_host.connected(listener.pid, [listener.port]) != [own]:
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+SENDER = """
+import socket, sys
+listener = socket.socket(); listener.bind(("127.0.0.1", 0)); listener.listen(5)
+connection = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 5)
+print(listener.getsockname()[1], flush=True)
+if sys.argv[2] == "shut":
+    connection.shutdown(socket.SHUT_WR)
+if sys.argv[2] == "close":
+    connection.close()
+sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def sender(port, then):
+    """A process that listens, has connected to a port, and then did THEN to that connection."""
+    with subprocess.Popen(
+        [sys.executable, "-c", SENDER, str(port), then],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            process.port = int(process.stdout.readline())
+            yield process
+        finally:
+            process.kill()
+
+
+def eventually(look, wanted):
+    deadline = time.monotonic() + 5
+    while look() != wanted:
+        assert time.monotonic() < deadline, look()
+        time.sleep(0.01)
+
+
+def test_the_host_that_a_guest_is_sent_to():
+    with socket.create_server(("127.0.0.1", 0)) as target:
+        peer = "127.0.0.1:%d" % target.getsockname()[1]
+        with sender(target.getsockname()[1], "stay") as xend:
+            received, _ = target.accept()
+            assert xend_host.sending(xend.pid, [xend.port]) == [peer]
+            # Who connects to xend itself is no host that it sends to.
+            with socket.create_connection(("127.0.0.1", xend.port), 5):
+                assert xend_host.sending(xend.pid, [xend.port]) == [peer]
+            # CLOSE_WAIT: the target has gone, xend has not noticed.
+            received.close()
+            eventually(lambda: xend_host.sending(xend.pid, [xend.port]), [peer])
+
+
+def test_a_connection_counts_until_both_ends_are_shut():
+    with socket.create_server(("127.0.0.1", 0)) as target:
+        peer = "127.0.0.1:%d" % target.getsockname()[1]
+        with sender(target.getsockname()[1], "shut") as xend:
+            received, _ = target.accept()
+            # FIN_WAIT1 or FIN_WAIT2: xend has sent its last byte and still waits for an answer.
+            assert received.recv(1) == b""
+            assert xend_host.sending(xend.pid, [xend.port]) == [peer]
+            received.close()
+            eventually(lambda: xend_host.sending(xend.pid, [xend.port]), [])
+
+
+def test_a_connection_that_xend_has_let_go_of_counts_no_more():
+    with socket.create_server(("127.0.0.1", 0)) as target:
+        with sender(target.getsockname()[1], "close") as xend:
+            received, _ = target.accept()
+            assert received.recv(1) == b""
+            assert xend_host.sending(xend.pid, [xend.port]) == []
+
+
+def test_nobody_sends_where_there_is_no_process():
+    assert xend_host.sending(999999999, []) is None
+
+
+SLEEP = shutil.which("sleep")
+
+
+@contextlib.contextmanager
+def helper(folder, name, arguments, as_script=False):
+    """
+    A process with the command line of a helper of xend. `sleep` stands in for the binaries, because it
+    takes any numbers and adds them up.
+    """
+    path = folder / "usr/lib/xen/bin" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("#!%s -IS\nimport time\ntime.sleep(60)\n" % sys.executable)
+    path.chmod(0o755)
+    process = subprocess.Popen(
+        [str(path), *arguments.split()], executable=None if as_script else SLEEP
+    )
+    try:
+        # The kernel lets go of the parent a moment before the child's command line can be read.
+        eventually(lambda: Path("/proc/%d/cmdline" % process.pid).read_bytes() != b"", True)
+        yield process
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+@pytest.mark.parametrize("as_script", [True, False], ids=["script", "binary"])
+@pytest.mark.parametrize(
+    "what, arguments, domid",
+    [
+        ("xc_save", "23 1 0 0 1", 1),
+        ("xc_save", "5 24 7 0 0 1", 7),
+        ("xc_restore", "17 3 1 2 0 0 0 0 1", 3),
+        ("xc_restore", "17 4 1 2 0 0 0", 4),
+        ("xc_restore", "5 17 9 24 1 2", 9),
+        ("xc_restore", "17 6 24 1 2 0 0 0", 6),
+    ],
+    ids=["4.4", "early 3.0", "4.4", "3.4", "early 3.0", "3.1"],
+)
+def test_the_domain_that_a_helper_carries(tmp_path, as_script, what, arguments, domid):
+    with helper(tmp_path, what, arguments, as_script) as process:
+        wanted = {"what": what, "domid": domid, "pid": process.pid}
+        assert xend_host.transfers(str(tmp_path)) == [wanted]
+        assert wanted in xend_host.transfers()
+        # Its command line is empty now, although it is still in the list of processes.
+        process.kill()
+        eventually(lambda: xend_host.transfers(str(tmp_path)), [])
+        assert os.path.exists("/proc/%d" % process.pid)
+
+
+def test_each_host_sees_its_own_helpers(tmp_path):
+    with helper(tmp_path / "xen1", "xc_save", "23 1 0 0 1") as save:
+        with helper(tmp_path / "xen10", "xc_restore", "17 2 1 2 0 0 0") as restore:
+            seen = {
+                name: [found["pid"] for found in xend_host.transfers(str(tmp_path / name))]
+                for name in ("xen1", "xen1/", "xen10", "xen")
+            }
+            both = [found["pid"] for found in xend_host.transfers(str(tmp_path))]
+    assert seen == {"xen1": [save.pid], "xen1/": [save.pid], "xen10": [restore.pid], "xen": []}
+    assert sorted(both) == sorted([save.pid, restore.pid])
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["sleep", "20", "1"],
+        ["xc_save_more", "20", "1"],
+        [sys.executable, "-c", "import time; time.sleep(20)", "xc_save"],
+        [sys.executable, "-c", "import time; time.sleep(20)", "xc_save", "log", "lines"],
+    ],
+)
+def test_other_programs_are_no_helpers(tmp_path, command):
+    named = [str(tmp_path / part) if "xc_save" in part else part for part in command]
+    process = subprocess.Popen(
+        named, executable=SLEEP if "xc_save" in command[0] else shutil.which(command[0])
+    )
+    try:
+        assert process.pid not in [found["pid"] for found in xend_host.transfers()]
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait(10)
 
 
 def test_a_process_that_is_gone_shows_nothing():

@@ -1,0 +1,373 @@
+"""Locks between real processes, and reservations that outlive the process that made them."""
+
+import contextlib
+import json
+import os
+import re
+import stat
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import xend_lock
+
+UTILS = os.path.dirname(xend_lock.__file__)
+HOLDER = """
+import os, resource, signal, subprocess, sys
+sys.path.insert(0, sys.argv[1])
+import xend_lock
+folder, shared, who, extra = sys.argv[2], sys.argv[3] == "shared", sys.argv[4], sys.argv[5]
+if extra == "full disk":
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+with xend_lock.hold(folder, "relocation", shared, who):
+    child = ""
+    if extra == "started":
+        child = subprocess.Popen(["sleep", "60"], close_fds=False, stdout=subprocess.DEVNULL).pid
+    if extra == "forked":
+        child = os.fork()
+        if child == 0:
+            os.close(1)
+            signal.alarm(60)
+            signal.pause()
+    print(child, flush=True)
+    sys.stdin.readline()
+print("free", flush=True)
+sys.stdin.readline()
+"""
+NOW = 1000000.0
+
+
+@contextlib.contextmanager
+def holder(folder, kind="exclusive", who="", extra=""):
+    """Another process that holds the lock "relocation" until `let_go` or its end."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, UTILS, str(folder), kind, who, extra],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    child = process.stdout.readline().strip()
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(10)
+        process.stdin.close()
+        process.stdout.close()
+        if child:
+            os.kill(int(child), 9)
+
+
+def let_go(process):
+    process.stdin.write("\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "free\n"
+
+
+def kill(process):
+    process.kill()
+    process.wait(10)
+
+
+def is_free(folder, shared=False, name="relocation"):
+    try:
+        with xend_lock.hold(str(folder), name, shared=shared):
+            return True
+    except xend_lock.Held:
+        return False
+
+
+# hold
+
+
+@pytest.mark.parametrize(
+    "kind, shared, free",
+    [
+        ("exclusive", False, False),
+        ("exclusive", True, False),
+        ("shared", False, False),
+        ("shared", True, True),
+    ],
+)
+def test_who_can_hold_it_together(tmp_path, kind, shared, free):
+    with holder(tmp_path, kind) as process:
+        assert is_free(tmp_path, shared) is free
+        assert is_free(tmp_path, name="guest-1")
+        let_go(process)
+        assert is_free(tmp_path, shared)
+
+
+def test_threads_exclude_each_other_as_processes_do(tmp_path):
+    free = []
+    with xend_lock.hold(str(tmp_path), "relocation"):
+        thread = threading.Thread(target=lambda: free.append(is_free(tmp_path)))
+        thread.start()
+        thread.join(10)
+    assert free == [False]
+
+
+def test_a_refusal_quotes_the_holder(tmp_path):
+    with holder(tmp_path, who="migration of web01 to xen2") as process:
+        with pytest.raises(xend_lock.Held) as raised:
+            with xend_lock.hold(str(tmp_path), "relocation", who="me"):
+                raise AssertionError("never comes here")
+        assert re.match(
+            r"migration of web01 to xen2, pid %d, since \d\d:\d\d:\d\d\Z" % process.pid,
+            raised.value.who,
+        )
+        assert raised.value.who in str(raised.value) and "relocation" in str(raised.value)
+        assert isinstance(raised.value, ValueError)
+
+
+def test_one_of_several_holders_is_quoted_as_such(tmp_path):
+    with holder(tmp_path, "shared", "migration of web01") as first:
+        with holder(tmp_path, "shared", "migration of db01") as second:
+            # Sharing without a word does not hide what the others said.
+            assert is_free(tmp_path, shared=True)
+            with pytest.raises(xend_lock.Held) as raised:
+                with xend_lock.hold(str(tmp_path), "relocation"):
+                    raise AssertionError("never comes here")
+            assert raised.value.who.startswith(
+                "for instance migration of db01, pid %d" % second.pid
+            )
+            kill(first)
+            assert not is_free(tmp_path)
+            kill(second)
+            assert is_free(tmp_path)
+
+
+def test_words_of_any_length_end_where_they_end(tmp_path):
+    """A later, shorter text leaves nothing of an earlier one, even of a holder that was killed."""
+    with holder(tmp_path, who="x" * 2000) as process:
+        kill(process)
+    with holder(tmp_path, who="r\xe9sum\xe9\nof two lines") as process:
+        with pytest.raises(xend_lock.Held) as raised:
+            with xend_lock.hold(str(tmp_path), "relocation"):
+                raise AssertionError("never comes here")
+    who, _, since = raised.value.who.partition(", pid %d, " % process.pid)
+    assert who == "r\xe9sum\xe9 of two lines" and len(since) == len("since 12:00:01")
+    assert (tmp_path / ".relocation.lock").read_text() == raised.value.who + "\n"
+
+
+def test_a_holder_that_let_go_is_not_quoted_any_more(tmp_path):
+    with xend_lock.hold(str(tmp_path), "relocation", who="restart"):
+        pass
+    with xend_lock.hold(str(tmp_path), "relocation", shared=True):
+        with pytest.raises(xend_lock.Held) as raised:
+            with xend_lock.hold(str(tmp_path), "relocation"):
+                raise AssertionError("never comes here")
+    assert raised.value.who == "" and "another process" in str(raised.value)
+
+
+@pytest.mark.parametrize("extra", ["", "started"])
+def test_a_killed_holder_blocks_nobody(tmp_path, extra):
+    """Not even through a program that it has started, as Salt starts xend."""
+    with holder(tmp_path, extra=extra) as process:
+        assert not is_free(tmp_path)
+        kill(process)
+        assert is_free(tmp_path)
+
+
+def test_a_forked_child_does_not_keep_what_its_parent_lets_go(tmp_path):
+    with holder(tmp_path, extra="forked") as process:
+        let_go(process)
+        assert is_free(tmp_path)
+
+
+def test_an_error_inside_frees_the_lock_and_stays_what_it_is(tmp_path):
+    with pytest.raises(ValueError, match="of the block") as raised:
+        with xend_lock.hold(str(tmp_path), "relocation", who="me"):
+            raise ValueError("of the block")
+    assert not isinstance(raised.value, xend_lock.Held)
+    assert is_free(tmp_path)
+
+
+def test_waiting_ends_with_the_holder(tmp_path):
+    with holder(tmp_path) as process:
+        timer = threading.Timer(0.3, process.kill)
+        timer.start()
+        began = time.monotonic()
+        with xend_lock.hold(str(tmp_path), "relocation", wait_s=20):
+            waited = time.monotonic() - began
+        timer.join(10)
+    assert 0.2 < waited < 10
+
+
+@pytest.mark.parametrize("wait_s", [0, 0.4])
+def test_waiting_ends_in_time(tmp_path, wait_s):
+    with holder(tmp_path):
+        began = time.monotonic()
+        with pytest.raises(xend_lock.Held):
+            with xend_lock.hold(str(tmp_path), "relocation", wait_s=wait_s):
+                raise AssertionError("never comes here")
+        assert wait_s - 0.05 < time.monotonic() - began < wait_s + 2
+
+
+def test_the_lock_file_is_the_owner_s_alone_and_stays(tmp_path):
+    folder = tmp_path / "not" / "yet"
+    assert is_free(folder)
+    (path,) = folder.iterdir()
+    assert path.name == ".relocation.lock"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_a_full_disk_silences_the_holder_but_not_the_lock(tmp_path):
+    assert is_free(tmp_path)
+    with holder(tmp_path, who="migration of web01", extra="full disk"):
+        assert not is_free(tmp_path)
+
+
+def test_a_folder_that_cannot_be_is_an_error_of_the_system(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EnvironmentError):
+        with xend_lock.hold(str(tmp_path / "file" / "folder"), "relocation"):
+            raise AssertionError("never comes here")
+
+
+# reservations
+
+
+def names(folder, now=NOW):
+    return [made["name"] for made in xend_lock.reserved(str(folder), now)]
+
+
+def reserve(folder, name="web01", seconds=300, now=NOW, who="migration from xen1"):
+    return xend_lock.reserve(str(folder), name, who, seconds, now)
+
+
+def test_a_reservation_holds_until_it_is_released(tmp_path):
+    made = reserve(tmp_path)
+    assert made == {"name": "web01", "who": "migration from xen1", "until": NOW + 300}
+    assert xend_lock.reserved(str(tmp_path), NOW + 1) == [made]
+    assert xend_lock.release(str(tmp_path), "web01") is True
+    assert xend_lock.reserved(str(tmp_path), NOW + 1) == []
+    assert xend_lock.release(str(tmp_path), "web01") is False
+
+
+def test_a_reservation_is_on_the_disk_as_documented(tmp_path):
+    reserve(tmp_path)
+    path = tmp_path / ".web01.reserved"
+    assert json.loads(path.read_text())["until"] == NOW + 300
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_reserving_again_takes_the_place_of_the_first(tmp_path):
+    reserve(tmp_path, seconds=600)
+    made = reserve(tmp_path, seconds=60, who="migration from xen3")
+    assert xend_lock.reserved(str(tmp_path), NOW) == [made]
+    assert names(tmp_path, NOW + 61) == []
+
+
+def test_reservations_come_in_the_order_of_their_end(tmp_path):
+    for name, seconds in (("b", 300), ("c", 100), ("a", 200)):
+        reserve(tmp_path, name, seconds)
+    assert names(tmp_path) == ["c", "a", "b"]
+
+
+@pytest.mark.parametrize("after", [300, 301, 100000, -301, -100000])
+def test_it_ends_by_itself_also_when_the_clock_was_set(tmp_path, after):
+    """Set back by so much that it would outlast any that could be made now."""
+    reserve(tmp_path)
+    assert names(tmp_path, NOW + after) == []
+    assert not (tmp_path / ".web01.reserved").exists()
+
+
+@pytest.mark.parametrize("after", [0, 299, -300])
+def test_it_holds_before_its_end(tmp_path, after):
+    reserve(tmp_path)
+    assert names(tmp_path, NOW + after) == ["web01"]
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 600.5, 1e9, float("nan"), float("inf")])
+def test_a_reservation_that_would_last_too_long_is_refused(tmp_path, seconds):
+    with pytest.raises(ValueError, match="600"):
+        reserve(tmp_path, seconds=seconds)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"3",
+        b"\xff\xfe",
+        b'{"name": "a", "who": "b"}',
+        b'{"name": "a", "who": "b", "until": "soon"}',
+        b'{"name": "a", "who": "b", "until": null}',
+        b'{"name": "a", "who": "b", "until": NaN}',
+        b'{"name": "a", "who": "b", "until": Infinity}',
+        b'{"name": 1, "who": "b", "until": 1000100}',
+    ],
+)
+def test_a_broken_reservation_is_removed(tmp_path, content):
+    reserve(tmp_path)
+    broken = tmp_path / ".db01.reserved"
+    broken.write_bytes(content)
+    assert names(tmp_path) == ["web01"] and not broken.exists()
+
+
+def test_other_files_are_left_alone(tmp_path):
+    others = [tmp_path / name for name in ("web01.sxp", "web01.reserved", ".web01.reserved.new")]
+    for path in others:
+        path.write_text("other")
+    assert names(tmp_path) == []
+    assert [path.read_text() for path in others] == ["other"] * 3
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.text(min_size=1, max_size=20), unique=True, min_size=1, max_size=4))
+def test_names_of_any_letters_stay_apart(tmp_path_factory, given_names):
+    folder = tmp_path_factory.mktemp("names")
+    for name in given_names:
+        reserve(folder, name, who=name)
+    found = xend_lock.reserved(str(folder), NOW)
+    assert sorted(made["who"] for made in found) == sorted(given_names)
+    for name in given_names:
+        assert xend_lock.release(str(folder), name)
+    assert names(folder) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda folder: reserve(folder), names, lambda folder: xend_lock.release(str(folder), "web01")],
+    ids=["reserve", "reserved", "release"],
+)
+def test_one_process_at_a_time_changes_reservations(tmp_path, change):
+    """Else one that removes an expired reservation could hit the one that replaces it."""
+    reserve(tmp_path)
+    thread = threading.Thread(target=change, args=(tmp_path,))
+    with xend_lock.hold(str(tmp_path), "reservations"):
+        thread.start()
+        thread.join(0.2)
+        assert thread.is_alive()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_a_disk_that_takes_nothing_keeps_the_old_reservation(tmp_path):
+    made = reserve(tmp_path)
+    script = (
+        "import resource, signal, sys; sys.path.insert(0, sys.argv[1]); import xend_lock\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))\n"
+        "try:\n    xend_lock.reserve(sys.argv[2], 'web01', 'xen3', 300, 1000200.0)\n"
+        "except EnvironmentError:\n    print('refused')\n"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", script, UTILS, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert said.stdout == "refused\n", said.stderr
+    assert xend_lock.reserved(str(tmp_path), NOW) == [made]
+    assert sorted(os.listdir(tmp_path)) == [".reservations.lock", ".web01.reserved"]
