@@ -1,0 +1,656 @@
+"""
+Whether the disks of a guest are the same storage on two hosts: what each host sees, markers, verdicts.
+
+Files and devices are only read; what is written are marker files of its own next to images. Nothing
+here runs xm, and nothing knows Salt.
+"""
+
+import errno
+import glob
+import hashlib
+import io
+import mmap
+import os
+import re
+import stat
+import struct
+import time
+
+# Prefixes of a uname behind which a tap disk names its driver and then the path; blktap2 may name
+# itself first (xend 4.4 blkif.parse_uname).
+TAP = ("tap", "tap2")
+TAP_LAYERS = ("tapdisk", "ioemu")
+
+TOKEN = re.compile(r"[A-Za-z0-9-]{8,64}\Z")
+MARKER = ".xend-for-salt."
+MARKER_MAX_AGE_S = 3600
+POLL_S = 0.25
+
+# What tells one disk from another for as long as it has its content: (name, where its magic is, the
+# magic, where its identity is, how long that is). Offsets in bytes, from the formats' own headers.
+IDENTITIES = tuple(
+    [("lvm", 512 * sector, b"LABELONE", 512 * sector + 32, 32) for sector in range(4)]
+) + (
+    ("mbr", 510, b"\x55\xaa", 440, 4),
+    ("gpt", 512, b"EFI PART", 568, 16),
+    ("gpt", 4096, b"EFI PART", 4152, 16),
+    ("ext", 1080, b"\x53\xef", 1128, 16),
+    ("xfs", 0, b"XFSB", 32, 16),
+    ("btrfs", 65600, b"_BHRfS_M", 65568, 16),
+    ("reiserfs", 65588, b"ReIsEr", 65620, 16),
+    ("ntfs", 3, b"NTFS    ", 72, 8),
+    ("swap", 4086, b"SWAPSPACE2", 1036, 16),
+    # Names, sizes and dates of the volume; there is no identifier.
+    ("iso9660", 32769, b"CD001", 32808, 807),
+)
+SECTOR = 512
+MBR_MAGIC = slice(510, 512)
+MBR_TABLE = slice(446, 510)
+MBR_ENTRY = struct.Struct("<B3xB3xLL")
+
+GONE = (errno.ENOENT, errno.ENOTDIR)
+
+# The unit of direct reads, and how much of a disk or partition holds all identities.
+ALIGNED = 4096
+HEAD = 17 * ALIGNED
+
+# Where sysfs shows what a device is, the strongest first: the first that two hosts both know decides.
+SYSFS_IDS = ("dm/uuid", "md/uuid", "device/wwid", "wwid", "device/serial", "serial")
+
+# Before Linux 2.6.29 (dm) and 3.15 (SCSI) only udev's names in /dev/disk/by-id tell: (prefix, under
+# which of SYSFS_IDS it belongs, how that begins there). udev's 3 stands for a NAA identifier.
+BY_ID = (("dm-uuid-", "dm/uuid", ""), ("scsi-3", "device/wwid", "naa."))
+
+# Other device-mapper uuids are made from names that somebody chose.
+UNIQUE_DM = re.compile(r"(part\d+-)?(LVM|mpath)-")
+NO_ID = re.compile(r"[0\s]*\Z")
+
+
+def where(uname):
+    """
+    What kind of storage a disk's uname means, and where it is.
+
+    uname
+        text, or None
+
+    Returns (kind, path). Kinds: "file"; "block" (a device; xend looks for relative ones in /dev);
+    "none" (an empty drive, path None); "script" (xend leaves it to a block-PREFIX script of its own; path
+    is what that one gets). The rule is xend's (4.4 blkif.parse_uname, BlkifController).
+    """
+    prefix, _, path = (uname or "").partition(":")
+    if prefix in TAP:
+        driver, _, path = path.partition(":")
+        if driver in TAP_LAYERS:
+            path = path.partition(":")[2]
+    if not path:
+        # xend refuses a disk without any prefix, so that a guest with one cannot be running.
+        return ("script", prefix) if prefix and ":" not in uname else ("none", None)
+    if prefix == "phy":
+        return "block", path if path.startswith("/") else "/dev/" + path
+    if prefix == "file" or prefix in TAP and path.startswith("/"):
+        return "file", path
+    return "script", path
+
+
+def look(disks, root):
+    """
+    What this host sees of the disks of a guest. Nothing is written.
+
+    disks
+        list of dicts with uname, dev and mode, as a description has them
+    root
+        where the file system of the host is, "" for /
+
+    Returns a list of dicts in the same order: dev, uname, kind and path (see `where`), read_only (bool),
+    problem (why it cannot be used here, or None), and of what can: device (bool: a block device, or meant
+    as one), name (of the file that symbolic links lead to), size (bytes), inode (of files), ids (dict: what
+    the system knows a device by) and signature (short hex text made from what identifies the content and
+    stays the same while a guest runs; None when there is no such thing).
+    """
+    return [_look(disk, root) for disk in disks]
+
+
+def _look(disk, root):
+    kind, path = where(disk.get("uname"))
+    found = {
+        # xend appends the type, and once put the model before it: xvda:disk, ioemu:hda.
+        "dev": re.sub(r"^ioemu:|:.*\Z", "", disk.get("dev") or ""),
+        "uname": disk.get("uname") or "",
+        "kind": kind,
+        "path": path,
+        "read_only": "w" not in (disk.get("mode") or "r"),
+        "problem": None,
+        "device": kind == "block",
+        "name": None,
+        "size": None,
+        "inode": None,
+        "ids": {},
+        "signature": None,
+    }
+    if kind in ("file", "block"):
+        try:
+            found.update(_storage(path, kind, root))
+        except EnvironmentError as exc:
+            is_missing = exc.errno in GONE
+            found["problem"] = (
+                "there is no %s" % path
+                if is_missing
+                else "%s cannot be read: %s" % (path, exc.strerror)
+            )
+    return found
+
+
+def _storage(path, kind, root):
+    if not path.startswith("/"):
+        return {"problem": "%s is no absolute path" % path}
+    real = _real(path, root)
+    status = os.stat(real)
+    is_device = stat.S_ISBLK(status.st_mode)
+    if not is_device and not stat.S_ISREG(status.st_mode):
+        return {"problem": "%s is neither a file nor a block device" % path}
+    size, signature = _measure(real, kind == "file" and not is_device)
+    return {
+        "device": is_device or kind == "block",
+        "name": os.path.basename(real),
+        "size": size,
+        "inode": None if is_device else status.st_ino,
+        "ids": device_ids(status.st_rdev, root) if is_device else {},
+        "signature": signature,
+    }
+
+
+def _real(path, root):
+    """
+    Where PATH of the host leads, as a path of this process.
+    """
+    if not root:
+        return os.path.realpath(path)
+    done, steps, links = root, path.split("/"), 0
+    while steps:
+        step = steps.pop(0)
+        if step == "..":
+            done = os.path.dirname(done)
+        elif step not in ("", "."):
+            done = os.path.join(done, step)
+            # As many as the kernel follows.
+            if os.path.islink(done) and links < 40:
+                links += 1
+                target = os.readlink(done)
+                steps = target.split("/") + steps
+                done = os.path.dirname(done)
+                if target.startswith("/"):
+                    # The host means it from its own root, where that is not this process' own.
+                    done = root if os.path.lexists(root + target) else "/"
+    return done
+
+
+def _measure(path, is_image):
+    """
+    The size and the signature of a file or device.
+
+    It is read around the page cache: of a device the cache may be older than what another host has
+    written; and what is cached of an image on NFS might be given to the guest when it runs here, after it
+    has changed it there. An image that cannot be read so is not read.
+    """
+    try:
+        return _read(path, os.O_DIRECT, True)
+    except EnvironmentError as exc:
+        if exc.errno != errno.EINVAL:
+            raise
+    return _read(path, 0, not is_image)
+
+
+def _read(path, flags, has_signature):
+    stream = io.FileIO(os.open(path, os.O_RDONLY | flags))
+    try:
+        size = os.lseek(stream.fileno(), 0, os.SEEK_END)
+        return size, _signature(stream, size) if has_signature else None
+    finally:
+        stream.close()
+
+
+def _signature(stream, size):
+    head = _head(stream, 0)
+    found = _identities(head)
+    if head[MBR_MAGIC] == b"\x55\xaa":
+        table = head[MBR_TABLE]
+        for entry in range(0, len(table), MBR_ENTRY.size):
+            _, kind, start, _ = MBR_ENTRY.unpack(table[entry : entry + MBR_ENTRY.size])
+            if kind and 0 < start * SECTOR < size:
+                found += _identities(_head(stream, start * SECTOR))
+        if found:
+            found.append(table)
+    return hashlib.sha256(b"|".join(found)).hexdigest()[:16] if found else None
+
+
+def _head(stream, offset):
+    skipped = offset % ALIGNED
+    # Direct reads need memory that begins with a page, which only mmap promises.
+    memory = mmap.mmap(-1, HEAD + ALIGNED)
+    try:
+        stream.seek(offset - skipped)
+        length = stream.readinto(memory)
+        return memory[skipped : max(skipped, length)]
+    finally:
+        memory.close()
+
+
+def _identities(head):
+    found = []
+    for name, magic_at, magic, start, length in IDENTITIES:
+        identity = head[start : start + length]
+        if head[magic_at : magic_at + len(magic)] == magic and identity.strip(b"\0"):
+            found.append(name.encode("ascii") + identity)
+    return found
+
+
+def device_ids(number, root):
+    """
+    What this host knows a block device by, whatever the host.
+
+    number
+        its device number
+    root
+        as for `look`
+
+    Returns a dict, empty when nothing is known, with keys of SYSFS_IDS. A partition has what its disk has,
+    and its number.
+    """
+    folder = _sysfs(number, root)
+    suffix = ""
+    if folder and os.path.exists(os.path.join(folder, os.pardir, "dev")):
+        part = _line(folder, "partition") or re.search(r"\d*\Z", folder).group()
+        folder, suffix = os.path.dirname(folder), "-part" + part
+    found = {}
+    for key in SYSFS_IDS if folder else ():
+        text = _line(folder, key)
+        if not NO_ID.match(text) and (key != "dm/uuid" or UNIQUE_DM.match(text)):
+            found[key] = text + suffix
+    for name in _by_id(number, root):
+        for prefix, key, begin in BY_ID:
+            text = name[len(prefix) :]
+            if name.startswith(prefix) and (key != "dm/uuid" or UNIQUE_DM.match(text)):
+                found.setdefault(key, begin + text)
+    return found
+
+
+def _sysfs(number, root):
+    """
+    The folder that sysfs has for a device, or None.
+    """
+    name = "%d:%d" % (os.major(number), os.minor(number))
+    folder = "%s/sys/dev/block/%s" % (root, name)
+    if os.path.isdir(folder):
+        return os.path.realpath(folder)
+    # Linux before 2.6.27.
+    block = root + "/sys/block"
+    for found in glob.glob(block + "/*/dev") + glob.glob(block + "/*/*/dev"):
+        if _line(found) == name:
+            return os.path.realpath(os.path.dirname(found))
+    return None
+
+
+def _line(*path):
+    try:
+        with open(os.path.join(*path)) as stream:
+            return " ".join(stream.read(256).split())
+    except (EnvironmentError, ValueError):
+        return ""
+
+
+def _by_id(number, root):
+    found = []
+    for path in sorted(glob.glob(root + "/dev/disk/by-id/*")):
+        try:
+            if os.stat(path).st_rdev == number:
+                found.append(os.path.basename(path))
+        except EnvironmentError:
+            # A link whose device is gone.
+            continue
+    return found
+
+
+# Markers
+
+
+def mark(disks, token, root):
+    """
+    Put a marker next to each image of a guest: a small file that only another host with the same
+    storage can see.
+
+    disks, root
+        as for `look`
+    token
+        new for each migration: 8 to 64 letters, digits and hyphens
+
+    Returns a list of dicts, one for each disk that is a file: path, marker (its path), problem (why there
+    is none, or None). Markers of any token in these folders that are older than an hour are removed.
+    Raises ValueError for a bad token.
+    """
+    name = _marker_name(token)
+    problems, found = {}, []
+    for path, folder in _image_folders(disks, root):
+        marker = os.path.join(folder, name)
+        if folder not in problems:
+            problems[folder] = _put(marker, token)
+            _sweep(folder, marker)
+        found.append({"path": path, "marker": marker, "problem": problems[folder]})
+    return found
+
+
+def unmark(disks, token, root):
+    """
+    Remove the markers of one token; those that are gone are no matter.
+
+    Arguments as for `mark`. Returns a list of sentences: which could not be removed, and why.
+    """
+    folders = set([folder for _, folder in _image_folders(disks, root)])
+    problems = [_remove(os.path.join(folder, _marker_name(token))) for folder in sorted(folders)]
+    return [problem for problem in problems if problem]
+
+
+def _remove(marker):
+    try:
+        os.unlink(marker)
+    except EnvironmentError as exc:
+        if exc.errno not in GONE:
+            return "%s cannot be removed: %s" % (marker, exc.strerror)
+    return None
+
+
+def _marker_name(token):
+    if not TOKEN.match(token):
+        raise ValueError("token %r: it must be 8 to 64 letters, digits and hyphens" % token)
+    return MARKER + token
+
+
+def _image_folders(disks, root):
+    """
+    (path, folder of the file that it leads to) of each disk that is a file. Next to a symbolic link a
+    marker would prove nothing of the image.
+    """
+    found = []
+    for disk in disks:
+        kind, path = where(disk.get("uname"))
+        if kind == "file" and path.startswith("/"):
+            real = _real(path, root)
+            if not os.path.exists(real) or os.path.isfile(real):
+                found.append((path, os.path.dirname(real)))
+    return found
+
+
+def _put(marker, token):
+    try:
+        descriptor = os.open(marker, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except EnvironmentError as exc:
+        if exc.errno == errno.EEXIST and _holds(marker, token):
+            # The folder has two names: this is the marker that was put through the other one.
+            return None
+        return "%s cannot be made: %s" % (marker, exc.strerror)
+    try:
+        try:
+            os.write(descriptor, token.encode("ascii"))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except EnvironmentError as exc:
+        _remove(marker)
+        return "%s cannot be written: %s" % (marker, exc.strerror)
+    return None
+
+
+def _holds(marker, token):
+    try:
+        descriptor = os.open(marker, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            return os.read(descriptor, 128) == token.encode("ascii")
+        finally:
+            os.close(descriptor)
+    except EnvironmentError:
+        return False
+
+
+def _sweep(folder, marker):
+    """
+    Remove what runs that broke have left. Its age is counted from the new marker: both times are the
+    file server's, whose clock may not be this host's.
+    """
+    try:
+        now = os.lstat(marker).st_mtime
+        names = os.listdir(folder)
+    except EnvironmentError:
+        return
+    for name in names:
+        if not name.startswith(MARKER) or not TOKEN.match(name[len(MARKER) :]):
+            continue
+        path = os.path.join(folder, name)
+        try:
+            status = os.lstat(path)
+        except EnvironmentError:
+            # Another host was faster.
+            continue
+        if stat.S_ISREG(status.st_mode) and now - status.st_mtime > MARKER_MAX_AGE_S:
+            _remove(path)
+
+
+# Verdicts
+
+SENTENCES = {
+    "empty": ("none", "the drive is empty"),
+    "script": (
+        "unchecked",
+        "a script of its own attaches it, so that nothing is known of where it is; make sure that it means "
+        "the same storage on %(target)s as on %(source)s",
+    ),
+    "missing": (
+        "missing",
+        "%(problem)s on %(target)s, where xend would find out only when all memory is there: the guest "
+        "would be lost on both; make the storage of %(source)s available there under this path",
+    ),
+    "unseen": (
+        "unproved",
+        "%(problem)s on %(source)s itself, so that it cannot be compared with what %(target)s has; see "
+        "what the guest really runs on",
+    ),
+    "kinds": (
+        "different",
+        "it is a %(there_is)s on %(source)s and a %(here_is)s on %(target)s; let the path mean the same "
+        "storage on both",
+    ),
+    "marker seen": (
+        "same",
+        "%(target)s sees what %(source)s has put next to it (%(there_size)s bytes on %(source)s, "
+        "%(here_size)s on %(target)s)",
+    ),
+    "marker not seen": (
+        "different",
+        "%(target)s does not see what %(source)s has put next to it, so these are two files (%(there_size)s "
+        "bytes on %(source)s, %(here_size)s on %(target)s); mount the storage of %(source)s on %(target)s",
+    ),
+    "names": (
+        "different",
+        "it leads to %(there_name)s on %(source)s and to %(here_name)s in the same folder on %(target)s; "
+        "let the symbolic links lead to one file",
+    ),
+    "copy": (
+        "same",
+        "a copy, good enough for a disk that is only read; judged by its signature %(here_signature)s and "
+        "its size of %(here_size)s bytes",
+    ),
+    "inode": (
+        "same",
+        "judged by inode and size (%(here_inode)s, %(here_size)s bytes) on %(source)s and %(target)s, since "
+        "%(marker_problem)s; two file systems may be alike in this, make sure",
+    ),
+    "other inode": (
+        "different",
+        "inode %(there_inode)s, %(there_size)s bytes, signature %(there_signature)s on %(source)s; inode "
+        "%(here_inode)s, %(here_size)s bytes, signature %(here_signature)s on %(target)s; it could not be "
+        "looked at more closely, since %(marker_problem)s; make them one file",
+    ),
+    "no inode": (
+        "unproved",
+        "inode and size are not known of both (%(there_inode)s, %(there_size)s bytes on %(source)s; "
+        "%(here_inode)s, %(here_size)s bytes on %(target)s), and %(marker_problem)s; make sure that it is "
+        "one file",
+    ),
+    "sizes": (
+        "different",
+        "%(there_size)s bytes on %(source)s, %(here_size)s on %(target)s; give both the same device, and let "
+        "%(target)s read its size again if it was resized",
+    ),
+    "signatures": (
+        "different",
+        "what is on it differs: signature %(there_signature)s on %(source)s, %(here_signature)s on "
+        "%(target)s; give both the same device",
+    ),
+    "ids": (
+        "same",
+        "%(key)s is %(here_id)s on %(source)s and %(target)s",
+    ),
+    "other ids": (
+        "different",
+        "%(key)s is %(there_id)s on %(source)s and %(here_id)s on %(target)s; give both the same device",
+    ),
+    "signature": (
+        "same",
+        "judged by its signature %(here_signature)s on %(source)s and %(target)s; a byte-by-byte copy would "
+        "look alike, make sure that it is none",
+    ),
+    "nothing": (
+        "unproved",
+        "nothing tells it apart (%(there_ids)s, signature %(there_signature)s on %(source)s; %(here_ids)s, "
+        "signature %(here_signature)s on %(target)s); make sure that it is one device",
+    ),
+}
+
+
+def compare(there, here, marks, token, root, source="the source", target="the target", patience_s=3):
+    """
+    Whether each disk of a guest is the same storage on two hosts. To be called on the target while the
+    markers are in place.
+
+    there, here
+        what `look` returned on the source and on this host for the same disks
+    marks
+        what `mark` returned on the source; None when nothing was marked
+    token, root
+        as for `mark`, root that of this host
+    source, target
+        what the sentences call the hosts
+    patience_s
+        seconds to wait, in all, for markers to appear
+
+    Returns a list of (verdict, sentence) in the order of the disks. Verdicts: "same", "missing" (not usable
+    here), "different" (proved), "unproved", "unchecked" (attached by a script), "none" (an empty drive). A
+    "same" whose sentence has the word "judged" is likely, not proved. Raises ValueError when `there` and
+    `here` are not of the same disks.
+    """
+    if [disk["uname"] for disk in there] != [disk["uname"] for disk in here]:
+        raise ValueError("what the two hosts have looked at are not the same disks")
+    problems = dict([(entry["path"], entry["problem"]) for entry in marks or []])
+    put = [
+        disk["path"]
+        for disk in here
+        if not disk["problem"] and problems.get(disk["path"], "none") is None
+    ]
+    seen = _seen(put, token, root, patience_s)
+    found = []
+    for one, other in zip(there, here):
+        marked = seen.get(one["path"])
+        key, (what, id_there, id_here) = _judge(one, other, marked), _common_id(one, other)
+        words = {
+            "source": source,
+            "target": target,
+            "problem": other["problem"] or one["problem"],
+            "marker_problem": problems.get(one["path"]) or "it was not marked",
+            "key": what,
+            "there_id": id_there,
+            "here_id": id_here,
+        }
+        for side, disk in (("there", one), ("here", other)):
+            words[side + "_is"] = "device" if disk["device"] else "file"
+            words[side + "_ids"] = ", ".join(sorted(disk["ids"])) or "no ids"
+            for fact in ("name", "size", "inode", "signature"):
+                words["%s_%s" % (side, fact)] = "unknown" if disk[fact] is None else disk[fact]
+        verdict, sentence = SENTENCES[key]
+        name = ", ".join([part for part in (one["dev"], one["uname"]) if part])
+        found.append((verdict, "%s: %s" % (name, sentence % words)))
+    return found
+
+
+def _seen(paths, token, root, patience_s):
+    """
+    {path: whether its marker can be seen here}.
+
+    A client of NFS may believe for up to acdirmax (60 s) what it knows of a folder, but it never asked for
+    this name before, so that opening it asks the server; listing the folder first lets it look again.
+    """
+    seen = dict([(path, False) for path in paths])
+    for attempt in range(int(patience_s / POLL_S) + 1):
+        missing = [path for path in sorted(seen) if not seen[path]]
+        if not missing:
+            break
+        if attempt:
+            time.sleep(POLL_S)
+        for path in missing:
+            folder = os.path.dirname(_real(path, root))
+            try:
+                os.listdir(folder)
+            except EnvironmentError:
+                continue
+            seen[path] = _holds(os.path.join(folder, _marker_name(token)), token)
+    return seen
+
+
+def _judge(there, here, marked):
+    """
+    Which of SENTENCES holds. MARKED: whether the marker is seen; None when there is none.
+    """
+    if there["kind"] in ("none", "script"):
+        return {"none": "empty"}.get(there["kind"], "script")
+    if here["problem"] or there["problem"]:
+        return "missing" if here["problem"] else "unseen"
+    if here["device"] != there["device"]:
+        return "kinds"
+    if there["device"]:
+        return _judge_device(there, here)
+    if marked:
+        # Not by size: a client of NFS may still believe an older one of an image that grows.
+        is_one = there["name"] == here["name"] or there["inode"] == here["inode"]
+        return "marker seen" if is_one else "names"
+    if there["read_only"] and _is_alike(there, here):
+        return "copy"
+    if marked is not None:
+        return "marker not seen"
+    facts = [(disk["inode"], disk["size"]) for disk in (there, here)]
+    if None in facts[0] + facts[1]:
+        return "no inode"
+    return "inode" if facts[0] == facts[1] and not _differ(there, here) else "other inode"
+
+
+def _judge_device(there, here):
+    if there["size"] != here["size"]:
+        return "sizes"
+    if _differ(there, here):
+        # Even under the same id: volume groups of hosts that were made from one image have the same.
+        return "signatures"
+    key, one, other = _common_id(there, here)
+    if key:
+        return "ids" if one == other else "other ids"
+    return "signature" if _is_alike(there, here) else "nothing"
+
+
+def _common_id(there, here):
+    for key in SYSFS_IDS:
+        if key in there["ids"] and key in here["ids"]:
+            return key, there["ids"][key], here["ids"][key]
+    return None, None, None
+
+
+def _differ(there, here):
+    return None not in (there["signature"], here["signature"]) and there["signature"] != here["signature"]
+
+
+def _is_alike(there, here):
+    return there["size"] == here["size"] and there["signature"] == here["signature"] is not None

@@ -1,0 +1,467 @@
+"""
+Whether a guest fits another host: version of Xen, processor, memory, bridges, clocks, files of its own.
+
+All is judged from facts that the callers bring; nothing is read here, and nothing knows xm or Salt.
+What is said of disks is in xm_disks.
+"""
+
+import re
+
+# What an administrator may decide to risk.
+RISKS = ("cpu", "storage", "version")
+
+# What Xen takes for a domain besides its memory.
+DOMAIN_OVERHEAD_MIB = 1
+
+# What the memory of video takes on top in a HVM guest: 8 MiB up to Xen 3.4, videoram (4 by default) from
+# 4.0 on (image.X86_HVM_ImageHandler.getRequiredAvailableMemory).
+HVM_VIDEO_MIB = 8
+
+HW_CAPS = re.compile(r"[0-9a-f]{8}(:[0-9a-f]{8})*\Z")
+
+MAX_SKEW_S = 5
+MAX_YOUNGER_S = 3600
+
+DOM0 = (None, "", "0", 0, "Domain-0")
+BRIDGE_SCRIPT = "vif-bridge"
+
+# The words of hw_caps that are CPUID registers; the others are Xen's own notes (xen cpufeature.h).
+CPUID_WORDS = {
+    0: "CPUID 1 EDX",
+    1: "CPUID 80000001 EDX",
+    4: "CPUID 1 ECX",
+    6: "CPUID 80000001 ECX",
+    7: "CPUID 7 EBX",
+}
+
+# Flags in /proc/cpuinfo that Linux derives itself, differently from kernel to kernel and with the number
+# of processors of dom0; and those of power management and virtualization, which no guest sees.
+NO_CPU_FLAGS = frozenset(
+    "acc_power amd_dcm aperfmperf arat arch_perfmon bts constant_tsc cpb cpuid_fault ds_cpl dtes64 dtherm "
+    "dts eagerfpu epb ept est extd_apicid flexpriority fxsave_leak hw_pstate hypervisor ida k7 k8 kaiser "
+    "lbrv lfence_rdtsc mfence_rdtsc monitor nonstop_tsc nonstop_tsc_s3 nopl npt nrip_save p3 p4 "
+    "pausefilter pbe pdcm pebs pln pti pts rep_good retpoline rsb_ctxsw smx svm_lock tm tm2 tpr_shadow "
+    "tsc_known_freq tsc_reliable up vmx vnmi vpid xtopology xtpr".split()
+)
+
+# Files of a guest that only matter when it is started; a boot loader brings kernel and ramdisk itself.
+BOOT_FILES = ("bootloader", "kernel", "ramdisk")
+
+
+def facts(info, cpuinfo, uptime, now, bridges):
+    """
+    What another host must know of this one.
+
+    info
+        the dict that xm_output.info returns
+    cpuinfo, uptime
+        the text of /proc/cpuinfo and /proc/uptime, None when there is none
+    now
+        seconds since the epoch
+    bridges
+        list of names of the bridges, None when not known
+
+    Returns a dict: host, xen ([major, minor]), extra, machine, caps (list of words), hw_caps, vendor, flags
+    (sorted list), model, free_mib, time, uptime_s, bridges. What is lacking is None.
+    """
+    cpu = _first_cpu(cpuinfo or "")
+    version = [info.get("xen_major"), info.get("xen_minor")]
+    caps, flags, hw_caps = info.get("xen_caps"), cpu.get("flags"), _text(info.get("hw_caps"))
+    seconds = (uptime or "").split()
+    return {
+        "host": _text(info.get("host")),
+        "xen": version if all([isinstance(part, int) for part in version]) else None,
+        "extra": _text(info.get("xen_extra")),
+        "machine": _text(info.get("machine")),
+        "caps": caps.split() if caps else None,
+        "hw_caps": hw_caps if HW_CAPS.match(hw_caps or "") else None,
+        "vendor": cpu.get("vendor_id"),
+        "flags": sorted(set(flags.split())) if flags else None,
+        "model": cpu.get("model name"),
+        "free_mib": info.get("free_memory"),
+        "time": now,
+        "uptime_s": float(seconds[0]) if seconds else None,
+        "bridges": bridges,
+    }
+
+
+def _text(value):
+    # Values of `xm info` that are whole numbers are ints.
+    return None if value in (None, "") else "%s" % value
+
+
+def _first_cpu(cpuinfo):
+    found = {}
+    for line in cpuinfo.lstrip().split("\n\n")[0].splitlines():
+        name, _, value = line.partition(":")
+        found[name.strip()] = value.strip() or None
+    return found
+
+
+def fits(domain, source, target, live=True, accept=()):
+    """
+    Whether a guest that runs on one host can go on running on another. Memory on the target is not
+    looked at: who counts it must know what dom0 gives back.
+
+    domain
+        the description of the guest
+    source, target
+        what `facts` returned on the two hosts, at the same moment; source None when it is not known
+    live
+        whether the guest runs while its memory is sent
+    accept
+        a list of RISKS, or one of them: what would be a blocker is a warning then
+
+    Returns {"blockers": [...], "warnings": [...]}: sentences. Raises ValueError for an unknown risk.
+    """
+    accept = _risks(accept)
+    target = _known(target, "the target")
+    blockers, warnings = foreign_backends(domain), []
+    found, unchecked = _bridges(domain, target)
+    blockers += found
+    warnings += unchecked
+    if source is None:
+        warnings.append(
+            "processors, versions of Xen and clocks were not compared: nothing is known of the host that %s "
+            "is on" % domain["name"]
+        )
+        return {"blockers": blockers, "warnings": warnings}
+    source = _known(source, "the source")
+    for rule, risk in RULES:
+        for sentence in rule(domain, source, target):
+            if risk is None:
+                blockers.append(sentence)
+            elif risk in accept:
+                warnings.append("accepted: " + sentence)
+            else:
+                blockers.append("%s; who knows better says accept: [%s]" % (sentence, risk))
+    for host in (source, target):
+        lacking = [what for fact, what in COMPARED if host[fact] is None]
+        if lacking:
+            warnings.append("%s does not show its %s: not compared" % (host["host"], ", ".join(lacking)))
+    warnings += _clocks(domain, source, target)
+    if live:
+        warnings += _room_on_source(domain, source)
+    return {"blockers": blockers, "warnings": warnings}
+
+
+def _known(host, name):
+    """
+    The facts of a host, with None for those that it does not tell: it may have another version of this
+    file.
+    """
+    known = facts({}, None, None, None, None)
+    known.update(host)
+    known["host"] = known["host"] or name
+    return known
+
+
+def _risks(accept):
+    words = [accept] if hasattr(accept, "upper") else list(accept or ())
+    unknown = [word for word in words if word not in RISKS]
+    if unknown:
+        raise ValueError(
+            "accept: %s is nothing that can be accepted; known are %s"
+            % (", ".join(["%s" % word for word in unknown]), ", ".join(RISKS))
+        )
+    return words
+
+
+# Rules: each returns the sentences of what it finds; a fact that one of the hosts lacks is no finding.
+
+
+def _version(domain, source, target):
+    one, other = source["xen"], target["xen"]
+    if not one or not other or one[0] == other[0] and one[1] <= other[1]:
+        return []
+    return [
+        "%s has Xen %d.%d and %s %s one, %d.%d, which may not understand what it is sent, or fail when "
+        "all has been sent; choose a host with Xen %d.%d or a later %d"
+        % (
+            source["host"],
+            one[0],
+            one[1],
+            target["host"],
+            "an older" if other < one else "a much newer",
+            other[0],
+            other[1],
+            one[0],
+            one[1],
+            one[0],
+        )
+    ]
+
+
+def _machine(domain, source, target):
+    one, other = source["machine"], target["machine"]
+    if not one or not other or one == other:
+        return []
+    return [
+        "dom0 is %s on %s and %s on %s: what the one sends, the other cannot read; choose a host with a dom0 "
+        "of the same kind" % (one, source["host"], other, target["host"])
+    ]
+
+
+def _caps(domain, source, target):
+    if source["caps"] is None or target["caps"] is None:
+        return []
+    kind = "hvm-" if domain.get("image") == "hvm" else "xen-"
+    here = [cap for cap in target["caps"] if cap.startswith(kind)]
+    lacking = [cap for cap in source["caps"] if cap.startswith(kind) and cap not in here]
+    if not lacking:
+        return []
+    # x86_32p is x86_32 with PAE; neither Xen runs the guests of the other.
+    without_pae = [cap.rstrip("p") for cap in here]
+    is_pae = any([cap.rstrip("p") in without_pae for cap in lacking])
+    return [
+        "Xen on %s runs guests of the kind %s, on %s %s%s; choose a host that runs the same kinds"
+        % (
+            source["host"],
+            ", ".join(lacking),
+            target["host"],
+            "only " + ", ".join(here) if here else "none of %s*" % kind,
+            " (the difference is PAE)" if is_pae else "",
+        )
+    ]
+
+
+def _vendor(domain, source, target):
+    one, other = source["vendor"], target["vendor"]
+    if not one or not other or one == other:
+        return []
+    return [
+        "the processor of %s is from %s, that of %s from %s: %s may have chosen its code by that and crash; "
+        "choose a host with the same make" % (source["host"], one, target["host"], other, domain["name"])
+    ]
+
+
+def _flags(domain, source, target):
+    if source["flags"] is None or target["flags"] is None:
+        return []
+    lacking = sorted(set(source["flags"]) - set(target["flags"]) - NO_CPU_FLAGS)
+    if not lacking:
+        return []
+    return [
+        "the processor of %s (%s) has %s, that of %s (%s) has not; %s may use it and crash; choose a host "
+        "with the same or a later processor"
+        % (
+            source["host"],
+            source["model"] or "model not known",
+            ", ".join(lacking),
+            target["host"],
+            target["model"] or "model not known",
+            domain["name"],
+        )
+    ]
+
+
+def _cpuid(domain, source, target):
+    if source["hw_caps"] is None or target["hw_caps"] is None:
+        return []
+    one, other = _words(source["hw_caps"]), _words(target["hw_caps"])
+    lacking = [
+        "%s is %08x there and %08x here, without %08x"
+        % (CPUID_WORDS[number], one[number], other[number], one[number] & ~other[number])
+        for number in sorted(CPUID_WORDS)
+        if one[number] & ~other[number]
+    ]
+    if not lacking:
+        return []
+    return [
+        "Xen sees more of a processor on %s than on %s: %s; %s may use it and crash; choose a host with the "
+        "same or a later processor"
+        % (source["host"], target["host"], ", ".join(lacking), domain["name"])
+    ]
+
+
+def _words(hw_caps):
+    words = [int(word, 16) for word in hw_caps.split(":")]
+    # Xen before 4.0 has no word 7.
+    return words + [0] * (max(CPUID_WORDS) + 1 - len(words))
+
+
+# Which risk makes the finding of a rule a warning; None: nothing does.
+RULES = (
+    (_version, "version"),
+    (_machine, None),
+    (_caps, None),
+    (_vendor, "cpu"),
+    (_flags, "cpu"),
+    (_cpuid, "cpu"),
+)
+
+# The facts that they need.
+COMPARED = (
+    ("xen", "version of Xen"),
+    ("machine", "kind of dom0"),
+    ("caps", "kinds of guests"),
+    ("vendor", "make of processor"),
+    ("flags", "processor flags"),
+    ("hw_caps", "hw_caps"),
+    ("uptime_s", "uptime"),
+)
+
+
+def foreign_backends(domain):
+    """
+    The disks and network interfaces of a guest that another domain than dom0 serves, as a list of
+    sentences. On another host there is no such domain, or not the same.
+    """
+    found = []
+    for kind, key in (("disk", "disks"), ("network interface", "vifs")):
+        for device in domain.get(key) or []:
+            if device.get("backend") not in DOM0:
+                found.append(
+                    "the %s %s of %s is served by the domain %s, which does not move along; let dom0 serve it"
+                    % (
+                        kind,
+                        device.get("dev") or device.get("mac") or device.get("uname") or "without a name",
+                        domain["name"],
+                        device["backend"],
+                    )
+                )
+    return found
+
+
+def _bridges(domain, target):
+    """
+    (blockers, warnings) about the bridges of a guest.
+    """
+    wanted = [vif for vif in domain.get("vifs") or [] if vif.get("bridge") and _is_bridged(vif)]
+    known = target["bridges"]
+    if wanted and known is None:
+        names = ", ".join(sorted(set([vif["bridge"] for vif in wanted])))
+        return [], ["whether %s has the bridge %s was not checked" % (target["host"], names)]
+    return [
+        "the network interface %s of %s needs the bridge %s, and %s has %s: xend would find out only when "
+        "all memory is there, and the guest would be lost on both; make the bridge there"
+        % (
+            vif.get("mac") or "without an address",
+            domain["name"],
+            vif["bridge"],
+            target["host"],
+            "only " + ", ".join(known) if known else "none",
+        )
+        for vif in wanted
+        if vif["bridge"] not in known
+    ], []
+
+
+def _is_bridged(vif):
+    # Empty: xend's own vif-script, which is vif-bridge unless somebody chose another one.
+    words = (vif.get("script") or BRIDGE_SCRIPT).split()
+    return bool(words) and words[0].rpartition("/")[2] == BRIDGE_SCRIPT
+
+
+def _clocks(domain, source, target):
+    found = []
+    has_times = None not in (source["time"], target["time"])
+    skew_s = target["time"] - source["time"] if has_times else 0
+    if abs(skew_s) > MAX_SKEW_S:
+        found.append(
+            "the clock of %s is %.0f s %s that of %s: the clock of %s may jump as much; set both hosts by NTP"
+            % (
+                target["host"],
+                abs(skew_s),
+                "ahead of" if skew_s > 0 else "behind",
+                source["host"],
+                domain["name"],
+            )
+        )
+    if None in (source["uptime_s"], target["uptime_s"]):
+        return found
+    if source["uptime_s"] - target["uptime_s"] > MAX_YOUNGER_S:
+        found.append(
+            "%s has been up for %.1f h, %s for %.1f h: with an old kernel the clock of %s may jump, or it "
+            "may hang for a while; look at it afterwards"
+            % (
+                target["host"],
+                target["uptime_s"] / 3600.0,
+                source["host"],
+                source["uptime_s"] / 3600.0,
+                domain["name"],
+            )
+        )
+    return found
+
+
+def _room_on_source(domain, source):
+    overhead_mib, free_mib = live_overhead_mib(domain), source["free_mib"]
+    if free_mib is None or overhead_mib <= free_mib:
+        return []
+    return [
+        "a live migration of %s takes %d MiB of %s, where %d MiB are free: xend takes the rest from dom0, or "
+        "refuses" % (domain["name"], overhead_mib, source["host"], free_mib)
+    ]
+
+
+# Memory
+
+
+def needed_mib(domain):
+    """
+    The memory in MiB that a host needs to receive a guest.
+
+    xend frees as much before it receives memory (xend 4.0 XendCheckpoint.restore): what the guest has,
+    not what it may grow to; for HVM guests also video memory and shadow memory of at least 1 MiB for each
+    VCPU and 8 KiB for each MiB of maxmem (image.X86_HVM_ImageHandler; 4 KiB in 3.0.3).
+    """
+    needed = domain["memory_mib"] + DOMAIN_OVERHEAD_MIB
+    if domain.get("image") != "hvm":
+        return needed
+    least = _shadow_mib(domain, 8)
+    return needed + HVM_VIDEO_MIB + max(least, domain.get("shadow_memory_mib") or 0)
+
+
+def live_overhead_mib(domain):
+    """
+    The memory in MiB that the source of a live migration must have free: 1 MiB for each VCPU and 4 KiB for
+    each MiB of maxmem, rounded up, less the shadow memory that the guest has (xend 3.0.3 to 4.4
+    XendDomainInfo.checkLiveMigrateMemory).
+    """
+    return max(0, _shadow_mib(domain, 4) - (domain.get("shadow_memory_mib") or 0))
+
+
+def _shadow_mib(domain, kib_per_mib):
+    maxmem_mib = max(domain.get("maxmem_mib") or 0, domain.get("memory_mib") or 0)
+    kib = (domain.get("vcpus") or 1) * 1024 + maxmem_mib * kib_per_mib
+    return (kib + 1023) // 1024
+
+
+# Files
+
+
+def reboot_warnings(domain, exists, image=None, target="the target"):
+    """
+    Which files that a guest's configuration names are missing on the target.
+
+    domain
+        the description of the guest
+    exists
+        called with a path, returns whether the target has it
+    image
+        dict of paths: kernel, ramdisk, bootloader, device_model, as far as there are any
+    target
+        what the sentences call that host
+
+    Returns (blockers, warnings): without its device model a HVM guest cannot be continued; without the
+    others it runs, but cannot be started again.
+    """
+    image = image or {}
+    # A bare name is looked up in folders that only xend knows.
+    missing = [key for key in sorted(image) if image[key].startswith("/") and not exists(image[key])]
+    blockers = [
+        "%s, the device model of %s, is missing on %s: xend would find out only when all memory is there, "
+        "and the guest would be lost on both; install it there" % (image[key], domain["name"], target)
+        for key in missing
+        if key == "device_model" and domain.get("image") == "hvm"
+    ]
+    needed = BOOT_FILES[:1] if image.get("bootloader") else BOOT_FILES
+    warnings = [
+        "%s, the %s of %s, is missing on %s: the guest will run, but could not be started again there; copy "
+        "it"
+        % (image[key], key, domain["name"], target)
+        for key in missing
+        if key in needed
+    ]
+    return blockers, warnings

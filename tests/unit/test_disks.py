@@ -1,0 +1,682 @@
+"""Disks of guests on real files: two folders are two hosts, symbolic links their shared storage."""
+
+import errno
+import os
+import struct
+import subprocess
+import uuid
+
+import pytest
+
+import xm_disks
+
+TOKEN = "c56e09d2-81cc"
+KIB = 1024
+
+
+@pytest.mark.parametrize(
+    "uname, kind, path",
+    [
+        ("file:/srv/web01.img", "file", "/srv/web01.img"),
+        ("file:/srv/a:b.img", "file", "/srv/a:b.img"),
+        ("tap:aio:/srv/web01.img", "file", "/srv/web01.img"),
+        ("tap:qcow2:/srv/web01.qcow", "file", "/srv/web01.qcow"),
+        ("tap2:aio:/srv/web01.img", "file", "/srv/web01.img"),
+        ("tap:tapdisk:aio:/srv/web01.img", "file", "/srv/web01.img"),
+        ("tap2:tapdisk:vhd:/srv/web01.vhd", "file", "/srv/web01.vhd"),
+        ("phy:/dev/vg/web01", "block", "/dev/vg/web01"),
+        ("phy:vg/web01", "block", "/dev/vg/web01"),
+        ("drbd:web01", "script", "web01"),
+        ("iscsi:iqn.2001-04.org.example:x", "script", "iqn.2001-04.org.example:x"),
+        ("tap:ram:64", "script", "64"),
+        ("tap:remus:host:9000|aio:/srv/x.img", "script", "host:9000|aio:/srv/x.img"),
+        ("nonsense", "script", "nonsense"),
+        ("", "none", None),
+        (None, "none", None),
+        ("phy:", "none", None),
+        ("file:", "none", None),
+        ("tap:aio:", "none", None),
+    ],
+)
+def test_what_a_uname_means(uname, kind, path):
+    assert xm_disks.where(uname) == (kind, path)
+
+
+# Contents
+
+
+def blank(size=128 * KIB):
+    return bytearray(size)
+
+
+def at(content, offset, data):
+    content[offset : offset + len(data)] = data
+    return content
+
+
+def ext(identity):
+    return at(at(blank(), 1024 + 56, b"\x53\xef"), 1024 + 104, identity)
+
+
+def xfs(identity):
+    return at(at(blank(), 0, b"XFSB"), 32, identity)
+
+
+def btrfs(identity):
+    return at(at(blank(), 64 * KIB + 64, b"_BHRfS_M"), 64 * KIB + 32, identity)
+
+
+def swap(identity):
+    return at(at(blank(), 4086, b"SWAPSPACE2"), 1036, identity)
+
+
+def lvm(identity):
+    return at(at(blank(), 512, b"LABELONE"), 544, identity * 2)
+
+
+def gpt(identity):
+    return at(at(blank(), 512, b"EFI PART"), 568, identity)
+
+
+def mbr(disk_signature, *starts):
+    """A disk with partitions of 64 KiB each, at these sectors."""
+    content = at(at(blank(), 510, b"\x55\xaa"), 440, disk_signature)
+    for number, start in enumerate(starts):
+        at(content, 446 + 16 * number, struct.pack("<B3xB3xLL", 0, 0x83, start, 128))
+    return content
+
+
+FORMATS = [ext, xfs, btrfs, swap, lvm, gpt, lambda identity: mbr(identity[:4])]
+
+
+def disk(uname, dev="xvda:disk", mode="w"):
+    return {"uname": uname, "dev": dev, "mode": mode}
+
+
+class Fleet:
+    """Two hosts with a folder that both see under the same path, and one that each has for itself."""
+
+    def __init__(self, folder):
+        self.shared = os.path.join(str(folder), "shared")
+        os.mkdir(self.shared)
+        self.roots = []
+        for name in ("xen1", "xen2"):
+            root = os.path.join(str(folder), name)
+            for path in ("srv/local", "dev", "sys/dev/block"):
+                os.makedirs(os.path.join(root, path))
+            os.symlink(self.shared, os.path.join(root, "srv/xen"))
+            self.roots.append(root)
+        self.source, self.target = self.roots
+
+    def write(self, path, content, hosts=None):
+        for root in hosts or self.roots:
+            with open(root + path, "wb") as stream:
+                stream.write(content)
+
+    def compare(self, disks, has_marks=True, patience_s=0, spoil=None):
+        there = xm_disks.look(disks, self.source)
+        marks = xm_disks.mark(disks, TOKEN, self.source) if has_marks else None
+        if spoil:
+            spoil()
+        here = xm_disks.look(disks, self.target)
+        try:
+            return xm_disks.compare(
+                there, here, marks, TOKEN, self.target, "xen1", "xen2", patience_s=patience_s
+            )
+        finally:
+            xm_disks.unmark(disks, TOKEN, self.source)
+
+    def verdict(self, *args, **options):
+        (found,) = self.compare(*args, **options)
+        return found
+
+
+@pytest.fixture
+def fleet(tmp_path):
+    return Fleet(tmp_path)
+
+
+def signature(fleet, content):
+    fleet.write("/srv/local/x.img", bytes(content))
+    (found,) = xm_disks.look([disk("file:/srv/local/x.img")], fleet.source)
+    assert found["problem"] is None
+    return found["signature"]
+
+
+@pytest.fixture
+def has_direct_reads(tmp_path):
+    path = os.path.join(str(tmp_path), "direct")
+    open(path, "wb").close()
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_DIRECT))
+    except OSError:
+        pytest.skip("this file system has no direct reads, without which images are not read")
+
+
+@pytest.mark.usefixtures("has_direct_reads")
+class TestSignature:
+    @pytest.mark.parametrize("made", FORMATS)
+    def test_identity_decides(self, fleet, made):
+        one, other = uuid.uuid4().bytes, uuid.uuid4().bytes
+        first = signature(fleet, made(one))
+        assert first and first == signature(fleet, made(one)) != signature(fleet, made(other))
+
+    @pytest.mark.parametrize("made", FORMATS)
+    def test_what_a_guest_writes_does_not_matter(self, fleet, made):
+        identity = uuid.uuid4().bytes
+        content = made(identity)
+        before = signature(fleet, content)
+        # Data, and what a mounted file system counts in its superblock.
+        assert signature(fleet, at(content, 100 * KIB, b"data")) == before
+        assert signature(fleet, at(content, 2000, b"data")) == before
+
+    @pytest.mark.parametrize(
+        "content", [blank(), bytearray(b"\xf6") * (128 * KIB), bytearray(), bytearray(b"x" * 100)]
+    )
+    def test_nothing_known_is_none(self, fleet, content):
+        assert signature(fleet, content) is None
+
+    @pytest.mark.parametrize("made", FORMATS)
+    def test_an_identity_of_zeros_is_none(self, fleet, made):
+        assert signature(fleet, made(b"\0" * 16)) is None
+
+    def test_partitions_are_looked_into(self, fleet):
+        found = []
+        for identity in (b"a" * 16, b"b" * 16):
+            content = mbr(b"\0\0\0\0", 63, 2048) + blank(1024 * KIB)
+            found.append(signature(fleet, at(content, 1024 * KIB, bytes(ext(identity)))))
+        assert None not in found and found[0] != found[1]
+
+    def test_partition_that_begins_between_pages(self, fleet):
+        found = []
+        for identity in (b"a" * 16, b"b" * 16):
+            content = mbr(b"\0\0\0\0", 63) + blank()
+            found.append(signature(fleet, at(content, 63 * 512, bytes(ext(identity)))))
+        assert None not in found and found[0] != found[1]
+
+    def test_a_table_decides_too(self, fleet):
+        assert signature(fleet, mbr(b"abcd", 63)) != signature(fleet, mbr(b"abcd", 64))
+
+    def test_a_table_alone_tells_no_disk_from_another(self, fleet):
+        assert signature(fleet, mbr(b"\0\0\0\0", 63)) is None
+
+    @pytest.mark.parametrize("command", [["mkfs.ext4", "-Fq"], ["mkswap", "-q"]])
+    def test_what_the_tools_make(self, fleet, command):
+        found = []
+        for _ in range(2):
+            fleet.write("/srv/local/x.img", b"")
+            path = fleet.source + "/srv/local/x.img"
+            with open(path, "r+b") as stream:
+                stream.truncate(4 * KIB * KIB)
+            try:
+                subprocess.check_output(command + [path], stderr=subprocess.STDOUT)
+            except OSError:
+                pytest.skip("there is no %s here" % command[0])
+            (seen,) = xm_disks.look([disk("file:/srv/local/x.img")], fleet.source)
+            found.append(seen["signature"])
+        assert None not in found and found[0] != found[1]
+
+
+# Looking
+
+
+def test_where_direct_reads_are_refused_only_devices_are_read(fleet, monkeypatch):
+    real_open = os.open
+
+    def refuse(path, flags, *mode):
+        if flags & os.O_DIRECT:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        return real_open(path, flags, *mode)
+
+    monkeypatch.setattr(xm_disks.os, "open", refuse)
+    fleet.write("/srv/xen/x.img", bytes(ext(b"a" * 16)))
+    fleet.write("/dev/x", bytes(ext(b"a" * 16)))
+    image, device = xm_disks.look([disk("file:/srv/xen/x.img"), disk("phy:x")], fleet.source)
+    assert image["problem"] is None and image["size"] == 128 * KIB and image["signature"] is None
+    assert device["problem"] is None and device["size"] == 128 * KIB and device["signature"]
+
+
+def test_a_file_as_it_is_seen(fleet):
+    fleet.write("/srv/xen/web01.img", b"x" * 5000)
+    (found,) = xm_disks.look([disk("file:/srv/xen/web01.img", "ioemu:hda", "r")], fleet.source)
+    assert found["dev"] == "hda" and found["read_only"] and found["problem"] is None
+    assert (found["kind"], found["path"]) == ("file", "/srv/xen/web01.img")
+    assert found["size"] == 5000 and not found["device"] and found["ids"] == {}
+    assert found["inode"] == os.stat(fleet.shared + "/web01.img").st_ino
+
+
+def test_what_cannot_be_used_is_a_problem(fleet):
+    os.mkdir(fleet.source + "/srv/folder")
+    os.mkfifo(fleet.source + "/srv/pipe")
+    os.symlink("loop", fleet.source + "/srv/loop")
+    unames = ["file:/srv/none", "file:/srv/folder", "file:/srv/pipe", "file:/srv/loop", "file:web.img"]
+    found = xm_disks.look([disk(uname) for uname in unames] + [disk("")], fleet.source)
+    assert found[0]["problem"] == "there is no /srv/none"
+    assert "neither" in found[1]["problem"] and "neither" in found[2]["problem"]
+    assert "cannot be read" in found[3]["problem"] and "absolute" in found[4]["problem"]
+    assert found[5]["problem"] is None and found[5]["kind"] == "none"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_what_may_not_be_opened_is_a_problem(fleet):
+    fleet.write("/srv/xen/web01.img", b"x")
+    os.chmod(fleet.shared + "/web01.img", 0)
+    (found,) = xm_disks.look([disk("file:/srv/xen/web01.img")], fleet.source)
+    assert "/srv/xen/web01.img cannot be read" in found["problem"]
+
+
+def test_links_of_a_host_are_meant_from_its_own_root(fleet):
+    os.makedirs(fleet.source + "/mnt/nfs")
+    fleet.write("/mnt/nfs/x.img", b"x" * 100, [fleet.source])
+    os.symlink("/mnt/nfs", fleet.source + "/srv/images")
+    os.symlink("../../mnt/nfs/x.img", fleet.source + "/srv/local/link")
+    disks = [disk("file:/srv/images/x.img"), disk("file:/srv/local/link")]
+    assert [found["size"] for found in xm_disks.look(disks, fleet.source)] == [100, 100]
+
+
+def test_nothing_is_written_by_looking(fleet):
+    fleet.write("/srv/xen/web01.img", bytes(ext(b"a" * 16)))
+    os.chmod(fleet.shared + "/web01.img", 0o400)
+    before = os.stat(fleet.shared + "/web01.img")
+    (found,) = xm_disks.look([disk("file:/srv/xen/web01.img")], fleet.source)
+    after = os.stat(fleet.shared + "/web01.img")
+    assert found["problem"] is None and os.listdir(fleet.shared) == ["web01.img"]
+    assert (before.st_mtime, before.st_size) == (after.st_mtime, after.st_size)
+
+
+# What a device is known by
+
+
+def sysfs(root, path, **files):
+    folder = os.path.join(root, "sys", path)
+    for name, text in files.items():
+        where = os.path.join(folder, name.replace("__", "/"))
+        if not os.path.isdir(os.path.dirname(where)):
+            os.makedirs(os.path.dirname(where))
+        with open(where, "w") as stream:
+            stream.write(text + "\n")
+    return folder
+
+
+def test_ids_of_a_logical_volume(fleet):
+    sysfs(fleet.source, "devices/virtual/block/dm-5", dev="253:5", dm__uuid="LVM-abcDEF", serial="0000")
+    os.symlink("../../devices/virtual/block/dm-5", fleet.source + "/sys/dev/block/253:5")
+    assert xm_disks.device_ids(os.makedev(253, 5), fleet.source) == {"dm/uuid": "LVM-abcDEF"}
+
+
+def test_a_device_mapper_name_is_no_id(fleet):
+    sysfs(fleet.source, "dev/block/253:5", dev="253:5", dm__uuid="CRYPT-PLAIN-web01")
+    assert xm_disks.device_ids(os.makedev(253, 5), fleet.source) == {}
+
+
+def test_ids_of_a_partition(fleet):
+    disk_folder = sysfs(fleet.source, "devices/x/block/sdb", dev="8:16", device__wwid="naa.6001  405")
+    sysfs(fleet.source, "devices/x/block/sdb/sdb2", dev="8:18", partition="2")
+    os.symlink(disk_folder + "/sdb2", fleet.source + "/sys/dev/block/8:18")
+    assert xm_disks.device_ids(os.makedev(8, 18), fleet.source) == {"device/wwid": "naa.6001 405-part2"}
+
+
+def test_ids_with_the_sysfs_of_old_kernels(fleet):
+    sysfs(fleet.source, "block/sda", dev="8:0", device__serial="S1")
+    sysfs(fleet.source, "block/sda/sda3", dev="8:3")
+    found = [xm_disks.device_ids(os.makedev(8, minor), fleet.source) for minor in (0, 3, 4)]
+    assert found == [{"device/serial": "S1"}, {"device/serial": "S1-part3"}, {}]
+
+
+def test_ids_that_only_udev_knows(fleet):
+    """Any device node will do for udev's links: /dev/null has a number as well."""
+    folder = fleet.source + "/dev/disk/by-id"
+    os.makedirs(folder)
+    for name in ("scsi-36001405abc", "scsi-SVENDOR_x", "dm-name-web01", "dm-uuid-LVM-xyz", "wwn-0x5"):
+        os.symlink("/dev/null", os.path.join(folder, name))
+    os.symlink("/dev/zero", os.path.join(folder, "scsi-3another"))
+    os.symlink("gone", os.path.join(folder, "scsi-30000"))
+    assert xm_disks.device_ids(os.stat("/dev/null").st_rdev, fleet.source) == {
+        "device/wwid": "naa.6001405abc",
+        "dm/uuid": "LVM-xyz",
+    }
+
+
+def test_sysfs_goes_before_udev(fleet):
+    number = os.stat("/dev/null").st_rdev
+    name = "%d:%d" % (os.major(number), os.minor(number))
+    sysfs(fleet.source, "dev/block/" + name, dev=name, device__wwid="naa.6001")
+    os.makedirs(fleet.source + "/dev/disk/by-id")
+    os.symlink("/dev/null", fleet.source + "/dev/disk/by-id/scsi-36002")
+    assert xm_disks.device_ids(number, fleet.source) == {"device/wwid": "naa.6001"}
+
+
+def test_a_real_device_node(fleet):
+    node = fleet.source + "/dev/web01"
+    try:
+        os.mknod(node, 0o60600, os.makedev(7, 0))
+        os.close(os.open(node, os.O_RDONLY))
+    except OSError as exc:
+        pytest.skip("no device node can be made and opened here: %s" % exc)
+    sysfs(fleet.source, "dev/block/7:0", dm__uuid="LVM-1")
+    found = xm_disks.look([disk("phy:web01"), disk("file:/dev/web01")], fleet.source)
+    for one in found:
+        assert one["device"] and one["problem"] is None and one["ids"] == {"dm/uuid": "LVM-1"}
+    # Next to a device nothing is put: folders of devices are never shared.
+    assert xm_disks.mark([disk("file:/dev/web01")], TOKEN, fleet.source) == []
+
+
+# Markers
+
+
+def test_one_marker_for_each_folder(fleet):
+    fleet.write("/srv/xen/a.img", b"a")
+    fleet.write("/srv/xen/b.img", b"b")
+    fleet.write("/srv/local/c.img", b"c")
+    unames = ["file:/srv/xen/a.img", "tap:aio:/srv/xen/b.img", "file:/srv/local/c.img", "phy:x", "", "drbd:x"]
+    disks = [disk(uname) for uname in unames]
+    marks = xm_disks.mark(disks, TOKEN, fleet.source)
+    assert [(mark["path"], mark["problem"]) for mark in marks] == [
+        ("/srv/xen/a.img", None),
+        ("/srv/xen/b.img", None),
+        ("/srv/local/c.img", None),
+    ]
+    for folder in (fleet.shared, fleet.source + "/srv/local"):
+        path = os.path.join(folder, ".xend-for-salt." + TOKEN)
+        with open(path) as stream:
+            assert stream.read() == TOKEN
+        assert os.stat(path).st_mode & 0o777 == 0o600
+    assert xm_disks.unmark(disks, TOKEN, fleet.source) == []
+    assert sorted(os.listdir(fleet.shared)) == ["a.img", "b.img"]
+    assert os.listdir(fleet.source + "/srv/local") == ["c.img"]
+    assert xm_disks.unmark(disks, TOKEN, fleet.source) == []
+
+
+def test_other_markers_stay_unless_they_are_old(fleet):
+    fleet.write("/srv/xen/a.img", b"a")
+    ages_s = {"young-one-1": 3000, "old-token-1": 4000, "short": 4000}
+    for name, age_s in ages_s.items():
+        path = os.path.join(fleet.shared, ".xend-for-salt." + name)
+        open(path, "w").close()
+        now = os.stat(fleet.shared + "/a.img").st_mtime
+        os.utime(path, (now - age_s, now - age_s))
+    os.utime(fleet.shared + "/a.img", (0, 0))
+    xm_disks.mark([disk("file:/srv/xen/a.img")], TOKEN, fleet.source)
+    xm_disks.unmark([disk("file:/srv/xen/a.img")], TOKEN, fleet.source)
+    assert sorted(os.listdir(fleet.shared)) == [
+        ".xend-for-salt.short",
+        ".xend-for-salt.young-one-1",
+        "a.img",
+    ]
+
+
+def test_what_is_in_the_way_of_a_marker_stays(fleet):
+    fleet.write("/srv/xen/a.img", b"a")
+    victim = os.path.join(fleet.shared, "victim")
+    os.symlink(victim, os.path.join(fleet.shared, ".xend-for-salt." + TOKEN))
+    (mark,) = xm_disks.mark([disk("file:/srv/xen/a.img")], TOKEN, fleet.source)
+    assert "cannot be made" in mark["problem"] and not os.path.exists(victim)
+    # Not even when what the link leads to looks like the marker.
+    with open(victim, "w") as stream:
+        stream.write(TOKEN)
+    (mark,) = xm_disks.mark([disk("file:/srv/xen/a.img")], TOKEN, fleet.source)
+    assert "cannot be made" in mark["problem"]
+
+
+def test_a_folder_with_two_names_has_one_marker(fleet):
+    # As when one export is mounted twice: the second path is no symbolic link.
+    fleet.write("/srv/xen/a.img", b"a")
+    assert xm_disks.mark([disk("file:/srv/xen/a.img")], TOKEN, fleet.source)[0]["problem"] is None
+    assert xm_disks.mark([disk("file:/srv/xen/a.img")], TOKEN, fleet.target)[0]["problem"] is None
+
+
+@pytest.mark.parametrize("token", ["", "short", "../../etc", "a" * 65, "with space", "newline-\n"])
+def test_a_token_that_is_none(fleet, token):
+    fleet.write("/srv/xen/a.img", b"a")
+    with pytest.raises(ValueError):
+        xm_disks.mark([disk("file:/srv/xen/a.img")], token, fleet.source)
+    with pytest.raises(ValueError):
+        xm_disks.unmark([disk("file:/srv/xen/a.img")], token, fleet.source)
+    assert os.listdir(fleet.shared) == ["a.img"]
+
+
+# Verdicts on files
+
+
+IMAGE = [disk("file:/srv/xen/web01.img")]
+LOCAL = [disk("file:/srv/local/web01.img")]
+
+
+def test_a_shared_file_is_the_same(fleet):
+    fleet.write("/srv/xen/web01.img", bytes(ext(b"a" * 16)))
+    verdict, sentence = fleet.verdict(IMAGE)
+    assert verdict == "same" and "judged" not in sentence
+    assert sentence.startswith("xvda, file:/srv/xen/web01.img: ")
+    assert "xen1" in sentence and "xen2" in sentence
+
+
+def test_a_local_file_with_equal_content_is_another(fleet):
+    fleet.write("/srv/local/web01.img", bytes(ext(b"a" * 16)))
+    verdict, sentence = fleet.verdict(LOCAL)
+    assert verdict == "different" and "xen2 does not see" in sentence
+
+
+def test_a_file_that_is_missing(fleet):
+    fleet.write("/srv/local/web01.img", b"x", [fleet.source])
+    verdict, sentence = fleet.verdict(LOCAL)
+    assert verdict == "missing" and "there is no /srv/local/web01.img on xen2" in sentence
+
+
+def test_a_file_that_the_source_does_not_see(fleet):
+    fleet.write("/srv/local/web01.img", b"x", [fleet.target])
+    verdict, sentence = fleet.verdict(LOCAL)
+    assert verdict == "unproved" and "on xen1 itself" in sentence
+
+
+def test_a_file_that_grows_meanwhile_is_the_same(fleet):
+    fleet.write("/srv/xen/web01.img", b"x" * 10)
+    grow = lambda: fleet.write("/srv/xen/web01.img", b"x" * 20)  # noqa: E731
+    assert fleet.verdict(IMAGE, spoil=grow)[0] == "same"
+
+
+def test_a_link_to_another_file_in_the_same_folder(fleet):
+    for name, root in (("one.img", fleet.source), ("other.img", fleet.target)):
+        fleet.write("/srv/xen/" + name, b"x" * 100)
+        os.symlink("../xen/" + name, root + "/srv/local/web01.img")
+    verdict, sentence = fleet.verdict(LOCAL)
+    assert verdict == "different" and "one.img" in sentence and "other.img" in sentence
+
+
+def test_links_to_one_file(fleet):
+    fleet.write("/srv/xen/real.img", b"x" * 100)
+    for root in fleet.roots:
+        os.symlink("../xen/real.img", root + "/srv/local/web01.img")
+    assert fleet.verdict(LOCAL)[0] == "same"
+
+
+def test_a_marker_with_other_content_is_not_seen(fleet):
+    fleet.write("/srv/local/web01.img", b"x")
+
+    def forge():
+        fleet.write("/srv/local/.xend-for-salt." + TOKEN, b"another", [fleet.target])
+
+    assert fleet.verdict(LOCAL, spoil=forge)[0] == "different"
+
+
+def test_a_marker_that_appears_late_is_seen(fleet, monkeypatch):
+    fleet.write("/srv/local/web01.img", b"x")
+    naps = []
+
+    def nap(seconds):
+        naps.append(seconds)
+        if len(naps) == 2:
+            fleet.write("/srv/local/.xend-for-salt." + TOKEN, TOKEN.encode("ascii"), [fleet.target])
+
+    monkeypatch.setattr(xm_disks.time, "sleep", nap)
+    assert fleet.verdict(LOCAL, patience_s=3)[0] == "same"
+    assert len(naps) == 2
+
+
+def test_patience_ends(fleet, monkeypatch):
+    fleet.write("/srv/local/web01.img", b"x")
+    fleet.write("/srv/local/web02.img", b"x")
+    naps = []
+    monkeypatch.setattr(xm_disks.time, "sleep", naps.append)
+    found = fleet.compare(LOCAL + [disk("file:/srv/local/web02.img", "xvdb")], patience_s=3)
+    assert [verdict for verdict, _ in found] == ["different"] * 2
+    assert 0 < sum(naps) <= 3
+
+
+def looked(**changes):
+    """What `look` says of a file, with changes."""
+    found = {
+        "dev": "xvda",
+        "uname": "file:/srv/x.img",
+        "kind": "file",
+        "path": "/srv/x.img",
+        "read_only": False,
+        "problem": None,
+        "device": False,
+        "name": "x.img",
+        "size": 4096,
+        "inode": 7,
+        "ids": {},
+        "signature": None,
+    }
+    assert set(changes) <= set(found)
+    found.update(changes)
+    return found
+
+
+def judged(there, here, marks=None):
+    (found,) = xm_disks.compare([there], [here], marks, TOKEN, "/nowhere", "xen1", "xen2", patience_s=0)
+    return found
+
+
+@pytest.mark.parametrize(
+    "there, here, verdict",
+    [
+        ({}, {}, "same"),
+        ({}, {"size": 4097}, "different"),
+        ({}, {"inode": 8}, "different"),
+        ({"signature": "a"}, {"signature": "a"}, "same"),
+        ({"signature": "a"}, {"signature": "b"}, "different"),
+        ({"signature": "a"}, {}, "same"),
+        ({"inode": None}, {}, "unproved"),
+        ({}, {"device": True}, "different"),
+    ],
+)
+def test_without_a_marker_inode_and_size_decide(there, here, verdict):
+    marks = [{"path": "/srv/x.img", "marker": "m", "problem": "m cannot be made: Read-only file system"}]
+    for known in (None, marks):
+        found, sentence = judged(looked(**there), looked(**here), known)
+        assert found == verdict
+        assert "xen1" in sentence and "xen2" in sentence
+        if verdict == "same":
+            assert "judged by inode and size" in sentence
+            assert ("Read-only file system" in sentence) == (known is not None)
+
+
+def test_a_folder_where_nothing_can_be_put(fleet):
+    fleet.write("/srv/xen/web01.img", b"x" * 100)
+    os.mkdir(os.path.join(fleet.shared, ".xend-for-salt." + TOKEN))
+    verdict, sentence = fleet.verdict(IMAGE)
+    assert verdict == "same" and "judged by inode and size" in sentence and "File exists" in sentence
+
+
+@pytest.mark.usefixtures("has_direct_reads")
+def test_a_copy_of_what_is_only_read_will_do(fleet):
+    content = bytes(at(at(blank(), 32769, b"CD001"), 32808, b"DEBIAN 7"))
+    fleet.write("/srv/local/debian.iso", content)
+    cdrom = [disk("file:/srv/local/debian.iso", "hdc:cdrom", "r")]
+    verdict, sentence = fleet.verdict(cdrom)
+    assert verdict == "same" and "judged" in sentence and sentence.startswith("hdc, ")
+    fleet.write("/srv/local/debian.iso", content.replace(b"DEBIAN 7", b"DEBIAN 6"), [fleet.target])
+    assert fleet.verdict(cdrom)[0] == "different"
+    assert fleet.verdict([dict(cdrom[0], mode="w")])[0] == "different"
+
+
+# Verdicts on devices
+
+
+def device(**changes):
+    changes = dict({"kind": "block", "device": True, "uname": "phy:vg/x", "inode": None}, **changes)
+    return looked(**changes)
+
+
+@pytest.mark.parametrize(
+    "there, here, verdict, said",
+    [
+        ({"ids": {"dm/uuid": "LVM-1"}}, {"ids": {"dm/uuid": "LVM-1"}}, "same", "LVM-1"),
+        ({"ids": {"dm/uuid": "LVM-1"}}, {"ids": {"dm/uuid": "LVM-2"}}, "different", "LVM-2"),
+        # The stronger one decides.
+        (
+            {"ids": {"dm/uuid": "LVM-1", "serial": "1"}},
+            {"ids": {"dm/uuid": "LVM-1", "serial": "2"}},
+            "same",
+            "LVM-1",
+        ),
+        (
+            {"ids": {"dm/uuid": "LVM-1"}, "signature": "aa"},
+            {"ids": {"dm/uuid": "LVM-1"}, "signature": "bb"},
+            "different",
+            "bb",
+        ),
+        ({"ids": {"dm/uuid": "LVM-1"}}, {"ids": {"dm/uuid": "LVM-1"}, "size": 1}, "different", "resized"),
+        ({"ids": {"dm/uuid": "x"}}, {"ids": {"serial": "x"}}, "unproved", "dm/uuid"),
+        ({"signature": "aa"}, {"signature": "aa"}, "same", "a byte-by-byte copy would look alike"),
+        ({"signature": "aa"}, {"signature": "bb"}, "different", "bb"),
+        ({"signature": "aa"}, {}, "unproved", "make sure"),
+        ({}, {}, "unproved", "make sure"),
+        ({"size": 1}, {"size": 2}, "different", "2"),
+    ],
+)
+def test_devices(there, here, verdict, said):
+    found, sentence = judged(device(**there), device(**here))
+    assert found == verdict and said in sentence
+    assert "xen1" in sentence and "xen2" in sentence
+    assert ("judged" in sentence) == ("byte-by-byte" in sentence)
+
+
+def test_a_device_that_is_a_file(fleet):
+    """As in a simulation: what cannot be known by its ids is known by its content."""
+    fleet.write("/dev/one", bytes(xfs(b"a" * 16)))
+    assert fleet.verdict([disk("phy:one")])[0] == "same"
+    fleet.write("/dev/one", bytes(xfs(b"b" * 16)), [fleet.target])
+    assert fleet.verdict([disk("phy:one")])[0] == "different"
+    assert os.listdir(fleet.source + "/dev") == ["one"]
+
+
+# All together
+
+
+def test_a_guest_with_everything(fleet):
+    fleet.write("/srv/xen/web01.img", b"x" * 100)
+    fleet.write("/srv/local/data.img", b"x" * 100, [fleet.source])
+    disks = [
+        disk("file:/srv/xen/web01.img"),
+        disk("file:/srv/local/data.img", "xvdb:disk"),
+        disk("", "hdc:cdrom", "r"),
+        disk("drbd:web01", "xvdd:disk"),
+    ]
+    found = fleet.compare(disks)
+    assert [verdict for verdict, _ in found] == ["same", "missing", "none", "unchecked"]
+    assert found[2][1].startswith("hdc: ") and "drbd:web01" in found[3][1]
+
+
+def test_no_disks_no_verdicts(fleet):
+    assert fleet.compare([]) == []
+
+
+def test_disks_of_another_guest_are_an_error():
+    with pytest.raises(ValueError):
+        xm_disks.compare([looked()], [], None, TOKEN, "")
+    with pytest.raises(ValueError):
+        xm_disks.compare([looked()], [looked(uname="file:/srv/y.img")], None, TOKEN, "")
+
+
+@pytest.mark.parametrize("key", sorted(xm_disks.SENTENCES))
+def test_every_sentence_has_a_known_verdict(key):
+    assert xm_disks.SENTENCES[key][0] in (
+        "same",
+        "missing",
+        "different",
+        "unproved",
+        "unchecked",
+        "none",
+    )

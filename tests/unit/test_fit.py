@@ -1,0 +1,387 @@
+"""Which guests fit which hosts, and what is said when they do not."""
+
+import pytest
+
+import xm_fit
+import xm_output
+
+INFO = """\
+host                   : %(host)s
+machine                : x86_64
+hw_caps                : 078bf3fd:2193fbfd:00000000:00000000:80002001:00000000:00000005:00000000
+free_memory            : 902
+xen_major              : 4
+xen_minor              : 1
+xen_extra              : .4
+xen_caps               : xen-3.0-x86_64 xen-3.0-x86_32p hvm-3.0-x86_32 hvm-3.0-x86_32p hvm-3.0-x86_64 \n"""
+CPUINFO = """\
+processor\t: 0
+vendor_id\t: GenuineIntel
+model name\t: Intel(R) Xeon(R) CPU 100% tested
+flags\t\t: fpu sse sse2 up constant_tsc
+
+processor\t: 1
+vendor_id\t: GenuineIntel
+flags\t\t: fpu
+
+"""
+NOW = 1700000000.0
+
+
+def host(name="xen1", **changes):
+    found = xm_fit.facts(
+        xm_output.info(INFO % {"host": name}), CPUINFO, "86400.12 9.9\n", NOW, ["xenbr0"]
+    )
+    assert set(changes) <= set(found)
+    found.update(changes)
+    return found
+
+
+def guest(**changes):
+    found = {
+        "name": "web01",
+        "memory_mib": 96,
+        "maxmem_mib": 128,
+        "shadow_memory_mib": 0,
+        "vcpus": 2,
+        "image": "linux",
+        "disks": [],
+        "vifs": [{"mac": "00:16:3e:00:00:01", "bridge": "xenbr0"}],
+    }
+    found.update(changes)
+    return found
+
+
+def fit(domain=None, source=None, target=None, **options):
+    return xm_fit.fits(
+        domain or guest(), source or host(), target or host("xen2"), **options
+    )
+
+
+def only(sentences):
+    (sentence,) = sentences
+    return sentence
+
+
+# Facts
+
+
+def test_facts_of_a_host():
+    assert host() == {
+        "host": "xen1",
+        "xen": [4, 1],
+        "extra": ".4",
+        "machine": "x86_64",
+        "caps": [
+            "xen-3.0-x86_64",
+            "xen-3.0-x86_32p",
+            "hvm-3.0-x86_32",
+            "hvm-3.0-x86_32p",
+            "hvm-3.0-x86_64",
+        ],
+        "hw_caps": "078bf3fd:2193fbfd:00000000:00000000:80002001:00000000:00000005:00000000",
+        "vendor": "GenuineIntel",
+        "flags": ["constant_tsc", "fpu", "sse", "sse2", "up"],
+        "model": "Intel(R) Xeon(R) CPU 100% tested",
+        "free_mib": 902,
+        "time": NOW,
+        "uptime_s": 86400.12,
+        "bridges": ["xenbr0"],
+    }
+
+
+@pytest.mark.parametrize("cpuinfo, uptime", [(None, None), ("", "")])
+def test_facts_that_are_lacking_are_none(cpuinfo, uptime):
+    found = xm_fit.facts({"xen_major": 4, "hw_caps": "?", "xen_caps": ""}, cpuinfo, uptime, NOW, None)
+    assert found.pop("time") == NOW
+    assert set(found) == set(host()) - set(["time"])
+    assert set(found.values()) == set([None])
+
+
+# The guest fits
+
+
+def test_equal_hosts():
+    assert fit() == {"blockers": [], "warnings": []}
+
+
+@pytest.mark.parametrize("xen", [[4, 1], [4, 2], [4, 4]])
+def test_a_later_minor_version_is_no_matter(xen):
+    assert fit(target=host("xen2", xen=xen)) == {"blockers": [], "warnings": []}
+
+
+def test_a_better_processor_is_no_matter():
+    better = host("xen2", flags=["avx", "fpu", "sse", "sse2"], hw_caps=":".join(["ffffffff"] * 8))
+    assert fit(target=better) == {"blockers": [], "warnings": []}
+
+
+def test_flags_that_linux_derives_are_no_matter():
+    one = host(flags=["fpu", "up", "constant_tsc", "rep_good", "nopl"])
+    assert fit(source=one, target=host("xen2", flags=["fpu"])) == {"blockers": [], "warnings": []}
+
+
+def test_hw_caps_with_fewer_words():
+    # Xen 3.0.3 prints seven.
+    words = host()["hw_caps"].split(":")[:7]
+    for source, target in ((words, words + ["0" * 8]), (words + ["0" * 8], words)):
+        found = fit(
+            source=host(hw_caps=":".join(source)), target=host("xen2", hw_caps=":".join(target))
+        )
+        assert found == {"blockers": [], "warnings": []}
+
+
+# What an administrator may risk
+
+
+@pytest.mark.parametrize(
+    "risk, changes, said",
+    [
+        ("version", {"xen": [4, 0]}, ["4.1", "4.0", "older"]),
+        ("version", {"xen": [3, 4]}, ["4.1", "3.4", "older"]),
+        ("version", {"xen": [5, 0]}, ["4.1", "5.0"]),
+        ("version", {"xen": [5, 1]}, ["4.1", "5.1"]),
+        ("cpu", {"vendor": "AuthenticAMD"}, ["GenuineIntel", "AuthenticAMD"]),
+        ("cpu", {"flags": ["fpu", "sse"]}, ["sse2", "100% tested"]),
+        (
+            "cpu",
+            {"hw_caps": "078bf3fd:2193fbfd:00000000:00000000:00002001:00000000:00000005:00000000"},
+            ["CPUID 1 ECX", "80002001", "00002001", "80000000"],
+        ),
+    ],
+)
+def test_risks(risk, changes, said):
+    target = host("xen2", **changes)
+    found = fit(target=target)
+    blocker = only(found["blockers"])
+    assert found["warnings"] == [] and blocker.endswith("accept: [%s]" % risk)
+    for word in said + ["xen1", "xen2"]:
+        assert word in blocker
+    for accept in ([risk], risk, ("storage", risk)):
+        found = fit(target=target, accept=accept)
+        assert found["blockers"] == []
+        assert only(found["warnings"]).startswith("accepted: ")
+    others = [other for other in xm_fit.RISKS if other != risk]
+    assert fit(target=target, accept=others)["blockers"] == [blocker]
+
+
+@pytest.mark.parametrize("number, is_compared", list(enumerate([1, 1, 0, 0, 1, 0, 1, 1])))
+def test_only_words_of_cpuid_are_compared(number, is_compared):
+    words = ["00000000"] * 8
+    target = host("xen2", hw_caps=":".join(words))
+    words[number] = "00000400"
+    found = fit(source=host(hw_caps=":".join(words)), target=target)
+    assert len(found["blockers"]) == is_compared
+
+
+def test_all_that_is_wrong_is_said_at_once():
+    found = fit(target=host("xen2", xen=[3, 4], vendor="AuthenticAMD", flags=["fpu"], bridges=[]))
+    assert len(found["blockers"]) == 4
+    assert len(fit(target=host("xen2", vendor="x", flags=[]), accept=["cpu"])["warnings"]) == 2
+
+
+@pytest.mark.parametrize("accept", ["disk", ["cpu", "bridge"], [""]])
+def test_an_unknown_risk_is_an_error(accept):
+    with pytest.raises(ValueError) as caught:
+        fit(accept=accept)
+    for word in xm_fit.RISKS:
+        assert word in str(caught.value)
+
+
+# What nobody may risk
+
+
+def test_another_machine():
+    blocker = only(fit(target=host("xen2", machine="i686"), accept=xm_fit.RISKS)["blockers"])
+    assert "x86_64" in blocker and "i686" in blocker
+
+
+@pytest.mark.parametrize(
+    "image, one, other, said",
+    [
+        ("linux", ["xen-3.0-x86_32p"], ["xen-3.0-x86_32"], "PAE"),
+        ("linux", ["xen-3.0-x86_32"], ["xen-3.0-x86_32p"], "PAE"),
+        ("linux", ["xen-3.0-x86_64", "xen-3.0-x86_32p"], ["xen-3.0-x86_64"], "xen-3.0-x86_32p"),
+        ("linux", ["xen-3.0-x86_64"], ["hvm-3.0-x86_64"], "none of xen-"),
+        ("hvm", ["hvm-3.0-x86_64"], ["xen-3.0-x86_64"], "none of hvm-"),
+        ("hvm", ["hvm-3.0-x86_64", "xen-3.0-x86_64"], ["hvm-3.0-x86_64"], None),
+        ("linux", ["hvm-3.0-x86_64", "xen-3.0-x86_64"], ["xen-3.0-x86_64"], None),
+    ],
+)
+def test_kinds_of_guests(image, one, other, said):
+    found = fit(
+        guest(image=image), host(caps=one), host("xen2", caps=other), accept=xm_fit.RISKS
+    )
+    if said is None:
+        assert found["blockers"] == []
+    else:
+        assert said in only(found["blockers"])
+        assert ("PAE" in found["blockers"][0]) == (said == "PAE")
+
+
+@pytest.mark.parametrize(
+    "vif, is_needed",
+    [
+        ({"bridge": "xenbr1"}, True),
+        ({"bridge": "xenbr1", "script": "vif-bridge"}, True),
+        ({"bridge": "xenbr1", "script": "/etc/xen/scripts/vif-bridge"}, True),
+        ({"bridge": "xenbr1", "script": "/etc/xen/scripts/vif-bridge vlan=3"}, True),
+        ({"bridge": "xenbr1", "script": "vif-route"}, False),
+        ({"bridge": "xenbr1", "script": "/etc/xen/scripts/vif-nat"}, False),
+        ({"bridge": "xenbr0"}, False),
+        ({"bridge": ""}, False),
+        ({}, False),
+    ],
+)
+def test_bridges(vif, is_needed):
+    found = fit(guest(vifs=[dict(vif, mac="00:16:3e:00:00:09")]))
+    assert found["warnings"] == []
+    if is_needed:
+        for word in ("xenbr1", "xenbr0", "00:16:3e:00:00:09", "xen2"):
+            assert word in only(found["blockers"])
+    else:
+        assert found["blockers"] == []
+
+
+def test_bridges_that_are_not_known():
+    assert "xenbr0" in only(fit(target=host("xen2", bridges=None))["warnings"])
+    assert fit(guest(vifs=[]), target=host("xen2", bridges=None))["warnings"] == []
+
+
+@pytest.mark.parametrize("backend", [None, "", "0", "Domain-0"])
+def test_dom0_serves(backend):
+    domain = guest(disks=[{"dev": "xvda", "backend": backend}])
+    assert xm_fit.foreign_backends(domain) == []
+
+
+def test_another_domain_serves():
+    domain = guest(
+        disks=[{"dev": "xvda", "backend": "storage"}], vifs=[{"mac": "00:16:3e:00:00:01", "backend": "5"}]
+    )
+    disk, vif = xm_fit.foreign_backends(domain)
+    assert "xvda" in disk and "storage" in disk and "00:16:3e:00:00:01" in vif
+    assert fit(domain)["blockers"] == [disk, vif]
+
+
+# What is only said
+
+
+@pytest.mark.parametrize(
+    "seconds, said", [(0, None), (5, None), (-5, None), (6, "6 s ahead"), (-90, "90 s behind")]
+)
+def test_clocks(seconds, said):
+    found = fit(target=host("xen2", time=NOW + seconds))
+    assert found["blockers"] == []
+    assert found["warnings"] == [] if said is None else said in only(found["warnings"])
+
+
+@pytest.mark.parametrize("hours, is_said", [(24, False), (23.5, False), (200, False), (22, True), (0, True)])
+def test_a_target_that_was_started_later(hours, is_said):
+    found = fit(target=host("xen2", uptime_s=hours * 3600.0))
+    assert found["blockers"] == []
+    assert len(found["warnings"]) == is_said
+    if is_said:
+        assert "%.1f h" % hours in found["warnings"][0] and "24.0 h" in found["warnings"][0]
+
+
+def test_a_live_migration_needs_room_on_the_source():
+    source = host(free_mib=2)
+    assert "3 MiB" in only(fit(source=source)["warnings"])
+    assert fit(source=source, live=False)["warnings"] == []
+    assert fit(source=host(free_mib=3))["warnings"] == []
+
+
+def test_a_source_of_which_nothing_is_known():
+    for target, blockers in ((host("xen2"), 0), (host("xen2", bridges=[]), 1)):
+        found = xm_fit.fits(guest(), None, target)
+        assert len(found["blockers"]) == blockers
+        assert "not compared" in only(found["warnings"])
+
+
+@pytest.mark.parametrize("fact", ["xen", "machine", "caps", "vendor", "flags", "hw_caps", "uptime_s"])
+def test_what_one_host_does_not_show_is_said(fact):
+    for hosts in ({"target": host("xen2", **{fact: None})}, {"source": host(**{fact: None})}):
+        found = fit(**hosts)
+        assert found["blockers"] == []
+        assert "not compared" in only(found["warnings"])
+
+
+def test_hosts_that_tell_nothing():
+    found = xm_fit.fits(guest(vifs=[]), {}, {})
+    assert found["blockers"] == []
+    assert ["the source" in found["warnings"][0], "the target" in found["warnings"][1]] == [True, True]
+
+
+def test_the_least_description_of_a_guest():
+    found = xm_fit.fits({"name": "web01", "memory_mib": 96}, host(), host("xen2"))
+    assert found == {"blockers": [], "warnings": []}
+
+
+# Memory
+
+
+@pytest.mark.parametrize(
+    "changes, needed_mib",
+    [
+        ({}, 97),
+        ({"maxmem_mib": 4096}, 97),
+        ({"shadow_memory_mib": 8}, 97),
+        # 2 MiB for the VCPUs and 1 MiB for 128 MiB, then more than 1 MiB.
+        ({"image": "hvm"}, 97 + 8 + 3),
+        ({"image": "hvm", "maxmem_mib": 129}, 97 + 8 + 4),
+        ({"image": "hvm", "maxmem_mib": None}, 97 + 8 + 3),
+        ({"image": "hvm", "shadow_memory_mib": 9}, 97 + 8 + 9),
+        ({"image": "hvm", "vcpus": None}, 97 + 8 + 2),
+    ],
+)
+def test_memory_that_a_target_needs(changes, needed_mib):
+    assert xm_fit.needed_mib(guest(**changes)) == needed_mib
+
+
+@pytest.mark.parametrize(
+    "changes, overhead_mib",
+    [
+        ({}, 3),
+        ({"maxmem_mib": 256}, 3),
+        ({"maxmem_mib": 257}, 4),
+        ({"maxmem_mib": None}, 3),
+        ({"vcpus": 1}, 2),
+        ({"shadow_memory_mib": 2}, 1),
+        ({"shadow_memory_mib": 9}, 0),
+    ],
+)
+def test_memory_that_a_source_needs_for_a_live_migration(changes, overhead_mib):
+    assert xm_fit.live_overhead_mib(guest(**changes)) == overhead_mib
+
+
+# Files
+
+BOOT = {"kernel": "/boot/vmlinuz", "ramdisk": "/boot/initrd"}
+
+
+@pytest.mark.parametrize(
+    "kind, image, present, blockers, warnings",
+    [
+        ("linux", {}, [], 0, 0),
+        ("linux", None, [], 0, 0),
+        ("linux", BOOT, ["/boot/vmlinuz", "/boot/initrd"], 0, 0),
+        ("linux", BOOT, ["/boot/vmlinuz"], 0, 1),
+        ("linux", BOOT, [], 0, 2),
+        # A boot loader put them there for one start.
+        ("linux", dict(BOOT, bootloader="/usr/bin/pygrub"), ["/usr/bin/pygrub"], 0, 0),
+        ("linux", dict(BOOT, bootloader="/usr/bin/pygrub"), [], 0, 1),
+        ("linux", dict(BOOT, bootloader="pygrub"), [], 0, 0),
+        ("linux", {"device_model": "/usr/lib/xen/bin/qemu-dm"}, [], 0, 0),
+        ("hvm", {"device_model": "/usr/lib/xen/bin/qemu-dm"}, [], 1, 0),
+        ("hvm", {"device_model": "/usr/lib/xen/bin/qemu-dm"}, ["/usr/lib/xen/bin/qemu-dm"], 0, 0),
+        ("hvm", {"device_model": "qemu-dm", "kernel": "hvmloader"}, [], 0, 0),
+        ("hvm", {"kernel": "/usr/lib/xen/boot/hvmloader"}, [], 0, 1),
+    ],
+)
+def test_files_of_a_guest(kind, image, present, blockers, warnings):
+    found = xm_fit.reboot_warnings(guest(image=kind), present.__contains__, image, target="xen2")
+    assert [len(part) for part in found] == [blockers, warnings]
+    for sentence in found[0] + found[1]:
+        assert "web01" in sentence and "xen2" in sentence
+        assert [path for path in image.values() if path in sentence]
+    for sentence in found[1]:
+        assert "will run, but could not be started again" in sentence
