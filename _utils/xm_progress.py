@@ -1,0 +1,384 @@
+"""
+How far a transfer is, from the lines that the source's xend logs while it sends a guest.
+
+Which guest is sent, and who is told, is decided elsewhere. Only Tail reads a file, and nothing knows Salt.
+"""
+
+import codecs
+import os
+import re
+
+# In the order in which a transfer that succeeds goes through them; "failed" ends it anywhere.
+PHASES = ("connecting", "sending", "suspended", "sent", "arriving", "running", "failed")
+
+PAGES_PER_MIB = 256
+
+# libxc counts megabits by the thousand (xen 4.4 xc_domain_save.c, print_stats).
+MIB_PER_MBIT = 1e6 / 8 / 1048576
+
+TAIL_BYTES = 1048576
+
+# Before xc_save's words in the log; xend logs its helper's lines as they are (xen 4.4, from 4.2 on).
+HELPER = re.compile(r"\) \[(\d+)\] xc: ")
+
+# Counted from the end: early 3.0 has a handle of the hypervisor before the descriptor.
+COMMAND = re.compile(r"\[xc_save\]: \S+ (?:\d+ )+?(\d+) \d+ \d+ \d+\s*$")
+
+# Up to 4.0 the iteration is counted from 1, from 4.1 on (where it is shown at all) from 0.
+ITERATIONS = (
+    (re.compile(r"Saving memory pages: iter +(\d+)"), 0),
+    (re.compile(r"Saving memory: iter (\d+) \("), 1),
+)
+STATISTICS = re.compile(r"delta \d+ms, .*?sent (\d+)Mb/s, dirtied \d+Mb/s (\d+) pages")
+PERCENT = re.compile(r"(\d+)%")
+
+# The words of an event for people, in their order: key, template.
+SHOWN = (
+    ("iteration", "iteration %d"),
+    ("pages", "%d pages left"),
+    ("percent", "%d %%"),
+    ("rate_mib_s", "%.1f MiB/s"),
+    ("elapsed_s", "%d s"),
+)
+
+
+# The lines that mean something, the helper's (xc_save) and xend's own, with the method of Progress that
+# understands each; the first that matches counts.
+MEANINGS = (
+    (COMMAND, "_began_sending"),
+    (re.compile(r"xc: detail: xc_domain_save: starting save of domid (\d+)"), "_began_sending"),
+    (re.compile(r"\) Domain (\d+) suspended\."), "_suspended"),
+    (re.compile(r"Saving memory(?: pages)?: iter |delta \d+ms, "), "_round"),
+    (re.compile(r"Total pages sent= *(\d+)"), "_counted"),
+    (re.compile(r"Save exit (?:of domid (\d+) with )?rc=(\d+)"), "_exited"),
+    (re.compile(r"(?:xc: error: |\) ERROR Internal error: )(.*)"), "_complained"),
+    (re.compile(r"\) Save failed on domain \S+ \((\d+)\)"), "_failed"),
+    (re.compile(r"XendDomainInfo\.destroy(?:: domid=|Domain\()(\d+)"), "_destroyed"),
+)
+
+
+def progress(names, domid, memory_mib, began, every_s=5):
+    """
+    A Progress, which see for the arguments. Salt's loader shows functions only.
+    """
+    return Progress(names, domid, memory_mib, began, every_s)
+
+
+def tail(path):
+    """
+    A Tail of the log file at PATH.
+    """
+    return Tail(path)
+
+
+class Progress(object):
+    """
+    What is known of one transfer.
+
+    names
+        a dict with domain, source and target (and whatever else each event is to carry, such as uuid)
+    domid
+        the id of the guest on the source; None when no log is read
+    memory_mib
+        its memory, for the percentage; None when it is not known
+    began
+        when it began, in seconds on the clock from which `now` is taken as well
+    every_s
+        how long nothing may be told, in seconds, before `tick` tells how things stand
+
+    An event is a flat dict: the names and
+    phase
+        one of PHASES: "sending" while the guest runs, "suspended" while it stands still and the rest of
+        its memory is sent, "sent" when all is sent, "arriving" when the source has destroyed its copy
+    iteration
+        the number of the round through the memory that the figures are from; None before the first
+    percent
+        how much of its memory the target has as it is now: a guest that writes makes it smaller
+    pages
+        pages of 4 KiB that are still to be sent after that round; in the phase "sent", how many were sent
+        in all
+    rate_mib_s
+        MiB per second in that round
+    elapsed_s
+        seconds since `began`
+    line
+        all that as one line for people
+    What is not known is None. xend logs a round when it is over; up to then nobody can tell more than
+    that the guest is being sent.
+    """
+
+    def __init__(self, names, domid, memory_mib, began, every_s=5):
+        self._domid = domid
+        self._all_pages = (memory_mib or 0) * PAGES_PER_MIB
+        self._began = began
+        self._names = names
+        self._every_s = every_s
+        self._told = began
+        self._rest = ""
+        self._known = self._begun("connecting")
+
+    def _begun(self, phase):
+        """
+        Forget what was learnt of an earlier attempt; returns what is known of the new one.
+        """
+        self._helper = None
+        self._numbered = False
+        self._left = self._all_pages
+        self._rounds_suspended = 0
+        self._total = None
+        self._reason = None
+        return {"phase": phase, "iteration": None, "percent": None, "pages": None, "rate_mib_s": None}
+
+    def feed(self, text, now):
+        """
+        The events that lines of xend.log mean, oldest first.
+
+        text
+            what was added to the log; it may begin and end inside a line, the end is kept for the next call
+        now
+            the time, in seconds
+
+        Of several transfers that are logged at once, this one is told apart by the process id of its
+        xc_save. The xc_save of xend up to 4.1 does not log that: its figures are taken for those of this
+        guest, whomever they belong to.
+        """
+        lines = (self._rest + text).split("\n")
+        self._rest = lines.pop()
+        events = []
+        for line in lines:
+            if self._learn(self._meaning(line)):
+                events.append(self._event(now))
+        return events
+
+    def event(self, phase, now):
+        """
+        The event that a phase was reached, as seen by other means than the log; `now` in seconds.
+
+        A phase that is behind what is known changes nothing of that. Raises ValueError for one that is not
+        in PHASES.
+        """
+        self._learn(self._reached(phase))
+        return self._event(now)
+
+    def tick(self, now, state):
+        """
+        An event for what the log does not tell, or None when there is nothing to tell.
+
+        now
+            the time, in seconds
+        state
+            one of PHASES, as seen by other means than the log
+
+        There is an event when the state is further than the log was, and when nothing was told for
+        `every_s` seconds. Raises ValueError for a state that is not one of PHASES.
+        """
+        is_news = PHASES.index(state) > PHASES.index(self._known["phase"])
+        return self.event(state, now) if is_news or now - self._told >= self._every_s else None
+
+    def _learn(self, change):
+        """
+        Whether a dict of new facts (None: no facts) changes what is known.
+        """
+        before = dict(self._known)
+        self._known.update(change or {})
+        return self._known != before
+
+    def _event(self, now):
+        self._told = now
+        event = dict(self._names, **self._known)
+        event["elapsed_s"] = round(now - self._began, 1)
+        event["line"] = self._line(event)
+        return event
+
+    def _line(self, event):
+        shown = [event["phase"]]
+        sending = event["phase"] in ("sending", "suspended")
+        if event["phase"] == "failed" and self._reason:
+            shown[0] += " (%s)" % self._reason
+        for key, template in SHOWN:
+            # The pages say the same as the percentage, only better; after the sending both are over.
+            if event[key] is None or key == "percent" and (event["pages"] is not None or not sending):
+                continue
+            if key == "pages" and event["phase"] == "sent":
+                template = "%d pages in all"
+            shown.append(template % event[key])
+        where = "%(domain)s %(source)s -> %(target)s: " % event
+        return where + ", ".join(shown)
+
+    # What the log says
+
+    def _meaning(self, line):
+        """
+        The facts that one line of the log adds, as a dict, or None.
+        """
+        helper = HELPER.search(line)
+        for pattern, understand in MEANINGS:
+            match = pattern.search(line)
+            if not match:
+                continue
+            if helper and understand != "_began_sending" and helper.group(1) != self._helper:
+                return None
+            return getattr(self, understand)(line, *match.groups())
+        return None
+
+    def _is_other(self, domid):
+        return domid is not None and int(domid) != self._domid
+
+    def _began_sending(self, line, domid):
+        if self._is_other(domid):
+            return None
+        # xend logs the command, then xc_save itself what it is about to do.
+        is_new = self._known["phase"] in ("connecting", "failed")
+        change = self._begun("sending") if is_new else None
+        helper = HELPER.search(line)
+        self._helper = helper and helper.group(1)
+        return change
+
+    def _suspended(self, line, domid):
+        return None if self._is_other(domid) else self._reached("suspended")
+
+    def _round(self, line):
+        if PHASES.index(self._known["phase"]) > PHASES.index("suspended"):
+            return None
+        number = self._number(line)
+        statistics = STATISTICS.search(line)
+        change = {"iteration": number, "pages": None, "rate_mib_s": None}
+        if self._known["phase"] == "connecting":
+            change["phase"] = "sending"
+        if statistics:
+            mbits, pages = statistics.groups()
+            self._left = self._still_left(int(pages))
+            change["pages"] = self._left
+            change["percent"] = self._percent(self._left)
+            change["rate_mib_s"] = round(int(mbits) * MIB_PER_MBIT, 1)
+        else:
+            # Painted over itself while the round goes on, so the last one counts.
+            done = min(int((PERCENT.findall(line) or ["0"])[-1]), 100)
+            first = number in (None, 1)
+            change["percent"] = done if first else self._percent(self._left * (100 - done) / 100.0)
+        return change
+
+    def _number(self, line):
+        for pattern, offset in ITERATIONS:
+            match = pattern.search(line)
+            if match:
+                self._numbered = True
+                return int(match.group(1)) + offset
+        # From 4.1 on the rounds have no number: there is one line for each.
+        return self._known["iteration"] if self._numbered else (self._known["iteration"] or 0) + 1
+
+    def _still_left(self, pages):
+        """
+        How many pages are left after a round that was logged with this many.
+
+        Nothing is dirtied once the guest is suspended. The round during which it was suspended is logged
+        after that with the pages that are left; the one after it is the last, and repeats that number
+        although it has sent them.
+        """
+        if self._known["phase"] != "suspended":
+            return pages
+        self._rounds_suspended += 1
+        return pages if self._rounds_suspended == 1 else 0
+
+    def _percent(self, left):
+        if not self._all_pages:
+            return None
+        return max(0, int(100 - left * 100.0 / self._all_pages))
+
+    def _counted(self, line, total):
+        self._total = int(total)
+
+    def _exited(self, line, domid, code):
+        if domid is None and (int(code) or self._known["phase"] != "suspended"):
+            # Up to 4.0 it may be another guest's; xend's own lines name theirs.
+            return None
+        if self._is_other(domid):
+            return None
+        return self._reached("failed" if int(code) else "sent")
+
+    def _complained(self, line, said):
+        # What comes after the first one are its consequences.
+        self._reason = self._reason or said.strip()
+
+    def _failed(self, line, domid):
+        return None if self._is_other(domid) else self._reached("failed")
+
+    def _destroyed(self, line, domid):
+        # A domain is destroyed for other reasons, too.
+        if self._is_other(domid) or self._known["phase"] not in ("suspended", "sent"):
+            return None
+        return self._reached("arriving")
+
+    def _reached(self, phase):
+        if PHASES.index(phase) < PHASES.index(self._known["phase"]):
+            # The log comes after what was seen otherwise.
+            return None
+        change = {"phase": phase, "rate_mib_s": None}
+        if phase in ("sent", "arriving", "running"):
+            change.update(percent=100, iteration=None, pages=self._total if phase == "sent" else None)
+        elif phase == "failed":
+            change.update(percent=None, pages=None)
+        return change
+
+
+class Tail(object):
+    """
+    What is added to a log file from now on.
+
+    The file may be missing, be rotated away to its name with ".1" (as xend does itself) or be cut off.
+    """
+
+    def __init__(self, path):
+        self._path = path
+        self._file = None
+        self._position = 0
+        self._decoder = _decoder()
+        try:
+            found = os.stat(path)
+        except EnvironmentError:
+            return
+        self._file = (found.st_dev, found.st_ino)
+        self._position = found.st_size
+
+    def read(self):
+        """
+        The text that was added since the last call, at most 1 MiB of it (the next call goes on there).
+
+        Returns "" when there is none, also when the file cannot be read. Bytes that are no UTF-8 are
+        replaced by a mark.
+        """
+        rotated = self._path + ".1"
+        if self._file and _identity(rotated) == self._file != _identity(self._path):
+            # Its last lines were written after the last call.
+            text = self._read(rotated)
+            if text:
+                return text
+        return self._read(self._path)
+
+    def _read(self, path):
+        try:
+            with open(path, "rb") as stream:
+                found = os.fstat(stream.fileno())
+                if (found.st_dev, found.st_ino) != self._file or found.st_size < self._position:
+                    self._file = (found.st_dev, found.st_ino)
+                    self._position = 0
+                    self._decoder = _decoder()
+                stream.seek(self._position)
+                data = stream.read(TAIL_BYTES)
+        except EnvironmentError:
+            return ""
+        self._position += len(data)
+        return self._decoder.decode(data)
+
+
+def _decoder():
+    # A character may be cut in two by the end of what was written so far.
+    return codecs.getincrementaldecoder("utf-8")("replace")
+
+
+def _identity(path):
+    try:
+        found = os.stat(path)
+    except EnvironmentError:
+        return None
+    return found.st_dev, found.st_ino

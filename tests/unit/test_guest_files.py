@@ -1,0 +1,605 @@
+"""
+A guest's configuration file and its entry in /etc/xen/auto, on hosts that are folders. Runs on Python 2.7,
+too.
+"""
+
+import os
+import shutil
+import stat
+import tempfile
+
+import pytest
+
+import xm_files
+
+UUID = "c56e09d2-81cc-d4f2-2ee8-abeb85916bc4"
+PATH = "/etc/xen/web01.cfg"
+LINK = "/etc/xen/auto/web01.cfg"
+TEXT = b"""# the shop\nname = "web01"\nmemory = 96\ndisk = ['file:/srv/xen/web01.img,xvda,w']\n"""
+ODD = TEXT + b"# \xff caf\xc3\xa9\r\n"
+
+
+class Host:
+    """A host's file system in a folder; all paths are the host's own."""
+
+    def __init__(self, root):
+        self.root = root
+        os.makedirs(self.at("/etc/xen/auto"))
+        self.keep = self.at("/var/lib/kept")
+
+    def at(self, path):
+        return self.root + path
+
+    def write(self, path, data=TEXT, mode=0o644):
+        if not os.path.isdir(os.path.dirname(self.at(path))):
+            os.makedirs(os.path.dirname(self.at(path)))
+        with open(self.at(path), "wb") as stream:
+            stream.write(data)
+        os.chmod(self.at(path), mode)
+
+    def link(self, path, leads):
+        os.symlink(leads, self.at(path))
+
+    def read(self, path):
+        with open(self.at(path), "rb") as stream:
+            return stream.read()
+
+    def has(self, path):
+        return os.path.lexists(self.at(path))
+
+    def find(self, name="web01", uuid=UUID, **options):
+        return xm_files.find(name, uuid, self.root, **options)
+
+    def put(self, found, **options):
+        return xm_files.put(found, self.root, **options)
+
+    def check(self, found):
+        return xm_files.check_put(found, self.root)
+
+    def take(self, found, **options):
+        return xm_files.take(found, self.root, self.keep, **options)
+
+    def kept(self):
+        with open(os.path.join(self.keep, "web01.%s.cfg" % UUID), "rb") as stream:
+            return stream.read()
+
+    def everything(self):
+        """All that is below: the content of files, where links lead, modes, and when it was changed."""
+        seen = {}
+        for folder, _, names in os.walk(self.root):
+            for path in [folder] + [os.path.join(folder, name) for name in names]:
+                status = os.lstat(path)
+                seen[path] = (status.st_mode, status.st_ino, status.st_mtime)
+        return seen
+
+
+@pytest.fixture
+def hosts():
+    folder = os.path.realpath(tempfile.mkdtemp())
+    yield [Host(os.path.join(folder, name)) for name in ("source", "target")]
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def source(hosts):
+    return hosts[0]
+
+
+@pytest.fixture
+def target(hosts):
+    return hosts[1]
+
+
+@pytest.fixture
+def usual(source):
+    source.write(PATH)
+    source.link(LINK, "../web01.cfg")
+    return source
+
+
+# Finding
+
+
+def test_a_guests_file_and_its_link(usual):
+    usual.write("/etc/xen/db.cfg", TEXT.replace(b"web01", b"db"))
+    found = usual.find()
+    assert (found["path"], found["auto"], found["mode"]) == (PATH, "web01.cfg", 0o644)
+    assert (found["problem"], found["others"]) == (None, [])
+    assert usual.find("db", None)["auto"] is None
+
+
+def test_a_guest_without_a_file(usual):
+    found = usual.find("mail")
+    assert (found["path"], found["auto"], found["problem"], found["others"]) == (None, None, None, [])
+
+
+def test_a_host_without_the_folders(source):
+    shutil.rmtree(source.at("/etc/xen"))
+    assert source.find()["path"] is None
+
+
+@pytest.mark.parametrize(
+    "line, is_found",
+    [
+        (b"name = 'web01'", True),
+        (b'name="web01"   # the shop', True),
+        (b'name\t=\t"web01";\r', True),
+        (b'name = "other"\nname = "web01"', True),
+        (b'name = "web01"\nname = "other"', False),
+        (b'#name = "web01"', False),
+        (b'hostname = "web01"', False),
+        (b'name_of = "web01"', False),
+        (b'name = "web01-test"', False),
+        (b'name = "Web01"', False),
+        (b"name = web01", False),
+        (b'name = "web01" + suffix', False),
+        (b'name = "web01"; name = "other"', False),
+        (b'vif = [ "mac=00:16:3e:00:00:01" ]\n  name = "web01"', False),
+    ],
+)
+def test_what_names_a_guest(source, line, is_found):
+    source.write("/etc/xen/any", b"memory = 96\n" + line + b"\nvcpus = 1\n")
+    found = source.find()
+    assert (found["path"] == "/etc/xen/any") is is_found
+    assert found["problem"] is None
+
+
+@pytest.mark.parametrize("line", [b'name = "web%02d" % 1', b'name = "web"\nname += "01"', b"name = vmname"])
+@pytest.mark.parametrize("path", ["/etc/xen/web01", PATH, "/etc/xen/web01.hvm", "/etc/xen/web01.conf", LINK])
+def test_a_file_that_is_called_like_the_guest_and_computes_its_name(source, path, line):
+    source.write(path, line + b"\n")
+    found = source.find()
+    assert found["path"] is None and path in found["problem"] and "computed" in found["problem"]
+
+
+def test_a_computed_name_in_a_file_of_another_name_is_nothing_to_this_guest(usual):
+    usual.write("/etc/xen/template", b"name = vmname\n")
+    usual.write("/etc/xen/web01", b"no assignment at all\n")
+    assert usual.find()["path"] == PATH
+
+
+def test_no_file_is_executed(source):
+    script = "open('%s', 'w')\n" % source.at("/executed")
+    source.write(PATH, script.encode("ascii") + TEXT)
+    assert source.find()["path"] == PATH
+    assert not source.has("/executed")
+
+
+@pytest.mark.parametrize(
+    "name", ["web01.cfg~", "web01.cfg.bak", "web01.rpmsave", "web01.orig", ".web01.cfg.swp", ".web01"]
+)
+def test_what_editors_and_packages_leave_is_no_file_of_a_guest(usual, name):
+    usual.write("/etc/xen/" + name)
+    assert usual.find()["path"] == PATH
+
+
+def test_folders_pipes_and_big_files_are_no_files_of_a_guest(usual):
+    os.makedirs(usual.at("/etc/xen/web01"))
+    os.mkfifo(usual.at("/etc/xen/pipe"))
+    usual.link("/etc/xen/loop", "loop")
+    usual.link("/etc/xen/nowhere", "gone")
+    usual.write("/etc/xen/vmlinuz", TEXT + b"x" * xm_files.SIZE_MAX)
+    assert usual.find()["path"] == PATH
+
+
+def test_of_two_files_none_is_chosen(usual):
+    usual.write("/etc/xen/web01")
+    found = usual.find()
+    assert (found["path"], found["text"], found["auto"]) == (None, None, None)
+    assert found["others"] == ["/etc/xen/web01", PATH]
+    assert PATH in found["problem"] and "/etc/xen/web01 " in found["problem"]
+
+
+def test_two_ways_to_one_file_are_one_file(usual):
+    usual.link("/etc/xen/a-link", "web01.cfg")
+    os.symlink("xen", usual.at("/etc/vm"))
+    assert usual.find(folders=("/etc/vm", "/etc/xen"))["problem"] is None
+    assert usual.find()["path"] == PATH
+
+
+def test_a_file_for_another_uuid_is_not_chosen(source):
+    source.write(PATH, TEXT + b'uuid = "11111111-81cc-d4f2-2ee8-abeb85916bc4"\n')
+    found = source.find()
+    assert found["path"] is None and found["others"] == [PATH] and "11111111" in found["problem"]
+    assert source.find(uuid=None)["path"] == PATH
+    source.write(PATH, TEXT + ('uuid = "%s"\n' % UUID.upper()).encode("ascii"))
+    assert source.find()["path"] == PATH
+
+
+@pytest.mark.parametrize("leads", ["../web01.cfg", "/etc/xen/web01.cfg", "../hop"])
+def test_how_an_entry_may_lead_to_the_file(source, leads):
+    source.write(PATH)
+    source.link("/etc/xen/hop", "/etc/xen/web01.cfg")
+    source.link("/etc/xen/auto/10-shop", leads)
+    found = source.find()
+    assert (found["path"], found["auto"]) == (PATH, "10-shop")
+
+
+def test_a_copy_among_the_entries(source):
+    source.write(PATH)
+    source.write(LINK)
+    found = source.find()
+    assert (found["path"], found["auto"], found["problem"]) == (PATH, "web01.cfg", None)
+    source.write(LINK, TEXT + b"vcpus = 2\n")
+    assert source.find()["others"] == [PATH, LINK]
+
+
+def test_a_file_that_only_lies_among_the_entries(source, target):
+    """It would start the guest at boot, so it is not to be missed."""
+    source.write(LINK)
+    found = source.find()
+    assert (found["path"], found["auto"]) == (LINK, "web01.cfg")
+    assert list(target.put(found)["changes"]) == [LINK]
+    assert not os.path.islink(target.at(LINK))
+    source.take(found)
+    assert not source.has(LINK) and source.kept() == TEXT
+
+
+def test_a_file_elsewhere_to_which_an_entry_leads(source):
+    source.write("/srv/conf/shop")
+    source.link(LINK, "/srv/conf/shop")
+    found = source.find()
+    assert (found["path"], found["auto"]) == ("/srv/conf/shop", "web01.cfg")
+
+
+def test_two_entries_for_one_file(usual):
+    usual.link("/etc/xen/auto/again", PATH)
+    found = usual.find()
+    assert found["path"] is None and "again and web01.cfg" in found["problem"]
+
+
+def test_what_cannot_be_read_may_hold_the_guests_file(usual):
+    unreadable = "/etc/" + 300 * "x"
+    found = usual.find(folders=("/etc/xen", unreadable))
+    assert found["path"] is None and found["others"] == [PATH] and unreadable in found["problem"]
+
+
+# Putting
+
+
+def test_a_file_is_put_as_it_is(source, target):
+    source.write("/etc/xen/vm/web01", ODD, mode=0o600)
+    source.link(LINK, "../vm/web01")
+    found = source.find(folders=("/etc/xen/vm",))
+    done = target.put(found)
+    assert target.read("/etc/xen/vm/web01") == ODD
+    assert stat.S_IMODE(os.stat(target.at("/etc/xen/vm/web01")).st_mode) == 0o600
+    assert os.readlink(target.at(LINK)) == "../vm/web01"
+    assert done == {
+        "changes": {
+            "/etc/xen/vm/web01": {"old": None, "new": "file of %d bytes" % len(ODD)},
+            LINK: {"old": None, "new": "-> ../vm/web01"},
+        }
+    }
+    assert sorted(os.listdir(target.at("/etc/xen/vm"))) == ["web01"]
+
+
+def test_what_was_put_is_found_there(usual, target):
+    target.put(usual.find())
+    assert usual.find() == target.find()
+
+
+def test_putting_twice_changes_nothing(usual, target):
+    target.put(usual.find())
+    before = target.everything()
+    assert target.put(usual.find()) == {"changes": {}}
+    assert target.everything() == before
+
+
+def test_an_interrupted_put_is_finished_by_the_next(usual, target):
+    target.write(PATH)
+    target.write("/etc/xen/.web01.cfg.new", b"half")
+    assert list(target.put(usual.find())["changes"]) == [LINK]
+    os.unlink(target.at(PATH))
+    assert list(target.put(usual.find())["changes"]) == [PATH]
+    assert target.read(LINK) == TEXT
+
+
+def test_a_test_changes_nothing(usual, target):
+    shutil.rmtree(target.at("/etc/xen"))
+    before = target.everything()
+    announced = target.put(usual.find(), test=True)
+    assert target.everything() == before
+    assert announced == target.put(usual.find())
+
+
+def test_text_as_python_2_hands_it_on(source, target):
+    source.write(PATH, ODD)
+    found = source.find()
+    target.put(dict(found, text=found["text"].encode("utf-8")))
+    assert target.read(PATH) == ODD
+
+
+def refused(target, found):
+    """The sentences; nothing was changed, and put refuses with the same ones."""
+    before = target.everything()
+    reasons = target.check(found)
+    with pytest.raises(ValueError) as caught:
+        target.put(found)
+    assert str(caught.value) == "; ".join(reasons)
+    assert target.everything() == before
+    return reasons
+
+
+def test_another_file_is_not_overwritten(usual, target):
+    target.write(PATH, TEXT + b"vcpus = 2\n")
+    (reason,) = refused(target, usual.find())
+    assert PATH in reason and "not overwritten" in reason
+
+
+@pytest.mark.parametrize("make", [os.mkdir, lambda path: os.symlink("gone", path)])
+def test_what_is_no_file_is_not_overwritten(usual, target, make):
+    make(target.at(PATH))
+    assert len(refused(target, usual.find())) == 1
+
+
+@pytest.mark.parametrize("leads", ["../db.cfg", "gone"])
+def test_another_entry_of_the_same_name_is_not_overwritten(usual, target, leads):
+    target.write("/etc/xen/db.cfg", b'name = "db"\n')
+    target.link(LINK, leads)
+    (reason,) = refused(target, usual.find())
+    assert LINK in reason and PATH in reason
+    os.unlink(target.at(LINK))
+    target.write(LINK, b'name = "db"\n')
+    assert len(refused(target, usual.find())) == 1
+
+
+def test_an_entry_that_leads_to_the_file_in_another_way_stays(usual, target):
+    target.link(LINK, PATH)
+    assert list(target.put(usual.find())["changes"]) == [PATH]
+    assert os.readlink(target.at(LINK)) == PATH
+
+
+def test_all_reasons_at_once(usual, target):
+    target.write(PATH, b"")
+    target.write(LINK, b"")
+    assert len(refused(target, usual.find())) == 2
+
+
+def test_a_folder_that_cannot_be_made(source, target):
+    source.write("/etc/xen/vm/web01")
+    target.write("/etc/xen/vm", b"")
+    (reason,) = refused(target, source.find(folders=("/etc/xen/vm",)))
+    assert "/etc/xen/vm is no folder" in reason
+
+
+@pytest.mark.parametrize(
+    "change", [{"path": "../web01"}, {"path": "/etc/xen/../../x"}, {"auto": "../x"}, {"auto_folder": "auto"}]
+)
+def test_paths_that_lead_elsewhere(usual, target, change):
+    assert len(refused(target, dict(usual.find(), **change))) == 1
+
+
+def test_without_a_file_there_is_nothing_to_do(source, target):
+    nothing = source.find()
+    assert target.check(nothing) == []
+    assert target.put(nothing) == {"changes": {}}
+    assert source.take(nothing) == {"changes": {}}
+
+
+# Taking
+
+
+def test_a_file_is_taken(source, target):
+    source.write(PATH, ODD)
+    source.link(LINK, "../web01.cfg")
+    found = source.find()
+    done = source.take(found)
+    assert not source.has(PATH) and not source.has(LINK)
+    kept = os.path.join(source.keep, "web01.%s.cfg" % UUID)
+    assert source.kept() == ODD
+    assert stat.S_IMODE(os.stat(kept).st_mode) == 0o600
+    assert stat.S_IMODE(os.stat(source.keep).st_mode) == 0o700
+    assert done["changes"] == {
+        PATH: {"old": "file of %d bytes" % len(ODD), "new": "kept as " + kept},
+        LINK: {"old": "-> ../web01.cfg", "new": None},
+    }
+    assert source.find()["path"] is None
+
+
+def test_taking_twice_changes_nothing(usual):
+    found = usual.find()
+    usual.take(found)
+    before = usual.everything()
+    assert usual.take(found) == {"changes": {}}
+    assert usual.everything() == before
+
+
+def test_a_test_takes_nothing(usual):
+    found, before = usual.find(), usual.everything()
+    announced = usual.take(found, test=True)
+    assert usual.everything() == before
+    assert announced == usual.take(found)
+
+
+def test_an_older_copy_is_replaced(usual):
+    usual.take(usual.find())
+    newer = TEXT + b"vcpus = 2\n"
+    usual.write(PATH, newer)
+    usual.take(usual.find())
+    assert usual.kept() == newer
+
+
+def test_a_file_that_has_changed_stays(usual):
+    found = usual.find()
+    usual.write(PATH, TEXT + b"vcpus = 2\n")
+    before = usual.everything()
+    with pytest.raises(ValueError) as caught:
+        usual.take(found)
+    assert PATH in str(caught.value) and usual.everything() == before
+
+
+def test_an_entry_that_has_changed_stays_and_so_does_the_file(usual):
+    found = usual.find()
+    usual.write("/etc/xen/db.cfg", b'name = "db"\n')
+    os.unlink(usual.at(LINK))
+    usual.link(LINK, "../db.cfg")
+    before = usual.everything()
+    with pytest.raises(ValueError) as caught:
+        usual.take(found)
+    assert LINK in str(caught.value) and usual.everything() == before
+
+
+def test_nothing_is_taken_when_no_copy_can_be_kept(usual):
+    found = usual.find()
+    usual.write("/var/lib/kept", b"a file where the folder should be")
+    with pytest.raises(EnvironmentError):
+        usual.take(found)
+    assert usual.read(PATH) == TEXT
+
+
+def test_a_dangling_entry_is_removed(usual):
+    found = usual.find()
+    os.unlink(usual.at(PATH))
+    assert list(usual.take(found)["changes"]) == [LINK]
+    assert not usual.has(LINK)
+
+
+class Death(BaseException):
+    pass
+
+
+def die_after(monkeypatch, count, *names):
+    """Let this many of these calls of the system pass, and no more."""
+    left = [count]
+
+    def limited(real):
+        def call(*arguments):
+            if not left[0]:
+                raise Death
+            left[0] -= 1
+            return real(*arguments)
+
+        return call
+
+    for name in names:
+        monkeypatch.setattr(xm_files.os, name, limited(getattr(os, name)))
+
+
+def deaths(monkeypatch, act, look, *names):
+    """Let it die earlier and later, look at what that left, and return how often it died."""
+    for count in range(20):
+        with monkeypatch.context() as patch:
+            die_after(patch, count, *names)
+            try:
+                act()
+                return count
+            except Death:
+                pass
+        look()
+    raise AssertionError("it never comes to an end")
+
+
+def test_at_no_moment_is_there_neither_the_file_nor_its_copy(usual, monkeypatch):
+    """And no entry leads nowhere, whenever the host dies; the next call goes on from there."""
+    found = usual.find()
+
+    def look():
+        if usual.has(PATH):
+            assert usual.read(PATH) == TEXT
+        else:
+            assert usual.kept() == TEXT and not usual.has(LINK)
+
+    assert deaths(monkeypatch, lambda: usual.take(found), look, "unlink", "rename", "fsync") > 3
+    assert not usual.has(PATH) and not usual.has(LINK) and usual.kept() == TEXT
+
+
+def test_at_no_moment_is_there_half_a_file(usual, target, monkeypatch):
+    found = usual.find()
+
+    def look():
+        assert not target.has(PATH) or target.read(PATH) == TEXT
+        assert target.has(PATH) or not target.has(LINK)
+
+    names = ("unlink", "link", "symlink", "fchmod", "fsync")
+    assert deaths(monkeypatch, lambda: target.put(found), look, *names) > 3
+    assert target.put(found)["changes"] == {}
+
+
+def test_a_file_that_somebody_makes_meanwhile_is_not_overwritten(usual, target, monkeypatch):
+    real = os.link
+
+    def late(temporary, path):
+        target.write(PATH, b"theirs")
+        real(temporary, path)
+
+    monkeypatch.setattr(xm_files.os, "link", late)
+    with pytest.raises(OSError):
+        target.put(usual.find())
+    assert target.read(PATH) == b"theirs" and not target.has(LINK)
+
+
+def mounts(host, monkeypatch, *lines):
+    host.write("/mounts", ("".join(lines) % {"root": host.root}).encode("utf-8"))
+    monkeypatch.setattr(xm_files, "MOUNTS", host.at("/mounts"))
+
+
+@pytest.mark.parametrize(
+    "lines, shared",
+    [
+        (["/dev/sda1 / ext3 rw 0 0\n"], []),
+        (["filer:/x %(root)s/etc/xen nfs rw 0 0\n"], [PATH, LINK]),
+        (["filer:/x / nfs4 rw 0 0\n", "/dev/sda1 %(root)s/etc ext3 rw 0 0\n"], []),
+        (["/dev/sda1 / ext3 rw 0 0\n", "x %(root)s/etc/xen/auto fuse.glusterfs rw 0 0\n"], [LINK]),
+        (["filer:/x %(root)s/etc/xe nfs rw 0 0\n", "x %(root)s/etc/xen/auto/web01.cfg nfs rw 0 0\n"], []),
+        (["x %(root)s/etc/xen nfs rw 0 0\n", "/dev/sda1 %(root)s/etc/xen ext3 rw 0 0\n"], []),
+        (["/dev/drbd0 %(root)s/etc/xen ocfs2 rw 0 0"], [PATH, LINK]),
+        ([""], []),
+    ],
+)
+def test_what_lies_on_shared_storage_stays(usual, monkeypatch, lines, shared):
+    mounts(usual, monkeypatch, *lines)
+    found = usual.find()
+    assert found["shared"] == shared
+    assert sorted(usual.take(found)["changes"]) == sorted(set([PATH, LINK]) - set(shared))
+    assert [usual.has(path) for path in (PATH, LINK)] == [path in shared for path in (PATH, LINK)]
+
+
+def test_a_shared_file_stays_and_the_entry_goes(source, target, monkeypatch):
+    source.write("/a disk/shop")
+    source.link(LINK, "/a disk/shop")
+    os.symlink(source.at("/a disk"), target.at("/a disk"))
+    mounts(source, monkeypatch, "filer:/x %(root)s/a\\040disk nfs rw 0 0\n")
+    found = source.find()
+    assert (found["path"], found["shared"]) == ("/a disk/shop", ["/a disk/shop"])
+    assert list(target.put(found)["changes"]) == [LINK]
+    assert list(source.take(found)["changes"]) == [LINK]
+    assert target.read("/a disk/shop") == TEXT
+
+
+def test_of_a_link_to_shared_storage_only_the_link_is_taken(source, target):
+    source.write("/srv/conf/shop")
+    source.link(PATH, "/srv/conf/shop")
+    found = source.find()
+    assert found["path"] == PATH
+    target.put(found)
+    source.take(found)
+    assert source.read("/srv/conf/shop") == TEXT and not source.has(PATH) and source.kept() == TEXT
+
+
+def test_there_and_back(usual, target):
+    """The copy that is kept does not come in the way."""
+    before = usual.find()
+    for here, there in ((usual, target), (target, usual), (usual, target), (target, usual)):
+        found = here.find()
+        there.put(found)
+        here.take(found)
+        assert here.find()["path"] is None
+    assert usual.find() == before
+
+
+def test_without_a_root(source):
+    """All paths are then this process's own."""
+    source.write("/guests/web01")
+    source.link(LINK, source.at("/guests/web01"))
+    found = xm_files.find("web01", UUID, "", (source.at("/guests"),), source.at("/etc/xen/auto"))
+    assert (found["path"], found["auto"]) == (source.at("/guests/web01"), "web01.cfg")
+    assert xm_files.put(found) == {"changes": {}}
+    xm_files.take(found, "", source.keep)
+    assert source.kept() == TEXT and not source.has(LINK)
+
+
+def test_a_guest_whose_uuid_is_not_known(usual):
+    found = usual.find(uuid=None)
+    (kept,) = [change["new"] for change in usual.take(found)["changes"].values() if change["new"]]
+    assert kept == "kept as " + os.path.join(usual.keep, "web01.cfg")

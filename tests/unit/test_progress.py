@@ -1,0 +1,370 @@
+"""
+How far a transfer is: real lines of xend 4.4, lines of older xends in their form, whole transcripts; and
+the end of a log that is rotated meanwhile. Runs on Python 2.7, too, there without generated input.
+"""
+
+import codecs
+import os
+import re
+import shutil
+import tempfile
+
+import pytest
+
+import xm_progress
+
+try:
+    from hypothesis import given
+    from hypothesis import strategies as st
+except ImportError:
+    given = None
+
+REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+TRANSCRIPTS = os.path.join(os.path.dirname(REPO), "shared", "transcripts")
+
+NAMES = {"domain": "web01", "uuid": "c56e09d2", "source": "xen1", "target": "xen2"}
+
+LIVE = """\
+[2026-11-23 00:36:25 1934] DEBUG (XendCheckpoint:124) [xc_save]: /usr/lib/xen/bin/xc_save 23 1 0 0 1
+[2026-11-23 00:36:25 1934] INFO (XendCheckpoint:423)\x20
+[2026-11-23 00:36:25 1934] INFO (XendCheckpoint:423) [2088] xc: detail: xc_domain_save: starting save of domid 1
+[2026-11-23 00:36:34 1934] INFO (XendCheckpoint:423) [2088] xc: detail: delta 8950ms, dom0 80%, target 1%, sent 89Mb/s, dirtied 0Mb/s 225 pages
+[2026-11-23 00:36:34 1934] INFO (XendCheckpoint:423) [2088] xc: detail: delta 37ms, dom0 100%, target 0%, sent 199Mb/s, dirtied 0Mb/s 0 pages
+[2026-11-23 00:36:34 1934] INFO (XendCheckpoint:423) [2088] xc: detail: Start last iteration
+[2026-11-23 00:36:34 1934] DEBUG (XendCheckpoint:394) suspend
+[2026-11-23 00:36:35 1934] INFO (XendCheckpoint:135) Domain 1 suspended.
+[2026-11-23 00:36:35 1934] INFO (XendCheckpoint:423) [2088] xc: detail: delta 550ms, dom0 91%, target 8%, sent 0Mb/s, dirtied 11Mb/s 186 pages
+[2026-11-23 00:36:35 1934] INFO (XendCheckpoint:423) [2088] xc: detail: delta 59ms, dom0 100%, target 0%, sent 103Mb/s, dirtied 103Mb/s 186 pages
+[2026-11-23 00:36:35 1934] INFO (XendCheckpoint:423) [2088] xc: detail: Total pages sent= 24766 (0.93x)
+[2026-11-23 00:36:35 1934] INFO (XendCheckpoint:423) [2088] xc: detail: Save exit of domid 1 with rc=0
+[2026-11-23 00:36:35 1934] DEBUG (XendDomainInfo:3082) XendDomainInfo.destroy: domid=1
+"""  # noqa: E501
+
+# Another guest's, in between.
+OTHER = """\
+[2026-11-23 00:36:25 1934] DEBUG (XendCheckpoint:124) [xc_save]: /usr/lib/xen/bin/xc_save 29 12 0 0 1
+[2026-11-23 00:36:25 1934] INFO (XendCheckpoint:423) [3001] xc: detail: xc_domain_save: starting save of domid 12
+[2026-11-23 00:36:26 1934] INFO (XendCheckpoint:423) [3001] xc: detail: delta 30ms, dom0 8%, target 1%, sent 7Mb/s, dirtied 0Mb/s 999 pages
+[2026-11-23 00:36:26 1934] INFO (XendCheckpoint:423) [3001] xc: error: Error when writing to state file (4c) (errno 104)
+[2026-11-23 00:36:26 1934] INFO (XendCheckpoint:423) [3001] xc: detail: Save exit of domid 12 with rc=1
+[2026-11-23 00:36:26 1934] ERROR (XendCheckpoint:185) Save failed on domain tiny (12) - resuming.
+[2026-11-23 00:36:26 1934] INFO (XendCheckpoint:135) Domain 12 suspended.
+[2026-11-23 00:36:26 1934] DEBUG (XendDomainInfo:3082) XendDomainInfo.destroy: domid=12
+"""  # noqa: E501
+
+PAINTED = "".join("\b\b\b\b%3d%%" % step for step in range(5, 100, 5))
+OLD = (
+    """\
+[2009-03-09 13:37:11 xend 3113] DEBUG (XendCheckpoint:103) [xc_save]: /usr/lib64/xen/bin/xc_save 4 24 1 0 0 1
+[2009-03-09 13:37:12 xend 3113] INFO (XendCheckpoint:351) Saving memory pages: iter 1   0%%%(painted)s\r 1: sent 24000, skipped 576, delta 1702ms, dom0 62%%, target 32%%, sent 555Mb/s, dirtied 116Mb/s 6036 pages
+[2009-03-09 13:37:13 xend 3113] INFO (XendCheckpoint:351) Saving memory pages: iter 2   0%%%(painted)s\r 2: sent 42, skipped 0, Start last iteration
+[2009-03-09 13:37:13 xend.XendDomainInfo 3113] INFO (XendCheckpoint:135) Domain 1 suspended.
+[2009-03-09 13:37:13 xend 3113] INFO (XendCheckpoint:351) SUSPEND shinfo 00000abc
+[2009-03-09 13:37:13 xend 3113] INFO (XendCheckpoint:351) delta 35ms, dom0 48%%, target 46%%, sent 39Mb/s, dirtied 5Mb/s 40 pages
+[2009-03-09 13:37:13 xend 3113] INFO (XendCheckpoint:351) Saving memory pages: iter 3   0%%%(painted)s\r 3: sent 40, skipped 0, delta 5ms, dom0 48%%, target 0%%, sent 262Mb/s, dirtied 262Mb/s 40 pages
+[2009-03-09 13:37:13 xend 3113] INFO (XendCheckpoint:351) Total pages sent= 24082 (0.98x)
+[2009-03-09 13:37:13 xend 3113] INFO (XendCheckpoint:351) Save exit rc=0
+[2009-03-09 13:37:13 xend.XendDomainInfo 3113] DEBUG (XendDomainInfo:1583) XendDomainInfo.destroyDomain(1)
+"""  # noqa: E501
+    % {"painted": PAINTED}
+)
+
+
+def watched(domid=1, memory_mib=96, **options):
+    return xm_progress.progress(NAMES, domid, memory_mib, 100.0, **options)
+
+
+def rows(text):
+    """Its lines; a carriage return, which older xends log in the middle of one, ends none."""
+    return [row + "\n" for row in text.split("\n")[:-1]]
+
+
+def fed(text, domid=1, now=112.0):
+    return watched(domid).feed(text, now)
+
+
+def figures(events):
+    return [
+        (event["phase"], event["iteration"], event["percent"], event["pages"], event["rate_mib_s"])
+        for event in events
+    ]
+
+
+def lines(events):
+    return [event["line"] for event in events]
+
+
+def test_a_live_migration_of_4_4():
+    assert figures(fed(LIVE)) == [
+        ("sending", None, None, None, None),
+        ("sending", 1, 99, 225, 10.6),
+        ("sending", 2, 100, 0, 23.7),
+        ("suspended", 2, 100, 0, None),
+        ("suspended", 3, 99, 186, 0.0),
+        ("suspended", 4, 100, 0, 12.3),
+        ("sent", None, 100, 24766, None),
+        ("arriving", None, 100, None, None),
+    ]
+
+
+def test_a_live_migration_of_3():
+    """The number of a round is in the line; the third argument from the end is the guest's id."""
+    assert figures(fed(OLD)) == [
+        ("sending", None, None, None, None),
+        ("sending", 1, 75, 6036, 66.2),
+        ("sending", 2, 98, None, None),
+        ("suspended", 2, 98, None, None),
+        ("suspended", 2, 99, 40, 4.6),
+        ("suspended", 3, 100, 0, 31.2),
+        ("sent", None, 100, 24082, None),
+        ("arriving", None, 100, None, None),
+    ]
+
+
+def test_each_event_carries_the_names_and_a_line_for_people():
+    events = fed(LIVE)
+    for event in events:
+        assert dict((key, event[key]) for key in NAMES) == NAMES
+        assert event["elapsed_s"] == 12.0
+    assert lines(events) == [
+        "web01 xen1 -> xen2: sending, 12 s",
+        "web01 xen1 -> xen2: sending, iteration 1, 225 pages left, 10.6 MiB/s, 12 s",
+        "web01 xen1 -> xen2: sending, iteration 2, 0 pages left, 23.7 MiB/s, 12 s",
+        "web01 xen1 -> xen2: suspended, iteration 2, 0 pages left, 12 s",
+        "web01 xen1 -> xen2: suspended, iteration 3, 186 pages left, 0.0 MiB/s, 12 s",
+        "web01 xen1 -> xen2: suspended, iteration 4, 0 pages left, 12.3 MiB/s, 12 s",
+        "web01 xen1 -> xen2: sent, 24766 pages in all, 12 s",
+        "web01 xen1 -> xen2: arriving, 12 s",
+    ]
+    assert "sending, iteration 2, 98 %, 12 s" in lines(fed(OLD))[2]
+
+
+@pytest.mark.parametrize(
+    "line, expected",
+    [
+        ("Saving memory pages: iter 1   0%%%s" % PAINTED, ("sending", 1, 95, None, None)),
+        ("Saving memory: iter 0 (last sent 0 skipped 0): 8192/26624   30%", ("sending", 1, 30, None, None)),
+    ],
+)
+def test_a_percentage_alone(line, expected):
+    assert figures(fed("[x 1] INFO (XendCheckpoint:351) %s\n" % line)) == [expected]
+
+
+def test_without_the_memory_there_is_no_percentage_of_it():
+    assert [event["percent"] for event in watched(memory_mib=None).feed(LIVE, 101)][1:3] == [None, None]
+
+
+def test_other_transfers_in_the_same_log():
+    """Line by line in turn, with the other one's first: not one event, figure or reason is taken from it."""
+    mixed = rows(LIVE)
+    for number, other in enumerate(rows(OTHER)):
+        mixed.insert(2 * number, other)
+    assert fed("".join(mixed)) == fed(LIVE)
+    assert fed(OTHER) == []
+
+
+def test_a_helper_whose_beginning_was_not_seen_is_another_ones():
+    assert fed(rows(LIVE)[3]) == []
+
+
+def test_a_transfer_that_fails_says_why():
+    events = fed(OTHER.replace("rc=0", "rc=1"), domid=12)
+    assert [event["phase"] for event in events] == ["sending", "sending", "failed"]
+    assert lines(events)[-1] == (
+        "web01 xen1 -> xen2: failed (Error when writing to state file (4c) (errno 104)), iteration 1, 12 s"
+    )
+
+
+def test_a_failure_of_3():
+    """Its helper's exit names no guest, so xend's own line counts."""
+    log = rows(OLD)[:2] + [
+        "[x 1] INFO (XendCheckpoint:351) ERROR Internal error: Error when writing to state file (5)\n",
+        "[x 1] INFO (XendCheckpoint:351) Save exit rc=1\n",
+    ]
+    assert [event["phase"] for event in fed("".join(log))] == ["sending", "sending"]
+    log.append("[x 1] ERROR (XendCheckpoint:133) Save failed on domain web01 (1).\n")
+    assert "failed (Error when writing to state file (5))" in lines(fed("".join(log)))[-1]
+
+
+def test_a_second_attempt_begins_anew():
+    progress = watched(domid=12)
+    progress.feed(OTHER, 101)
+    again = figures(progress.feed(LIVE.replace(" 23 1 ", " 23 12 ").replace("domid 1\n", "domid 12\n"), 102))
+    assert again[:2] == [("sending", None, None, None, None), ("sending", 1, 99, 225, 10.6)]
+
+
+def test_a_guest_that_is_destroyed_without_having_been_sent_does_not_arrive():
+    log = rows(LIVE)
+    assert figures(fed("".join(log[:5] + log[-1:]))) == figures(fed("".join(log[:5])))
+
+
+def test_nothing_is_told_twice():
+    progress = watched()
+    progress.feed(LIVE, 101)
+    assert progress.feed(rows(LIVE)[-1], 102) == []
+    assert progress.feed("[x 1] INFO (XendCheckpoint:423) Written done\n", 103) == []
+
+
+def test_time_alone():
+    progress = watched(every_s=5)
+    assert progress.tick(104.9, "connecting") is None
+    assert progress.tick(105.0, "connecting")["line"] == "web01 xen1 -> xen2: connecting, 5 s"
+    assert progress.tick(106.0, "connecting") is None
+    assert progress.tick(107.0, "sending")["phase"] == "sending"
+    assert progress.tick(108.0, "sending") is None
+    assert progress.tick(112.0, "sending")["elapsed_s"] == 12.0
+
+
+def test_the_log_goes_before_what_is_seen_otherwise_unless_that_is_further():
+    progress = watched()
+    progress.feed("".join(rows(LIVE)[:8]), 101)
+    assert progress.tick(102, "sending") is None
+    later = progress.tick(106, "sending")
+    assert (later["phase"], later["iteration"], later["pages"]) == ("suspended", 2, 0)
+    assert progress.tick(107, "running")["line"] == "web01 xen1 -> xen2: running, 7 s"
+    assert progress.feed("".join(rows(LIVE)[8:]), 108) == []
+
+
+def test_what_is_seen_is_told_at_once():
+    arrival = xm_progress.progress(NAMES, None, None, 100.0)
+    assert arrival.event("arriving", 100.5)["line"] == "web01 xen1 -> xen2: arriving, 0 s"
+    assert arrival.event("failed", 103)["phase"] == "failed"
+    assert arrival.feed(LIVE, 104) == []
+
+
+@pytest.mark.parametrize("method", ["tick", "event"])
+def test_a_phase_that_is_none_is_an_error(method):
+    arguments = {"tick": (101, "flying"), "event": ("flying", 101)}[method]
+    with pytest.raises(ValueError):
+        getattr(watched(), method)(*arguments)
+
+
+def in_pieces(text, cuts, domid=1):
+    progress, events, begin = watched(domid), [], 0
+    for cut in sorted(cuts) + [len(text)]:
+        events += progress.feed(text[begin:cut], 112.0)
+        begin = cut
+    return events
+
+
+@pytest.mark.parametrize("log", [LIVE, OLD], ids=["4.4", "3"])
+def test_a_log_that_is_read_character_by_character(log):
+    assert in_pieces(log, range(len(log))) == fed(log)
+
+
+if given:
+
+    @given(st.sampled_from([LIVE, OLD, OTHER + LIVE]), st.lists(st.integers(0, 2000), max_size=8))
+    def test_it_does_not_matter_where_the_text_is_cut(log, cuts):
+        assert in_pieces(log, [cut for cut in cuts if cut < len(log)]) == fed(log)
+
+    @given(st.lists(st.sampled_from(rows(LIVE + OLD + OTHER)), max_size=30))
+    def test_whatever_order_lines_come_in(log):
+        for event in fed("".join(log)):
+            assert event["phase"] in xm_progress.PHASES
+            assert event["percent"] is None or 0 <= event["percent"] <= 100
+            assert event["line"].startswith("web01 xen1 -> xen2: " + event["phase"])
+            assert "None" not in event["line"]
+
+
+@pytest.mark.parametrize(
+    "name, domid", [("05a-xend.log-live-success", 1), ("05b-xend.log-nonlive-success", 3)]
+)
+def test_whole_transcripts(name, domid):
+    path = os.path.join(TRANSCRIPTS, name + ".txt")
+    if not os.path.exists(path):
+        pytest.skip("no transcripts of a real xend beside this repository")
+    with codecs.open(path, encoding="utf-8") as stream:
+        text = stream.read()
+    events = fed(text, domid)
+    total = int(re.search(r"Total pages sent= (\d+)", text).group(1))
+    live = "Start last iteration" in text
+    phases = [event["phase"] for event in events]
+    assert sorted(set(phases), key=phases.index) == ["sending", "suspended", "sent", "arriving"]
+    assert [event["pages"] for event in events if event["phase"] == "sent"] == [total]
+    # There is one line for each round of xc_save.
+    assert [event["iteration"] for event in events][-3] == len(re.findall(r"delta \d+ms", text))
+    assert (phases.count("sending") > 1) == live
+    assert in_pieces(text, range(0, len(text), 7), domid) == events
+
+
+# The end of the log
+
+
+@pytest.fixture
+def log():
+    folder = tempfile.mkdtemp()
+    yield os.path.join(folder, "xend.log")
+    shutil.rmtree(folder)
+
+
+def add(path, data):
+    with open(path, "ab") as stream:
+        stream.write(data)
+
+
+def test_only_what_was_added(log):
+    add(log, b"old\n")
+    tail = xm_progress.tail(log)
+    assert tail.read() == ""
+    add(log, b"one\ntw")
+    assert tail.read() == "one\ntw"
+    add(log, b"o\n")
+    assert tail.read() == "o\n"
+    assert tail.read() == ""
+
+
+def test_a_log_that_does_not_exist_yet(log):
+    tail = xm_progress.tail(log)
+    assert tail.read() == ""
+    add(log, b"first\n")
+    assert tail.read() == "first\n"
+
+
+def test_a_log_that_is_rotated_loses_nothing(log):
+    add(log, b"old\n")
+    tail = xm_progress.tail(log)
+    add(log, b"last of the old\n")
+    os.rename(log, log + ".1")
+    assert tail.read() == "last of the old\n"
+    assert tail.read() == ""
+    add(log, b"first of the new\n")
+    assert tail.read() == "first of the new\n"
+
+
+def test_a_new_log_in_place_of_the_old_one_is_read_from_its_start(log):
+    add(log, b"old\n")
+    tail = xm_progress.tail(log)
+    add(log + ".new", b"as long as the old one\n")
+    os.rename(log + ".new", log)
+    assert tail.read() == "as long as the old one\n"
+
+
+def test_a_log_that_is_cut_off_is_read_from_its_start(log):
+    add(log, b"something long\n")
+    tail = xm_progress.tail(log)
+    open(log, "wb").close()
+    assert tail.read() == ""
+    add(log, b"new\n")
+    assert tail.read() == "new\n"
+
+
+def test_much_is_read_bit_by_bit(log):
+    tail = xm_progress.tail(log)
+    add(log, b"x" * (xm_progress.TAIL_BYTES + 5))
+    os.rename(log, log + ".1")
+    add(log, b"y")
+    # Nothing of the rotated file was read before, so it is not known to be the same log.
+    assert tail.read() == "y"
+    tail = xm_progress.tail(log)
+    add(log, b"x" * (xm_progress.TAIL_BYTES + 5))
+    assert len(tail.read()) == xm_progress.TAIL_BYTES
+    assert tail.read() == "xxxxx"
+
+
+def test_bytes_that_are_no_text(log):
+    tail = xm_progress.tail(log)
+    add(log, b"\xff caf\xc3")
+    first = tail.read()
+    add(log, b"\xa9\n")
+    assert first + tail.read() == b"\xef\xbf\xbd caf\xc3\xa9\n".decode("utf-8")
