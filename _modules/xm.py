@@ -11,28 +11,60 @@ Options, from the minion configuration or the pillar:
 ``xend:kept``
     the folder in which descriptions of guests are kept while they are moved, default
     ``/var/lib/xend-for-salt``
+``xend:pidfile``, ``xend:log``
+    of xend, default ``/var/run/xend.pid`` and ``/var/log/xen/xend.log``
+``xend:python``
+    the Python that xend runs with, default ``/usr/bin/python``; only for resuming a suspended guest
+``xend:root``
+    where the host's file system is, for a minion in a container; default: where the minion's own is
 """
 
 from __future__ import absolute_import
 
+import logging
 import os
 import re
+import socket
+import subprocess
+import tempfile
 import time
+import uuid as _uuid
 
 from salt.exceptions import CommandExecutionError
 from salt.utils.atomicfile import atomic_open as _atomic_open
 
+log = logging.getLogger(__name__)
+
 __func_alias__ = {"list_": "list"}
 
-DEFAULTS = {"xm": "xm", "kept": "/var/lib/xend-for-salt"}
+DEFAULTS = {
+    "xm": "xm",
+    "kept": "/var/lib/xend-for-salt",
+    "pidfile": "/var/run/xend.pid",
+    "log": "/var/log/xen/xend.log",
+    "python": "/usr/bin/python",
+    "root": "",
+}
 
 # xm has to load a lot of Python on old machines, and xend may be busy.
 ANSWER_S = 120
 
 POLL_S = 0.5
 
-# How long the source may take to rename a guest back after xm has reported a failure.
-SETTLE_S = 15
+# A bus that takes longer for an event has nobody on it.
+BUS_S = 1
+
+# How long the source may take to give a guest its name back after xm has reported a failure, and xend to
+# answer again after a restart.
+SETTLE_S = 60
+
+MIGRATING = "migrating-"
+
+# Differences between two hosts that somebody may accept knowingly.
+RISKS = ("cpu", "version", "storage")
+
+# What a copy is called while a transfer of it may still be going on.
+UNSETTLED = ("sending", "migrating", "receiving", "arriving", "unknown")
 
 
 def __virtual__():
@@ -126,10 +158,17 @@ def _rows():
         raise CommandExecutionError("xm list: %s" % exc.args[0])
 
 
-def _row(name):
-    for row in _rows():
-        if row["name"] == name:
-            return row
+def _row(*names):
+    """
+    The row of a domain under the first of these names that is listed; None when none is. xend lets a guest
+    come to a host that holds a dead copy of it, and lists both then: the one that runs counts.
+    """
+    rows = _rows()
+    for name in names:
+        found = [row for row in rows if row["name"] == name]
+        if found:
+            runs = _pure("xm_output.runs")
+            return sorted(found, key=lambda row: not runs(row["state"]))[0]
     return None
 
 
@@ -187,33 +226,329 @@ def domain(name):
 
         salt xen1 xm.domain web01
     """
-    name = str(name)
-    row = _row(name)
-    if row is None:
-        return None
+    row = _row(str(name))
+    return row and _describe(row)
+
+
+def _describe(row):
+    """
+    What `xm.domain` returns for the domain of this row; None when it has just left.
+    """
     text = _ask(["list", "--long", _reference(row)])
     if text is None:
         return None
-    try:
-        # Before 2018.3, Salt under Python 2 returns bytes.
-        data = text if isinstance(text, bytes) else text.encode("utf-8")
-        forms = _pure("xend_sxp.parse")(data).forms()
-    except ValueError as exc:
-        raise CommandExecutionError("xm list --long %s: %s" % (name, exc.args[0]))
-    if not forms or not isinstance(forms[0], list):
-        raise CommandExecutionError("xm list --long %s printed no domain" % name)
-    found = _pure("xm_output.describe")(forms[0])
+    (found,) = _described("xm list --long %s" % row["name"], text, 1)
     # The table and the description are two looks; the table is what people compare with.
     found.update(state=row["state"], runs=_pure("xm_output.runs")(row["state"]), sxp=text)
     return found
 
 
+def _described(command, text, count=None):
+    """
+    The descriptions that xm has printed, of COUNT domains when that is known.
+    """
+    try:
+        # Before 2018.3, Salt under Python 2 returns bytes.
+        data = text if isinstance(text, bytes) else text.encode("utf-8")
+        forms = [form for form in _pure("xend_sxp.parse")(data).forms() if isinstance(form, list)]
+    except ValueError as exc:
+        raise CommandExecutionError("%s: %s" % (command, exc.args[0]))
+    if count is not None and len(forms) != count:
+        raise CommandExecutionError("%s printed %d domains, not %d" % (command, len(forms), count))
+    return [_pure("xm_output.describe")(form) for form in forms]
+
+
 def _reference(row):
     """
-    How to name a domain to xm. A name that begins with a hyphen would be read as an option; the id of
-    a domain stays the same as long as it lives here.
+    How to name a domain to xm. A name that begins with a hyphen would be read as an option, and two copies
+    of a guest have one name; the id of a domain stays the same as long as it lives here.
     """
-    return row["name"] if not row["name"].startswith("-") else str(row["domid"])
+    return row["name"] if row["domid"] is None else str(row["domid"])
+
+
+def host():
+    """
+    What another host must know of this one before a guest moves between them.
+
+    Returns a dict: ``xen`` (major and minor version), ``machine``, ``caps``, ``hw_caps``, ``vendor``,
+    ``model`` and ``flags`` of the processor, ``free_mib``, ``bridges``, ``time`` (seconds since 1970) and
+    ``uptime_s``; None for what cannot be seen.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'xen*' xm.host
+    """
+    return _pure("xm_fit.facts")(
+        info(), _content("/proc/cpuinfo"), _content("/proc/uptime"), time.time(), _bridges()
+    )
+
+
+def _content(path):
+    try:
+        with open(_option("root") + path) as stream:
+            return stream.read()
+    except EnvironmentError:
+        return None
+
+
+def _bridges():
+    folder = _option("root") + "/sys/class/net"
+    try:
+        names = os.listdir(folder)
+    except EnvironmentError:
+        return None
+    return sorted([name for name in names if os.path.isdir(os.path.join(folder, name, "bridge"))])
+
+
+def report(name):
+    """
+    All that an orchestration asks a host before it moves a guest, in one answer.
+
+    name
+        the domain
+
+    Returns ``domain`` (as ``xm.domain``; None also for one that xend only knows), ``host`` (as ``xm.host``),
+    ``file`` (as ``xen_guest.find``; None unless ``xend:follow`` is set), ``announces`` (bool: whether
+    ``xend:announce`` is set) and ``problem``: why the host could not say all of it, or None.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'xen*' xm.report web01
+    """
+    found = {"domain": None, "host": None, "file": None, "announces": False, "problem": None}
+    try:
+        guest = domain(name)
+        found["domain"] = guest if guest and guest["domid"] is not None else None
+        found["host"] = host()
+        found["announces"] = bool(__salt__["xen_guest.announce"](name, test=True))
+        if found["domain"] and __salt__["xen_guest.follows"]():
+            found["file"] = __salt__["xen_guest.find"](name, guest["uuid"])
+    except CommandExecutionError as exc:
+        found["problem"] = str(exc)
+    return found
+
+
+# Where guests are
+
+
+def where(name, uuid=None, wait=0):
+    """
+    Where a guest is, as far as this host can see.
+
+    name
+        the domain, under its own name
+    uuid
+        its uuid; a domain of that name with another one is another guest
+    wait
+        seconds to wait while a transfer of it can still be going on here
+
+    Returns ``copy``, what this host holds of it in one word (see COPIES in ``_utils/xm_outcome.py``),
+    ``state``, ``domid`` and ``uuid`` (None when there is none), ``listed`` (the name under which ``xm list``
+    shows it), ``seconds`` (how long it was watched) and ``problem`` (why it cannot be seen, or None).
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'xen*' xm.where web01
+    """
+    name = str(name)
+    wait = _seconds("wait", wait)
+    began = _clock()
+    while True:
+        view = _view(name, uuid)
+        view["seconds"] = round(_clock() - began, 1)
+        if view.pop("settled") or view["seconds"] >= wait:
+            return view
+        time.sleep(POLL_S)
+
+
+def _view(name, uuid):
+    view = {
+        "copy": "unknown",
+        "state": None,
+        "domid": None,
+        "listed": None,
+        "uuid": None,
+        "problem": None,
+        "settled": False,
+    }
+    try:
+        before = _transfers()
+        row = _row(MIGRATING + name, name)
+        found = _describe(row) if row else None
+        if row and not found:
+            # It left between the two looks.
+            return view
+        seen = _either(before, _transfers())
+    except CommandExecutionError as exc:
+        view["problem"] = str(exc)
+        return view
+    if row:
+        view.update(
+            state=row["state"], domid=row["domid"], listed=row["name"], uuid=found["uuid"]
+        )
+    is_other = bool(row and uuid and found["uuid"] and found["uuid"] != uuid)
+    view["copy"] = _copy(row, seen, is_other)
+    # What is only about to be listed shows as a connected peer.
+    view["settled"] = view["copy"] not in UNSETTLED and not (row is None and seen["receives"])
+    return view
+
+
+def _copy(row, seen, is_other=False):
+    return _pure("xm_outcome.copy")(row, _transferring(row, seen), is_other)
+
+
+def _transferring(row, seen):
+    """
+    Whether a transfer of the domain in this row can still be going on: True, False, or None when that
+    cannot be seen.
+    """
+    if row is None or row["domid"] is None:
+        return False
+    arrives = "p" in row["state"] and row["time_s"] == 0
+    helpers, flag = ("xc_restore", "receives") if arrives else ("xc_save", "sends")
+    return True if row["domid"] in seen[helpers] else seen[flag]
+
+
+def _transfers():
+    """
+    What shows of transfers on this host: the ids of the domains that xc_save and xc_restore work for, and
+    whether xend itself sends or receives (bool, or None when that cannot be seen). xend keeps a
+    connection open until a guest runs, or its own copy is destroyed (xend 4.4 XendDomain.domain_migrate,
+    relocate.op_receive).
+    """
+    seen = {"xc_save": [], "xc_restore": [], "sends": None, "receives": None}
+    for helper in _pure("xend_host.transfers")(_option("root")):
+        seen[helper["what"]].append(helper["domid"])
+    process = _pure("xend_host.process")(_option("pidfile"))
+    listening = process and _pure("xend_host.listening")(process["pid"])
+    if listening is not None:
+        ports = [int(text.rpartition(":")[2]) for text in listening]
+        peers = _pure("xend_host.connected")(process["pid"], ports)
+        targets = _pure("xend_host.sending")(process["pid"], ports)
+        if peers is not None and targets is not None:
+            seen.update(receives=bool(peers), sends=bool(targets))
+    return seen
+
+
+def _either(one, other):
+    """
+    What was seen at either of two moments: between them a transfer may have begun or ended.
+    """
+    both = dict([(key, one[key] + other[key]) for key in ("xc_save", "xc_restore")])
+    for key in ("sends", "receives"):
+        known = [seen[key] for seen in (one, other)]
+        both[key] = True if True in known else (None if None in known else False)
+    return both
+
+
+def copies(domain=None, wait=0):
+    """
+    Every guest that this host holds, whatever has become of it.
+
+    domain, wait
+        seconds to wait while a transfer of this domain (default: of any) can still be going on here
+
+    Returns ``copies``, a list of dicts: ``name`` (without migrating-), ``listed``, ``uuid``, ``domid``,
+    ``state`` and ``copy`` (see COPIES in ``_utils/xm_outcome.py``); and ``declared``, the minion ids of all
+    hosts in the pillar.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'xen*' xm.copies
+    """
+    deadline = _clock() + _seconds("wait", wait)
+    while True:
+        found = _copies()
+        moving = [
+            one for one in found if one["copy"] in UNSETTLED and domain in (None, one["name"])
+        ]
+        if not moving or _clock() >= deadline:
+            return {"copies": found, "declared": sorted(__salt__["xend.declared_hosts"]())}
+        time.sleep(POLL_S)
+
+
+def _copies():
+    before = _transfers()
+    rows = [row for row in _rows() if row["domid"] != 0]
+    # All at once: a guest that is just leaving must not break the answer for the others.
+    text = _ask(["list", "--long"])
+    described = dict(
+        [((one["name"], one["domid"]), one) for one in _described("xm list --long", text)]
+    )
+    seen = _either(before, _transfers())
+    found = []
+    for row in rows:
+        # What is listed but not described is just leaving, or just being renamed: look again.
+        known = described.get((row["name"], row["domid"]))
+        found.append(
+            {
+                "name": _plain(row["name"]),
+                "listed": row["name"],
+                "uuid": known and known["uuid"],
+                "domid": row["domid"],
+                "state": row["state"],
+                "copy": _copy(row, seen) if known else "unknown",
+            }
+        )
+    return found
+
+
+def _plain(listed):
+    return listed[len(MIGRATING) :] if listed.startswith(MIGRATING) else listed
+
+
+def unfinished():
+    """
+    What earlier migrations have left on this host, with advice. One host alone cannot tell what to do
+    about it: the orchestration ``xend.orch.recover`` looks at all of them, and repairs what is safe.
+
+    Returns a list of dicts as in ``copies`` of ``xm.copies``, with ``advice``; empty when nothing is left.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'xen*' xm.unfinished
+    """
+    found = []
+    for one in copies(wait=SETTLE_S)["copies"]:
+        if one["copy"] not in ("running", "managed", "halted"):
+            others = {__opts__["id"]: {"copies": [one]}, "every other host": {"problem": "not asked"}}
+            (finding,) = _pure("xm_outcome.gather")(others)
+            found.append(dict(one, advice=finding["comment"]))
+    return found
+
+
+def findings(reports, guest=None):
+    """
+    What the reports of several hosts mean together: the one decision table, asked.
+
+    reports
+        for each minion id what ``xm.copies`` returned there, or ``problem``, why it did not
+    guest
+        a dict with ``name``, ``uuid``, ``source`` and ``target``: say where this guest is, whatever
+        that is; default: find what migrations have left of any guest
+
+    Returns a list of dicts: ``name``, ``uuid``, ``outcome``, ``comment`` and ``repairs`` (the steps that are
+    safe, each with ``host`` and ``do``).
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xm.findings '{"xen1": {"copies": []}, "xen2": {"problem": "does not answer"}}'
+    """
+    if guest is None:
+        return _pure("xm_outcome.gather")(reports)
+    return [_pure("xm_outcome.gather_one")(reports, guest)]
 
 
 # Checking
@@ -223,7 +558,7 @@ def _check(blockers, warnings):
     return {"ok": not blockers, "blockers": blockers, "warnings": warnings}
 
 
-def can_send(name, target, port=None, ssl=False, ask=True):
+def can_send(name, target, port=None, ssl=False, ask=True, live=True):
     """
     Whether a guest can leave this host for another one. Nothing is changed.
 
@@ -237,6 +572,8 @@ def can_send(name, target, port=None, ssl=False, ask=True):
         the way; xend verifies no certificate
     ask
         ask the target's relocation port whether it lets this host in
+    live
+        as for ``xm.migrate``: a live migration needs some memory on this host
 
     Returns ``ok`` (bool), ``blockers`` and ``warnings``: lists of sentences, all that are known at once.
 
@@ -248,7 +585,7 @@ def can_send(name, target, port=None, ssl=False, ask=True):
     """
     name = str(name)
     peer = _peer(target, port, _flag("ssl", ssl))
-    blockers, warnings = _blockers_of(name), []
+    blockers, warnings = _blockers_of(name, live)
     if peer["own"]:
         blockers.append("the target %s (%s) is this host itself" % (target, peer["address"]))
     elif ask:
@@ -260,29 +597,33 @@ def can_send(name, target, port=None, ssl=False, ask=True):
     return _check(blockers, warnings)
 
 
-def _blockers_of(name):
+def _blockers_of(name, live):
     """
-    Why a guest cannot be sent, as far as this host alone can tell.
+    What keeps a guest from being sent, as far as this host alone can tell: blockers and warnings.
     """
     if name == "Domain-0":
-        return ["Domain-0 is the host itself and cannot be moved"]
-    if name.startswith("migrating-"):
+        return ["Domain-0 is the host itself and cannot be moved"], []
+    if name.startswith(MIGRATING):
         return [
             "%s is the name that xend gives a domain while it is sent; migrating it under that name "
-            "wedges it: wait until it has left, or mend it if its migration broke (xm.moving)"
+            "wedges it: wait until it has left, or mend it if its migration broke (xend.orch.recover)"
             % name
-        ]
+        ], []
     found = domain(name)
     if found is None:
-        if _row("migrating-" + name):
-            return ["%s is being sent already, or is left over from a migration that broke" % name]
-        return ["there is no domain %s on this host" % name]
+        if _row(MIGRATING + name):
+            return [
+                "%s is being sent already, or is left over from a migration that broke" % name
+            ], []
+        return ["there is no domain %s on this host" % name], []
     blockers = []
     if not found["runs"]:
         blockers.append(
             "%s does not run (state %s); a guest must run to be moved: unpause or start it first"
             % (name, found["state"] or "not started")
         )
+    if not found["uuid"]:
+        blockers.append("xend shows no uuid of %s, by which it could be known again" % name)
     if found["nomigrate"]:
         blockers.append("%s is marked nomigrate in its configuration" % name)
     if found["pci"]:
@@ -290,7 +631,12 @@ def _blockers_of(name):
             "%s has %d PCI device(s) of this host passed through; detach them first"
             % (name, len(found["pci"]))
         )
-    return blockers
+    blockers += _pure("xm_fit.foreign_backends")(found)
+    if live and found["runs"]:
+        # Else xend would fail before it connects, after half a minute of looking for memory.
+        overhead_mib = _pure("xm_fit.live_overhead_mib")(found)
+        blockers += _too_little_memory(overhead_mib, None, "for a live migration (live: False needs none)")
+    return blockers, __salt__["xen_guest.warnings"](name, found["uuid"])
 
 
 def _peer(target, port=None, ssl=False):
@@ -311,6 +657,7 @@ def _peer(target, port=None, ssl=False):
             "host name" % target
         )
     own = declared.get(__opts__["id"], {}).get("address")
+    resolved = _resolved(address)
     ssl = ssl or _always_tls()
     if port is None:
         port = where.get("ssl_port" if ssl else "port") or (8003 if ssl else 8002)
@@ -321,8 +668,23 @@ def _peer(target, port=None, ssl=False):
         "address": address,
         "ssl": ssl,
         "port": port,
-        "own": target in own_names or address in (own, "127.0.0.1"),
+        "own": target in own_names or address in (own, "127.0.0.1") or resolved != address,
     }
+
+
+def _resolved(name):
+    """
+    What xend would connect to for a name, if that is this host itself; else the name. Many hosts have a
+    line for themselves in /etc/hosts that says 127.0.1.1, and some one for others.
+    """
+    if re.match(r"[0-9.]+\Z", name):
+        return name
+    try:
+        address = socket.gethostbyname(name)
+    except (socket.error, UnicodeError):
+        # The probe says it better.
+        return name
+    return address if _pure("xend_host.is_local")(address) else name
 
 
 def _always_tls():
@@ -337,7 +699,7 @@ def _always_tls():
         return False
 
 
-def can_receive(domain, config=None):
+def can_receive(domain, config=None, source=None, storage=None, file=None, accept=None):
     """
     Whether this host can take a guest. Nothing is changed.
 
@@ -345,6 +707,14 @@ def can_receive(domain, config=None):
         the description of the guest, as ``xm.domain`` on its host returns it
     config
         the configuration file of xend
+    source
+        what ``xm.host`` returned on the guest's host; without it processors and versions are not compared
+    storage
+        what ``xm.same_disks`` returned here; without it the disks are only looked for
+    file
+        the guest's configuration file, as ``xen_guest.find`` returned it on its host, when it is to follow
+    accept
+        a list of what may differ all the same: ``cpu``, ``version``, ``storage``
 
     Returns ``ok`` (bool), ``blockers`` and ``warnings``: lists of sentences, all that are known at once.
 
@@ -359,10 +729,140 @@ def can_receive(domain, config=None):
             "domain: %r is no description of a guest; give what xm.domain returns on its host"
             % (domain,)
         )
-    # xend asks for the shadow memory of a HVM guest on top (xend 4.4 XendCheckpoint.restore).
-    needed_mib = domain["memory_mib"] + (domain.get("shadow_memory_mib") or 0)
-    blockers = _same_identity(domain) + _too_little_memory(needed_mib, config)
-    return _check(blockers, [])
+    accept = _accepted(accept)
+    blockers = _same_identity(domain)
+    blockers += _too_little_memory(_pure("xm_fit.needed_mib")(domain), config)
+    here = host()
+    # Whether the source has memory for a live migration is judged there.
+    fit = _pure("xm_fit.fits")(domain, source, here, live=False, accept=accept)
+    cannot, might_not = _pure("xm_fit.reboot_warnings")(
+        domain, _exists, domain.get("image_files"), __opts__["id"]
+    )
+    blockers += fit["blockers"] + cannot
+    warnings = fit["warnings"] + might_not
+    for verdict, sentence in storage if storage is not None else _disks_here(domain):
+        if verdict in ("missing", "different") or verdict == "unproved" and "storage" not in accept:
+            blockers.append(sentence)
+        elif verdict in ("unproved", "unchecked") or "judged" in sentence:
+            warnings.append(sentence)
+    if file:
+        blockers += __salt__["xen_guest.check_put"](file)
+    return _check(blockers, warnings)
+
+
+def _exists(path):
+    return os.path.exists(_option("root") + path)
+
+
+def _accepted(accept):
+    accept = [accept] if hasattr(accept, "upper") else list(accept or [])
+    wrong = [word for word in accept if word not in RISKS]
+    if wrong:
+        raise CommandExecutionError(
+            "accept: %s is no risk that can be accepted; they are %s"
+            % (", ".join([repr(word) for word in wrong]), ", ".join(RISKS))
+        )
+    return accept
+
+
+def _disks_here(domain):
+    """
+    What can be said of the disks of a guest without its host: whether they are here.
+    """
+    found = []
+    for disk in _pure("xm_disks.look")(domain.get("disks") or [], _option("root")):
+        if disk["problem"]:
+            found.append(("missing", "%s, %s: %s" % (disk["dev"], disk["uname"], disk["problem"])))
+        elif disk["kind"] != "none":
+            found.append(
+                (
+                    "unchecked",
+                    "it was not proved that %s, %s, is the same storage on both hosts"
+                    % (disk["dev"], disk["uname"]),
+                )
+            )
+    return found
+
+
+def mark_disks(name):
+    """
+    Say what the disks of a guest here are, and put a marker next to those that are files: what sees it
+    is the same storage. The image itself is never written to. ``xm.unmark_disks`` removes the markers;
+    those that a crash has left are removed an hour later, with the next ones.
+
+    name
+        the domain
+
+    Returns ``disks``, ``marks``, ``there`` and ``token``, for ``xm.same_disks`` on the other host.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xm.mark_disks web01
+    """
+    guest = domain(name)
+    disks = guest["disks"] if guest else []
+    token = str(_uuid.uuid4())
+    return {
+        "token": token,
+        "disks": disks,
+        "there": _pure("xm_disks.look")(disks, _option("root")),
+        "marks": _pure("xm_disks.mark")(disks, token, _option("root")),
+    }
+
+
+def same_disks(marked, source):
+    """
+    Whether the disks of a guest are the same storage here as on its host.
+
+    marked
+        what ``xm.mark_disks`` returned there
+    source
+        the minion id of that host, for the sentences
+
+    Returns a list of [verdict, sentence], one for each disk; verdicts are ``same``, ``missing``,
+    ``different``, ``unproved``, ``unchecked`` (attached by a script of its own) and ``none`` (an empty
+    drive).
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen2 xm.same_disks '{"disks": [], "there": [], "marks": [], "token": "none"}' xen1
+    """
+    root = _option("root")
+    return [
+        list(verdict)
+        for verdict in _pure("xm_disks.compare")(
+            marked["there"],
+            _pure("xm_disks.look")(marked["disks"], root),
+            marked["marks"],
+            marked["token"],
+            root,
+            source=source,
+            target=__opts__["id"],
+        )
+    ]
+
+
+def unmark_disks(marked):
+    """
+    Remove the markers that ``xm.mark_disks`` has put.
+
+    marked
+        what it returned
+
+    Returns True.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xm.unmark_disks '{"disks": [], "token": "none"}'
+    """
+    _pure("xm_disks.unmark")(marked["disks"], marked["token"], _option("root"))
+    return True
 
 
 def _is_description(domain):
@@ -377,23 +877,23 @@ def _is_description(domain):
 def _same_identity(wanted):
     blockers = []
     for row in _rows():
-        plain = row["name"]
-        if plain.startswith("migrating-"):
-            plain = plain[len("migrating-") :]
-        if plain == wanted["name"]:
+        if _plain(row["name"]) == wanted["name"]:
+            if row["domid"] is None:
+                # xend only knows it: it may be the very guest, which has been here before.
+                continue
             blockers.append(
                 "the name %s is in use here, by domain %s in state %s; %s"
                 % (
                     row["name"],
                     row["domid"],
-                    row["state"] or "not started",
+                    row["state"],
                     "xend refuses a second one with that name"
-                    if plain == row["name"]
+                    if row["name"] == wanted["name"]
                     else "that one is being sent, or is left over from a migration that broke",
                 )
             )
-        elif row["domid"] != 0 and wanted.get("uuid"):
-            other = domain(row["name"])
+        elif row["domid"] and wanted.get("uuid"):
+            other = _describe(row)
             if other and other["uuid"] == wanted["uuid"]:
                 blockers.append(
                     "the uuid %s of %s is in use here, by %s"
@@ -402,14 +902,14 @@ def _same_identity(wanted):
     return blockers
 
 
-def _too_little_memory(needed_mib, config):
+def _too_little_memory(needed_mib, config, what="here"):
     free_mib = info()["free_memory"]
     given_back_mib = _from_dom0(config)
     if needed_mib <= free_mib + given_back_mib:
         return []
     return [
-        "%d MiB are needed here; %d MiB are free, and dom0 may give back %d MiB"
-        % (needed_mib, free_mib, given_back_mib)
+        "%d MiB are needed %s; %d MiB are free, and dom0 may give back %d MiB"
+        % (needed_mib, what, free_mib, given_back_mib)
     ]
 
 
@@ -449,12 +949,12 @@ def migrate(name, target, live=True, port=None, ssl=False, node=None, timeout=No
     timeout
         seconds to wait for the transfer; default: by the memory of the guest, at least 300
 
-    Everything that ``xm.can_send`` checks is checked first. Returns ``name``, ``uuid``, ``address``,
-    ``port``, ``seconds``, ``kept`` (the file with the guest's description) and ``comment`` once this host
-    has no copy of the guest any more. **That is not yet success**: xend gives no acknowledgement, and
-    ``xm migrate`` exits 0 with the guest lost; only the target can tell whether it arrived, which the
-    orchestration ``xend.orch.migrate`` verifies. Raises an error that says where the guest is when it has
-    not left.
+    Everything that ``xm.can_send`` checks is checked first. While it goes on, events with the tag
+    ``xend/migrate/NAME`` tell how far it is. Returns ``name``, ``uuid``, ``address``, ``port``, ``seconds``,
+    ``kept`` (the file with the guest's description) and ``comment`` once this host has no copy of the guest
+    any more. **That is not yet success**: xend gives no acknowledgement, and ``xm migrate`` exits 0 with
+    the guest lost; only the target can tell whether it arrived, which the orchestration
+    ``xend.orch.migrate`` verifies. Raises an error that says where the guest is when it has not left.
 
     CLI Example:
 
@@ -465,29 +965,77 @@ def migrate(name, target, live=True, port=None, ssl=False, node=None, timeout=No
     """
     name = str(name)
     check_options(live=live, port=port, ssl=ssl, node=node, timeout=timeout)
-    check = can_send(name, target, port, ssl)
+    locks = []
+    try:
+        held = _lock(locks, name, "the migration of %s to %s" % (name, target))
+        if held:
+            raise CommandExecutionError(
+                "%s was not moved: %s. %s" % (name, held, _where_now(name, target))
+            )
+        return _migrate(name, target, live, port, ssl, node, timeout)
+    finally:
+        _unlock(locks)
+
+
+def _lock(locks, name, who):
+    """
+    Keep others from moving this guest, and xend from being restarted, as long as this process lives; what
+    was locked goes into LOCKS. Returns None, or a sentence that says who holds it.
+    """
+    # Shared: several guests may leave at once.
+    for lock, shared in (("relocation", True), ("guest " + name, False)):
+        holding = _pure("xend_lock.hold")(_option("kept"), lock, shared=shared, who=who)
+        try:
+            holding.__enter__()
+        except ValueError as exc:
+            return exc.args[0]
+        except EnvironmentError as exc:
+            raise CommandExecutionError(
+                "%s: nothing can be locked there: %s" % (_option("kept"), exc.strerror)
+            )
+        locks.append(holding)
+    return None
+
+
+def _unlock(locks):
+    for holding in reversed(locks):
+        holding.__exit__(None, None, None)
+
+
+def _migrate(name, target, live, port, ssl, node, timeout):
+    check = can_send(name, target, port, ssl, live=live)
     if not check["ok"]:
         raise CommandExecutionError(
             "%s was not moved: %s. %s"
-            % (name, "; ".join(check["blockers"]), _where_now(name))
+            % (name, "; ".join(check["blockers"]), _where_now(name, target))
         )
     peer = _peer(target, port, ssl)
-    options = _migrate_options(live, peer["port"], peer["ssl"], node)
     guest = domain(name)
     if guest is None:
         raise CommandExecutionError("%s has left this host while it was checked" % name)
+    options = _migrate_options(guest, live, peer["port"], peer["ssl"], node)
     limit = _limit(timeout, guest)
     kept = _keep(guest)
     began = _clock()
-    result = _run(["migrate"] + options + [_reference(guest), peer["address"]], timeout=limit)
+    result = _watch(
+        ["migrate"] + options + [_reference(guest), peer["address"]],
+        limit,
+        _progress(guest, target),
+    )
     seconds = _clock() - began
-    over = seconds < limit
-    state, words = _look(name, over)
-    if state != "gone":
-        said = (
-            "it was not done after %d s" % limit if not over else "xm migrate: %s" % _said(result)
-        )
-        raise CommandExecutionError("%s was not moved: %s. %s" % (name, said, words))
+    # What is not waited for any longer goes on in xend, whatever becomes of xm.
+    view = where(name, guest["uuid"], wait=SETTLE_S if result["over"] else 0)
+    report = _pure("xm_outcome.report")(
+        name,
+        __opts__["id"],
+        str(target),
+        view,
+        {"copy": "unasked"},
+        xm_said=None if result["over"] and result["retcode"] == 0 else _said(result),
+        timed_out=None if result["over"] else limit,
+    )
+    if view["copy"] not in ("absent", "managed"):
+        raise CommandExecutionError("%s was not moved: %s" % (name, report["comment"]))
     return {
         "name": name,
         "uuid": guest["uuid"],
@@ -495,8 +1043,86 @@ def migrate(name, target, live=True, port=None, ssl=False, node=None, timeout=No
         "port": peer["port"],
         "seconds": round(seconds, 1),
         "kept": kept,
-        "comment": words,
+        "comment": report["comment"],
     }
+
+
+def _watch(arguments, limit_s, look):
+    """
+    Run xm and look around while it works, for LIMIT_S seconds at most.
+
+    Returns ``retcode``, ``stdout``, ``stderr`` and ``over``: whether it has ended by itself.
+    """
+    command = [_option("xm")] + [str(argument) for argument in arguments]
+    out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()
+    began = _clock()
+    try:
+        with open(os.devnull) as nothing:
+            process = subprocess.Popen(
+                command,
+                stdin=nothing,
+                stdout=out,
+                stderr=err,
+                close_fds=True,
+                env=dict(os.environ, LC_ALL="C"),
+            )
+        while process.poll() is None and _clock() - began < limit_s:
+            look()
+            time.sleep(POLL_S)
+        over = process.poll() is not None
+        if not over:
+            process.kill()
+        retcode = process.wait()
+        look()
+        return {"retcode": retcode, "stdout": _whole(out), "stderr": _whole(err), "over": over}
+    except EnvironmentError as exc:
+        raise CommandExecutionError("%s cannot be run: %s" % (command[0], exc.strerror))
+    finally:
+        out.close()
+        err.close()
+
+
+def _whole(stream):
+    stream.seek(0)
+    return stream.read().decode("utf-8", "replace")
+
+
+def _progress(guest, target):
+    """
+    A function that tells on Salt's bus what the log of xend says of a transfer since it was last called.
+    """
+    names = {
+        "domain": guest["name"],
+        "uuid": guest["uuid"],
+        "source": __opts__["id"],
+        "target": str(target),
+    }
+    tail = _pure("xm_progress.tail")(_option("log"))
+    progress = _pure("xm_progress.progress")(names, guest["domid"], guest["memory_mib"], _clock())
+
+    hears = [True]
+
+    def look():
+        events = progress.feed(tail.read(), _clock())
+        quiet = progress.tick(_clock(), "connecting")
+        for event in events + ([quiet] if quiet else []):
+            hears[0] = hears[0] and _tell(event)
+
+    return look
+
+
+def _tell(event):
+    """
+    Send an event over Salt's bus. Returns whether somebody hears it, quickly enough: whatever is wrong with
+    the bus must not disturb a migration.
+    """
+    began = _clock()
+    try:
+        sent = __salt__["event.send"]("xend/migrate/" + _label(event["domain"]), event)
+    except Exception as exc:  # pylint: disable=broad-except
+        log.debug("the event %r was not sent: %s", event, exc)
+        sent = False
+    return bool(sent) and _clock() - began < BUS_S
 
 
 def _clock():
@@ -534,7 +1160,9 @@ def _flag(name, value):
     )
 
 
-def check_options(live=True, port=None, ssl=False, node=None, timeout=None, settle=60):
+def check_options(
+    live=True, port=None, ssl=False, node=None, timeout=None, settle=60, accept=None
+):
     """
     Whether these options of a migration make sense; nothing else is looked at.
 
@@ -542,6 +1170,8 @@ def check_options(live=True, port=None, ssl=False, node=None, timeout=None, sett
         as for ``xm.migrate``
     settle
         as ``timeout`` for ``xm.arrival``
+    accept
+        as for ``xm.can_receive``
 
     Returns True. Raises an error that names the option, its value and what would be right.
 
@@ -555,6 +1185,7 @@ def check_options(live=True, port=None, ssl=False, node=None, timeout=None, sett
     _flag("ssl", ssl)
     _node(node)
     _seconds("settle", settle)
+    _accepted(accept)
     if port is not None:
         _port(port)
     if timeout is not None:
@@ -574,21 +1205,25 @@ def _port(port):
         raise CommandExecutionError(exc.args[0])
 
 
-def _migrate_options(live, port, ssl, node):
+def _migrate_options(guest, live, port, ssl, node):
     """
     The options of xm migrate. The default port is the *source's* own xend-relocation-port; naming the
     target's is right on every version.
     """
     options = ["--live"] if live else []
     options.append("--port=%d" % port)
-    if ssl or node is not None:
-        host = info()
-        version = (host.get("xen_major", 0), host.get("xen_minor", 0))
-        if version < (3, 3):
+    managed = _is_managed(guest)
+    if ssl or node is not None or managed:
+        found = info()
+        version = (found.get("xen_major", 0), found.get("xen_minor", 0))
+        if version < (3, 3) and (ssl or node is not None):
             raise CommandExecutionError(
                 "xm migrate has no %s before Xen 3.3; this host runs %d.%d"
                 % (("--ssl" if ssl else "--node",) + version)
             )
+        if managed and version >= (4, 0):
+            # Else this host would keep it as a guest that it could start again.
+            options.append("--change_home_server")
     if ssl:
         options.append("--ssl")
     if node is not None:
@@ -596,84 +1231,47 @@ def _migrate_options(live, port, ssl, node):
     return options
 
 
-def _look(name, over):
+def _is_managed(guest):
     """
-    Where a guest is, seen from here, after xm migrate has ended by itself (OVER), or was not waited for
-    any longer (not OVER), or when that is not known (None).
-
-    Returns the state and the sentence. After a failure xend needs a moment to give the guest its name
-    back, and after a restart some seconds before it answers.
+    Whether xend keeps the configuration of a guest itself (`xm new`; xend 4.4 XendDomain.is_domain_managed).
     """
-    deadline = _clock() + (0 if over is False else SETTLE_S)
-    while True:
-        problem, state, row = None, "unknown", None
-        try:
-            rows = dict((row["name"], row) for row in _rows())
-            row = rows.get("migrating-" + name) or rows.get(name)
-            state = _pure("xm_outcome.source_state")(
-                _seen(rows.get(name)), rows.get("migrating-" + name), over
-            )
-        except CommandExecutionError as exc:
-            problem = exc
-        if state not in ("renamed", "unknown") or _clock() >= deadline:
-            words = _pure("xm_outcome.say")(
-                "source",
-                state,
-                name=name,
-                host=__opts__["id"],
-                state=row and row["state"],
-                problem=problem,
-            )
-            return state, words
-        time.sleep(POLL_S)
+    folder = __salt__["xend.get"]("xend-domains-path", "/var/lib/xend/domains")
+    return os.path.isdir(os.path.join(_option("root") + str(folder), str(guest["uuid"])))
 
 
-def _seen(row):
-    return row and dict(row, runs=_pure("xm_output.runs")(row["state"]))
-
-
-def _where_now(name):
-    if _row(name) is None and _row("migrating-" + name) is None:
+def _where_now(name, target):
+    """
+    Where a guest is that was not sent.
+    """
+    view = where(name)
+    if view["copy"] == "absent":
         return (
             "%s was not looked for on other hosts; `xm.list` on all hosts shows where it is" % name
         )
-    return _look(name, None)[1]
+    if view["copy"] in ("running", "halted", "unfinished", "managed"):
+        return "It is on %s (state %s), untouched" % (
+            __opts__["id"],
+            view["state"] or "not started",
+        )
+    return _pure("xm_outcome.report")(
+        name, __opts__["id"], str(target), view, {"copy": "unasked"}
+    )["comment"]
 
 
-def departure(name):
+def arrival(name, uuid=None, source=None, timeout=60):
     """
-    Where a guest is, seen from the host that was to send it.
-
-    name
-        the domain
-
-    Returns ``state`` (``gone``, ``running``, ``halted``, ``migrating`` or ``unknown``) and ``comment``.
-
-    CLI Example:
-
-    .. code-block:: bash
-
-        salt xen1 xm.departure web01
-    """
-    state, comment = _look(str(name), None)
-    return {"state": state, "comment": comment}
-
-
-def arrival(name, uuid=None, source=None, failed=False, timeout=60):
-    """
-    Whether a guest that was sent to this host has arrived and runs.
+    Whether a guest that its source has sent away has arrived here and runs. Ask only when the source has
+    reported its own copy gone: what is said of the guest is wrong else.
 
     name, uuid
         the domain that is expected
     source
         the host that it came from, for the report
-    failed
-        the migration failed on the source; the report then says only what this host holds
     timeout
-        seconds to wait until it runs: xm on the source returns up to some seconds before that
+        seconds to wait while it can still be completed here; xm on the source returns some seconds
+        before that
 
-    Returns ``arrived`` (bool), ``state`` (``running``, ``incomplete``, ``missing``, ``other``, ``halted``
-    or ``unknown``) and ``comment``.
+    Returns ``arrived`` (bool), ``copy`` and the rest of ``xm.where``, ``lost`` (bool) and ``comment``.
 
     CLI Example:
 
@@ -682,54 +1280,42 @@ def arrival(name, uuid=None, source=None, failed=False, timeout=60):
         salt xen2 xm.arrival web01 source=xen1
     """
     name = str(name)
-    timeout = _seconds("timeout", timeout)
-    began = _clock()
-    while True:
-        problem, row = None, None
-        try:
-            row = domain(name)
-            state = _pure("xm_outcome.target_state")(row, uuid)
-        except CommandExecutionError as exc:
-            problem, state = exc, "unknown"
-        seconds = _clock() - began
-        if state == "running" or seconds >= timeout:
-            break
-        time.sleep(POLL_S)
-    comment = _pure("xm_outcome.say")(
+    names = {"domain": name, "uuid": uuid, "source": source, "target": __opts__["id"]}
+    progress = _pure("xm_progress.progress")(names, None, None, _clock())
+    _tell(progress.event("arriving", _clock()))
+    view = where(name, uuid, wait=timeout)
+    report = _pure("xm_outcome.report")(
+        name,
+        source or "the source",
+        __opts__["id"],
         # Without its source nobody knows whether the guest was sent at all.
-        "failed" if failed or not source else "target",
-        state,
-        name=name,
-        host=__opts__["id"],
-        source=source or "the source",
-        state=row and row["state"],
-        seconds=seconds,
-        problem=problem,
-        found=row and row["uuid"],
-        uuid=uuid,
+        {"copy": "absent"} if source else {"copy": "unknown", "problem": "it was not asked"},
+        view,
     )
-    return {"arrived": state == "running", "state": state, "comment": comment}
+    arrived = view["copy"] == "running"
+    _tell(progress.event("running" if arrived else "failed", _clock()))
+    return dict(
+        view, arrived=arrived, lost=report["lost"], outcome=report["outcome"], comment=report["comment"]
+    )
 
 
-def restart_advice(domain, state):
+def restart_advice(domain, copy):
     """
     What is needed to start a guest again that a migration has lost; its description is kept here.
 
     domain
         its description, as ``xm.domain`` returned it before the migration
-    state
-        what ``xm.arrival`` reported
+    copy
+        what ``xm.arrival`` reported as ``copy``
 
-    Returns text; empty when the state is not that of a lost guest.
+    Returns text.
 
     CLI Example:
 
     .. code-block:: bash
 
-        salt xen2 xm.restart_advice '{"name": "web01", "memory_mib": 96}' missing
+        salt xen2 xm.restart_advice '{"name": "web01", "memory_mib": 96}' absent
     """
-    if not _pure("xm_outcome.lost")(state):
-        return ""
     disks = ", ".join(disk.get("uname", "?") for disk in domain.get("disks") or []) or "no disks"
     what = "uuid %s, %s MiB, %s" % (domain.get("uuid"), domain.get("memory_mib"), disks)
     try:
@@ -738,7 +1324,7 @@ def restart_advice(domain, state):
         # That the guest is lost must be said whatever else fails.
         kept = "could not be kept here (%s); the source kept it before it sent the guest" % exc
     return _pure("xm_outcome.how_to_start_again")(
-        state, domain["name"], __opts__["id"], what, kept
+        copy, domain["name"], __opts__["id"], what, kept
     )
 
 
@@ -749,8 +1335,8 @@ def _keep(domain):
     Returns the file, which holds what `xm list --long` printed; one file per name and uuid.
     """
     folder = _option("kept")
-    label = re.sub(r"[^A-Za-z0-9_.+-]", "_", "%s.%s" % (domain["name"], domain.get("uuid")))
-    path = os.path.join(folder, "%s.sxp" % label.lstrip(".-"))
+    label = _label("%s.%s" % (domain["name"], domain.get("uuid")))
+    path = os.path.join(folder, "%s.sxp" % label)
     text = domain.get("sxp") or ""
     try:
         if not os.path.isdir(folder):
@@ -767,3 +1353,117 @@ def _keep(domain):
             % (path, domain["name"], exc.strerror)
         )
     return path
+
+
+def _label(text):
+    """
+    A name as part of a file name or of an event's tag.
+    """
+    return re.sub(r"[^A-Za-z0-9_.+-]", "_", text).lstrip(".-")
+
+
+# Repairing
+
+
+def repair(do, listed, uuid, domid):
+    """
+    Take one safe step to clean up after a migration that broke, as ``xm.findings`` has proposed it. What
+    the step relies on is looked at once more, right before it.
+
+    do
+        ``rename``: a guest that still runs under the name migrating-NAME gets its own back. ``remove``: a
+        copy that has never run, or the suspended remainder of a guest that runs elsewhere, is destroyed.
+        ``resume``: a suspended guest goes on.
+    listed, uuid, domid
+        the domain, as it was found; another one is never touched
+
+    Returns a sentence. Raises an error when the domain is not as it was found, or is not mended afterwards.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xm.repair rename migrating-web01 6a3c5d52-77a1-4d9e-9d0a-5b1f2c3d4e5f 7
+    """
+    if do not in REPAIRS:
+        raise CommandExecutionError("do: %r is none of %s" % (do, ", ".join(sorted(REPAIRS))))
+    name = _plain(str(listed))
+    locks = []
+    try:
+        held = _lock(locks, name, "the repair of %s" % name)
+        if held:
+            raise CommandExecutionError("%s was not mended: %s" % (name, held))
+        return _repair(do, name, str(listed), uuid, domid)
+    finally:
+        _unlock(locks)
+
+
+# What is done -> the copies that it may be done to, those that it leaves, and what has then happened.
+REPAIRS = {
+    "rename": (("left",), ("running",), "%(listed)s is called %(name)s again and runs here"),
+    "remove": (
+        ("unfinished", "suspended"),
+        ("absent", "managed"),
+        "%(listed)s, domain %(domid)s, was removed here",
+    ),
+    "resume": (("suspended",), ("left", "running"), "%(listed)s goes on here"),
+}
+
+
+def _repair(do, name, listed, uuid, domid):
+    before, after, done = REPAIRS[do]
+    words = {"listed": listed, "name": name, "domid": domid}
+    view = where(name, uuid)
+    as_found = (view["listed"], view["domid"], view["uuid"]) == (listed, domid, uuid)
+    if not as_found or view["copy"] not in before:
+        raise CommandExecutionError(
+            "%s was not touched: it is not any more as it was found (domain %s, %s, state %s)"
+            % (listed, view["domid"] or "none", view["copy"], view["state"] or "none")
+        )
+    if do == "rename":
+        said = _mend(["rename", str(domid), name])
+    elif do == "remove":
+        said = _mend(["destroy", str(domid)])
+    else:
+        said = _resume(listed, domid)
+    view = where(name, uuid, wait=SETTLE_S)
+    if view["copy"] not in after:
+        raise CommandExecutionError(
+            "%s was not mended: it is %s now, in state %s (%s)"
+            % (listed, view["copy"], view["state"] or "none", said or view["problem"] or "no message")
+        )
+    return done % words
+
+
+def _mend(arguments):
+    result = _run(arguments)
+    return None if result["retcode"] == 0 else "xm %s: %s" % (arguments[0], _said(result))
+
+
+# What xend does to go on with a guest after a failed save, for guests that can cancel a suspension (xend
+# 3.1 and later, XendDomainInfo.resumeDomain); xm has no command for it.
+RESUME = """
+import sys
+sys.path += ["/usr/lib/python", "/usr/lib64/python"]
+from xen.lowlevel import xc, xs
+xc.xc().domain_resume(int(sys.argv[1]), 1)
+xs.xs().resume_domain(int(sys.argv[1]))
+"""
+
+
+def _resume(listed, domid):
+    guest = _describe({"name": listed, "domid": domid, "state": ""})
+    if not guest or not guest["suspend_cancel"]:
+        raise CommandExecutionError(
+            "%s was not touched: its kernel cannot cancel a suspension (it has no SUSPEND_CANCEL note), so "
+            "only xend could have resumed it. What is in its memory is lost: `xm destroy %s`, then `xm "
+            "create` with its configuration file" % (listed, listed)
+        )
+    result = __salt__["cmd.run_all"](
+        [_option("python"), "-c", RESUME, str(domid)],
+        python_shell=False,
+        ignore_retcode=True,
+        timeout=ANSWER_S,
+        output_loglevel="debug",
+    )
+    return None if result["retcode"] == 0 else _said(result)

@@ -36,13 +36,54 @@ def _present(report):
     return isinstance(report, dict) and "uuid" in report and "runs" in report
 
 
-def _sentences(check):
-    return "; ".join(check["blockers"] or check["warnings"])
-
-
-def can_receive(name, domain=None, config=None):
+def can_send(name, target, live=True, port=None, ssl=False, ask=True):
     """
-    This host can take a guest: the name is free, the uuid is, and there is memory for it.
+    A guest can leave this host for another one: it runs, nothing binds it to this host, and the target
+    lets this host in.
+
+    name
+        the domain
+    target, live, port, ssl
+        as for the execution function ``xm.migrate``
+    ask
+        False: do not ask the target's relocation port (under ``test=True``, when its configuration is
+        still to be applied)
+
+    Nothing is ever changed, so ``test=True`` makes no difference. A guest that is not here is no failure
+    of this state: ``xm.can_receive`` on the target says whether it runs there already.
+
+    .. code-block:: yaml
+
+        web01 can leave:
+          xm.can_send:
+            - name: web01
+            - target: xen2
+    """
+    try:
+        if __salt__["xm.where"](name)["copy"] in ("absent", "managed"):
+            return _ret(name, comment="%s does not run on %s" % (name, __opts__["id"]))
+        check = __salt__["xm.can_send"](name, target, port=port, ssl=ssl, ask=ask, live=live)
+        if not check["ok"]:
+            return _ret(name, False, _not_sent(name, check))
+    except CommandExecutionError as exc:
+        return _ret(name, False, "%s was not moved: %s" % (name, exc))
+    return _ret(name, comment=_with("%s can leave %s" % (name, __opts__["id"]), check["warnings"]))
+
+
+def can_receive(
+    name,
+    domain=None,
+    config=None,
+    source=None,
+    storage=None,
+    file=None,
+    accept=None,
+    problem=None,
+    reserve=0,
+):
+    """
+    This host can take a guest: its name and uuid are free, there is memory, its disks are the same storage
+    here, its bridges are here, and its processor finds all that it had.
 
     name
         the name of the guest
@@ -50,9 +91,15 @@ def can_receive(name, domain=None, config=None):
         its description, as ``xm.domain`` returned it on its host
     config
         the configuration file of xend
+    source, storage, file, accept
+        as for the execution function ``xm.can_receive``
+    problem
+        why its host could not describe it, if so
+    reserve
+        seconds for which xend is not restarted here by Salt, because the guest is about to come
 
-    Nothing is ever changed, so ``test=True`` makes no difference. When the guest is not described, it is
-    looked for here: a guest that runs here already needs no more room.
+    Nothing but that is changed, and not under ``test=True``. When the guest is not described, it is looked
+    for here: a guest that runs here already needs no more room.
 
     .. code-block:: yaml
 
@@ -63,31 +110,43 @@ def can_receive(name, domain=None, config=None):
     """
     try:
         if not _present(domain):
-            return _without_source(name, domain)
-        check = __salt__["xm.can_receive"](domain, config=config)
+            return _without_source(name, problem)
+        check = __salt__["xm.can_receive"](
+            domain, config=config, source=source, storage=storage, file=file, accept=accept
+        )
+        if check["ok"] and reserve and not __opts__["test"]:
+            who = "migration from %s" % (source or {}).get("host", "another host")
+            __salt__["xend.reserve"](name, who=who, seconds=reserve)
     except CommandExecutionError as exc:
-        return _ret(name, False, str(exc))
+        return _ret(name, False, "%s was not moved: %s" % (name, exc))
     if not check["ok"]:
         comment = "%s was not moved, it is untouched on its source. %s cannot take it: %s"
-        return _ret(name, False, comment % (name, __opts__["id"], _sentences(check)))
-    comment = "%s can take %s" % (__opts__["id"], name)
-    return _ret(name, comment=comment + "".join(["; " + text for text in check["warnings"]]))
+        return _ret(
+            name, False, comment % (name, __opts__["id"], "; ".join(check["blockers"]))
+        )
+    return _ret(name, comment=_with("%s can take %s" % (__opts__["id"], name), check["warnings"]))
 
 
-def _without_source(name, report):
+def _with(comment, warnings):
+    return comment + "".join(["; " + text for text in warnings])
+
+
+def _without_source(name, problem):
     """
-    The result for a guest that its source does not have, or could not describe (REPORT).
+    The result for a guest that its source does not have, or could not describe (PROBLEM).
     """
-    here = __salt__["xm.domain"](name)
-    if here and here["runs"]:
+    here = __salt__["xm.where"](name)
+    if here["copy"] == "running":
         return _ret(name, comment="%s runs here already" % name)
-    if report:
-        report = "its source could not describe it when this began (%s); run it again" % report
-    why = report or (
-        "its source has no domain of that name; `xm.list` and `xm.moving` there show whether it is "
-        "left over under another"
+    if problem:
+        problem = "its source could not describe it when this began (%s); run it again" % problem
+    why = problem or (
+        "its source has no domain of that name; `xm.list` there shows whether it is left over under "
+        "another"
     )
-    if here:
+    if here["copy"] == "unknown":
+        why += "; %s cannot say whether it has it (%s)" % (__opts__["id"], here["problem"])
+    elif here["domid"]:
         why += "; %s holds it, but it does not run here (state %s)" % (
             __opts__["id"],
             here["state"] or "not started",
@@ -100,7 +159,6 @@ def migrated(
     target,
     source=None,
     domain=None,
-    there=None,
     live=True,
     port=None,
     ssl=False,
@@ -108,7 +166,6 @@ def migrated(
     timeout=None,
     settle=60,
     ask=True,
-    failed=False,
 ):
     """
     A guest runs on the target and is gone from this host. Run it on the source, where it sends the guest,
@@ -120,17 +177,15 @@ def migrated(
         the minion id of the target, as in the pillar ``xend:relocation:hosts``
     source
         the minion id of the source, for the reports of the target
-    domain, there
-        what ``xm.domain`` returned before on the source and on the target: a description, or None
+    domain
+        what ``xm.domain`` returned before on the source, or None when the guest was not there
     live, port, ssl, node, timeout
         as for the execution function ``xm.migrate``
     settle
-        seconds that the target waits until the guest runs
+        seconds that the target waits while the guest can still be completed
     ask
         False: do not ask the target's relocation port (under ``test=True``, when its configuration is
         still to be applied)
-    failed
-        an earlier step has failed: only report what is here
 
     .. code-block:: yaml
 
@@ -146,17 +201,16 @@ def migrated(
             live=live, port=port, ssl=ssl, node=node, timeout=timeout, settle=settle
         )
         if __opts__["id"] == target:
-            return _arrived(name, source, domain, there, settle, failed)
-        if failed:
-            return _ret(name, False, __salt__["xm.departure"](name)["comment"])
-        here = __salt__["xm.domain"](name)
-        if here is None and _present(there) and there["runs"]:
-            return _runs_there(name, target)
-        check = __salt__["xm.can_send"](name, target, port=port, ssl=ssl, ask=ask)
-        if not check["ok"]:
-            return _ret(name, False, _not_sent(name, here, there, target, check))
+            return _arrived(name, source, domain, settle)
+        if not _present(domain) and __salt__["xm.where"](name)["copy"] in ("absent", "managed"):
+            return _ret(name, comment="%s does not run on %s" % (name, __opts__["id"]))
         if __opts__["test"]:
-            return _ret(name, None, _would_be_sent(name, target, live, check), _moves(name, target))
+            check = __salt__["xm.can_send"](name, target, port=port, ssl=ssl, ask=ask, live=live)
+            if not check["ok"]:
+                return _ret(name, False, _not_sent(name, check))
+            how = "live" if live else "suspended"
+            comment = _with("%s would be moved to %s, %s" % (name, target, how), check["warnings"])
+            return _ret(name, None, comment, _moves(name, target))
         sent = __salt__["xm.migrate"](
             name, target, live=live, port=port, ssl=ssl, node=node, timeout=timeout
         )
@@ -173,54 +227,72 @@ def migrated(
     return _ret(name, True, comment, _moves(name, target))
 
 
-def _runs_there(name, target):
-    """
-    The result for a guest that runs on the target: well, if nothing of it is left here.
-    """
-    left = __salt__["xm.departure"](name)
-    if left["state"] == "gone":
-        return _ret(name, comment="%s runs on %s already" % (name, target))
-    comment = "%s runs on %s, but not only there: %s"
-    return _ret(name, False, comment % (name, target, left["comment"]))
-
-
 def _moves(name, target):
     return {name: {"old": "on %s" % __opts__["id"], "new": "sent to %s" % target}}
 
 
-def _not_sent(name, here, there, target, check):
-    comment = "%s was not moved: %s. " % (name, _sentences(check))
-    if here:
-        return comment + "It is on %s (state %s), untouched" % (__opts__["id"], here["state"])
-    if _present(there):
-        return comment + "%s holds it, but it does not run there (state %s)" % (
-            target,
-            there["state"],
-        )
-    if there is None:
-        return comment + "%s has none either; `xm.list` on all hosts shows where it is" % target
-    return comment + "%s could not say whether it is there: %s" % (target, there)
-
-
-def _would_be_sent(name, target, live, check):
-    how = "live" if live else "suspended"
-    warnings = "".join(["; " + text for text in check["warnings"]])
-    return "%s would be moved to %s, %s%s" % (name, target, how, warnings)
-
-
-def _arrived(name, source, domain, there, settle, failed):
-    if __opts__["test"] and not (_present(there) and there["runs"]):
-        return _ret(name, None, "It would be verified that %s runs here" % name)
-    uuid = domain["uuid"] if _present(domain) else None
-    report = __salt__["xm.arrival"](
-        name, uuid=uuid, source=source, failed=failed, timeout=0 if failed else settle
+def _not_sent(name, check):
+    here = __salt__["xm.where"](name)
+    comment = "%s was not moved: %s. " % (name, "; ".join(check["blockers"]))
+    if here["copy"] == "absent":
+        return comment + "It is not on %s" % __opts__["id"]
+    return comment + "It is on %s (%s, state %s), untouched" % (
+        __opts__["id"],
+        here["copy"],
+        here["state"],
     )
+
+
+def _arrived(name, source, domain, settle):
+    if not _present(domain):
+        here = __salt__["xm.where"](name)
+        if here["copy"] == "running":
+            return _ret(name, comment="%s runs on %s already" % (name, __opts__["id"]))
+        comment = "%s was not sent, and does not run on %s (%s)"
+        return _ret(name, False, comment % (name, __opts__["id"], here["problem"] or here["copy"]))
+    if __opts__["test"]:
+        return _ret(name, None, "It would be verified that %s runs here" % name)
+    report = __salt__["xm.arrival"](name, uuid=domain["uuid"], source=source, timeout=settle)
+    # From now on it is seen, or does not come any more.
+    __salt__["xend.release"](name)
     changes = {}
-    if report["arrived"] and not _present(there):
+    if report["arrived"]:
         changes = {
             name: {"old": "not on %s" % __opts__["id"], "new": "runs on %s" % __opts__["id"]}
         }
     comment = report["comment"]
-    if _present(domain) and not failed:
-        comment += "." + __salt__["xm.restart_advice"](domain, report["state"])
-    return _ret(name, report["arrived"], comment.rstrip("."), changes)
+    if report["lost"]:
+        comment += "." + __salt__["xm.restart_advice"](domain, report["copy"])
+    return _ret(name, report["arrived"], comment, changes)
+
+
+def repaired(name, do, listed, uuid, domid):
+    """
+    What a broken migration has left of a guest on this host is cleaned up, by one safe step.
+
+    name
+        the guest, for the report
+    do, listed, uuid, domid
+        as for the execution function ``xm.repair``, which looks once more before it does anything
+
+    .. code-block:: yaml
+
+        web01 gets its name back:
+          xm.repaired:
+            - name: web01
+            - do: rename
+            - listed: migrating-web01
+            - uuid: 6a3c5d52-77a1-4d9e-9d0a-5b1f2c3d4e5f
+            - domid: 7
+    """
+    changes = {listed: {"old": "domain %s" % domid, "new": DONE[do]}}
+    if __opts__["test"]:
+        return _ret(name, None, "%s, domain %s, would be %s" % (listed, domid, DONE[do]), changes)
+    try:
+        comment = __salt__["xm.repair"](do, listed, uuid, domid)
+    except CommandExecutionError as exc:
+        return _ret(name, False, str(exc))
+    return _ret(name, True, comment, changes)
+
+
+DONE = {"rename": "renamed to its own name", "remove": "removed", "resume": "resumed"}

@@ -1,63 +1,512 @@
 """
-Where a guest is after a migration was tried, and what that means for people: the one decision table.
+Where a guest is after a migration was tried, what that means for people, and which repairs are safe: the
+one decision table.
 
 Only what hosts report counts, never an exit code: `xm migrate` exits 0 with the guest lost and 1 with
 it running happily (xend 4.4). Looking at hosts is done elsewhere, and nothing here knows Salt.
 """
 
-# What the source shows -> what that means there and what to do.
-SOURCE = {
-    "gone": "%(host)s has no copy of %(name)s any more; only the target can tell whether it arrived",
-    "running": "%(name)s still runs on %(host)s (state %(state)s), unharmed; remove the cause and "
-    "migrate again",
-    "halted": "%(name)s is still on %(host)s, but does not run (state %(state)s); look at it with `xm "
-    "list`, and before doing anything to it make sure that the target has no running copy",
-    "renamed": "%(name)s is on %(host)s under the name migrating-%(name)s (state %(state)s), left over "
-    "from a migration that broke; when the target has no copy of it, `xm rename migrating-%(name)s "
-    "%(name)s` on %(host)s mends it",
-    "pending": "%(name)s still runs on %(host)s (state %(state)s), but its migration may begin yet, although "
-    "nobody waits for it any more; look again before doing anything to it",
-    "migrating": "%(name)s is on %(host)s under the name migrating-%(name)s (state %(state)s): it is being "
-    "sent, or is left over from a migration that broke. While xc_save runs on %(host)s, do nothing to it "
-    "and wait; after that, when the target has no copy of it, `xm rename migrating-%(name)s %(name)s` on "
-    "%(host)s mends it",
-    "moving": "the migration of %(name)s goes on, although nobody waits for it any more: %(host)s "
-    "calls it migrating-%(name)s; do not start or migrate it, wait until it has left %(host)s, then "
-    "look on the target",
-    "unknown": "it cannot be seen where %(name)s is, because xend on %(host)s does not answer "
-    "(%(problem)s); look on both hosts before starting it anywhere",
+import re
+
+# While it is sent, or saved, xend calls a domain so (xend 4.4 XendCheckpoint.save).
+MIGRATING = "migrating-"
+
+# What one host holds of a guest -> the same in words; `copy` says when a copy is called what.
+HOLDS = {
+    "absent": "there is no copy on %(host)s",
+    "managed": "xend on %(host)s knows it, but does not run it",
+    "running": "it runs on %(host)s (state %(state)s)",
+    "receiving": "it is being received on %(host)s (state %(state)s)",
+    "arriving": "a paused copy on %(host)s (state %(state)s) is being received, or was never completed",
+    "unfinished": "the copy on %(host)s has never run (state %(state)s), and nothing there can complete it",
+    "sending": "it is being sent from %(host)s, which lists it as %(listed)s (state %(state)s)",
+    "migrating": "%(listed)s on %(host)s (state %(state)s) is being sent, or is left over from a migration "
+    "that broke",
+    "left": "it runs on %(host)s as %(listed)s (state %(state)s), left over from a migration that broke",
+    "suspended": "it is suspended on %(host)s as %(listed)s (state %(state)s), and nothing sends it",
+    "halted": "the copy on %(host)s does not run (%(listed)s, state %(state)s)",
+    "foreign": "the domain of that name on %(host)s is another one (uuid %(uuid)s)",
+    "unknown": "what is on %(host)s cannot be seen (%(problem)s)",
+    "unasked": "%(host)s was not asked",
 }
 
-# What the target shows, once the source has reported its copy gone.
-TARGET = {
-    "running": "%(name)s runs on %(host)s (state %(state)s) and is gone from %(source)s",
-    "incomplete": "%(name)s is LOST: %(source)s has destroyed its copy, and the one on %(host)s is "
-    "paused for good (state %(state)s after %(seconds)d s), because the xend there did not complete it",
-    "missing": "%(name)s is LOST: %(source)s has destroyed its copy after sending it, and %(host)s has "
-    "none, because it could not complete its own",
-    "other": "%(name)s on %(host)s is another domain (uuid %(found)s, not %(uuid)s), and %(source)s has "
-    "destroyed its copy: %(name)s is LOST",
-    "halted": "%(name)s has arrived on %(host)s, but does not run (state %(state)s); %(source)s has no "
-    "copy; look at its console on %(host)s",
-    "unknown": "it cannot be seen whether %(name)s has arrived, because xend on %(host)s does not "
-    "answer (%(problem)s), and %(source)s has destroyed its copy; look on %(host)s before starting it "
-    "anywhere",
+COPIES = tuple(sorted(HOLDS))
+
+# A transfer of the copy can still be going on: yes, no, not known.
+BY_TRANSFER = {
+    "received": {True: "receiving", False: "unfinished", None: "arriving"},
+    "suspended": {True: "sending", False: "suspended", None: "migrating"},
+    "shut down": {True: "sending", False: "halted", None: "migrating"},
+    "renamed": {True: "sending", False: "left", None: "migrating"},
+    "renamed and halted": {True: "sending", False: "halted", None: "migrating"},
 }
 
-# What the target shows when the migration failed on the source.
-TARGET_AFTER_FAILURE = {
-    "running": "%(name)s runs on %(host)s (state %(state)s); make sure that it does not run on "
-    "%(source)s as well",
-    "incomplete": "%(host)s holds a paused copy of %(name)s (state %(state)s): it is being received, or was "
-    "never completed. Do not unpause it. Once no xc_restore runs on %(host)s any more, and %(name)s runs on "
-    "%(source)s, `xm destroy %(name)s` on %(host)s removes the copy",
-    "missing": "%(host)s holds no copy of %(name)s",
-    "other": "%(name)s on %(host)s is another domain (uuid %(found)s, not %(uuid)s)",
-    "halted": "%(name)s is on %(host)s, but does not run (state %(state)s); look on %(source)s before "
-    "doing anything to it",
-    "unknown": "it cannot be seen whether %(host)s holds a copy of %(name)s, because xend there does "
-    "not answer (%(problem)s)",
-}
+GONE = ("absent", "managed")
+NOT_IT = GONE + ("foreign",)
+ALIVE = ("running", "left")
+DEPARTING = ("sending", "migrating")
+COMING = ("receiving", "arriving")
+STILL = ("suspended", "halted")
+BLIND = ("unknown", "unasked")
+ANY = COPIES
+
+# The outcomes that mean that no host has a copy of the guest that can run.
+LOST = ("incomplete", "lost")
+
+
+def _step(on, do, only_if_asked=False):
+    return {"on": on, "do": do, "only_if_asked": only_if_asked}
+
+
+RUNS_HERE = "%(name)s runs unharmed on %(source)s (state %(source_state)s), and %(target_holds)s"
+RUNS_THERE = "%(name)s runs on %(target)s (state %(target_state)s), and %(source_holds)s"
+FACTS = "%(source_holds)s, and %(target_holds)s"
+FACTS_TARGET_FIRST = "%(target_holds)s, and %(source_holds)s"
+
+WAIT = "Do not start, unpause, destroy or migrate it on either host; look again when the transfer is over"
+HANDS_OFF = "Start it nowhere and destroy nothing before both hosts were seen"
+END_RESTORE = (
+    "Leave the copy on %(target)s alone: xend there removes it when the transfer breaks off. If it is "
+    "still there after some minutes, end the xc_restore that runs for it on %(target)s; xend then removes "
+    "the copy"
+)
+PAUSE = "`xm pause %(target_listed)s` on %(target)s at once"
+LETTER_S = (
+    "The letter s in the state of a copy means that it is suspended and writes nothing; without it, two "
+    "copies run: " + PAUSE + ". Destroy nothing while xc_save runs on %(source)s"
+)
+RENAME = "`xm rename %(source_listed)s %(name)s` on %(source)s mends it"
+NEVER_RUNS = (
+    "Do not unpause it: its CPU would run, but its console and xenstore are dead. `xm destroy "
+    "%(target_listed)s` on %(target)s removes the copy"
+)
+DECIDE = "Look at both with `xm list` and on their consoles before starting, unpausing or destroying either"
+OTHER_GUEST = (
+    "Find out whether the domain of that name on %(target)s was started in its place and uses the same "
+    "disks; then only one of the two may run"
+)
+
+COLUMNS = ("source", "target", "outcome", "sentence", "advice", "repairs")
+
+# The first row that has both copies decides. A repair may rename a copy that runs, and do nothing else to
+# it; while a transfer may go on, or one end cannot be seen, there is none.
+TABLE = (
+    # One end at least cannot be seen.
+    (
+        ("sending",),
+        BLIND,
+        "going_on",
+        "the migration of %(name)s goes on: " + FACTS,
+        "Do not start, destroy or migrate it; wait until it has left %(source)s, then look on %(target)s "
+        "before starting it anywhere",
+        (),
+    ),
+    (
+        ("migrating",),
+        BLIND,
+        "unknown",
+        "the migration of %(name)s may go on: " + FACTS,
+        "While xc_save runs on %(source)s, do nothing to it and wait; after that look on %(target)s before "
+        "doing anything to it",
+        (),
+    ),
+    (
+        ("running",),
+        ("unasked",),
+        "unharmed",
+        RUNS_HERE,
+        "Remove the cause and migrate again",
+        (),
+    ),
+    (
+        ("running",),
+        ("unknown",),
+        "unknown",
+        "%(name)s is unharmed as far as %(source)s can tell: " + FACTS,
+        "Let it run there, and do not start it on %(target)s; look there as soon as it answers",
+        (),
+    ),
+    (
+        ("left",),
+        BLIND,
+        "unknown",
+        "the migration of %(name)s broke: " + FACTS,
+        "Let it run there, and start it nowhere else. When %(target)s was seen without a running copy, "
+        "" + RENAME,
+        (),
+    ),
+    (
+        ("suspended",),
+        BLIND,
+        "unknown",
+        "%(name)s does not run on %(source)s any more, and may run on %(target)s: " + FACTS,
+        "Neither resume nor destroy it on %(source)s, and start it nowhere, before %(target)s was seen",
+        (),
+    ),
+    (
+        GONE,
+        ("unasked",),
+        "unknown",
+        "%(source)s has no copy of %(name)s any more",
+        "Only %(target)s can tell whether it has arrived; do not start it anywhere before %(target)s was "
+        "seen",
+        (),
+    ),
+    (
+        GONE,
+        BLIND,
+        "unknown",
+        "%(name)s does not run on %(source)s: " + FACTS,
+        "Only %(target)s can tell whether it has arrived; do not start it anywhere before %(target)s was "
+        "seen",
+        (),
+    ),
+    (
+        BLIND,
+        ("running",),
+        "unknown",
+        RUNS_THERE,
+        "Let it run there, and do not start it on %(source)s; look on %(source)s whether it runs there as "
+        "well",
+        (),
+    ),
+    (
+        BLIND,
+        ("unfinished",),
+        "unknown",
+        "where %(name)s is cannot be told: " + FACTS_TARGET_FIRST,
+        "Neither unpause nor destroy the copy on %(target)s, and start it nowhere, before %(source)s was "
+        "seen",
+        (),
+    ),
+    (
+        BLIND,
+        ("receiving",),
+        "going_on",
+        "%(name)s is on its way to %(target)s: " + FACTS_TARGET_FIRST,
+        WAIT,
+        (),
+    ),
+    (BLIND, ANY, "unknown", "where %(name)s is cannot be told: " + FACTS, HANDS_OFF, ()),
+    (ANY, BLIND, "unknown", "where %(name)s is cannot be told: " + FACTS, HANDS_OFF, ()),
+    # A transfer may go on. While a migration ends well, both hosts have a copy for some seconds.
+    (
+        ("sending",),
+        ("running",),
+        "going_on",
+        "the migration of %(name)s is ending: " + FACTS_TARGET_FIRST,
+        "Look again in some seconds. " + LETTER_S,
+        (),
+    ),
+    (
+        DEPARTING,
+        ALIVE,
+        "unknown",
+        "%(name)s has two copies: " + FACTS_TARGET_FIRST,
+        LETTER_S,
+        (),
+    ),
+    (
+        DEPARTING,
+        ("unfinished",),
+        "going_on",
+        "%(name)s is in danger: " + FACTS,
+        "If the transfer ends by itself, %(source)s destroys its copy and the guest is gone. Ending the "
+        "xc_save that runs for it on %(source)s makes xend there take it back; without one, only look "
+        "again",
+        (),
+    ),
+    (("sending",), ANY, "going_on", "the migration of %(name)s goes on: " + FACTS, WAIT, ()),
+    (
+        ("migrating",),
+        ANY,
+        "going_on",
+        "the migration of %(name)s may go on: " + FACTS,
+        "While xc_save runs on %(source)s, do nothing to it and wait; after that, when %(target)s has no "
+        "running copy and the state on %(source)s has no letter s, " + RENAME,
+        (),
+    ),
+    (ALIVE, COMING, "going_on", "%(name)s has not moved: " + FACTS, END_RESTORE, ()),
+    (
+        ANY,
+        COMING,
+        "going_on",
+        "%(name)s is on its way to %(target)s: " + FACTS_TARGET_FIRST,
+        "Do not unpause it, and start it nowhere; look again in some seconds",
+        (),
+    ),
+    (COMING, ANY, "going_on", "%(name)s is on its way to %(source)s: " + FACTS, WAIT, ()),
+    (
+        ALIVE,
+        DEPARTING,
+        "unknown",
+        "%(name)s has two copies: " + FACTS,
+        "The letter s in the state of a copy means that it is suspended and writes nothing; without it, "
+        "two copies run: `xm pause %(source_listed)s` on %(source)s at once. Destroy nothing while xc_save "
+        "runs on %(target)s",
+        (),
+    ),
+    (ANY, DEPARTING, "going_on", "%(name)s may be on its way from %(target)s: " + FACTS, WAIT, ()),
+    # Two at once.
+    (
+        ALIVE,
+        ALIVE,
+        "both",
+        "TWO COPIES of %(name)s RUN, and both write %(disks)s: " + FACTS,
+        PAUSE + ", because the damage grows with every second. Then find out by the CPU time of `xm list`, "
+        "the consoles and the network which one has run longer and served its users; keep that one, `xm "
+        "destroy` the other, and check the file systems",
+        (),
+    ),
+    # The guest runs on the target.
+    (
+        ("managed",),
+        ("running",),
+        "moved",
+        RUNS_THERE,
+        "Do not `xm start` it on %(source)s: two copies would write its disks",
+        (),
+    ),
+    (NOT_IT, ("running",), "moved", RUNS_THERE, "", ()),
+    (
+        ("suspended",),
+        ("running",),
+        "leftover",
+        RUNS_THERE,
+        "Never resume it on %(source)s; `xm destroy %(source_listed)s` there removes what is left over",
+        (_step("source", "remove"),),
+    ),
+    (
+        ("unfinished",),
+        ("running",),
+        "leftover",
+        RUNS_THERE,
+        "Do not unpause the copy on %(source)s; `xm destroy %(source_listed)s` there removes it",
+        (_step("source", "remove"),),
+    ),
+    (
+        ("halted",),
+        ALIVE,
+        "leftover",
+        RUNS_THERE,
+        "Never unpause or start the copy on %(source)s; when it does not go away by itself, and the one on "
+        "%(target)s was seen to work, `xm destroy` it on %(source)s",
+        (),
+    ),
+    # A rename harms nobody, wherever the target has tried to send it. A copy that is suspended there is left
+    # alone: where that was, and whether it runs there, these two hosts do not know.
+    (
+        GONE,
+        ("left",),
+        "leftover",
+        "%(name)s runs on %(target)s, but not under its name: " + FACTS_TARGET_FIRST,
+        "`xm rename %(target_listed)s %(name)s` on %(target)s mends it",
+        (_step("target", "rename"),),
+    ),
+    (
+        ("foreign", "unfinished", "suspended"),
+        ("left",),
+        "leftover",
+        "%(name)s runs on %(target)s, but not under its name: " + FACTS_TARGET_FIRST,
+        DECIDE,
+        (),
+    ),
+    # The guest runs on the source.
+    (("running",), GONE, "unharmed", RUNS_HERE, "Remove the cause and migrate again", ()),
+    (
+        ("running",),
+        ("foreign",),
+        "unharmed",
+        RUNS_HERE,
+        "xend on %(target)s refuses a second domain of that name: choose another target, or rename one of "
+        "them",
+        (),
+    ),
+    (
+        ("running",),
+        ("unfinished",),
+        "leftover",
+        RUNS_HERE,
+        "Do not unpause that copy; `xm destroy %(target_listed)s` on %(target)s removes it. Then migrate "
+        "again",
+        (_step("target", "remove"),),
+    ),
+    (
+        ALIVE,
+        STILL,
+        "leftover",
+        "%(name)s runs on %(source)s: " + FACTS,
+        "Never resume, unpause or start the copy on %(target)s; look why it is there before you `xm "
+        "destroy` it",
+        (),
+    ),
+    (
+        ("left",),
+        GONE,
+        "leftover",
+        "%(name)s runs on, but its migration broke: " + FACTS,
+        RENAME + "; then migrate again",
+        (_step("source", "rename"),),
+    ),
+    (
+        ("left",),
+        ("foreign",),
+        "leftover",
+        "%(name)s runs on, but its migration broke: " + FACTS,
+        OTHER_GUEST + ". If they have nothing in common, " + RENAME,
+        (),
+    ),
+    (
+        ("left",),
+        ("unfinished",),
+        "leftover",
+        "%(name)s runs on, but its migration broke: " + FACTS,
+        "Do not unpause the copy on %(target)s; `xm destroy %(target_listed)s` there removes it, and "
+        "" + RENAME,
+        (_step("target", "remove"), _step("source", "rename")),
+    ),
+    # The guest is suspended on the source, and runs nowhere.
+    (
+        ("suspended",),
+        ("absent",),
+        "leftover",
+        "%(name)s does not run, but is whole: " + FACTS,
+        "If it has not run on %(target)s since (no `completeRestore done` for it in xend.log there), it "
+        "can go on where it is: resume it on %(source)s with xm.repair, then give it its name back; else "
+        "`xm destroy` it",
+        (_step("source", "resume"), _step("source", "rename")),
+    ),
+    # Where xend knows a guest, people may have started and stopped it since.
+    (
+        ("suspended",),
+        ("managed",),
+        "leftover",
+        "%(name)s does not run, but is whole: " + FACTS,
+        "If it was not started on %(target)s since, it can go on where it is: resume it on %(source)s with "
+        "xm.repair, then give it its name back; else `xm destroy` it",
+        (_step("source", "resume", True), _step("source", "rename", True)),
+    ),
+    (
+        ("suspended",),
+        ("unfinished",),
+        "leftover",
+        "%(name)s does not run, but is whole: " + FACTS,
+        "Do not unpause the copy on %(target)s: `xm destroy %(target_listed)s` there. Then resume it on "
+        "%(source)s with xm.repair, and give it its name back",
+        (_step("target", "remove"), _step("source", "resume"), _step("source", "rename")),
+    ),
+    (
+        ("suspended",),
+        ("foreign",),
+        "halted",
+        "%(name)s runs nowhere: " + FACTS,
+        OTHER_GUEST,
+        (),
+    ),
+    # The guest runs nowhere, but there is a copy that has run.
+    (
+        ("halted",),
+        NOT_IT,
+        "halted",
+        "%(name)s runs nowhere: " + FACTS,
+        "Look at it on %(source)s with `xm list` and `xm console`; it can only be migrated while it runs",
+        (),
+    ),
+    (
+        NOT_IT,
+        STILL,
+        "halted",
+        "%(name)s runs nowhere: " + FACTS_TARGET_FIRST,
+        "Look at it on %(target)s with `xm list` and `xm console`; do not start it on %(source)s",
+        (),
+    ),
+    (
+        STILL + ("unfinished",),
+        STILL + ("unfinished",),
+        "halted",
+        "%(name)s runs nowhere: " + FACTS,
+        DECIDE + "; one that has never run and was received cannot work",
+        (),
+    ),
+    (
+        ("unfinished",),
+        NOT_IT,
+        "halted",
+        "%(name)s runs nowhere: " + FACTS,
+        "If it was created paused, `xm unpause %(source_listed)s` on %(source)s starts it; if it was "
+        "received there, it cannot work: `xm destroy` it",
+        (),
+    ),
+    # No host has a copy that can run.
+    (
+        GONE,
+        ("unfinished",),
+        "incomplete",
+        "%(name)s is LOST: " + FACTS,
+        NEVER_RUNS,
+        (_step("target", "remove", True),),
+    ),
+    (("foreign",), ("unfinished",), "incomplete", "%(name)s is LOST: " + FACTS, NEVER_RUNS, ()),
+    (
+        ("absent",),
+        ("absent",),
+        "lost",
+        "%(name)s is LOST: " + FACTS,
+        "xend.log on %(target)s says why it could not be completed there",
+        (),
+    ),
+    (
+        ("managed",),
+        NOT_IT,
+        "lost",
+        "%(name)s is LOST: " + FACTS,
+        "`xm start %(name)s` on %(source)s starts it afresh, once it was seen to run nowhere",
+        (),
+    ),
+    (
+        NOT_IT,
+        ("managed",),
+        "lost",
+        "%(name)s is LOST: " + FACTS,
+        "`xm start %(name)s` on %(target)s starts it afresh, once it was seen to run nowhere",
+        (),
+    ),
+    (
+        NOT_IT,
+        NOT_IT,
+        "lost",
+        "%(name)s is LOST: " + FACTS,
+        "A domain of that name is no copy of it, but may use the same disks: look before starting it again",
+        (),
+    ),
+)
+
+XM_SAID = ". xm migrate said: %s"
+TIMED_OUT = (
+    ". xm migrate had not ended%s and is not waited for any longer; xend goes on by itself, so the "
+    "migration may still go on, or begin: look again before doing anything to it"
+)
+CREATED_PAUSED = (
+    ". If no migration has brought it there, somebody created or restored it paused, which looks the same: "
+    "then `xm unpause %s` on %s starts it"
+)
+WITHHELD = ". Nothing is repaired by itself, because %s"
+
+# Of two copies the one that comes first here is that of the source.
+ROLES = (
+    "sending",
+    "migrating",
+    "left",
+    "suspended",
+    "running",
+    "halted",
+    "unknown",
+    "receiving",
+    "arriving",
+    "unfinished",
+    "managed",
+)
+
 
 RESTART = (
     " To start it again: %(first)sstart it with `xm create` and its configuration file, on one host "
@@ -65,75 +514,393 @@ RESTART = (
 )
 
 
-def source_state(row, migrating_row, over):
+def copy(row, transferring, is_other=False):
     """
-    What the source shows of a guest.
+    What a host holds of a guest, in one word.
 
-    row, migrating_row
-        its row of `xm list` under its own name and under migrating-NAME, or None
-    over
-        whether `xm migrate` has ended by itself; None when that is not known
+    row
+        its row of `xm list`, under its own name or as migrating-NAME; None when there is none
+    transferring
+        whether a transfer of it can still be going on there: xc_save or xc_restore runs for its domid, or
+        xend has a connection open on which guests travel; None when that is not known
+    is_other
+        the domain under that name has another uuid
 
-    Returns a key of SOURCE.
+    The letters of a state: r on a CPU, b waiting, p paused, s shut down (suspended is one way of it), c
+    crashed, d dying; all dashes is a domain that runs, but is on no CPU right now. Alive is what has none of
+    p s c d.
+
+    Returns one of COPIES:
+
+    absent, foreign
+        no row; a row of another domain
+    managed
+        a row without domid: xend knows it, and it does not run (in 4.x also what a managed guest leaves)
+    receiving, unfinished, arriving
+        --p--- with a CPU time of 0.0, under either name, while transferring is True, False or None. One that
+        was created or restored paused looks the same, and so does a guest that was paused in its very first
+        moments on a host, because CPU time counts from its arrival. (VCPUs are 0 while memory arrives, and
+        then no more, so they decide nothing.)
+    sending, migrating
+        called migrating-NAME, or under its own name with s in its state but neither c nor d, while
+        transferring is True or None. `xm save` looks the same.
+    left, suspended
+        the same while transferring is False: alive; or with s in its state but neither c nor d. A guest that
+        has shut itself down and is preserved looks like a suspended one; only Xen knows the reason.
+    running
+        alive under its own name, whatever is transferred: a flag for all of xend may be another guest's
+    halted
+        everything else that exists: paused after having run, shut down, crashed, dying
+    unknown
+        the row has a domid, and no state or one with other letters
+
+    An unknown host (it does not answer) and one that is `unasked` have no row to judge; their callers know.
     """
-    if migrating_row is not None:
-        return {True: "renamed", False: "moving", None: "migrating"}[over]
     if row is None:
-        return "gone"
-    if not row["runs"]:
-        return "halted"
-    return "pending" if over is False else "running"
+        return "absent"
+    if is_other:
+        return "foreign"
+    if row["domid"] is None:
+        return "managed"
+    state, renamed = row["state"], row["name"].startswith(MIGRATING)
+    if not re.match(r"[rbpscd-]{6}\Z", state):
+        return "unknown"
+    alive = not re.search("[pscd]", state)
+    if state == "--p---" and row["time_s"] == 0:
+        kind = "received"
+    elif "s" in state and not re.search("[cd]", state):
+        # Under its own name it may have been shut down and kept (on_poweroff preserve): that is s, too.
+        kind = "suspended" if renamed else "shut down"
+    elif renamed:
+        kind = "renamed" if alive else "renamed and halted"
+    else:
+        return "running" if alive else "halted"
+    return BY_TRANSFER[kind][transferring]
 
 
-def target_state(row, uuid):
+def decide(source, target):
     """
-    What the target shows of a guest with this uuid (None: any), from its row of `xm list`, or None.
+    What it means that the source holds this, and the target that (see COPIES).
 
-    A copy that is paused has not been completed: xend unpauses it as the last step. Returns a key of
-    TARGET.
+    Returns a dict: ``outcome``, ``sentence`` and ``advice`` (templates, see `report` for their words) and
+    ``repairs`` (a list of dicts: ``on``, "source" or "target"; ``do``, "rename", "remove" or "resume"; and
+    ``only_if_asked``). Outcomes:
+
+    moved
+        it runs on the target, and nowhere else
+    unharmed
+        it runs on the source, and nothing is left over
+    going_on
+        a transfer may still be going on
+    leftover
+        one host has the guest whole, and a rest of a migration that broke has to be cleaned up
+    halted
+        there is a copy that has run, but none runs
+    both
+        two copies run
+    incomplete, lost
+        no host has a copy that can run: one on the target was never completed; there is none
+    unknown
+        it cannot be told
+
+    Raises ValueError for words that are none of COPIES.
     """
-    if row is None:
-        return "missing"
-    if uuid and row["uuid"] and row["uuid"] != uuid:
-        return "other"
-    if row["runs"]:
-        return "running"
-    return "incomplete" if "p" in row["state"] else "halted"
+    for row in TABLE:
+        if source in row[0] and target in row[1]:
+            found = dict(zip(COLUMNS, row))
+            return {
+                "outcome": found["outcome"],
+                "sentence": found["sentence"],
+                "advice": found["advice"],
+                "repairs": [dict(step) for step in found["repairs"]],
+            }
+    raise ValueError("a copy is none of %s: %r, %r" % (", ".join(COPIES), source, target))
 
 
-def lost(state):
+def report(name, source, target, source_view, target_view, xm_said=None, timed_out=False):
     """
-    Whether a guest whose source copy is gone is lost, judged by the state on the target.
+    What has become of a guest.
+
+    name, source, target
+        the guest, and its two hosts in words
+    source_view, target_view
+        what each holds: a dict with ``copy`` and, as far as they are known, ``state``, ``listed`` (the name
+        under which `xm list` shows it), ``uuid``, ``domid``, ``disks`` (as in its description) and
+        ``problem`` (why the host cannot be seen)
+    xm_said
+        the message of `xm migrate` when that has failed
+    timed_out
+        `xm migrate` is not waited for any longer: True, or after how many seconds
+
+    Returns a dict: ``outcome`` (see `decide`), ``comment``, ``repairs``, ``lost`` and ``moved`` (bools). Each
+    repair says ``on``, ``host``, ``do``, ``listed``, ``name``, ``uuid``, ``domid`` and ``only_if_asked``;
+    they are to be taken in this order. What xm said changes the words and never the outcome.
     """
-    return state in ("incomplete", "missing", "other")
+    found = _judge(name, dict(source_view, host=source), dict(target_view, host=target))
+    if timed_out and source_view["copy"] not in NOT_IT:
+        found["comment"] += TIMED_OUT % ("" if timed_out is True else " after %s s" % timed_out)
+    if xm_said:
+        found["comment"] += XM_SAID % xm_said
+    return found
 
 
-def say(side, outcome, **words):
-    """
-    The sentence for people. SIDE is "source", "target" or "failed" (the target, when the migration
-    failed on the source); the words are those that the tables above name.
-    """
-    table = {"source": SOURCE, "target": TARGET, "failed": TARGET_AFTER_FAILURE}[side]
-    return table[outcome] % words
+def _judge(name, source, target):
+    row = decide(source["copy"], target["copy"])
+    words = {"name": name, "disks": _disks(source) or _disks(target) or "its disks"}
+    ends = {"source": source, "target": target}
+    for side, view in ends.items():
+        words[side] = view["host"]
+        words[side + "_listed"] = _listed(name, view)
+        words[side + "_state"] = view.get("state") or "unknown"
+        words[side + "_holds"] = _holds(name, view)
+    repairs = []
+    for step in row["repairs"]:
+        view = ends[step["on"]]
+        listed = _listed(name, view)
+        own = _plain(listed)
+        # A suspended guest may have its own name already: xend gives it back even when it cannot resume it.
+        if step["do"] == "rename" and listed == own:
+            continue
+        which = {"listed": listed, "name": own, "uuid": view.get("uuid"), "domid": view.get("domid")}
+        repairs.append(dict(step, host=view["host"], **which))
+    advice = row["advice"] and ". " + row["advice"] % words
+    return {
+        "outcome": row["outcome"],
+        "comment": row["sentence"] % words + advice,
+        "repairs": repairs,
+        "lost": row["outcome"] in LOST,
+        "moved": row["outcome"] == "moved",
+    }
+
+
+def _holds(name, view):
+    words = {
+        "host": view["host"],
+        "listed": _listed(name, view),
+        "state": view.get("state") or "unknown",
+        "uuid": view.get("uuid") or "unknown",
+        "problem": view.get("problem") or "xend does not describe it",
+    }
+    return HOLDS[view["copy"]] % words
+
+
+def _listed(name, view):
+    usual = MIGRATING + name if view["copy"] in DEPARTING + ("left", "suspended") else name
+    return view.get("listed") or usual
+
+
+def _plain(listed):
+    return listed[len(MIGRATING) :] if listed.startswith(MIGRATING) else listed
+
+
+def _disks(view):
+    return ", ".join([disk["uname"] for disk in view.get("disks") or [] if disk.get("uname")])
 
 
 def how_to_start_again(state, name, host, what, kept):
     """
     What is needed to start a lost guest again.
 
+    state
+        the outcome, or what the target holds
     what
         its uuid, memory and devices in words
     kept
         what there is to say about where its description is kept
     """
     first = ""
-    if state == "incomplete":
+    if state in ("incomplete", "unfinished"):
         # Its CPU would run, but its console and xenstore are dead (seen on xend 4.4).
         first = (
-            "do not unpause the copy on %s, it cannot work; remove it with `xm destroy %s`; "
-            % (
-                host,
-                name,
-            )
+            "do not unpause the copy on %s, it cannot work; remove it with `xm destroy %s`; " % (host, name)
         )
     return RESTART % {"first": first, "what": what, "kept": kept}
+
+
+# Many hosts
+
+
+def gather(reports):
+    """
+    What migrations have left over the hosts of a fleet.
+
+    reports
+        for each host either ``copies``, a list of dicts (``name`` without migrating-, ``listed``, ``uuid``,
+        ``domid``, ``state``, ``copy``, perhaps ``disks``), or ``problem``, why it does not say
+
+    Copies of one uuid are copies of one guest. One whose uuid is not known counts as a copy of every guest of
+    its name. What a single host holds and runs, or has halted, or only knows, was not left by a migration.
+
+    Returns a list of dicts, by name and uuid: what `report` returns, and ``name``, ``uuid`` and ``hosts``
+    ({"source": host, "target": host}, None where that is no one host).
+    """
+    copies, silent = _answers(reports)
+    findings = []
+    for uuid, group in _groups(copies):
+        found = _finding(uuid, group, copies, silent)
+        if found:
+            ends = found["hosts"]
+            ends.update([(side, None) for side in ends if ends[side] not in reports])
+            findings.append(found)
+    return sorted(findings, key=lambda found: (found["name"], found["uuid"] or ""))
+
+
+def gather_one(reports, guest):
+    """
+    Where one guest is, whatever that is.
+
+    reports
+        as for `gather`
+    guest
+        a dict with ``name``, ``uuid`` (None when it is not known), ``source`` and ``target``
+
+    Returns a finding as `gather` does.
+    """
+    name, uuid = guest["name"], guest.get("uuid")
+    copies, silent = _answers(reports)
+    mine = [
+        one
+        for one in copies
+        if (uuid and one["uuid"] == uuid) or (one["name"] == name and not (uuid and one["uuid"]))
+    ]
+    ends, rest = {}, [one for one in mine if one["copy"] != "managed"]
+    for side in ("source", "target"):
+        host = guest[side]
+        here = [one for one in mine if one["host"] == host]
+        if host in silent or host not in reports:
+            ends[side] = {"copy": "unknown", "problem": silent.get(host, "it was not asked"), "host": host}
+        elif here:
+            ends[side] = here[0]
+        else:
+            namesakes = [one for one in copies if one["host"] == host and one["name"] == name]
+            ends[side] = dict(namesakes[0], copy="foreign") if namesakes else {"copy": "absent", "host": host}
+        rest = [one for one in rest if one is not ends[side]]
+    if rest:
+        found = _crowd(name, [one for one in mine if one["copy"] != "managed"])
+    else:
+        found = _told(name, ends, _others(name, uuid, copies), silent)
+    return dict(found, name=name, uuid=uuid, hosts=dict([(side, guest[side]) for side in ends]))
+
+
+def _answers(reports):
+    """
+    All copies, in an order that does not depend on that of the hosts, and {host: problem} of the others.
+    """
+    copies, silent = [], {}
+    for host, said in reports.items():
+        if not isinstance(said, dict) or said.get("copies") is None:
+            said = said if isinstance(said, dict) else {"problem": said}
+            silent[host] = said.get("problem") or "it does not answer"
+        else:
+            copies += [dict(one, host=host) for one in said["copies"] if one["domid"] != 0]
+    return sorted(copies, key=_order), silent
+
+
+def _order(one):
+    return ROLES.index(one["copy"]), one["host"], one["listed"], one["domid"] or 0
+
+
+def _groups(copies):
+    known = sorted(set([one["uuid"] for one in copies if one["uuid"]]))
+    groups, joined = [], set()
+    for uuid in known:
+        names = [one["name"] for one in copies if one["uuid"] == uuid]
+        joined.update(names)
+        groups.append(
+            (uuid, [o for o in copies if o["uuid"] == uuid or not o["uuid"] and o["name"] in names])
+        )
+    for name in sorted(set([one["name"] for one in copies if not one["uuid"]]) - joined):
+        groups.append((None, [one for one in copies if one["name"] == name]))
+    return groups
+
+
+def _others(name, uuid, copies):
+    return [one for one in copies if uuid and one["name"] == name and one["uuid"] not in (uuid, None)]
+
+
+def _finding(uuid, group, copies, silent):
+    held = [one for one in group if one["copy"] != "managed"]
+    if not held or len(held) == 1 and held[0]["copy"] in ("running", "halted"):
+        return None
+    name = held[0]["name"]
+    others = _others(name, uuid, copies)
+    if len(held) > 1:
+        ends = {"source": held[0], "target": held[1]}
+    else:
+        side = ("source", "target")[held[0]["copy"] in COMING + ("unfinished",)]
+        other = {"source": "target", "target": "source"}[side]
+        knows = [one for one in group if one["copy"] == "managed"]
+        ends = {side: held[0], other: _elsewhere(others, knows, silent)}
+    found = _crowd(name, held) if len(held) > 2 else _told(name, ends, others, silent)
+    _ask_before_resuming(found["repairs"])
+    hosts = dict([(side, view["host"]) for side, view in ends.items()])
+    return dict(found, name=name, uuid=uuid, hosts=hosts)
+
+
+def _ask_before_resuming(repairs):
+    """
+    That there is no second copy now does not say that there was none since the migration broke: a guest that
+    ran elsewhere, and was stopped there, must not go on with its old memory on disks that have changed.
+    """
+    resumed = [step["do"] == "resume" for step in repairs]
+    for step in repairs[resumed.index(True) :] if True in resumed else []:
+        step["only_if_asked"] = True
+
+
+def _elsewhere(others, knows, silent):
+    """
+    The other end of a guest of which a single copy was seen.
+    """
+    if silent:
+        problems = "; ".join(sorted(set(["%s" % problem for problem in silent.values()])))
+        return {"copy": "unknown", "host": ", ".join(sorted(silent)), "problem": problems}
+    if others:
+        # It may have been started afresh, with a new uuid, on the disks of the one that was missed.
+        return dict(others[0], copy="foreign")
+    if knows:
+        return knows[0]
+    return {"copy": "absent", "host": "the other hosts"}
+
+
+def _told(name, ends, others, silent):
+    found = _judge(name, ends["source"], ends["target"])
+    target = ends["target"]
+    if target["copy"] == "unfinished" and ends["source"]["copy"] in GONE:
+        found["comment"] += CREATED_PAUSED % (_listed(name, target), target["host"])
+    why = _objection(ends, found["repairs"], others, silent)
+    if found["repairs"] and why:
+        found.update(repairs=[], comment=found["comment"] + WITHHELD % why)
+    return found
+
+
+def _objection(ends, repairs, others, silent):
+    """
+    Why the repairs that the two ends allow are not safe among many hosts; "" when they are.
+    """
+    if [view for view in ends.values() if "listed" in view and not view["uuid"]]:
+        return "the uuid of a copy is not known"
+    # A suspended copy may go on only when the guest was started nowhere else.
+    if "resume" in [step["do"] for step in repairs]:
+        if silent:
+            return "it may run on %s, where nobody could look" % ", ".join(sorted(silent))
+        if others:
+            return "another domain of that name is on %s" % ", ".join([one["host"] for one in others])
+    return ""
+
+
+def _crowd(name, held):
+    alive = [one for one in held if one["copy"] in ALIVE]
+    holds = "; ".join([_holds(name, one) for one in held])
+    if len(alive) > 1:
+        outcome, begin, advice = "both", "MORE THAN ONE COPY of %s RUNS: ", (
+            "`xm pause` all but one of them at once; then find out which one has served its users"
+        )
+    else:
+        outcome, begin, advice = "unknown", "there are other copies of %s than expected: ", DECIDE
+    return {
+        "outcome": outcome,
+        "comment": begin % name + holds + ". " + advice,
+        "repairs": [],
+        "lost": False,
+        "moved": False,
+    }

@@ -97,7 +97,8 @@ def describe(form):
         nested lists of bytes, as the sxp parser returns them
 
     Returns a dict: name, uuid, domid, memory_mib, maxmem_mib, shadow_memory_mib, vcpus, state, image
-    ("linux", "hvm", ...), nomigrate (bool), disks (list of dicts with uname, dev, mode, ...), vifs (list of
+    ("linux", "hvm", ...), image_files (dict: kernel, ramdisk, device_model, bootloader, as far as there are
+    any), nomigrate, suspend_cancel (bools), disks (list of dicts with uname, dev, mode, ...), vifs (list of
     dicts with mac, bridge, ...) and pci (list of dicts). What the form lacks is None or empty.
     """
     image = _child(form, "image")
@@ -113,11 +114,19 @@ def describe(form):
         "vcpus": _number(_value(form, "vcpus")),
         "state": _value(form, "state"),
         "image": _text(kind[0]) if kind else None,
+        "image_files": _image_files(form, kind),
+        "suspend_cancel": _value(_child(kind, "notes"), "SUSPEND_CANCEL") not in (None, "0"),
         "nomigrate": (_value(kind, "nomigrate") or "0") not in ("0", "no", "false"),
         "disks": _devices(devices, DISK_CLASSES),
         "vifs": _devices(devices, VIF_CLASSES),
         "pci": _devices(devices, ("pci",)),
     }
+
+
+def _image_files(form, kind):
+    pairs = [(key, _value(kind, key)) for key in ("kernel", "ramdisk", "device_model")]
+    pairs.append(("bootloader", _value(form, "bootloader")))
+    return dict([(key, path) for key, path in pairs if path])
 
 
 def _devices(devices, classes):

@@ -48,9 +48,15 @@ def minion_opts(root: Path, **options) -> dict:
         grains={"kernel": "Linux"},
         id="xen1",
         test=False,
+        events=str(root / "events"),
     )
     opts.update(copy.deepcopy(options))
-    opts["module_dirs"] = [str(REPO / "_modules"), *options.get("module_dirs", [])]
+    opts["module_dirs"] = [
+        str(REPO / "_modules"),
+        # No master listens here: events go into a file.
+        str(REPO / "tests" / "faults" / "minion_modules"),
+        *options.get("module_dirs", []),
+    ]
     return opts
 
 

@@ -141,34 +141,48 @@ def test_a_guest_is_sent_and_seen_to_arrive(at, running):
 
 
 def test_under_test_nothing_moves(at, running):
-    told = at("xen1", test=True).states.xm.migrated("web01", target="xen2", source="xen1")
-    assert told["result"] is None and "would be moved to xen2" in told["comment"]
-    told = at("xen2", test=True).states.xm.migrated("web01", target="xen2", source="xen1")
-    assert told["result"] is None and told["changes"] == {}
+    before = at("xen1").modules.xm.domain("web01")
+    for host, said in (("xen1", "would be moved to xen2"), ("xen2", "would be verified")):
+        told = at(host, test=True).states.xm.migrated(
+            "web01", target="xen2", source="xen1", domain=before
+        )
+        assert told["result"] is None and said in told["comment"]
     assert list(running["xen1"].guests()) == ["web01"] and running["xen2"].guests() == {}
 
 
 def test_what_is_there_already_is_no_change(at, running):
     at("xen1").modules.xm.migrate("web01", "xen2")
-    there = at("xen2").modules.xm.arrival("web01") and at("xen2").modules.xm.domain("web01")
+    assert at("xen2").modules.xm.arrival("web01")["arrived"]
     for test in (False, True):
         for host in ("xen1", "xen2"):
-            done = at(host, test).states.xm.migrated(
-                "web01", target="xen2", source="xen1", there=there
-            )
+            states = at(host, test).states.xm
+            done = states.migrated("web01", target="xen2", source="xen1")
             assert done["result"] is True and done["changes"] == {}, done
+        assert at("xen1", test).states.xm.can_send("web01", target="xen2")["result"] is True
+        assert at("xen2", test).states.xm.can_receive("web01")["result"] is True
 
 
 def test_a_guest_that_is_nowhere(at):
-    done = at("xen1").states.xm.migrated("web02", target="xen2", source="xen1", there=None)
-    assert done["result"] is False and "xen2 has none either" in done["comment"]
+    refused = at("xen2").states.xm.can_receive("web02")
+    assert refused["result"] is False and "no domain of that name" in refused["comment"]
+    done = at("xen2").states.xm.migrated("web02", target="xen2", source="xen1")
+    assert done["result"] is False and "does not run on xen2" in done["comment"]
+    assert "LOST" not in done["comment"]
 
 
-def test_the_target_could_not_say(at):
-    done = at("xen1").states.xm.migrated(
-        "web02", target="xen2", source="xen1", there="xen2 did not answer"
-    )
-    assert done["result"] is False and "xen2 did not answer" in done["comment"]
+def test_the_source_could_not_say(at):
+    refused = at("xen2").states.xm.can_receive("web02", problem="xm list: xend is down")
+    assert refused["result"] is False and "xend is down" in refused["comment"]
+
+
+@pytest.mark.parametrize("test", [False, True])
+def test_can_send(at, running, test):
+    state = at("xen1", test).states.xm.can_send
+    assert state("web01", target="xen2")["result"] is True
+    running["xen1"].xm_run("pause", "web01")
+    refused = state("web01", target="xen2")
+    assert refused["result"] is False and refused["changes"] == {}
+    assert "--p---" in refused["comment"] and "untouched" in refused["comment"]
 
 
 @pytest.mark.parametrize("test", [False, True])
@@ -185,22 +199,28 @@ def test_can_receive(at, running, test):
     assert states.can_receive("web02", domain=None)["result"] is False
 
 
-def test_after_a_failure_both_ends_only_report(at, running):
-    for host, said in (("xen1", "web01 still runs on xen1"), ("xen2", "xen2 holds no copy of web01")):
-        done = at(host).states.xm.migrated("web01", target="xen2", source="xen1", failed=True)
-        assert done["result"] is False and done["changes"] == {} and said in done["comment"]
-    assert list(running["xen1"].guests()) == ["web01"] and running["xen2"].guests() == {}
+def test_room_is_kept_only_for_a_guest_that_comes(at):
+    before = at("xen1").modules.xm.domain("web01")
+    at("xen2", test=True).states.xm.can_receive("web01", domain=before, reserve=300)
+    assert at("xen2").modules.xend.release("web01") is False
+    at("xen2").states.xm.can_receive("web01", domain=before, reserve=300)
+    assert at("xen2").modules.xend.release("web01") is True
 
 
-def test_a_guest_that_runs_there_and_is_left_here_is_no_success(at, running):
-    """Two copies may be writing to one disk."""
-    there = at("xen1").modules.xm.domain("web01")
+def test_a_leftover_is_mended(at, running):
     guest = running["xen1"].guests()["web01"]
-    running["xen2"].create_guest("web01", uuid=guest.uuid)
     assert running["xen1"].xm_run("rename", "web01", "migrating-web01").returncode == 0
-    done = at("xen1").states.xm.migrated("web01", target="xen2", source="xen1", there=there)
-    assert done["result"] is False and "but not only there" in done["comment"]
-    assert "migrating-web01" in done["comment"]
+    refused = at("xen1").states.xm.can_send("web01", target="xen2")
+    assert refused["result"] is False and "left" in refused["comment"]
+    step = {"do": "rename", "listed": "migrating-web01", "uuid": guest.uuid, "domid": guest.domid}
+    told = at("xen1", test=True).states.xm.repaired("web01", **step)
+    assert told["result"] is None and "migrating-web01" in told["comment"]
+    assert list(running["xen1"].guests()) == ["migrating-web01"]
+    done = at("xen1").states.xm.repaired("web01", **step)
+    assert done["result"] is True and "is called web01 again" in done["comment"], done
+    assert running["xen1"].guests()["web01"].xend_name == "web01"
+    again = at("xen1").states.xm.repaired("web01", **step)
+    assert again["result"] is False and "not touched" in again["comment"]
 
 
 @pytest.mark.parametrize("test", [False, True])

@@ -3,13 +3,15 @@
 import contextlib
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
 from salt.exceptions import CommandExecutionError
 
-from tests.functional.conftest import host_opts
+from tests.functional.conftest import REPO, host_opts
 from tests.lab import tls
 from tests.lab.fleet import Fleet, HostSpec
 from tests.lab.layout import wait_until
@@ -338,6 +340,235 @@ def test_two_restarts_never_overlap(xend, host):
     refused = [text for text in outcomes if "another job" in str(text)]
     assert len(outcomes) == 3 and len(refused) == 2, outcomes
     assert len(host.layout.roles()["xend"]) == 1
+
+
+# migrations that go on, or are about to
+
+
+HOLDER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import xend_lock
+with xend_lock.hold(sys.argv[2], "relocation", shared=True, who=sys.argv[3]):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@contextlib.contextmanager
+def migrating(host, who="migration of web01 to xen2"):
+    """Another process that moves a guest, as the lock says."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(REPO / "_utils"), str(host.root / "kept"), who],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout.readline() == "held\n"
+            yield process
+        finally:
+            process.kill()
+
+
+@contextlib.contextmanager
+def expected(xend, name="web01", **options):
+    said = xend.reserve(name, **options)
+    try:
+        yield said
+    finally:
+        xend.release(name)
+
+
+def test_a_guest_that_is_expected_is_waited_for(xend, host):
+    pid = host.pids()["xend"]
+    with expected(xend, who="migration from xen2", seconds=300):
+        timer = threading.Timer(1.0, lambda: xend.release("web01"))
+        timer.start()
+        began = time.monotonic()
+        done = xend.restart(timeout=30)
+        timer.join(10)
+    assert time.monotonic() - began > 0.9 and done["pid"]["old"] == pid
+
+
+def test_a_guest_that_is_expected_longer_is_not_put_at_risk(xend, host):
+    pids = host.pids()
+    with expected(xend, who="migration from xen2", seconds=300) as said:
+        with pytest.raises(CommandExecutionError) as raised:
+            xend.restart(timeout=0.5)
+    assert "web01 is expected here until " in said and "(migration from xen2)" in said
+    assert said in text_of(raised) and "xend.release" in text_of(raised)
+    assert host.pids() == pids
+
+
+def test_all_that_is_in_the_way_is_told_at_once(xend, host):
+    host.create_guest("db01")
+    try:
+        assert host.xm_run("rename", "db01", "migrating-db01").returncode == 0
+        with expected(xend, "web01"), expected(xend, "web02"):
+            with pytest.raises(CommandExecutionError) as raised:
+                xend.restart(timeout=0)
+        for said in ("db01 is being sent", "web01 is expected", "web02 is expected"):
+            assert said in text_of(raised)
+        assert host.xm_run("rename", "migrating-db01", "db01").returncode == 0
+    finally:
+        host.destroy_guest("db01")
+
+
+def test_a_guest_that_did_not_come_in_time_is_waited_for_no_more(xend, host):
+    with expected(xend, seconds=0.3):
+        time.sleep(0.3)
+        xend.restart(timeout=0)
+
+
+def test_the_state_leaves_a_host_that_expects_a_guest_alone(minion, host):
+    minion.modules.xend.configure(port=OTHER_PORT)
+    pids = host.pids()
+    with expected(minion.modules.xend, who="migration from xen2"):
+        found = minion.states.xend.applied("apply", timeout=0.5)
+    assert found["result"] is False and "(migration from xen2)" in found["comment"]
+    assert host.pids() == pids
+
+
+def test_a_migration_under_way_is_quoted(xend, host):
+    pids = host.pids()
+    with migrating(host) as holder, pytest.raises(CommandExecutionError) as raised:
+        xend.restart(timeout=0.5)
+    assert "migration of web01 to xen2, pid %d, since " % holder.pid in text_of(raised)
+    assert "not restarted" in text_of(raised) and host.pids() == pids
+
+
+def test_a_migration_whose_process_was_killed_is_in_nobody_s_way(xend, host):
+    pid = host.pids()["xend"]
+    with migrating(host) as holder:
+        holder.kill()
+        holder.wait(10)
+        assert xend.restart(timeout=0)["pid"]["old"] == pid
+
+
+def test_a_migration_that_ends_in_time_is_waited_for(xend, host):
+    with migrating(host) as holder:
+        timer = threading.Timer(1.0, holder.kill)
+        timer.start()
+        began = time.monotonic()
+        xend.restart(timeout=30)
+        timer.join(10)
+    assert time.monotonic() - began > 0.9
+
+
+def test_the_time_to_wait_is_one_for_all_that_is_waited_for(xend, host):
+    with migrating(host) as holder, expected(xend):
+        timer = threading.Timer(1.5, holder.kill)
+        timer.start()
+        began = time.monotonic()
+        with pytest.raises(CommandExecutionError, match="is expected here"):
+            xend.restart(timeout=2.5)
+        timer.join(10)
+    assert 2.4 < time.monotonic() - began < 3.9
+
+
+def test_no_guest_is_let_in_while_xend_is_restarted(xend, host):
+    refused = []
+
+    def reserve():
+        try:
+            refused.append(xend.reserve("web02"))
+        except CommandExecutionError as exc:
+            refused.append(str(exc))
+
+    with expected(xend, "web01"):
+        thread = threading.Thread(target=lambda: refused.append(xend.restart(timeout=30)))
+        thread.start()
+        lock = host.root / "kept" / ".relocation.lock"
+        assert wait_until(lambda: lock.exists() and "restart of xend" in lock.read_text(), 10)
+        reserve()
+    thread.join(60)
+    assert "xend is being restarted (restart of xend, pid %d" % os.getpid() in refused[0]
+    assert refused[1]["pid"]["new"] == host.pids()["xend"]
+    with expected(xend, "web02") as said:
+        assert said.startswith("web02 is expected here until ")
+
+
+def test_guests_may_be_expected_while_others_are_sent(xend, host):
+    with migrating(host), expected(xend) as said:
+        assert said.startswith("web01 is expected here until ")
+
+
+def test_releasing_what_is_not_reserved(xend, host):
+    with expected(xend):
+        assert xend.release("web01") is True
+        assert xend.release("web01") is False
+
+
+@pytest.mark.parametrize("seconds, said", [(601, "600"), (0, "600"), ("soon", "no number")])
+def test_a_reservation_has_an_end(xend, host, seconds, said):
+    with pytest.raises(CommandExecutionError) as raised:
+        xend.reserve("web01", seconds=seconds)
+    assert said in text_of(raised) and xend.release("web01") is False
+
+
+def test_without_its_folder_nothing_is_restarted_or_let_in(load, host, tmp_path):
+    (tmp_path / "file").write_text("")
+    options, pids = host_opts(host), host.pids()
+    options["xend"]["kept"] = str(tmp_path / "file" / "kept")
+    xend = load(**options).modules.xend
+    for call in (xend.restart, lambda: xend.reserve("web01"), lambda: xend.release("web01")):
+        with pytest.raises(CommandExecutionError) as raised:
+            call()
+        assert "xend:kept" in text_of(raised) and options["xend"]["kept"] in text_of(raised)
+    assert host.pids() == pids
+
+
+PEERS = """
+import socket, sys, time
+kept = []
+for number in range(3):
+    listener = socket.create_server(("127.0.0.1", 0))
+    kept += [listener, socket.create_connection(listener.getsockname()), listener.accept()[0]]
+    print(listener.getsockname()[1], flush=True)
+time.sleep(60)
+"""
+
+
+OTHER_SERVERS = """\
+(xend-relocation-hosts-allow ^a$)
+(xend-http-server yes)
+(%s %d)
+(xend-tcp-xmlrpc-server yes)
+(xend-tcp-xmlrpc-server-port %d)
+(xen-api-server ((unix none) (127.0.0.1:%d pam)))
+"""
+
+
+@contextlib.contextmanager
+def other_xend(folder):
+    """A process that passes for xend and serves a peer on each of three ports; yields it and them."""
+    script = folder / "xend"
+    script.write_text(PEERS)
+    with subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process, [int(process.stdout.readline()) for _ in range(3)]
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("first, counts", [("xend-port", False), ("xend-relocation-port", True)])
+def test_only_peers_of_a_relocation_port_count(load, host, tmp_path, first, counts):
+    """A program that manages guests may stay connected to xend's other ports for days."""
+    time.sleep(0.05)
+    options = host_opts(host)
+    options["xend"]["pidfile"] = str(tmp_path / "pid")
+    with other_xend(tmp_path) as (process, ports):
+        (tmp_path / "pid").write_text(str(process.pid))
+        host.config.write_text(OTHER_SERVERS % (first, *ports))
+        with pytest.raises(CommandExecutionError) as raised:
+            load(**options).modules.xend.restart(timeout=0.5)
+    # With nobody in the way the service is restarted, and the process that only passes for xend stays.
+    said = "is connected to the relocation port" if counts else "left the old process"
+    assert text_of(raised).count(said) == 1
+    assert ("is connected" in text_of(raised)) is counts
 
 
 # the way back

@@ -12,6 +12,7 @@ from tests.lab import hypervisor, sxp
 DOM0_UUID = "00000000-0000-0000-0000-000000000000"
 # Live figures that a running xend puts between the stored settings, in this order.
 BEFORE_IMAGE = ("start_time", "cpu_time", "online_vcpus")
+TAP_CLASSES = ("tap", "tap2")
 
 
 def mac_address():
@@ -26,12 +27,14 @@ def mac_address():
 def disk_device(text, version):
     """Return the device sxp of a disk written as in a domain file: "file:/x.img,xvda,w"."""
     uname, device, mode = (text.split(",") + ["w"])[:3]
-    kind = "tap" if uname.startswith("tap:") else "vbd"
+    kind = uname.partition(":")[0]
+    if sxp.version_key(version) >= (3, 1) and ":" not in device:
+        device += ":disk"
     items = [
-        kind,
+        kind if kind in TAP_CLASSES else "vbd",
         ["uuid", hypervisor.new_uuid()],
         ["bootable", "1"],
-        ["dev", device if sxp.version_key(version) < (3, 1) else device + ":disk"],
+        ["dev", device],
         ["uname", uname],
         ["mode", mode],
         ["backend", "0"],
@@ -58,7 +61,7 @@ def build(name, uuid, memory_mib, vcpus, image, disks, vifs, version, extra):
 
     image -- "linux" or "hvm"
     extra -- further settings, name to text: bootloader, cpu_weight, on_crash, on_reboot and, for
-             the image, kernel, ramdisk, args
+             the image, kernel, ramdisk, args, nomigrate; maxmem and shadow_memory in MiB
     """
     vcpus = str(vcpus)
     memory = str(memory_mib)
@@ -84,10 +87,12 @@ def build(name, uuid, memory_mib, vcpus, image, disks, vifs, version, extra):
             ["superpages", "0"],
             ["videoram", "4"],
             ["pci", []],
-            ["nomigrate", "0"],
+            ["nomigrate", str(extra.get("nomigrate", "0"))],
             ["tsc_mode", "0"],
         ]
-        if image == "linux":
+        if image == "hvm":
+            picture.append(["notes", ["SUSPEND_CANCEL", "1"]])
+        elif extra.get("suspend_cancel", True):
             picture.append(
                 [
                     "notes",
@@ -114,9 +119,9 @@ def build(name, uuid, memory_mib, vcpus, image, disks, vifs, version, extra):
         ["bootloader_args", ""],
         ["name", name],
         ["on_reboot", extra.get("on_reboot", "restart")],
-        ["maxmem", memory],
+        ["maxmem", str(extra.get("maxmem", memory))],
         ["memory", memory],
-        ["shadow_memory", "0" if image == "linux" else "9"],
+        ["shadow_memory", str(extra.get("shadow_memory", "0" if image == "linux" else "9"))],
         ["features", ""],
         ["on_xend_start", "ignore"],
         ["on_xend_stop", "ignore"],
@@ -218,7 +223,7 @@ def dom0(memory_mib, vcpus, used, version):
     )
 
 
-def to_send(domain, version):
+def to_send(domain, version, change_home_server=False):
     """Return the description that a migration begins with, as bytes."""
     described = live(domain, "-b----")
     # What a restored domain gets anew is not sent along.
@@ -226,7 +231,7 @@ def to_send(domain, version):
     name = ["name", domain["xend_name"]]
     kept = [name if item[0] == "name" else item for item in kept]
     if sxp.version_key(version) >= (4, 0):
-        kept.append(["change_home_server", "False"])
+        kept.append(["change_home_server", str(change_home_server)])
     return sxp.show(["domain"] + kept).encode("latin-1")
 
 

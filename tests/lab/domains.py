@@ -7,7 +7,7 @@ Here: looking domains up, listing, pausing, renaming, creating. Moving a domain 
 import threading
 import time
 
-from tests.lab import description, hypervisor, options, sxp, xm_info
+from tests.lab import description, hypervisor, managed, memory, options, sxp, xm_info
 from tests.lab.layout import BALLOON_RETRIES
 
 MIGRATING = "migrating-"
@@ -42,6 +42,7 @@ class Domains:
         self.config = config
         self.log = log
         self.hypervisor = hypervisor.Hypervisor(layout)
+        self.managed = managed.Managed(layout)
         self.key = sxp.version_key(layout.version)
         # Domains that are being built: xend lists them, the hypervisor does not know them yet.
         self.pending = {}
@@ -52,20 +53,39 @@ class Domains:
     # looking up
 
     def find(self, name):
-        """Return the domain with this name, id or uuid; raise NoDomain."""
+        """Return the domain with this name, id or uuid; raise NoDomain, XendError."""
         for domain in self.hypervisor.domains():
             if str(name) in (domain["xend_name"], str(domain["domid"]), domain["uuid"]):
                 return domain
+        self.find_managed(name)
+        raise XendError("Domain is not running")
+
+    def find_managed(self, name):
+        """Return the description of the managed domain with this name or uuid; raise NoDomain."""
+        for uuid, config in self.managed.all().items():
+            if str(name) in (sxp.child_value(config, "name"), uuid):
+                return config
         raise NoDomain(str(name))
 
-    def check_name_is_free(self, name):
-        """Raise VmError when a domain here is called `name` already."""
+    def check_name_is_free(self, name, uuid=None):
+        """Raise VmError when another domain than that with `uuid` is called `name` already."""
         with self.lock:
-            known = [(row["name"], row["domid"]) for row in self.pending.values()]
-        known += [(domain["xend_name"], domain["domid"]) for domain in self.hypervisor.domains()]
-        for other, domid in known:
-            if other == name:
-                raise VmError("VM name '%s' already exists as domain %d" % (name, domid))
+            known = [(row["name"], row["uuid"], row["domid"]) for row in self.pending.values()]
+        known += [
+            (domain["xend_name"], domain["uuid"], domain["domid"])
+            for domain in self.hypervisor.domains()
+        ]
+        running = [other for _name, other, _domid in known]
+        known += [
+            (sxp.child_value(config, "name"), other, None)
+            for other, config in self.managed.all().items()
+            if other not in running
+        ]
+        for other_name, other, domid in known:
+            # Before 3.1 a name was a name; since then a second copy of the same domain passes.
+            if other_name == name and (other != uuid or self.key < (3, 1)):
+                where = "" if domid is None else " as domain %d" % domid
+                raise VmError("VM name '%s' already exists%s" % (name, where))
 
     def refuse_dom0(self, name, verb):
         if str(name) in DOM0_NAMES:
@@ -78,6 +98,12 @@ class Domains:
         known = [self._dom0_row()] + [self._row(domain) for domain in self.hypervisor.domains()]
         with self.lock:
             known += list(self.pending.values())
+        present = {row["uuid"] for row in known}
+        known += [
+            self._managed_row(uuid, config)
+            for uuid, config in self.managed.all().items()
+            if uuid not in present
+        ]
         if names:
             wanted = []
             for name in names:
@@ -124,6 +150,20 @@ class Domains:
             "cpu_time": hypervisor.cpu_time(domain),
             "uptime_s": description.uptime(domain),
             "long": description.live(domain, letters),
+        }
+
+    def _managed_row(self, uuid, config):
+        return {
+            "name": sxp.child_value(config, "name"),
+            "domid": "",
+            "uuid": uuid,
+            "memory": int(sxp.child_value(config, "memory")),
+            "vcpus": int(sxp.child_value(config, "vcpus")),
+            "state": "",
+            "power": "halted",
+            "cpu_time": float(sxp.child_value(config, "cpu_time", 0)),
+            "uptime_s": 0,
+            "long": config,
         }
 
     def announce(self, domid, config):
@@ -176,10 +216,17 @@ class Domains:
         self.refuse_dom0(name, "destroy")
         self.destroy_domain(self.find(name)["domid"])
 
+    def delete(self, name):
+        """Forget a managed domain that does not run; raise NoDomain, XendError."""
+        if any(str(name) in (row["xend_name"], row["uuid"]) for row in self.hypervisor.domains()):
+            raise XendError("Domain is not halted.")
+        config = self.find_managed(name)
+        self.managed.forget(sxp.child_value(config, "uuid"))
+
     def rename(self, name, new_name):
         self.refuse_dom0(name, "rename")
         domain = self.find(name)
-        self.check_name_is_free(new_name)
+        self.check_name_is_free(new_name, domain["uuid"])
         self.hypervisor.update(domain["domid"], xend_name=new_name, name=new_name)
 
     def create(self, settings, paused):
@@ -199,7 +246,8 @@ class Domains:
             self.layout.version,
             {},
         )
-        self.balloon(memory_mib * hypervisor.KIB_PER_MIB)
+        needed_kib = memory.domain_kib(config, self.layout.version)
+        self.balloon(needed_kib)
         domid = self.hypervisor.reserve_domid()
         self.log.debug("XendDomainInfo:105", "XendDomainInfo.create(%r)" % (config,))
         self.hypervisor.create(
@@ -210,6 +258,7 @@ class Domains:
             int(settings["vcpus"]),
             self.layout.spec["pages"],
             config,
+            kib=needed_kib,
         )
         self.hypervisor.boot(domid)
         if not paused:
@@ -227,9 +276,11 @@ class Domains:
         for retries in range(BALLOON_RETRIES, 0, -1):
             free_kib = self.hypervisor.free_kib()
             if free_kib >= need_kib:
-                self.log.debug(
-                    "balloon:187", "Balloon: %d KiB free; need %d; done." % (free_kib, need_kib)
-                )
+                # 4.4 says so when it builds a domain, and never when it asks again.
+                if need_kib == SHELL_KIB:
+                    self.log.debug(
+                        "balloon:187", "Balloon: %d KiB free; need %d; done." % (free_kib, need_kib)
+                    )
                 return
             # dom0-min-mem 0 means that Domain-0 must keep what it has.
             if least_kib and free_kib + dom0_kib - least_kib >= need_kib:
@@ -241,6 +292,11 @@ class Domains:
                 % (free_kib, need_kib, retries),
             )
             self.layout.pause("balloon-step")
+        if not least_kib:
+            raise VmError(
+                "Not enough free memory and dom0_min_mem is 0, so I cannot release any more.  "
+                "I need %d KiB but only have %d." % (need_kib, free_kib)
+            )
         raise VmError(
             "I need %d KiB, but dom0_min_mem is %d and shrinking to %d KiB would leave only "
             "%d KiB free." % (need_kib, least_kib, least_kib, free_kib + dom0_kib - least_kib)
@@ -250,6 +306,8 @@ class Domains:
         """Take a domain and its devices away, with the log lines of xend."""
         self.log.debug("XendDomainInfo:3082", "XendDomainInfo.destroy: domid=%d" % domid)
         domain = self.hypervisor.domain(domid)
+        if domain and domain["uuid"] in self.managed:
+            self.managed.save(description.live(domain, ""))
         self.hypervisor.destroy(domid)
         self.log.debug("XendDomainInfo:2412", "No device model")
         self.log.debug("XendDomainInfo:2414", "Releasing devices")

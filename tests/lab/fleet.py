@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.lab import description, hypervisor
+from tests.lab import description, hypervisor, lowlevel, managed, memory, storage
 from tests.lab.layout import (
     DEFAULT_TIME_SCALE,
     Layout,
@@ -70,6 +70,9 @@ class HostSpec:
     reverse -- the name that others find for its address; None: none, "": its fqdn
     info -- lines of `xm info` that differ from the usual host, key to text
     pages -- how many 4 KiB pages a guest made by `xm create` gets
+    cpu_vendor, cpu_flags -- what /proc/cpuinfo says
+    uptime_s -- what /proc/uptime says; None: a day
+    bridges -- the bridges that there are
     """
 
     name: str
@@ -83,6 +86,10 @@ class HostSpec:
     info: dict = field(default_factory=dict)
     pages: int = 64
     time_scale: float = DEFAULT_TIME_SCALE
+    cpu_vendor: str = "GenuineIntel"
+    cpu_flags: tuple = tuple("fpu tsc msr pae cx8 sep cmov mmx fxsr sse sse2 nx lm".split())
+    uptime_s: float | None = None
+    bridges: tuple = ("xenbr0",)
 
 
 @dataclass(frozen=True)
@@ -110,6 +117,7 @@ class Host:
     def __init__(self, root):
         self.layout = Layout(root)
         self.hypervisor = hypervisor.Hypervisor(self.layout)
+        self.managed = managed.Managed(self.layout)
 
     def __getattr__(self, name):
         if name in (
@@ -128,6 +136,9 @@ class Host:
             "debug_log",
             "time_scale",
             "socket",
+            "path",
+            "shared",
+            "python",
         ):
             return getattr(self.layout, name)
         raise AttributeError(name)
@@ -225,18 +236,27 @@ class Host:
         image="linux",
         paused=False,
         uuid=None,
+        managed=False,
         **extra,
     ):
         """Put a guest straight into the hypervisor, as if it had been running for long.
 
-        disks, vifs -- as in a domain file: "file:/srv/x.img,xvda,w", "bridge=xenbr0"
+        disks, vifs -- as in a domain file: "file:/srv/x.img,xvda,w", "bridge=xenbr0". A disk that is
+                       missing is made: all hosts have it, unless it is below /srv/local
+        managed -- whether xend goes on knowing it when it does not run
+        extra -- see description.build
         """
+        for disk in disks:
+            storage.provide(self.layout, disk.partition(",")[0])
         uuid = uuid or hypervisor.new_uuid()
         config = description.build(
             name, uuid, memory_mib, vcpus, image, disks, vifs, self.version, extra
         )
         domid = self.hypervisor.reserve_domid()
-        self.hypervisor.create(domid, name, uuid, memory_mib, vcpus, pages, config)
+        needed_kib = memory.domain_kib(config, self.version)
+        self.hypervisor.create(domid, name, uuid, memory_mib, vcpus, pages, config, kib=needed_kib)
+        if managed:
+            self.managed.save(config)
         self.hypervisor.boot(domid)
         if not paused:
             self.hypervisor.unpause(domid)
@@ -250,6 +270,18 @@ class Host:
                 % (name, self.name, timeout_s, self.guests().get(name))
             )
         return self.guests()[name]
+
+    def make_image(self, path, size=storage.IMAGE_BYTES):
+        """Write a disk image of random content to `path` of this host; return its real Path."""
+        return storage.make_image(self.path(path), size)
+
+    def unmount(self, path=storage.SHARED_MOUNT):
+        """Take shared storage away from this host; an empty folder of its own is left."""
+        storage.unmount(self.layout, path)
+
+    def mount(self, path=storage.SHARED_MOUNT):
+        """Undo `unmount`."""
+        storage.mount(self.layout, path)
 
     def destroy_guest(self, name):
         self.hypervisor.destroy(self.guests()[name].domid)
@@ -288,7 +320,8 @@ class Host:
         """Slow transfers from and to this host down, or hold them at this part of the memory.
 
         rate_mib_s -- MiB of guest pages a second; None: as fast as it goes
-        hold_at -- 0.0 to 1.0; 1.0 is after all memory was sent, before the end is said
+        hold_at -- 0.0 to 1.0; 1.0 is after all memory was sent, before the end is said: the guest is
+                   suspended, and from here on nothing can keep xc_save from ending well
         """
         self.layout.held_marker.unlink(missing_ok=True)
         self.layout.set_link(rate_mib_s=rate_mib_s, hold_at=hold_at)
@@ -304,10 +337,19 @@ class Host:
         self.layout.held_marker.unlink(missing_ok=True)
 
     def cut_link(self):
-        self.layout.set_link(cut=True)
+        """Let nothing through to and from this host; after "tcp-gives-up" connections are dead.
+
+        The sender learns that (its write fails) while it still has more to send than the kernel
+        takes; a receiver never does, not even when the link is mended.
+        """
+        self.layout.cut_link()
 
     def restore_link(self):
-        self.layout.set_link(cut=False)
+        self.layout.mend_link()
+
+    def cut_after_destroy(self):
+        """Cut this host's link as soon as a host that sends it a guest has destroyed its copy."""
+        self.layout.set_link(cut_after_destroy=True)
 
 
 class Fleet:
@@ -492,6 +534,8 @@ def _create_host(fleet_root, spec, number, state):
     )
     layout = Layout(root)
     hypervisor.Hypervisor.initialise(layout)
+    storage.build(layout, spec)
+    lowlevel.install(layout, sys.executable, LAB.parent.parent)
     if spec.config is not None:
         data = spec.config.encode() if isinstance(spec.config, str) else spec.config
         layout.config.write_bytes(data)

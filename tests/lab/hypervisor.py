@@ -14,9 +14,9 @@ import uuid as uuids
 from contextlib import contextmanager
 
 from tests.lab.layout import write_atomic
+from tests.lab.memory import KIB_PER_MIB
 
 PAGE = 4096
-KIB_PER_MIB = 1024
 # What Xen itself takes, and what it takes for each domain besides its memory.
 XEN_OVERHEAD_KIB = 24 * KIB_PER_MIB
 DOMAIN_OVERHEAD_KIB = KIB_PER_MIB
@@ -121,14 +121,14 @@ class Hypervisor:
         return domid
 
     def create(
-        self, domid, name, uuid, memory_mib, vcpus, pages, config, start_time=None, allocate=True
+        self, domid, name, uuid, memory_mib, vcpus, pages, config, start_time=None, kib=None
     ):
         """Create a paused domain without a running VCPU; return it.
 
         name -- its name in xenstore, which is xend's too until xend renames it
         pages -- how many pages of PAGE bytes stand for its memory
         config -- its description as nested lists of text, as xend sends it
-        allocate -- whether it gets its memory at once
+        kib -- what it takes at once, if that is not just its memory
         """
         domain = {
             "domid": domid,
@@ -139,7 +139,7 @@ class Hypervisor:
             "vcpus": vcpus,
             "pages": pages,
             "config": config,
-            "allocated_kib": memory_mib * KIB_PER_MIB if allocate else 0,
+            "allocated_kib": memory_mib * KIB_PER_MIB if kib is None else kib,
             "online_vcpus": 0,
             "paused": True,
             "suspended": False,
@@ -194,13 +194,13 @@ class Hypervisor:
             self.note("suspended", domain, sha256=self.checksum(domid))
         return domain
 
-    def resume(self, domid):
-        """Undo `suspend`."""
+    def resume(self, domid, works=True):
+        """Undo `suspend`; `works`: whether the guest finds its devices as it left them."""
         domain = self.domain(domid)
         if domain is None:
             return None
         if domain["suspended"]:
-            domain = self.update(domid, suspended=False)
+            domain = self.update(domid, suspended=False, completed=works and domain["completed"])
             self.note("resumed", domain, sha256=self.checksum(domid))
         return domain
 
@@ -250,6 +250,13 @@ class Hypervisor:
 def is_running(domain):
     """Whether the domain's VCPUs may run now."""
     return not (domain["paused"] or domain["suspended"] or domain["dying"]) and domain["loaded"]
+
+
+def can_cancel(domain):
+    """Whether the guest's kernel can go on after a suspension that came to nothing."""
+    image = next(item[1] for item in domain["config"][1:] if item[0] == "image")
+    notes = next((item for item in image[1:] if item[0] == "notes"), ["notes"])
+    return ["SUSPEND_CANCEL", "1"] in notes
 
 
 def cpu_time(domain):

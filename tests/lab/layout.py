@@ -28,6 +28,9 @@ DELAYS_S = {
     "balloon-step": 0.6,
     "shell": 0.8,
     "suspend": 0.5,
+    "suspend-timeout": 60.0,
+    # Where tcp_retries2 is 8; Linux as it comes goes on for 15 minutes.
+    "tcp-gives-up": 100.0,
     "destroy": 0.8,
     "wait-for-devices": 0.3,
     "unpause": 1.6,
@@ -46,6 +49,7 @@ FAULTS = {
     "drop-syn": "connections to the host get no answer at all",
     "mute": "the relocation port takes connections and never says a word",
     "reset": "the relocation port resets every connection",
+    "ignore-suspend": "the guests on the host do not react to being told to suspend",
     "disk-missing": "no disk of an arriving guest can be attached",
     "bridge-missing": "no network card of an arriving guest can be attached",
     "no-openssl": "pyOpenSSL is not installed: no TLS, neither listening nor sending",
@@ -111,12 +115,19 @@ class Layout:
         self.xm = self.root / "bin/xm"
         self.xend = self.root / "bin/xend"
         self.helpers = self.root / "usr/lib/xen/bin"
+        self.python = self.root / "usr/bin/python"
+        self.shared = self.fleet_root / "shared"
+        self._known = {}
 
     def delay_s(self, what):
         return DELAYS_S[what] * self.time_scale
 
     def pause(self, what):
         time.sleep(self.delay_s(what))
+
+    def path(self, path):
+        """Return where an absolute path of the host really is."""
+        return self.root / str(path).lstrip("/")
 
     def inside(self, path):
         """Return where a file of the host's /etc/xen is really kept; other paths as they are."""
@@ -159,8 +170,20 @@ class Layout:
 
     # faults and the link
 
+    def _read_control(self, name):
+        """Return what a control file says; it is asked for each piece of a transfer."""
+        path = self.control / name
+        try:
+            state = os.stat(path)
+        except FileNotFoundError:
+            return {}
+        version = (state.st_ino, state.st_mtime_ns, state.st_size)
+        if self._known.get(name, (None,))[0] != version:
+            self._known[name] = (version, read_json(path, {}))
+        return dict(self._known[name][1])
+
     def faults(self):
-        return read_json(self.control / "faults.json", {})
+        return self._read_control("faults.json")
 
     def set_fault(self, name, on=True):
         if name not in FAULTS:
@@ -173,12 +196,30 @@ class Layout:
         return bool(self.faults().get(name))
 
     def link(self):
-        return read_json(self.control / "link.json", {})
+        """Return what slows or stops transfers here: rate_mib_s, hold_at, cut, cut_at, died_at …"""
+        return self._read_control("link.json")
 
     def set_link(self, **changes):
         link = self.link()
         link.update(changes)
         write_atomic(self.control / "link.json", json.dumps(link))
+
+    def cut_link(self):
+        if not self.link().get("cut"):
+            self.set_link(cut=True, cut_at=time.time(), cut_after_destroy=False)
+
+    def mend_link(self):
+        link = self.link()
+        died_at = time.time() if self._is_cut_for_long(link) else link.get("died_at")
+        self.set_link(cut=False, cut_after_destroy=False, died_at=died_at)
+
+    def _is_cut_for_long(self, link):
+        return link.get("cut") and time.time() - link["cut_at"] > self.delay_s("tcp-gives-up")
+
+    def link_died_after(self, moment):
+        """Whether the link was cut so long that TCP gave up connections of that moment."""
+        link = self.link()
+        return bool(self._is_cut_for_long(link)) or (link.get("died_at") or 0) > moment
 
     @property
     def held_marker(self):

@@ -10,7 +10,7 @@ import re
 import socket
 import time
 
-from tests.lab import description, tls
+from tests.lab import description, memory, network, tls
 from tests.lab.domains import DOM0_NAMES, MIGRATING, XendError, devices
 from tests.lab.helpers import WEDGED
 from tests.lab.layout import STALL_LIMIT_S
@@ -35,12 +35,13 @@ class Wedged(XendError):
     """A second migration of a domain that was being migrated already has got nowhere."""
 
 
-def migrate(domains, name, target, live, port, node, ssl):
+def migrate(domains, name, target, live, port, node, ssl, change_home_server=False):
     """Move a domain to `target`; return when it is destroyed here, raise XendError, NoDomain.
 
     name -- name or id as xm was given it
     port -- the target's relocation port; 0: this host's own setting
     ssl -- True, or None for this host's own setting
+    change_home_server -- whether the target shall manage the domain instead of this host
     """
     if str(name) in DOM0_NAMES:
         raise XendError("Cannot migrate privileged domain %s" % name)
@@ -48,6 +49,12 @@ def migrate(domains, name, target, live, port, node, ssl):
     if domains.key >= (3, 3):
         if domain["paused"] or domain["suspended"]:
             raise XendError("Domain is not running")
+        if change_home_server and domain["uuid"] not in domains.managed:
+            raise XendError("Domain is not a managed domain")
+    overhead_kib = memory.live_overhead_kib(domain["config"])
+    if live and overhead_kib > 0:
+        domains.balloon(overhead_kib)
+    if domains.key >= (3, 3):
         if ssl is None:
             ssl = domains.config.get("xend-relocation-ssl")
         if ssl and domains.layout.has_fault("no-openssl"):
@@ -57,7 +64,15 @@ def migrate(domains, name, target, live, port, node, ssl):
     hop = tls.Hop(connection, outward=True) if ssl else None
     try:
         try:
-            Save(domains, domain, hop.near if hop else connection, live, hop and hop.ends).run()
+            Save(
+                domains,
+                domain,
+                hop.near if hop else connection,
+                live,
+                hop and hop.ends,
+                peer_at(domains.layout, target),
+                change_home_server,
+            ).run()
         finally:
             if hop:
                 hop.close()
@@ -69,6 +84,12 @@ def migrate(domains, name, target, live, port, node, ssl):
         connection.close()
         raise XendError(said) from None
     connection.close()
+
+
+def peer_at(layout, target):
+    """Return the Layout of the host that `target` names on this host, or None."""
+    address = layout.resolve(target)
+    return layout.host_at(address) if address else None
 
 
 def words(error):
@@ -153,6 +174,9 @@ def with_target_error(domains, connection, target, error):
     own = str(error) if isinstance(error, XendError) else words(error)
     if domains.key < (4, 0):
         return own
+    if network.Wire(domains.layout, peer_at(domains.layout, target)).cut:
+        domains.layout.pause("target-error")
+        return own
     try:
         connection.settimeout(domains.layout.delay_s("target-error"))
         said = connection.recv(1024).decode("latin-1")
@@ -163,9 +187,12 @@ def with_target_error(domains, connection, target, error):
 
 
 class Save:
-    """Giving one domain away over a connection; `ends` are its addresses when it is a stand-in."""
+    """Giving one domain away over a connection to the host `peer`.
 
-    def __init__(self, domains, domain, connection, live, ends=None):
+    ends -- local and remote address of the connection when it is a stand-in, else None
+    """
+
+    def __init__(self, domains, domain, connection, live, ends, peer, change_home_server):
         self.domains = domains
         self.layout = domains.layout
         self.hypervisor = domains.hypervisor
@@ -176,12 +203,14 @@ class Save:
         self.connection = connection
         self.live = live
         self.ends = ends
+        self.peer = peer
+        self.change_home_server = change_home_server
 
     def run(self):
         """Send the domain and destroy it here; raise XendError, OSError after resuming it."""
         # A refused peer is noticed here at the earliest, before anything is logged or renamed.
         self.connection.sendall(SIGNATURE)
-        config = description.to_send(self.domain, self.layout.version)
+        config = description.to_send(self.domain, self.layout.version, self.change_home_server)
         self.hypervisor.update(self.domid, xend_name=MIGRATING + self.name)
         try:
             self.connection.sendall(LENGTH.pack(len(config)))
@@ -228,13 +257,12 @@ class Save:
         self.log.debug("XendCheckpoint:127", "In saveInputHandler suspend")
         self.log.debug("XendCheckpoint:129", "Suspending %d ..." % self.domid)
         self.log.debug("XendDomainInfo:526", "XendDomainInfo.shutdown(suspend)")
-        if not self.wait_for_suspend():
-            return
-        self.log.info(
-            "XendDomainInfo:2084",
-            "Domain has shutdown: name=%s id=%d reason=suspend."
-            % (MIGRATING + self.name, self.domid),
-        )
+        if self.wait_for_suspend():
+            self.log.info(
+                "XendDomainInfo:2084",
+                "Domain has shutdown: name=%s id=%d reason=suspend."
+                % (MIGRATING + self.name, self.domid),
+            )
         self.log.info("XendCheckpoint:135", "Domain %d suspended." % self.domid)
         try:
             child.stdin.write("done\n")
@@ -244,22 +272,36 @@ class Save:
         self.log.debug("XendCheckpoint:144", "Written done")
 
     def wait_for_suspend(self):
-        """Wait until the guest has suspended itself, which a paused one never does."""
+        """Wait until the guest has suspended itself, which a paused one never does.
+
+        Return whether it has: it may be gone. Raise XendError when it does not react; before 4.0
+        xend had no such limit.
+        """
         self.layout.pause("suspend")
-        deadline = time.monotonic() + STALL_LIMIT_S
+        limit_s = STALL_LIMIT_S
+        if self.domains.key >= (4, 0):
+            limit_s = self.layout.delay_s("suspend-timeout")
+        deadline = time.monotonic() + limit_s
         while time.monotonic() < deadline:
             domain = self.hypervisor.domain(self.domid)
             if domain is None:
                 return False
-            if not domain["paused"]:
+            if not domain["paused"] and not self.layout.has_fault("ignore-suspend"):
                 return self.hypervisor.suspend(self.domid) is not None
-            time.sleep(0.05)
-        return False
+            time.sleep(0.02)
+        raise XendError("Timeout waiting for domain %d to suspend" % self.domid)
 
     def destroy(self):
         domain = self.hypervisor.domain(self.domid)
         self.log.debug("XendDomainInfo:3082", "XendDomainInfo.destroy: domid=%d" % self.domid)
+        if domain and domain["uuid"] in self.domains.managed:
+            if self.change_home_server:
+                self.domains.managed.forget(domain["uuid"])
+            else:
+                self.domains.managed.save(description.live(dict(domain, xend_name=self.name), ""))
         self.hypervisor.destroy(self.domid)
+        if self.peer is not None and self.peer.link().get("cut_after_destroy"):
+            self.peer.cut_link()
         self.layout.pause("destroy")
         self.log.debug("XendDomainInfo:2407", "Destroying device model")
         self.log.debug("XendDomainInfo:2414", "Releasing devices")

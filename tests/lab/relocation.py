@@ -14,10 +14,10 @@ import struct
 import subprocess
 import threading
 import time
+from contextlib import suppress
 
-from tests.lab import options, sxp, tls
+from tests.lab import description, memory, network, options, storage, sxp, tls
 from tests.lab.domains import SHELL_KIB, VmError, XendError, devices
-from tests.lab.hypervisor import KIB_PER_MIB
 from tests.lab.layout import ENDS, write_atomic
 
 SIGNATURE = b"LinuxGuestRecord"
@@ -318,6 +318,8 @@ class Restore:
         self.log = domains.log
         self.connection = connection
         self.ends = ends
+        sender = ends[1] if ends else connection.getpeername()
+        self.wire = network.Wire(self.layout, self.layout.host_at(sender[0]))
 
     def run(self):
         """Make the guest run here; raise XendError with what the sender is told."""
@@ -329,26 +331,27 @@ class Restore:
         length = LENGTH.unpack(self.read(LENGTH.size, "config size read"))[0]
         config = sxp.decode(self.first_value(self.read(length, "config read")))
         self.log.debug("XendDomainInfo:239", "XendDomainInfo.restore(%r)" % (config,))
-        self.domains.check_name_is_free(sxp.child_value(config, "name"))
+        name, uuid = sxp.child_value(config, "name"), sxp.child_value(config, "uuid")
+        self.domains.check_name_is_free(name, uuid)
         domid = self.build_shell(config)
         try:
             self.fill(domid, config)
         except XendError as error:
             self.domains.destroy_domain(domid)
             self.layout.pause("destroy")
-            self.log.info(
-                "XendDomain:1126",
-                "Domain %s (%s) deleted."
-                % (sxp.child_value(config, "name"), sxp.child_value(config, "uuid")),
-            )
+            self.log.info("XendDomain:1126", "Domain %s (%s) deleted." % (name, uuid))
             self.log.failure("XendCheckpoint:357", str(error), "%s: %s" % (error.label, error))
             raise
+        if sxp.child_value(config, "change_home_server") == "True":
+            self.log.debug("XendDomain:1186", "Migrating new managed domain: %s: %s" % (name, uuid))
+            self.domains.managed.save(description.live(self.hypervisor.domain(domid), ""))
 
     def read(self, count, what):
         data = b""
         while len(data) < count:
             try:
-                piece = self.connection.recv(count - len(data))
+                arrived = self.wire.wait(self.connection, lambda: not self.layout.abandoned())
+                piece = self.connection.recv(count - len(data)) if arrived else b""
             except ConnectionResetError as error:
                 raise XendError("[Errno %d] %s" % (error.errno, error.strerror)) from None
             if not piece:
@@ -397,7 +400,7 @@ class Restore:
                 1,
                 config,
                 float(sxp.child_value(config, "start_time", time.time())),
-                allocate=False,
+                kib=0,
             )
         finally:
             self.domains.unannounce(domid)
@@ -405,13 +408,22 @@ class Restore:
 
     def fill(self, domid, config):
         """Receive the memory, connect the guest and let it run; raise XendError."""
-        memory_kib = int(sxp.child_value(config, "memory")) * KIB_PER_MIB
+        image = next(item[1] for item in config[1:] if item[0] == "image")
+        if sxp.child_value(image, "nomigrate", "0") != "0":
+            raise XendError("cannot restore non-migratable domain")
+        if image[0] == "hvm":
+            self.look_for_images(config)
         self.log.debug(
             "XendCheckpoint:278",
-            "restore:shadow=0x0, _static_max=0x%x, _static_min=0x0, " % (memory_kib * 1024),
+            "restore:shadow=0x%x, _static_max=0x%x, _static_min=0x0, "
+            % (
+                int(sxp.child_value(config, "shadow_memory", 0)),
+                int(sxp.child_value(config, "maxmem", 0)) << 20,
+            ),
         )
-        self.domains.balloon(memory_kib)
-        self.hypervisor.update(domid, allocated_kib=memory_kib)
+        needed_kib = memory.domain_kib(config, self.layout.version)
+        self.domains.balloon(needed_kib)
+        self.hypervisor.update(domid, allocated_kib=needed_kib)
         frames = self.receive_memory(domid)
         for kind in ("store", "console"):
             if kind not in frames:
@@ -443,22 +455,36 @@ class Restore:
             raise XendError(command + " failed")
         return frames
 
+    def look_for_images(self, config):
+        """Raise VmError when a file is missing that qemu-dm is to be given; PV guests have none."""
+        for _kind, *items in devices(config):
+            uname = sxp.child_value([None] + items, "uname", "")
+            if uname.startswith("file:") and not self.layout.path(uname[len("file:") :]).is_file():
+                raise VmError("Disk image does not exist: %s" % uname[len("file:") :])
+
     def wait_for_devices(self, domain):
+        """Wait until the devices are connected; raise VmError for one that cannot be."""
         faults = self.layout.faults()
         for number, (kind, *items) in enumerate(devices(domain["config"])):
             self.log.debug("DevController:139", "Waiting for devices %s." % kind)
             settings = {item[0]: item[1] for item in items if len(item) > 1}
-            if kind in ("vbd", "tap") and faults.get("disk-missing"):
+            path = storage.disk_path(settings.get("uname", ""))
+            if path and (faults.get("disk-missing") or not self.layout.path(path).exists()):
                 self.layout.pause("wait-for-devices")
                 raise VmError(
                     "Device %d (%s) could not be connected. %s does not exist."
-                    % (51712 + 16 * number, kind, settings["uname"].split(":")[-1])
+                    % (51712 + 16 * number, kind, path)
                 )
-            if kind == "vif" and faults.get("bridge-missing"):
+            # The other scripts (vif-route, vif-nat) need no bridge.
+            bridge = settings.get("bridge") if settings.get("script") == "vif-bridge" else None
+            if bridge and (
+                faults.get("bridge-missing")
+                or not storage.bridge_folder(self.layout, bridge).exists()
+            ):
                 self.layout.pause("wait-for-devices")
                 raise VmError(
                     "Device %d (vif) could not be connected. bridge %s does not exist!"
-                    % (number, settings["bridge"])
+                    % (number, bridge)
                 )
         self.layout.pause("wait-for-devices")
 
@@ -466,7 +492,8 @@ class Restore:
 def fork_helper(layout, log, role, arguments, descriptor, handle, ends=None):
     """Run xc_save or xc_restore with `descriptor`; return its exit status, negative for a signal.
 
-    handle -- called with each line of its standard output and the process
+    handle -- called with each line of its standard output and the process; what it raises goes on
+              to the caller once the process has ended
     ends -- local and remote address of the connection that `descriptor` stands for
     """
     child = subprocess.Popen(
@@ -487,9 +514,14 @@ def fork_helper(layout, log, role, arguments, descriptor, handle, ends=None):
     thread = threading.Thread(target=slurp, daemon=True)
     thread.start()
     with child:
-        for line in child.stdout:
-            line = line.rstrip()
-            log.debug("XendCheckpoint:394", line)
-            handle(line, child)
-        thread.join()
+        try:
+            for line in child.stdout:
+                line = line.rstrip()
+                log.debug("XendCheckpoint:394", line)
+                handle(line, child)
+        finally:
+            # What it waits for will not come any more.
+            with suppress(BrokenPipeError):
+                child.stdin.close()
+            thread.join()
     return child.wait()

@@ -38,6 +38,8 @@ def minion(host: Host) -> dict:
             "pidfile": str(host.pidfile),
             "log": str(host.log),
             "kept": str(host.root / "kept"),
+            "root": str(host.root),
+            "python": str(host.python),
             # All simulated hosts share one routing table, which would choose 127.0.0.1 for each.
             "source": host.address,
         },

@@ -34,6 +34,7 @@ REQUESTS = {
     "pause": Domains.pause,
     "unpause": Domains.unpause,
     "destroy": Domains.destroy,
+    "delete": Domains.delete,
     "rename": Domains.rename,
     "create": Domains.create,
     "migrate": migration.migrate,

@@ -89,6 +89,7 @@ USAGES = {
     "pause": ("<Domain>", "Pause execution of a domain."),
     "unpause": ("<Domain>", "Unpause a paused domain."),
     "destroy": ("<Domain>", "Terminate a domain immediately."),
+    "delete": ("<DomainName>", "Remove a domain from Xend domain management."),
     "rename": ("<Domain> <NewDomainName>", "Rename a domain."),
     "create": ("<ConfigFile> [options] [vars]", "Create a domain based on <ConfigFile>."),
     "domid": ("<DomainName>", "Convert a domain name to domain id."),
@@ -284,12 +285,12 @@ class Client:
                 "%-40s %3s %8s %5s %-6s %8s"
                 % ("Name", "ID", "Mem(MiB)", "VCPUs", "State", "Time(s)")
             )
-            row = "%(name)-40s %(domid)3d %(memory)8d %(vcpus)5d %(state)6s %(cpu_time)8.1f"
+            row = "%(name)-40s %(domid)3s %(memory)8d %(vcpus)5d %(state)6s %(cpu_time)8.1f"
         else:
             self.line(
                 "%-40s %5s %5s %5s %10s %9s" % ("Name", "ID", "Mem", "VCPUs", "State", "Time(s)")
             )
-            row = "%(name)-40s %(domid)5d %(memory)5d %(vcpus)5d %(state)10s %(cpu_time)8.1f"
+            row = "%(name)-40s %(domid)5s %(memory)5d %(vcpus)5d %(state)10s %(cpu_time)8.1f"
         for domain in domains:
             self.line(row % domain)
 
@@ -323,7 +324,7 @@ class Client:
             text = "%2d:%02d:%02d" % (hours, minutes, seconds)
             if days:
                 text = "%d day%s, %s" % (days, "s" if days > 1 else "", text)
-            self.line("%-33s %4d %s" % (domain["name"], domain["domid"], text))
+            self.line("%-33s %4s %s" % (domain["name"], domain["domid"], text))
 
     def vcpu_list(self, arguments):
         row = "%-32s %5s %5s %5s %5s %9s %s"
@@ -368,6 +369,7 @@ class Client:
     pause = act("pause")
     unpause = act("unpause")
     destroy = act("destroy")
+    delete = act("delete")
 
     def rename(self, arguments):
         self.exactly(arguments, 2)
@@ -423,6 +425,7 @@ class Client:
             numbers["port"],
             numbers["node"],
             values.get("ssl"),
+            bool(values.get("change_home_server")),
         )
 
     @staticmethod
@@ -473,6 +476,7 @@ COMMANDS = {
     "pause": Client.pause,
     "unpause": Client.unpause,
     "destroy": Client.destroy,
+    "delete": Client.delete,
     "rename": Client.rename,
     "create": Client.create,
     "network-list": Client.device_list,

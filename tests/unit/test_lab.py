@@ -654,8 +654,8 @@ def test_name_in_use_is_told_to_the_targets_log_only(hosts):
     [
         (
             "xen1",
-            r"Error: I need 98304 KiB, but dom0_min_mem is \d+ and shrinking to \d+ KiB would "
-            r"leave only \d+ KiB free\. \(from xen2\)\n$",
+            r"Error: Not enough free memory and dom0_min_mem is 0, so I cannot release any more\.  "
+            r"I need 98304 KiB but only have \d+\. \(from xen2\)\n$",
         ),
         ("mid1", r"Error: /usr/lib/xen/bin/xc_save \d+ \d+ 0 0 1 failed\n$"),
     ],
@@ -669,6 +669,20 @@ def test_too_little_memory(hosts, name, said):
     assert re.search(said, result.stderr)
     assert source.wait_alive("web01").xend_name == "web01"
     assert set(target.guests()) == {"filler"}
+
+
+def test_dom0_shrinks_only_so_far(hosts):
+    source, target = hosts["xen1"], hosts["xen2"]
+    text = "(xend-relocation-server yes)\n(dom0-min-mem 1000)\n"
+    assert reconfigure(target, text).returncode == 0
+    source.create_guest("web01")
+    target.create_guest("filler", memory_mib=950)
+    result = source.xm_run("migrate", "--live", "web01", "xen2")
+    assert re.search(
+        r"Error: I need 98304 KiB, but dom0_min_mem is 1024000 and shrinking to 1024000 KiB would "
+        r"leave only \d+ KiB free\. \(from xen2\)\n$",
+        result.stderr,
+    )
 
 
 def test_dom0_shrinks_for_a_guest(hosts):

@@ -1,105 +1,677 @@
-"""The decision table: from what hosts show to what is said."""
+"""
+The decision table: from what two hosts hold, or all, to what is said and what may be repaired.
+This file runs on Python 2.7 as well.
+"""
 
+import itertools
+import random
 import string
 
 import pytest
 
 import xm_outcome
 
+COPIES = xm_outcome.COPIES
+PAIRS = list(itertools.product(COPIES, COPIES))
+OUTCOMES = "moved unharmed going_on leftover halted both incomplete lost unknown".split()
 
-def row(state, uuid="u1"):
+# The letters with which each copy can be seen.
+STATES = {
+    "running": "-b----",
+    "left": "r-----",
+    "sending": "-b----",
+    "migrating": "------",
+    "suspended": "---s--",
+    "halted": "----c-",
+    "receiving": "--p---",
+    "arriving": "--p---",
+    "unfinished": "--p---",
+}
+
+
+def row(state, name="web01", domid=5, time_s=1.5):
     return {
-        "name": "web01",
+        "name": name,
+        "domid": domid,
+        "memory_mib": 96,
+        "vcpus": 1,
         "state": state,
-        "runs": state in ("r-----", "-b----", "------"),
-        "uuid": uuid,
+        "time_s": time_s,
     }
 
 
-@pytest.mark.parametrize(
-    "own, migrating, over, state",
-    [
-        (None, None, True, "gone"),
-        (row("-b----"), None, True, "running"),
-        (row("--p---"), None, True, "halted"),
-        (None, row("-b----"), True, "renamed"),
-        (None, row("-b----"), False, "moving"),
-        (None, row("-b----"), None, "migrating"),
-        (row("-b----"), None, False, "pending"),
-        (row("-b----"), None, None, "running"),
-        (row("-b----"), row("-b----"), True, "renamed"),
-    ],
-)
-def test_what_the_source_shows(own, migrating, over, state):
-    assert xm_outcome.source_state(own, migrating, over) == state
+# One host
 
 
 @pytest.mark.parametrize(
-    "found, uuid, state",
+    "found, in_transfer, not_in_transfer, not_known",
     [
-        (None, "u1", "missing"),
-        (row("-b----"), "u1", "running"),
-        (row("-b----"), None, "running"),
-        (row("-b----", "u2"), "u1", "other"),
-        (row("--p---", "u2"), "u1", "other"),
-        (row("--p---"), "u1", "incomplete"),
-        (row("----c-"), "u1", "halted"),
+        (None, "absent", "absent", "absent"),
+        (row("", domid=None), "managed", "managed", "managed"),
+        (row("-b----"), "running", "running", "running"),
+        (row("r-----"), "running", "running", "running"),
+        (row("------"), "running", "running", "running"),
+        (row("-b----", time_s=0.0), "running", "running", "running"),
+        (row("--p---", time_s=0.0), "receiving", "unfinished", "arriving"),
+        (row("--p---", "migrating-web01", time_s=0.0), "receiving", "unfinished", "arriving"),
+        (row("--p---"), "halted", "halted", "halted"),
+        (row("-b----", "migrating-web01"), "sending", "left", "migrating"),
+        (row("------", "migrating-web01"), "sending", "left", "migrating"),
+        (row("--p---", "migrating-web01"), "sending", "halted", "migrating"),
+        (row("---s--", "migrating-web01"), "sending", "suspended", "migrating"),
+        (row("---s--"), "sending", "halted", "migrating"),
+        (row("---s-d", "migrating-web01"), "sending", "halted", "migrating"),
+        (row("---s-d"), "halted", "halted", "halted"),
+        (row("----c-"), "halted", "halted", "halted"),
+        (row("-----d"), "halted", "halted", "halted"),
+        (row("--x---"), "unknown", "unknown", "unknown"),
+        (row(""), "unknown", "unknown", "unknown"),
     ],
 )
-def test_what_the_target_shows(found, uuid, state):
-    assert xm_outcome.target_state(found, uuid) == state
+def test_what_one_host_holds(found, in_transfer, not_in_transfer, not_known):
+    seen = [xm_outcome.copy(found, transferring) for transferring in (True, False, None)]
+    assert seen == [in_transfer, not_in_transfer, not_known]
+
+
+def test_another_uuid_makes_another_guest_of_it():
+    assert xm_outcome.copy(row("-b----"), False, True) == "foreign"
+    assert xm_outcome.copy(None, False, True) == "absent"
+
+
+def every_state():
+    for letters in itertools.product("r-", "b-", "p-", "s-", "c-", "d-"):
+        yield "".join(letters)
+
+
+@pytest.mark.parametrize("name", ["web01", "migrating-web01"])
+@pytest.mark.parametrize("transferring", [True, False, None])
+def test_only_what_is_alive_counts_as_running_and_every_state_as_something(name, transferring):
+    for state in every_state():
+        for time_s in (0.0, 0.1):
+            found = xm_outcome.copy(row(state, name, time_s=time_s), transferring)
+            assert found in COPIES
+            if found in ("running", "left"):
+                assert not set(state) & set("pscd")
+            if found in ("left", "suspended", "unfinished"):
+                assert transferring is False
+
+
+# Two hosts
+
+
+@pytest.mark.parametrize("source, target", PAIRS)
+def test_every_pair_has_a_decision(source, target):
+    found = xm_outcome.decide(source, target)
+    assert found["outcome"] in OUTCOMES
+    for step in found["repairs"]:
+        assert sorted(step) == ["do", "on", "only_if_asked"]
+        assert step["on"] in ("source", "target") and step["do"] in ("rename", "remove", "resume")
+
+
+def test_every_row_of_the_table_decides_something():
+    used = set()
+    for source, target in PAIRS:
+        used.add(
+            [
+                number
+                for number, line in enumerate(xm_outcome.TABLE)
+                if source in line[0] and target in line[1]
+            ][0]
+        )
+    assert used == set(range(len(xm_outcome.TABLE)))
+
+
+def test_a_word_that_is_no_copy_is_refused():
+    with pytest.raises(ValueError) as caught:
+        xm_outcome.decide("running", "runs")
+    assert "'runs'" in str(caught.value)
+
+
+def test_who_changes_a_decision_does_not_change_the_table():
+    before = xm_outcome.decide("left", "absent")
+    changed = xm_outcome.decide("left", "absent")
+    changed["repairs"][0]["do"] = "remove"
+    changed["repairs"].append("more")
+    assert xm_outcome.decide("left", "absent") == before
 
 
 @pytest.mark.parametrize(
-    "state, lost",
+    "source, target, outcome",
     [
-        ("incomplete", True),
-        ("missing", True),
-        ("other", True),
-        ("running", False),
-        ("halted", False),
-        ("unknown", False),
+        ("absent", "running", "moved"),
+        ("managed", "running", "moved"),
+        ("running", "absent", "unharmed"),
+        ("running", "managed", "unharmed"),
+        ("running", "foreign", "unharmed"),
+        ("running", "receiving", "going_on"),
+        ("running", "arriving", "going_on"),
+        ("sending", "absent", "going_on"),
+        ("sending", "receiving", "going_on"),
+        ("sending", "running", "going_on"),
+        ("sending", "unfinished", "going_on"),
+        ("sending", "unknown", "going_on"),
+        ("migrating", "receiving", "going_on"),
+        ("migrating", "running", "unknown"),
+        ("absent", "receiving", "going_on"),
+        ("absent", "arriving", "going_on"),
+        ("suspended", "receiving", "going_on"),
+        ("absent", "unfinished", "incomplete"),
+        ("absent", "absent", "lost"),
+        ("absent", "foreign", "lost"),
+        ("running", "running", "both"),
+        ("left", "running", "both"),
+        ("left", "left", "both"),
+        ("running", "unfinished", "leftover"),
+        ("suspended", "running", "leftover"),
+        ("suspended", "absent", "leftover"),
+        ("left", "absent", "leftover"),
+        ("halted", "running", "leftover"),
+        ("halted", "absent", "halted"),
+        ("absent", "halted", "halted"),
+        ("suspended", "halted", "halted"),
+        ("suspended", "unknown", "unknown"),
+        ("absent", "unknown", "unknown"),
+        ("absent", "unasked", "unknown"),
+        ("unknown", "running", "unknown"),
+        ("running", "unasked", "unharmed"),
     ],
 )
-def test_which_states_mean_loss(state, lost):
-    assert xm_outcome.lost(state) is lost
+def test_outcomes(source, target, outcome):
+    assert xm_outcome.decide(source, target)["outcome"] == outcome
 
 
-WORDS = dict(
-    name="web01",
-    host="xen2",
-    source="xen1",
-    state="--p---",
-    seconds=60,
-    problem="P",
-    found="u2",
-    uuid="u1",
-)
+# All that may be done without anybody asking for it.
+SAFE = {
+    ("left", "absent"): ["rename source"],
+    ("left", "managed"): ["rename source"],
+    ("absent", "left"): ["rename target"],
+    ("managed", "left"): ["rename target"],
+    ("left", "unfinished"): ["remove target", "rename source"],
+    ("running", "unfinished"): ["remove target"],
+    ("unfinished", "running"): ["remove source"],
+    ("suspended", "running"): ["remove source"],
+    ("suspended", "absent"): ["resume source", "rename source"],
+    ("suspended", "unfinished"): ["remove target", "resume source", "rename source"],
+}
+
+ASKED = {
+    ("absent", "unfinished"): ["remove target"],
+    ("managed", "unfinished"): ["remove target"],
+    ("suspended", "managed"): ["resume source", "rename source"],
+}
 
 
-@pytest.mark.parametrize(
-    "side, table",
-    [
-        ("source", xm_outcome.SOURCE),
-        ("target", xm_outcome.TARGET),
-        ("failed", xm_outcome.TARGET_AFTER_FAILURE),
-    ],
-)
-def test_every_sentence_names_the_guest_and_a_host(side, table):
-    for state in table:
-        text = xm_outcome.say(side, state, **WORDS)
-        assert "web01" in text and "xen" in text and "%" not in text
-        assert text[0] in string.ascii_letters
+@pytest.mark.parametrize("only_if_asked, expected", [(False, SAFE), (True, ASKED)])
+def test_these_repairs_and_no_others(only_if_asked, expected):
+    found = {}
+    for pair in PAIRS:
+        steps = [
+            "%s %s" % (step["do"], step["on"])
+            for step in xm_outcome.decide(*pair)["repairs"]
+            if step["only_if_asked"] is only_if_asked
+        ]
+        if steps:
+            found[pair] = steps
+    assert found == expected
 
 
-def test_loss_is_said_as_loss_and_only_then():
-    for state, text in xm_outcome.TARGET.items():
-        assert ("LOST" in text) == xm_outcome.lost(state)
+UNTOUCHED = ("unknown", "unasked", "sending", "migrating", "receiving", "arriving", "halted", "foreign")
 
 
-def test_how_to_start_again():
-    text = xm_outcome.how_to_start_again(
-        "incomplete", "web01", "xen2", "uuid u1", "/kept/web01.sxp"
+@pytest.mark.parametrize("source, target", PAIRS)
+def test_no_repair_can_harm(source, target):
+    held = {"source": source, "target": target}
+    other = {"source": "target", "target": "source"}
+    steps = xm_outcome.decide(source, target)["repairs"]
+    assert not steps or not set(held.values()) & set(UNTOUCHED)
+    for step in steps:
+        before, opposite = held[step["on"]], held[other[step["on"]]]
+        if step["do"] == "rename":
+            assert before == "left"
+            assert opposite in ("absent", "managed")
+        elif step["do"] == "resume":
+            assert before == "suspended" and opposite in ("absent", "managed")
+            assert opposite == "absent" or step["only_if_asked"]
+        elif before == "suspended":
+            assert opposite == "running"
+        else:
+            assert before == "unfinished"
+            assert opposite in ("running", "left", "suspended") or step["only_if_asked"]
+        held[step["on"]] = {"rename": "running", "remove": "absent", "resume": "left"}[step["do"]]
+
+
+# What is said
+
+
+def view(copy, **more):
+    found = {
+        "copy": copy,
+        "state": STATES.get(copy),
+        "domid": 7,
+        "uuid": "u1",
+        "listed": None,
+        "problem": "no route" if copy == "unknown" else None,
+    }
+    return dict(found, **more)
+
+
+def told(source, target, **more):
+    return xm_outcome.report("web01", "xen1", "xen2", view(source), view(target), **more)
+
+
+@pytest.mark.parametrize("source, target", PAIRS)
+def test_every_comment_names_the_guest_both_hosts_and_what_was_seen(source, target):
+    comment = told(source, target)["comment"]
+    assert "web01" in comment and "xen1" in comment and "xen2" in comment
+    assert "\n" not in comment and "%" not in comment and "None" not in comment
+    assert comment[0] in string.ascii_letters and comment[-1] not in ". "
+    for copy in (source, target):
+        assert STATES.get(copy, "") in comment
+        assert copy != "unknown" or "no route" in comment
+        assert copy != "foreign" or "u1" in comment
+
+
+@pytest.mark.parametrize("source, target", PAIRS)
+def test_loss_is_said_as_loss_and_only_then(source, target):
+    found = told(source, target)
+    assert found["lost"] is ("LOST" in found["comment"]) is (found["outcome"] in ("lost", "incomplete"))
+    assert found["moved"] is (found["outcome"] == "moved")
+
+
+@pytest.mark.parametrize("source, target", PAIRS)
+def test_all_but_a_move_comes_with_advice(source, target):
+    found = xm_outcome.decide(source, target)
+    assert found["advice"] or found["outcome"] == "moved"
+
+
+@pytest.mark.parametrize("copy", ["absent", "managed", "suspended", "halted", "foreign", "arriving"])
+def test_a_guest_that_may_run_out_of_sight_is_not_to_be_started(copy):
+    for comment in (told(copy, "unknown")["comment"], told("unknown", copy)["comment"]):
+        assert "start it" in comment.lower() and ("not start it" in comment or "tart it nowhere" in comment)
+
+
+@pytest.mark.parametrize("source, target", PAIRS)
+def test_what_xm_says_changes_only_words(source, target):
+    plain = told(source, target)
+    other = told(source, target, xm_said="100% can't connect", timed_out=300)
+    assert other["comment"].startswith(plain["comment"])
+    assert other["comment"].endswith("xm migrate said: 100% can't connect")
+    assert dict(other, comment=None) == dict(plain, comment=None)
+    # A guest that has left its source cannot begin to migrate any more.
+    assert ("300 s" in other["comment"]) is (source not in ("absent", "managed", "foreign"))
+
+
+def test_how_long_was_waited_may_be_left_out():
+    comment = told("running", "absent", timed_out=True)["comment"]
+    assert "had not ended and is not waited for" in comment and "True" not in comment
+
+
+def test_two_copies_are_said_first_with_their_disks_and_what_to_do():
+    disks = [{"uname": "phy:/dev/vg/web01", "dev": "xvda"}, {"dev": "xvdb"}]
+    found = xm_outcome.report(
+        "web01", "xen1", "xen2", view("running"), view("running", disks=disks)
     )
+    assert found["comment"].startswith("TWO COPIES of web01 RUN")
+    assert "both write phy:/dev/vg/web01:" in found["comment"]
+    assert "`xm pause web01` on xen2 at once" in found["comment"]
+    assert "both write its disks" in told("left", "running")["comment"]
+
+
+def test_a_repair_names_its_domain():
+    found = xm_outcome.report(
+        "web01",
+        "xen1",
+        "xen2",
+        view("left", listed="migrating-web01", domid=3),
+        view("unfinished", listed="web01", domid=9),
+    )
+    common = {"name": "web01", "uuid": "u1", "only_if_asked": False}
+    assert found["repairs"] == [
+        dict(common, on="target", host="xen2", do="remove", listed="web01", domid=9),
+        dict(common, on="source", host="xen1", do="rename", listed="migrating-web01", domid=3),
+    ]
+
+
+def test_what_has_its_name_is_not_renamed():
+    def steps(listed):
+        found = xm_outcome.report(
+            "web01", "xen1", "xen2", view("suspended", listed=listed), view("absent")
+        )
+        return [step["do"] for step in found["repairs"]]
+
+    assert steps("migrating-web01") == ["resume", "rename"]
+    assert steps("web01") == ["resume"]
+
+
+@pytest.mark.parametrize("state", ["incomplete", "unfinished"])
+def test_how_to_start_again(state):
+    text = xm_outcome.how_to_start_again(state, "web01", "xen2", "uuid u1", "/kept/web01.sxp")
     assert "xm destroy web01" in text and "/kept/web01.sxp" in text and "uuid u1" in text
-    assert "destroy" not in xm_outcome.how_to_start_again("missing", "web01", "xen2", "w", "/k")
+    assert "destroy" not in xm_outcome.how_to_start_again("absent", "web01", "xen2", "w", "/k")
+
+
+# Many hosts
+
+
+def one(copy, name="web01", uuid="u1", domid=7, listed=None):
+    usual = "migrating-" if copy in ("sending", "migrating", "left", "suspended") else ""
+    return {
+        "name": name,
+        "listed": listed or usual + name,
+        "uuid": uuid,
+        "domid": None if copy == "managed" else domid,
+        "state": STATES.get(copy, ""),
+        "copy": copy,
+    }
+
+
+SILENT = {"problem": "no route"}
+
+
+def fleet(*held):
+    """
+    Reports of xen1, xen2 and so on: each is a list of copies, one copy, or SILENT.
+    """
+    reports = {}
+    for number, copies in enumerate(held):
+        if copies is not SILENT:
+            alone = isinstance(copies, dict)
+            copies = {"copies": [copies] if alone else copies, "declared": ["xen1"]}
+        reports["xen%d" % (number + 1)] = copies
+    return reports
+
+
+def steps(found):
+    return [(step["do"], step["listed"], step["host"]) for step in found["repairs"]]
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        [],
+        [[], []],
+        [one("running"), []],
+        [one("running"), SILENT],
+        [one("halted"), []],
+        [one("managed"), []],
+        [one("managed"), one("managed")],
+        [one("managed"), one("running"), []],
+        [one("managed"), one("running"), one("managed"), SILENT],
+        [one("running"), one("running", uuid="u2")],
+        [one("running", name="Domain-0", domid=0), one("running", name="Domain-0", domid=0)],
+    ],
+)
+def test_nothing_was_left_by_a_migration(held):
+    assert xm_outcome.gather(fleet(*held)) == []
+
+
+@pytest.mark.parametrize(
+    "held, outcome, hosts, repairs",
+    [
+        (
+            [one("left"), []],
+            "leftover",
+            ("xen1", None),
+            [("rename", "migrating-web01", "xen1")],
+        ),
+        ([one("left"), SILENT], "unknown", ("xen1", "xen2"), []),
+        ([[], one("left"), SILENT, SILENT], "unknown", ("xen2", None), []),
+        (
+            [one("unfinished"), one("left"), []],
+            "leftover",
+            ("xen2", "xen1"),
+            [("remove", "web01", "xen1"), ("rename", "migrating-web01", "xen2")],
+        ),
+        (
+            [one("unfinished"), one("left"), SILENT],
+            "leftover",
+            ("xen2", "xen1"),
+            [("remove", "web01", "xen1"), ("rename", "migrating-web01", "xen2")],
+        ),
+        ([one("running"), one("suspended")], "leftover", ("xen2", "xen1"), [
+            ("remove", "migrating-web01", "xen2")
+        ]),
+        ([one("unfinished"), one("running")], "leftover", ("xen2", "xen1"), [
+            ("remove", "web01", "xen1")
+        ]),
+        (
+            [one("suspended"), []],
+            "leftover",
+            ("xen1", None),
+            [("resume", "migrating-web01", "xen1"), ("rename", "migrating-web01", "xen1")],
+        ),
+        ([one("suspended"), SILENT], "unknown", ("xen1", "xen2"), []),
+        (
+            [one("suspended"), one("unfinished")],
+            "leftover",
+            ("xen1", "xen2"),
+            [
+                ("remove", "web01", "xen2"),
+                ("resume", "migrating-web01", "xen1"),
+                ("rename", "migrating-web01", "xen1"),
+            ],
+        ),
+        # The third host may run it.
+        ([one("suspended"), one("unfinished"), SILENT], "leftover", ("xen1", "xen2"), []),
+        # It may have been started afresh, on the same disks.
+        ([one("suspended"), one("running", uuid="u2")], "halted", ("xen1", "xen2"), []),
+        (
+            [one("suspended"), one("unfinished"), one("running", uuid="u2")],
+            "leftover",
+            ("xen1", "xen2"),
+            [],
+        ),
+        ([one("unfinished"), []], "incomplete", (None, "xen1"), [("remove", "web01", "xen1")]),
+        ([one("unfinished"), SILENT], "unknown", ("xen2", "xen1"), []),
+        ([one("managed"), one("unfinished")], "incomplete", ("xen1", "xen2"), [
+            ("remove", "web01", "xen2")
+        ]),
+        ([one("running"), one("running")], "both", ("xen1", "xen2"), []),
+        ([one("running"), one("left")], "both", ("xen2", "xen1"), []),
+        ([one("running"), one("left"), one("running")], "both", ("xen2", "xen1"), []),
+        ([one("suspended"), one("unfinished"), one("unfinished")], "unknown", ("xen1", "xen2"), []),
+        ([one("receiving"), one("sending")], "going_on", ("xen2", "xen1"), []),
+        ([one("receiving"), []], "going_on", (None, "xen1"), []),
+        ([one("sending"), []], "going_on", ("xen1", None), []),
+        ([one("unknown", uuid=None), SILENT], "unknown", ("xen1", "xen2"), []),
+        # Migrated to its own host a second time, which has wedged.
+        (
+            [[one("running"), one("unfinished", listed="migrating-web01", domid=13)], []],
+            "leftover",
+            ("xen1", "xen1"),
+            [("remove", "migrating-web01", "xen1")],
+        ),
+        # A copy without a uuid may be one of this guest, or of another one.
+        ([one("suspended"), one("running", uuid=None)], "leftover", ("xen1", "xen2"), []),
+        ([one("running"), one("unfinished", uuid=None)], "leftover", ("xen1", "xen2"), []),
+    ],
+)
+def test_what_migrations_have_left(held, outcome, hosts, repairs):
+    (found,) = xm_outcome.gather(fleet(*held))
+    assert found["outcome"] == outcome
+    assert (found["hosts"]["source"], found["hosts"]["target"]) == hosts
+    assert steps(found) == repairs
+    assert "web01" in found["comment"] and "%" not in found["comment"]
+    for host in hosts:
+        assert host is None or host in found["comment"]
+
+
+def test_a_repair_of_a_lost_guest_waits_until_it_is_asked_for():
+    (found,) = xm_outcome.gather(fleet([], one("unfinished", domid=9)))
+    assert found["lost"] and found["uuid"] == "u1" and found["name"] == "web01"
+    assert found["repairs"] == [
+        {
+            "on": "target",
+            "host": "xen2",
+            "do": "remove",
+            "listed": "web01",
+            "name": "web01",
+            "uuid": "u1",
+            "domid": 9,
+            "only_if_asked": True,
+        }
+    ]
+    assert "the other hosts" in found["comment"] and "created or restored it paused" in found["comment"]
+
+
+def test_a_suspended_guest_goes_on_unasked_only_right_after_its_migration():
+    """Later it may have run elsewhere meanwhile, and have been stopped there."""
+    reports = fleet(one("suspended"), [])
+    (found,) = xm_outcome.gather(reports)
+    assert [step["only_if_asked"] for step in found["repairs"]] == [True, True]
+    guest = {"name": "web01", "uuid": "u1", "source": "xen1", "target": "xen2"}
+    now = xm_outcome.gather_one(reports, guest)
+    assert [step["only_if_asked"] for step in now["repairs"]] == [False, False]
+
+
+def test_why_nothing_is_repaired_is_said():
+    (found,) = xm_outcome.gather(fleet(one("suspended"), one("unfinished"), SILENT))
+    assert "it may run on xen3" in found["comment"]
+    (found,) = xm_outcome.gather(fleet(one("suspended"), one("unfinished"), one("halted", uuid="u2")))
+    assert "another domain of that name is on xen3" in found["comment"]
+    (found,) = xm_outcome.gather(fleet(one("running"), one("unfinished", uuid=None)))
+    assert "uuid of a copy is not known" in found["comment"]
+
+
+@pytest.mark.parametrize("said", [None, "ERROR: no such function", {"problem": "busy"}, {}])
+def test_what_is_no_list_of_copies_is_a_problem(said):
+    reports = dict(fleet(one("left")), xen2=said)
+    (found,) = xm_outcome.gather(reports)
+    assert found["outcome"] == "unknown" and found["repairs"] == []
+
+
+def test_guests_do_not_mix():
+    found = xm_outcome.gather(
+        fleet(
+            [one("left", "db", "u2"), one("running", "app", "u3")],
+            [one("unfinished", "app", "u3"), one("left", "web01", "u1")],
+        )
+    )
+    assert [(each["name"], each["outcome"], steps(each)) for each in found] == [
+        ("app", "leftover", [("remove", "app", "xen2")]),
+        ("db", "leftover", [("rename", "migrating-db", "xen1")]),
+        ("web01", "leftover", [("rename", "migrating-web01", "xen2")]),
+    ]
+
+
+def random_fleet(chance):
+    held = []
+    for _ in range(chance.randint(1, 4)):
+        if chance.random() < 0.15:
+            held.append(SILENT)
+            continue
+        held.append(
+            [
+                one(
+                    chance.choice(xm_outcome.ROLES),
+                    chance.choice(["web01", "web01", "db"]),
+                    chance.choice(["u1", "u1", "u2", None]),
+                    chance.randint(1, 9),
+                )
+                for _ in range(chance.choice([0, 1, 1, 2]))
+            ]
+        )
+    return fleet(*held)
+
+
+def shuffled(reports, chance):
+    hosts = sorted(reports)
+    chance.shuffle(hosts)
+    mixed = {}
+    for host in hosts:
+        said = reports[host]
+        if "copies" in said:
+            copies = list(said["copies"])
+            chance.shuffle(copies)
+            said = dict(said, copies=copies)
+        mixed[host] = said
+    return mixed
+
+
+def test_the_order_of_hosts_and_copies_does_not_count():
+    chance = random.Random(5)
+    for _ in range(500):
+        reports = random_fleet(chance)
+        assert xm_outcome.gather(reports) == xm_outcome.gather(shuffled(reports, chance))
+
+
+def test_no_repair_in_a_fleet_can_harm():
+    chance, repaired = random.Random(7), 0
+    for _ in range(4000):
+        reports = random_fleet(chance)
+        copies = [
+            dict(each, host=host)
+            for host in reports
+            for each in reports[host].get("copies") or []
+            if each["copy"] != "managed"
+        ]
+        for found in xm_outcome.gather(reports):
+            resumed = [step["host"] for step in found["repairs"] if step["do"] == "resume"]
+            for step in found["repairs"]:
+                repaired += 1
+                assert step["uuid"]
+                # A guest whose uuid is not known may be this one, or may not.
+                assert not [each for each in copies if each["name"] == step["name"] and not each["uuid"]]
+                key = ("host", "listed", "domid", "uuid")
+                held = set(
+                    each["copy"] for each in copies if [each[k] for k in key] == [step[k] for k in key]
+                )
+                others = [
+                    each["copy"]
+                    for each in copies
+                    if each["uuid"] == step["uuid"] and each["host"] != step["host"]
+                ]
+                if step["do"] == "rename":
+                    assert held <= set(["left", "suspended"])
+                    assert "left" in held or step["host"] in resumed
+                elif step["do"] == "resume":
+                    assert "suspended" in held
+                    assert not [said for said in reports.values() if said is SILENT]
+                    assert set(others) <= set(["unfinished"])
+                    assert not [
+                        each
+                        for each in copies
+                        if each["name"] == step["name"] and each["uuid"] != step["uuid"]
+                    ]
+                else:
+                    assert held & set(["unfinished", "suspended"]) and not held & set(["running", "left"])
+    assert repaired > 300
+
+
+GUEST = {"name": "web01", "uuid": "u1", "source": "xen1", "target": "xen2"}
+
+
+@pytest.mark.parametrize(
+    "held, outcome, repairs",
+    [
+        ([[], one("running")], "moved", []),
+        ([one("managed"), one("running")], "moved", []),
+        ([one("running"), []], "unharmed", []),
+        ([one("running"), one("running", uuid="u2")], "unharmed", []),
+        ([one("left"), []], "leftover", [("rename", "migrating-web01", "xen1")]),
+        ([[], []], "lost", []),
+        ([[], SILENT], "unknown", []),
+        ([[]], "unknown", []),
+        ([[], one("unfinished")], "incomplete", [("remove", "web01", "xen2")]),
+        ([one("suspended"), [], SILENT], "leftover", []),
+        # Somebody has moved it on.
+        ([[], [], one("running")], "unknown", []),
+        ([[one("running"), one("unfinished", domid=13)], []], "unknown", []),
+    ],
+)
+def test_where_one_guest_is(held, outcome, repairs):
+    found = xm_outcome.gather_one(fleet(*held), GUEST)
+    assert found["outcome"] == outcome
+    assert steps(found) == repairs
+    assert found["hosts"] == {"source": "xen1", "target": "xen2"}
+    assert (found["name"], found["uuid"]) == ("web01", "u1")
+
+
+def test_where_one_guest_is_is_said_when_it_is_elsewhere():
+    found = xm_outcome.gather_one(fleet([], [], one("running")), GUEST)
+    assert "it runs on xen3" in found["comment"] and not found["lost"]
+
+
+def test_without_its_uuid_a_guest_is_known_by_its_name():
+    found = xm_outcome.gather_one(fleet([], one("running", uuid="u9")), dict(GUEST, uuid=None))
+    assert found["moved"]

@@ -4,13 +4,14 @@
         pillar='{"xend": {"migrate": {"domain": "web01", "source": "xen1", "target": "xen2"}}}'
 
     Options beside these three: live (default true), port, ssl, node, timeout (seconds for the transfer),
-    settle (seconds that the target may take to complete it). With test=True all is checked and nothing
-    is moved. pillar.example explains them. -#}
+    settle (seconds that the target may take to complete it), accept (differences of the hosts that are
+    accepted: cpu, version, storage). With test=True all is checked and nothing is moved. pillar.example
+    explains them. -#}
 {%- set given = salt["pillar.get"]("xend:migrate", {}) %}
 {%- set migrate = {} %}
 {%- do migrate.update(given if given is mapping else {}) %}
 {%- set needed = ["domain", "source", "target"] %}
-{%- set known = needed + ["live", "port", "ssl", "node", "timeout", "settle"] %}
+{%- set known = needed + ["live", "port", "ssl", "node", "timeout", "settle", "accept"] %}
 {%- set wrong = [] %}
 {%- for key in needed %}
 {%-   if not migrate.get(key) %}{% do wrong.append(key ~ " is missing") %}
@@ -25,17 +26,21 @@
 {%- set hosts = [migrate.get("source"), migrate.get("target")] %}
 {%- set reports = {} %}
 {%- if not wrong %}
-{%-   set seen = salt["saltutil.cmd"](hosts, "xm.domain", arg=[migrate.domain], tgt_type="list") %}
+{%-   set seen = salt["saltutil.cmd"](hosts, "xm.report", arg=[migrate.domain], tgt_type="list") %}
 {%-   for host in hosts %}
-{%-     if "ret" in seen.get(host, {}) %}{% do reports.update({host: seen[host].ret}) %}
-{%-     else %}{% do wrong.append(host ~ " does not answer: it must be the id of a minion that runs") %}{% endif %}
+{%-     set report = seen.get(host, {}).get("ret") %}
+{%-     if report is mapping %}{% do reports.update({host: report}) %}
+{%-     else %}
+{%-       do wrong.append(host ~ " does not answer: it must be the id of a minion that runs, and has these "
+                          ~ "modules" ~ (" (" ~ report ~ ")" if report else "")) %}
+{%-     endif %}
 {%-   endfor %}
 {%- endif %}
 
 {%- if wrong %}
 
 {%- set held = [] %}
-{%- for host in hosts if reports.get(host) is mapping %}
+{%- for host in hosts if reports.get(host, {}).get("domain") %}
 {%-   do held.append(migrate.domain ~ " is on " ~ host ~ ". ") %}
 {%- endfor %}
 {%- set text = "Nothing was moved. " ~ held | join ~ "In the pillar xend:migrate, " ~ wrong | join("; ")
@@ -49,7 +54,22 @@ the pillar says what to migrate:
 
 {%- else %}
 
-{%- do migrate.update({"description": reports[migrate.source], "there": reports[migrate.target]}) %}
+{%- set left = reports[migrate.source] %}
+{%- do migrate.update({"description": left.domain, "from": left.host, "file": left.file,
+                       "problem": left.problem}) %}
+{%- if left.domain %}
+{#-   Whether the disks are the same storage on both: the source puts markers next to them, the target looks
+      for those. They are gone again before anything is decided. -#}
+{%-   set marked = salt["saltutil.cmd"](migrate.source, "xm.mark_disks", arg=[migrate.domain],
+                                         tgt_type="list").get(migrate.source, {}).get("ret") %}
+{%-   if marked is mapping %}
+{%-     set same = salt["saltutil.cmd"](migrate.target, "xm.same_disks", arg=[marked, migrate.source],
+                                         tgt_type="list").get(migrate.target, {}).get("ret") %}
+{%-     do salt["saltutil.cmd"](migrate.source, "xm.unmark_disks", arg=[marked], tgt_type="list") %}
+{%-     if same is sequence and same is not string %}{% do migrate.update({"storage": same}) %}{% endif %}
+{%-   endif %}
+{%- endif %}
+{%- set follows = left.file and left.file.path %}
 {%- if opts.get("test") %}
 {#-   The door of the target cannot be asked while the settings that open it are still to be applied. -#}
 {%-   set plan = salt["saltutil.cmd"](migrate.target, "state.sls", arg=["xend.relocation"],
@@ -63,9 +83,24 @@ the pillar says what to migrate:
 {#- Names are quoted, so that nothing in them can be read as YAML. Each step waits for its turn when the
     minion is running other states. -#}
 {%- set ready = "relocation is configured and works on both hosts" %}
+{%- set leave = migrate.domain ~ " can leave " ~ migrate.source %}
 {%- set room = migrate.target ~ " can take " ~ migrate.domain %}
 {%- set send = migrate.domain ~ " is sent from " ~ migrate.source ~ " to " ~ migrate.target %}
 {%- set arrive = migrate.domain ~ " runs on " ~ migrate.target %}
+{%- macro step(id, host, sls, require, data=migrate) %}
+{{ id | json }}:
+  salt.state:
+    - tgt: {{ [host] | json }}
+    - tgt_type: list
+    - queue: true
+    - sls: {{ sls }}
+    - pillar: {{ {"xend": {"migrate": data}} | json }}
+    - timeout: 60
+    - require:
+  {%- for other in require %}
+      - salt: {{ other | json }}
+  {%- endfor %}
+{%- endmacro %}
 
 {{ ready | json }}:
   salt.state:
@@ -74,47 +109,31 @@ the pillar says what to migrate:
     - queue: true
     - sls: xend.relocation
 
-{{ room | json }}:
-  salt.state:
-    - tgt: {{ [migrate.target] | json }}
-    - tgt_type: list
-    - queue: true
-    - sls: xend.orch.receive
-    - pillar: {{ {"xend": {"migrate": migrate}} | json }}
-    - require:
-      - salt: {{ ready | json }}
+{#- Both are asked whatever the other says: an operator wants to know all that is wrong at once. -#}
+{{ step(leave, migrate.source, "xend.orch.leave", [ready]) }}
+{{ step(room, migrate.target, "xend.orch.receive", [ready]) }}
+{{ step(send, migrate.source, "xend.orch.move", [leave, room]) }}
+{{ step(arrive, migrate.target, "xend.orch.move", [send]) }}
 
-{{ send | json }}:
-  salt.state:
-    - tgt: {{ [migrate.source] | json }}
-    - tgt_type: list
-    - queue: true
-    - sls: xend.orch.move
-    - pillar: {{ {"xend": {"migrate": migrate}} | json }}
-    - timeout: 60
-    - require:
-      - salt: {{ room | json }}
-
-{{ arrive | json }}:
-  salt.state:
-    - tgt: {{ [migrate.target] | json }}
-    - tgt_type: list
-    - queue: true
-    - sls: xend.orch.move
-    - pillar: {{ {"xend": {"migrate": migrate}} | json }}
-    - timeout: 60
-    - require:
-      - salt: {{ send | json }}
+{%- if left.domain and (follows or reports[migrate.target].announces) %}
+{%-   set home = migrate.domain ~ " is at home on " ~ migrate.target %}
+{{ step(home, migrate.target, "xend.orch.settle", [arrive]) }}
+{%-   if follows %}
+{{ step(migrate.domain ~ " is not at home on " ~ migrate.source ~ " any more", migrate.source,
+        "xend.orch.settle", [home]) }}
+{%-   endif %}
+{%- endif %}
 
 {%- if not opts.get("test") %}
 
 {{ ("where " ~ migrate.domain ~ " is after the failure") | json }}:
-  salt.state:
-    - tgt: {{ hosts | json }}
-    - tgt_type: list
-    - queue: true
-    - sls: xend.orch.move
-    - pillar: {{ {"xend": {"migrate": dict(migrate, failed=True)}} | json }}
+  salt.runner:
+    - name: state.orchestrate
+    - kwarg:
+        mods: xend.orch.recover
+        pillar: {{ {"xend": {"recover": {
+            "domain": migrate.domain, "uuid": (left.domain or {}).get("uuid"),
+            "source": migrate.source, "target": migrate.target}}} | json }}
     - onfail:
       - salt: {{ send | json }}
       - salt: {{ arrive | json }}

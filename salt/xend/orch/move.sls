@@ -7,7 +7,7 @@ the guest is moved:
     - source: {{ migrate.source | json }}
     - target: {{ migrate.target | json }}
     - domain: {{ migrate.description | json }}
-  {%- for option in ["there", "live", "port", "ssl", "node", "timeout", "settle", "ask", "failed"]
+  {%- for option in ["live", "port", "ssl", "node", "timeout", "settle", "ask"]
       if migrate.get(option) is not none %}
     - {{ option }}: {{ migrate[option] | json }}
   {%- endfor %}

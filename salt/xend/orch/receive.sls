@@ -5,3 +5,9 @@ there is room for the guest:
   xm.can_receive:
     - name: {{ migrate.domain | json }}
     - domain: {{ migrate.description | json }}
+    - source: {{ migrate.from | json }}
+    # From now on until the first byte arrives nobody shall restart xend; then the transfer itself is seen.
+    - reserve: 300
+  {%- for option in ["storage", "file", "accept", "problem"] if migrate.get(option) is not none %}
+    - {{ option }}: {{ migrate[option] | json }}
+  {%- endfor %}

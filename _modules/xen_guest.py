@@ -1,0 +1,257 @@
+"""
+What belongs to a guest beside xend: its configuration file, its link in the auto folder, its neighbours.
+
+When a guest has moved for good, its file has to move as well: else its old host starts it a second time
+after a reboot, on the same disks, and its new host does not start it at all. Moving the guest itself is
+the business of the ``xm`` module.
+
+Options, from the minion configuration or the pillar:
+
+``xend:follow``
+    true: the file and the link follow a guest that is moved; default false
+``xend:domain_files``
+    the folders with the configuration files of guests, default ``/etc/xen``
+``xend:auto``
+    the folder with the links to those that are started with the host, default ``/etc/xen/auto``
+``xend:announce``
+    a command (a list: program and arguments) that is run on the target when a guest has arrived, for
+    instance to send gratuitous ARP for it; default: none
+``xend:root``, ``xend:kept``
+    as for the ``xm`` module
+"""
+
+from __future__ import absolute_import
+
+import os
+
+from salt.exceptions import CommandExecutionError
+
+DEFAULTS = {
+    "follow": False,
+    "domain_files": ["/etc/xen"],
+    "auto": "/etc/xen/auto",
+    "announce": [],
+    "root": "",
+    "kept": "/var/lib/xend-for-salt",
+}
+
+# Announcing is quick or does not work.
+ANNOUNCE_S = 60
+
+
+def __virtual__():
+    if __grains__.get("kernel") != "Linux":
+        return False, "xend runs on Linux only"
+    return "xen_guest"
+
+
+def _pure(name):
+    """
+    A function of the utilities. Synced files come first; Salt 3006 and later do not load the
+    utilities of an installed extension into __utils__, there the package is asked.
+    """
+    try:
+        function = __utils__[name]
+    except KeyError:
+        module, function = name.split(".")
+        package = __import__("xend_for_salt." + module, globals(), locals(), [function])
+        return getattr(package, function)
+    # Salt's wrapper switches to the loader of the utilities, where the functions that are handed to
+    # them would find no __salt__, and it cannot be used by two threads at once.
+    return getattr(function, "__wrapped__", function)
+
+
+def _option(name):
+    return __salt__["config.get"]("xend:" + name, None) or DEFAULTS[name]
+
+
+def _as_list(name):
+    value = _option(name)
+    return [value] if hasattr(value, "upper") else list(value)
+
+
+def follows():
+    """
+    Whether the file and the link of a guest follow it when it moves: the option ``xend:follow``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'xen*' xen_guest.follows
+    """
+    wanted = _option("follow")
+    if wanted in (True, False):
+        return wanted
+    raise CommandExecutionError(
+        "xend:follow: %r is neither true nor false (text in quotes is no boolean)" % (wanted,)
+    )
+
+
+def find(name, uuid=None):
+    """
+    The configuration file of a guest on this host. It is read, never executed as xm does.
+
+    name, uuid
+        the domain
+
+    Returns a dict: ``path`` and ``text`` of the file, ``mode``, ``auto`` (the name of its link in the auto
+    folder), each None when there is none, ``shared`` (those of them that are on storage which other hosts
+    may have, too) and ``problem``: why it is not certain which file it is, or None.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xen_guest.find web01
+    """
+    return _pure("xm_files.find")(
+        str(name), uuid, _option("root"), _as_list("domain_files"), _option("auto")
+    )
+
+
+def warnings(name, uuid=None):
+    """
+    What is to be known about the files of a guest before it leaves this host.
+
+    name, uuid
+        the domain
+
+    Returns a list of sentences.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xen_guest.warnings web01
+    """
+    found = find(name, uuid)
+    link = found["auto"] and os.path.join(_option("auto"), found["auto"])
+    if link and link in found["shared"]:
+        return [
+            "%s is on storage that other hosts may have, too: each of them starts %s at its boot"
+            % (link, name)
+        ]
+    if follows():
+        return [found["problem"]] if found["problem"] else []
+    if not link:
+        return []
+    return [
+        "%s starts %s at its next boot (%s), also when it runs elsewhere by then: remove that link once "
+        "it has moved for good, or let it follow (pillar xend:follow)" % (__opts__["id"], name, link)
+    ]
+
+
+def check_put(found):
+    """
+    Why the file of a guest could not be put here.
+
+    found
+        what ``xen_guest.find`` returned on the host of the guest
+
+    Returns a list of sentences; empty when it could.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen2 xen_guest.check_put '{"path": "/etc/xen/web01", "text": "", "mode": 420, "auto": null}'
+    """
+    return _pure("xm_files.check_put")(found, _option("root"))
+
+
+def put(found, test=False):
+    """
+    Put the file of a guest, and its link in the auto folder, where they were on its old host. A different
+    file is never overwritten.
+
+    found
+        what ``xen_guest.find`` returned there
+    test
+        only say what would be done
+
+    Returns ``changes``: for each path ``old`` and ``new``; empty when nothing is to be done.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen2 xen_guest.put '{"path": "/etc/xen/web01", "text": "", "mode": 420, "auto": null}'
+    """
+    return _do("put", found, _option("root"), test=test)
+
+
+def take(found, test=False):
+    """
+    Take the file of a guest and its link away from where xend would start it a second time. The file is
+    kept in the folder of the option ``xend:kept``. Do it when the guest's new host has it. What is on storage
+    that both hosts have is left where it is.
+
+    found
+        what ``xen_guest.find`` returned here; a file that was changed since is not touched
+    test
+        only say what would be done
+
+    Returns ``changes``: for each path ``old`` and ``new``; empty when nothing is to be done.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xen_guest.take '{"path": "/etc/xen/web01", "text": "", "mode": 420, "auto": null}'
+    """
+    return _do("take", found, _option("root"), _option("kept"), test=test)
+
+
+def _do(function, *arguments, **keywords):
+    try:
+        return _pure("xm_files." + function)(*arguments, **keywords)
+    except ValueError as exc:
+        raise CommandExecutionError(exc.args[0])
+    except EnvironmentError as exc:
+        raise CommandExecutionError("%s: %s" % (exc.filename, exc.strerror))
+
+
+def announce(name, domain=None, test=False):
+    """
+    Run the command of the option ``xend:announce`` for a guest that has arrived here. It gets the name of
+    the guest as its last argument and, in its environment, ``XEND_DOMAIN``, ``XEND_MACS`` and
+    ``XEND_BRIDGES`` (words, in the order of the network cards). No shell is involved.
+
+    name, domain
+        the domain, and its description as ``xm.domain`` returned it
+    test
+        only return what would be run
+
+    Returns the list of the command's words; empty when there is no such command.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen2 xen_guest.announce web01
+    """
+    command = [str(word) for word in _as_list("announce")]
+    if not command:
+        return []
+    command.append(str(name))
+    if test:
+        return command
+    vifs = (domain or {}).get("vifs") or []
+    result = __salt__["cmd.run_all"](
+        command,
+        python_shell=False,
+        ignore_retcode=True,
+        timeout=ANNOUNCE_S,
+        env={
+            "XEND_DOMAIN": str(name),
+            "XEND_MACS": " ".join([str(vif.get("mac", "-")) for vif in vifs]),
+            "XEND_BRIDGES": " ".join([str(vif.get("bridge", "-")) for vif in vifs]),
+        },
+    )
+    if result["retcode"] != 0:
+        raise CommandExecutionError(
+            "xend:announce: %s ended with exit code %s: %s"
+            % (" ".join(command), result["retcode"], result["stderr"] or result["stdout"])
+        )
+    return command

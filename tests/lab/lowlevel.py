@@ -1,0 +1,86 @@
+"""xen.lowlevel.xc and xen.lowlevel.xs of a simulated host: what its Python gives to root.
+
+Here: the few calls that repair a suspended guest behind xend's back. Domains themselves are in
+hypervisor.py.
+"""
+
+import errno
+import os
+
+from tests.lab import hypervisor
+from tests.lab.layout import Layout
+
+PYTHON = """#!/bin/sh
+PYTHONPATH=%(packages)s:%(source)s PYTHONPYCACHEPREFIX=%(cache)s exec %(python)s "$@"
+"""
+PACKAGES = "usr/lib/python2.7/site-packages"
+MODULE = """from tests.lab import lowlevel
+
+Error = lowlevel.Error
+
+
+class %(name)s(lowlevel.%(base)s):
+    root = %(root)r
+"""
+
+
+class Error(Exception):
+    """The call failed: (errno, text), as both of the real modules raise it."""
+
+
+class _Host:
+    root = None
+
+    def __init__(self):
+        self.hypervisor = hypervisor.Hypervisor(Layout(self.root))
+
+    def _domain(self, domid):
+        domain = self.hypervisor.domain(domid)
+        if domain is None:
+            raise Error(errno.ESRCH, os.strerror(errno.ESRCH))
+        return domain
+
+
+class Control(_Host):
+    """xen.lowlevel.xc.xc"""
+
+    def domain_resume(self, domid, fast):
+        """Let a suspended domain run again; raise Error when it is not suspended.
+
+        Only `fast`, and only with a kernel that has the note SUSPEND_CANCEL, it works afterwards: any
+        other wants its devices made anew, which xend does and this call does not.
+        """
+        domain = self._domain(domid)
+        if not domain["suspended"]:
+            raise Error(errno.EINVAL, os.strerror(errno.EINVAL))
+        self.hypervisor.resume(domid, works=bool(fast) and hypervisor.can_cancel(domain))
+
+
+class Store(_Host):
+    """xen.lowlevel.xs.xs"""
+
+    def resume_domain(self, domid):
+        """Tell xenstored that a domain is not shut down any more; raise Error when it has none."""
+        self._domain(domid)
+
+
+def install(layout, python, source):
+    """Put the Python of xend's installation into the host's file system."""
+    folder = layout.root / PACKAGES / "xen/lowlevel"
+    folder.mkdir(parents=True)
+    for package in (folder, folder.parent):
+        (package / "__init__.py").touch()
+    for name, base in (("xc", "Control"), ("xs", "Store")):
+        words = {"name": name, "base": base, "root": str(layout.root)}
+        (folder / (name + ".py")).write_text(MODULE % words)
+    layout.python.parent.mkdir(parents=True)
+    layout.python.write_text(
+        PYTHON
+        % {
+            "packages": layout.root / PACKAGES,
+            "source": source,
+            "cache": layout.fleet_root / "cache",
+            "python": python,
+        }
+    )
+    layout.python.chmod(0o755)
