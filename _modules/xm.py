@@ -507,8 +507,9 @@ def _plain(listed):
 
 def unfinished():
     """
-    What earlier migrations have left on this host, with advice. One host alone cannot tell what to do
-    about it: the orchestration ``xend.orch.recover`` looks at all of them, and repairs what is safe.
+    What earlier migrations have left on this host, with advice; not what is being sent or received now. One
+    host alone cannot tell what to do about it: the orchestration ``xend.orch.recover`` looks at all of them,
+    and repairs what is safe.
 
     Returns a list of dicts as in ``copies`` of ``xm.copies``, with ``advice``; empty when nothing is left.
 
@@ -519,8 +520,8 @@ def unfinished():
         salt 'xen*' xm.unfinished
     """
     found = []
-    for one in copies(wait=SETTLE_S)["copies"]:
-        if one["copy"] not in ("running", "managed", "halted"):
+    for one in copies()["copies"]:
+        if one["copy"] not in ("running", "managed", "halted", "sending", "receiving"):
             others = {__opts__["id"]: {"copies": [one]}, "every other host": {"problem": "not asked"}}
             (finding,) = _pure("xm_outcome.gather")(others)
             found.append(dict(one, advice=finding["comment"]))

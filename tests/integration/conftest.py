@@ -162,18 +162,26 @@ class Run:
 
     def comment(self, step):
         """The comments of a step: its own and those of the states that it ran on minions."""
-        found = [self.steps[step]["comment"]]
-        for ret in (self.steps[step].get("changes") or {}).get("ret", {}).values():
-            found += (
-                [state["comment"] for state in ret.values()]
-                if isinstance(ret, dict)
-                else [str(ret)]
-            )
-        return "\n".join(found)
+        return "\n".join(_comments(self.steps[step]))
 
     def report(self):
         """Everything that the run says to the operator."""
         return "\n".join(f"{name}: {self.comment(name)}" for name in self.steps)
+
+
+def _comments(state):
+    """The comment of a state, of the states that it ran on minions, and of orchestrations that it ran."""
+    found = [state["comment"]]
+    changes = state.get("changes") or {}
+    nested = changes.get("return")
+    runs = nested.get("data", nested) if isinstance(nested, dict) else {}
+    for ret in [*changes.get("ret", {}).values(), *runs.values()]:
+        if isinstance(ret, dict):
+            for inner in ret.values():
+                found += _comments(inner)
+        else:
+            found.append(str(ret))
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,13 @@ from tests.lab.layout import Layout
 SHARED_MOUNT = "/srv/xen"
 LOCAL = "/srv/local"
 FOLDERS = (LOCAL, "/dev", "/proc", "/etc/xen/auto", "/var/lib/xend/domains")
+# What guests are built from; empty, because nothing here boots.
+FILES = (
+    "/boot/vmlinuz-guest",
+    "/boot/initrd-guest",
+    "/usr/lib/xen/boot/hvmloader",
+    "/usr/lib/xen/bin/qemu-dm",
+)
 IMAGE_BYTES = 64 * 1024
 SECTOR = 512
 MBR_END = b"\x55\xaa"
@@ -37,6 +44,9 @@ def build(layout, spec):
     """Make the file system of a host that has just been installed; `spec` is its HostSpec."""
     for folder in FOLDERS:
         layout.path(folder).mkdir(parents=True, exist_ok=True)
+    for path in FILES:
+        layout.path(path).parent.mkdir(parents=True, exist_ok=True)
+        layout.path(path).touch()
     layout.shared.mkdir(exist_ok=True)
     layout.path(SHARED_MOUNT).symlink_to(layout.shared)
     words = {"vendor": spec.cpu_vendor, "flags": " ".join(spec.cpu_flags)}
