@@ -115,7 +115,8 @@ the pillar says what to recover:
 {%-     endif %}
 {%-   endfor %}
 {%-   set good = found.outcome == "moved" or safe and not pair %}
-{{ says(found.name ~ ": " ~ found.outcome, found.comment, good) }}
+{%-   set comment = ("found before the steps above: " if safe else "") ~ found.comment %}
+{{ says(found.name ~ ": " ~ found.outcome, comment, good) }}
 {%-   if safe %}
     - require:
       - salt: {{ safe[-1] | json }}
