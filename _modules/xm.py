@@ -880,7 +880,7 @@ def _same_identity(wanted):
     for row in _rows():
         if _plain(row["name"]) == wanted["name"]:
             if row["domid"] is None:
-                # xend only knows it: it may be the very guest, which has been here before.
+                blockers += _other_namesake(row, wanted)
                 continue
             blockers.append(
                 "the name %s is in use here, by domain %s in state %s; %s"
@@ -901,6 +901,20 @@ def _same_identity(wanted):
                     % (wanted["uuid"], wanted["name"], row["name"])
                 )
     return blockers
+
+
+def _other_namesake(row, wanted):
+    """
+    A domain that xend only knows may be the very guest, which has been here before; another one of its name
+    is in the way although it does not run (xend 4.4 XendDomainInfo.checkName).
+    """
+    other = wanted.get("uuid") and _describe(row)
+    if not other or other["uuid"] == wanted["uuid"]:
+        return []
+    return [
+        "the name %s is in use here, by a managed domain that does not run (uuid %s); xend refuses a second "
+        "one with that name" % (row["name"], other["uuid"])
+    ]
 
 
 def _too_little_memory(needed_mib, config, what="here"):
@@ -1300,14 +1314,12 @@ def arrival(name, uuid=None, source=None, timeout=60):
     )
 
 
-def restart_advice(domain, copy):
+def restart_advice(domain):
     """
     What is needed to start a guest again that a migration has lost; its description is kept here.
 
     domain
         its description, as ``xm.domain`` returned it before the migration
-    copy
-        what ``xm.arrival`` reported as ``copy``
 
     Returns text.
 
@@ -1315,18 +1327,16 @@ def restart_advice(domain, copy):
 
     .. code-block:: bash
 
-        salt xen2 xm.restart_advice '{"name": "web01", "memory_mib": 96}' absent
+        salt xen2 xm.restart_advice '{"name": "web01", "memory_mib": 96}'
     """
     disks = ", ".join(disk.get("uname", "?") for disk in domain.get("disks") or []) or "no disks"
     what = "uuid %s, %s MiB, %s" % (domain.get("uuid"), domain.get("memory_mib"), disks)
     try:
-        kept = "is kept in %s on this host" % _keep(domain)
+        kept = "is kept in %s on %s" % (_keep(domain), __opts__["id"])
     except CommandExecutionError as exc:
         # That the guest is lost must be said whatever else fails.
         kept = "could not be kept here (%s); the source kept it before it sent the guest" % exc
-    return _pure("xm_outcome.how_to_start_again")(
-        copy, domain["name"], __opts__["id"], what, kept
-    )
+    return _pure("xm_outcome.how_to_start_again")(what, kept)
 
 
 def _keep(domain):

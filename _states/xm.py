@@ -262,7 +262,7 @@ def _arrived(name, source, domain, settle):
         }
     comment = report["comment"]
     if report["lost"]:
-        comment += "." + __salt__["xm.restart_advice"](domain, report["copy"])
+        comment += "." + __salt__["xm.restart_advice"](domain)
     return _ret(name, report["arrived"], comment, changes)
 
 

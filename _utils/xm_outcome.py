@@ -509,8 +509,8 @@ ROLES = (
 
 
 RESTART = (
-    " To start it again: %(first)sstart it with `xm create` and its configuration file, on one host "
-    "only, once both were seen without a running copy; its description as xend had it (%(what)s) %(kept)s"
+    " To start it again: `xm create` with its configuration file, on one host only, once both were seen "
+    "without a running copy. Its description as xend had it (%(what)s) %(kept)s"
 )
 
 
@@ -697,24 +697,16 @@ def _disks(view):
     return ", ".join([disk["uname"] for disk in view.get("disks") or [] if disk.get("uname")])
 
 
-def how_to_start_again(state, name, host, what, kept):
+def how_to_start_again(what, kept):
     """
-    What is needed to start a lost guest again.
+    What is needed to start a lost guest again, after the words on what is left of it.
 
-    state
-        the outcome, or what the target holds
     what
         its uuid, memory and devices in words
     kept
         what there is to say about where its description is kept
     """
-    first = ""
-    if state in ("incomplete", "unfinished"):
-        # Its CPU would run, but its console and xenstore are dead (seen on xend 4.4).
-        first = (
-            "do not unpause the copy on %s, it cannot work; remove it with `xm destroy %s`; " % (host, name)
-        )
-    return RESTART % {"first": first, "what": what, "kept": kept}
+    return RESTART % {"what": what, "kept": kept}
 
 
 # Many hosts
@@ -778,7 +770,7 @@ def gather_one(reports, guest):
     if rest:
         found = _crowd(name, [one for one in mine if one["copy"] != "managed"])
     else:
-        found = _told(name, ends, _others(name, uuid, copies), silent)
+        found = _withheld(name, ends, _others(name, uuid, copies), silent)
     return dict(found, name=name, uuid=uuid, hosts=dict([(side, guest[side]) for side in ends]))
 
 
@@ -863,10 +855,19 @@ def _elsewhere(others, knows, silent):
 
 
 def _told(name, ends, others, silent):
-    found = _judge(name, ends["source"], ends["target"])
+    found = _withheld(name, ends, others, silent)
     target = ends["target"]
+    # Nobody has said that this guest was migrated.
     if target["copy"] == "unfinished" and ends["source"]["copy"] in GONE:
         found["comment"] += CREATED_PAUSED % (_listed(name, target), target["host"])
+    return found
+
+
+def _withheld(name, ends, others, silent):
+    """
+    What `report` says of these ends, without the repairs that are not safe among many hosts.
+    """
+    found = _judge(name, ends["source"], ends["target"])
     why = _objection(ends, found["repairs"], others, silent)
     if found["repairs"] and why:
         found.update(repairs=[], comment=found["comment"] + WITHHELD % why)

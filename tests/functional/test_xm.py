@@ -323,7 +323,7 @@ def test_a_lost_guest_is_reported_even_if_its_description_cannot_be_kept(on, fle
     blocked = tmp_path / "file"
     blocked.write_text("")
     modules.pack["__opts__"]["xend"]["kept"] = str(blocked)
-    advice = modules.xm.restart_advice(on("xen1").xm.domain("web01"), "absent")
+    advice = modules.xm.restart_advice(on("xen1").xm.domain("web01"))
     assert "To start it again" in advice and "could not be kept here" in advice
 
 

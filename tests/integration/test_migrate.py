@@ -285,7 +285,8 @@ def test_target_xend_killed_in_mid_transfer_loses_the_guest_and_says_so(configur
     assert run.exit_code != 0 and run.failed()[0] == ARRIVE, run.report()
     said = run.comment(ARRIVE)
     assert "LOST" in said and "there is no copy on xen1" in said
-    assert "--p---" in said and "do not unpause" in said
+    assert "--p---" in said and "Do not unpause" in said
+    assert "somebody created" not in run.report()
     # What is needed to start it again.
     assert guest.uuid in said and "xm create" in said and "xm destroy web01" in said
     kept = configured.xen2.root / "kept" / f"web01.{guest.uuid}.sxp"

@@ -343,11 +343,9 @@ def test_what_has_its_name_is_not_renamed():
     assert steps("web01") == ["resume"]
 
 
-@pytest.mark.parametrize("state", ["incomplete", "unfinished"])
-def test_how_to_start_again(state):
-    text = xm_outcome.how_to_start_again(state, "web01", "xen2", "uuid u1", "/kept/web01.sxp")
-    assert "xm destroy web01" in text and "/kept/web01.sxp" in text and "uuid u1" in text
-    assert "destroy" not in xm_outcome.how_to_start_again("absent", "web01", "xen2", "w", "/k")
+def test_how_to_start_again():
+    text = xm_outcome.how_to_start_again("uuid u1, 96 MiB", "is kept in /kept/web01.sxp on xen2")
+    assert "xm create" in text and "/kept/web01.sxp" in text and "uuid u1" in text
 
 
 # Many hosts
@@ -522,6 +520,13 @@ def test_a_suspended_guest_goes_on_unasked_only_right_after_its_migration():
     guest = {"name": "web01", "uuid": "u1", "source": "xen1", "target": "xen2"}
     now = xm_outcome.gather_one(reports, guest)
     assert [step["only_if_asked"] for step in now["repairs"]] == [False, False]
+
+
+def test_what_a_known_migration_has_left_was_not_created_paused():
+    reports = fleet([], one("unfinished"))
+    guest = {"name": "web01", "uuid": "u1", "source": "xen1", "target": "xen2"}
+    assert "created or restored it paused" not in xm_outcome.gather_one(reports, guest)["comment"]
+    assert "created or restored it paused" in xm_outcome.gather(reports)[0]["comment"]
 
 
 def test_why_nothing_is_repaired_is_said():
