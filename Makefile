@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
+FAULTS_ARGS ?= --seed 1 --migrations 300
 
 PYTHONS = $(PYTHON) python3.11 python3.12 python3.13 python3.10
 PY = $(VENV)/bin/python
@@ -23,7 +24,7 @@ LINTS = lint-style lint-docstrings lint-python26 lint-sls lint-yaml
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help venv demo lab lab-stop test test-unit test-functional test-integration test-py27 \
-        lint $(LINTS) bench clean
+        lint $(LINTS) faults bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -99,6 +100,9 @@ lint-sls: $(STAMP)
 lint-yaml: $(STAMP)
 	find . -path './.*/*' -prune -o \( -name '*.yaml' -o -name pillar.example -o -name '.*-lint' \
 	    -o -name .yamllint \) -print | xargs $(VENV)/bin/yamllint --strict
+
+faults: $(STAMP) ## a campaign of disturbed migrations, each compared with the truth
+	@$(BOUNDED) 900 $(PY) -m tests.faults $(FAULTS_ARGS)
 
 bench: $(STAMP) ## how long things take
 	@$(BOUNDED) 600 $(PY) -m tests.bench
