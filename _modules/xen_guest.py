@@ -67,7 +67,11 @@ def _option(name):
 
 def _as_list(name):
     value = _option(name)
-    return [value] if hasattr(value, "upper") else list(value)
+    if hasattr(value, "upper"):
+        return [value]
+    if isinstance(value, (list, tuple)):
+        return list(value)
+    raise CommandExecutionError("xend:%s: %r is neither text nor a list" % (name, value))
 
 
 def follows():
@@ -250,8 +254,8 @@ def announce(name, domain=None, test=False):
         },
     )
     if result["retcode"] != 0:
+        said = " ".join((result["stderr"] or result["stdout"] or "no message").split())
         raise CommandExecutionError(
-            "xend:announce: %s ended with exit code %s: %s"
-            % (" ".join(command), result["retcode"], result["stderr"] or result["stdout"])
+            "xend:announce: %s ended with exit code %s: %s" % (" ".join(command), result["retcode"], said)
         )
     return command

@@ -158,18 +158,22 @@ def _rows():
         raise CommandExecutionError("xm list: %s" % exc.args[0])
 
 
-def _row(*names):
+def _row(name):
     """
-    The row of a domain under the first of these names that is listed; None when none is. xend lets a guest
-    come to a host that holds a dead copy of it, and lists both then: the one that runs counts.
+    The row of a domain; None when it is not listed.
     """
-    rows = _rows()
-    for name in names:
-        found = [row for row in rows if row["name"] == name]
-        if found:
-            runs = _pure("xm_output.runs")
-            return sorted(found, key=lambda row: not runs(row["state"]))[0]
-    return None
+    found = _candidates([name])
+    return found[0] if found else None
+
+
+def _candidates(names, domid=None):
+    """
+    The rows of domains that have one of these names, and this id if one is given. xend lets a guest come to
+    a host that holds a dead copy of it, and lists both then: the one that runs comes first.
+    """
+    runs = _pure("xm_output.runs")
+    found = [row for row in _rows() if row["name"] in names and domid in (None, row["domid"])]
+    return sorted(found, key=lambda row: (not runs(row["state"]), names.index(row["name"])))
 
 
 def list_():
@@ -356,18 +360,20 @@ def where(name, uuid=None, wait=0):
 
         salt 'xen*' xm.where web01
     """
-    name = str(name)
-    wait = _seconds("wait", wait)
+    return _where(str(name), uuid, _seconds("wait", wait))
+
+
+def _where(name, uuid, wait=0, domid=None):
     began = _clock()
     while True:
-        view = _view(name, uuid)
+        view = _view(name, uuid, domid)
         view["seconds"] = round(_clock() - began, 1)
         if view.pop("settled") or view["seconds"] >= wait:
             return view
         time.sleep(POLL_S)
 
 
-def _view(name, uuid):
+def _view(name, uuid, domid):
     view = {
         "copy": "unknown",
         "state": None,
@@ -379,11 +385,14 @@ def _view(name, uuid):
     }
     try:
         before = _transfers()
-        row = _row(MIGRATING + name, name)
-        found = _describe(row) if row else None
-        if row and not found:
+        rows = _candidates([MIGRATING + name, name], domid)
+        described = [(row, _describe(row)) for row in rows]
+        if None in [found for _, found in described]:
             # It left between the two looks.
             return view
+        # A new guest may have taken the name of one that is left over.
+        known = [pair for pair in described if not uuid or pair[1]["uuid"] in (uuid, None)]
+        row, found = (known or described or [(None, None)])[0]
         seen = _either(before, _transfers())
     except CommandExecutionError as exc:
         view["problem"] = str(exc)
@@ -906,7 +915,7 @@ def _same_identity(wanted):
 def _other_namesake(row, wanted):
     """
     A domain that xend only knows may be the very guest, which has been here before; another one of its name
-    is in the way although it does not run (xend 4.4 XendDomainInfo.checkName).
+    is in the way although it does not run (xend 4.4 XendDomainInfo._checkName).
     """
     other = wanted.get("uuid") and _describe(row)
     if not other or other["uuid"] == wanted["uuid"]:
@@ -1424,7 +1433,7 @@ REPAIRS = {
 def _repair(do, name, listed, uuid, domid):
     before, after, done = REPAIRS[do]
     words = {"listed": listed, "name": name, "domid": domid}
-    view = where(name, uuid)
+    view = _where(name, uuid, domid=domid)
     as_found = (view["listed"], view["domid"], view["uuid"]) == (listed, domid, uuid)
     if not as_found or view["copy"] not in before:
         raise CommandExecutionError(
@@ -1437,7 +1446,7 @@ def _repair(do, name, listed, uuid, domid):
         said = _mend(["destroy", str(domid)])
     else:
         said = _resume(listed, domid)
-    view = where(name, uuid, wait=SETTLE_S)
+    view = _where(name, uuid, SETTLE_S, domid)
     if view["copy"] not in after:
         raise CommandExecutionError(
             "%s was not mended: it is %s now, in state %s (%s)"

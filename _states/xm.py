@@ -94,7 +94,7 @@ def can_receive(
     source, storage, file, accept
         as for the execution function ``xm.can_receive``
     problem
-        why its host could not describe it, if so
+        what was wrong when its host was to describe it, if anything
     reserve
         seconds for which xend is not restarted here by Salt, because the guest is about to come
 
@@ -111,6 +111,8 @@ def can_receive(
     try:
         if not _present(domain):
             return _without_source(name, problem)
+        if problem:
+            return _ret(name, False, "%s was not moved: its source says: %s" % (name, problem))
         check = __salt__["xm.can_receive"](
             domain, config=config, source=source, storage=storage, file=file, accept=accept
         )

@@ -653,6 +653,9 @@ def _judge(name, source, target):
         words[side + "_listed"] = _listed(name, view)
         words[side + "_state"] = view.get("state") or "unknown"
         words[side + "_holds"] = _holds(name, view)
+    if words["source"] == words["target"] and words["source_listed"] == words["target_listed"]:
+        # Two copies on one host: by their name, xend may take either.
+        words.update([(side + "_listed", view["domid"]) for side, view in ends.items()])
     repairs = []
     for step in row["repairs"]:
         view = ends[step["on"]]

@@ -74,6 +74,7 @@ def load(tmp_path):
     """A function that makes the `Minion` with these options and this pillar."""
 
     def make(pillar=None, test=False, **options):
+        (tmp_path / "minion").mkdir(exist_ok=True)
         opts = minion_opts(tmp_path / "minion", **options)
         opts.update(test=test, pillar=pillar or {})
         return Minion(opts)

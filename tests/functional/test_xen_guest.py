@@ -1,0 +1,380 @@
+"""The module xen_guest and its states, in the file systems of simulated hosts.
+
+Which file belongs to a guest is decided in _utils/xm_files.py and tested with it; here is what a minion
+makes of it, and the command that announces a guest.
+"""
+
+import json
+import os
+
+import pytest
+from salt.exceptions import CommandExecutionError
+
+from tests.functional.conftest import host_opts
+from tests.lab import salt_config
+from tests.lab.fleet import Fleet, HostSpec
+
+CONFIG = "(xend-relocation-server yes)\n(xend-relocation-hosts-allow '')\n(dom0-min-mem 1024)\n"
+UUID = "6a3c5d52-77a1-4d9e-9d0a-5b1f2c3d4e5f"
+# A comment in Latin-1, as people wrote them then: no UTF-8.
+TEXT = b'# G\xe4ste\nname = "web01"\nmemory = 96\ndisk = ["phy:vg/web01,xvda,w"]\n'
+FILE, LINK = "/etc/xen/web01", "/etc/xen/auto/20-web01"
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    hosts = [HostSpec(name, config=CONFIG, time_scale=0.02) for name in ("xen1", "xen2")]
+    fleet = Fleet.create(tmp_path_factory.mktemp("lab") / "fleet", hosts)
+    try:
+        fleet.start()
+        yield fleet
+    finally:
+        fleet.destroy()
+
+
+@pytest.fixture
+def fleet(running):
+    before = {host.name: set(files(host)) for host in running}
+    yield running
+    for host in running:
+        for guest in host.guests():
+            host.destroy_guest(guest)
+        for path in set(files(host)) - before[host.name]:
+            host.path(path).unlink()
+
+
+def files(host):
+    """What is in the folders of guests' files: {path of the host: bytes, or where a link leads}."""
+    found = {}
+    for folder in ("/etc/xen", "/etc/xen/auto", "/kept"):
+        for path in host.path(folder).glob("*"):
+            if path.is_symlink():
+                found["%s/%s" % (folder, path.name)] = os.readlink(path)
+            elif path.is_file():
+                found["%s/%s" % (folder, path.name)] = path.read_bytes()
+    return found
+
+
+@pytest.fixture
+def at(load, fleet):
+    """A function that gives the minion on a host; options are those of `xend:`."""
+
+    def make(name, test=False, **options):
+        opts = host_opts(fleet[name])
+        opts["xend"].update(options)
+        return load(pillar=salt_config.pillar(fleet), test=test, **opts)
+
+    return make
+
+
+@pytest.fixture
+def on(at):
+    return lambda name, **options: at(name, **options).modules.xen_guest
+
+
+@pytest.fixture
+def web01(fleet):
+    """Its file, and its link in the auto folder, on xen1."""
+    fleet["xen1"].path(FILE).write_bytes(TEXT)
+    fleet["xen1"].path(FILE).chmod(0o640)
+    fleet["xen1"].path(LINK).symlink_to("../web01")
+
+
+def refused(function, *arguments, **keywords):
+    with pytest.raises(CommandExecutionError) as caught:
+        function(*arguments, **keywords)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# Options
+
+
+@pytest.mark.parametrize(
+    "value, follows", [(True, True), (False, False), (None, False), ("", False)]
+)
+def test_whether_files_follow(on, value, follows):
+    assert on("xen1", follow=value).follows() is follows
+
+
+@pytest.mark.parametrize("value", ["yes", "no", "true", "False", 2, ["web01"], {"web01": True}])
+def test_a_wish_that_is_neither_yes_nor_no_is_refused(on, value):
+    said = refused(on("xen1", follow=value).follows)
+    assert "xend:follow" in said and str(value) in said
+
+
+def test_options_may_come_from_the_pillar(load, fleet):
+    pillar = {"xend": {"follow": True, "announce": ["/bin/true", "-q"]}}
+    module = load(pillar=pillar, **host_opts(fleet["xen1"])).modules.xen_guest
+    assert module.follows() is True
+    assert module.announce("web01", test=True) == ["/bin/true", "-q", "web01"]
+
+
+# Finding
+
+
+def test_the_file_of_a_guest(on, web01):
+    found = on("xen1").find("web01", UUID)
+    assert (found["path"], found["mode"], found["auto"]) == (FILE, 0o640, "20-web01")
+    assert found["text"].encode("latin-1") == TEXT
+    assert found["problem"] is None and found["shared"] == []
+    # It goes to another host as JSON.
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_a_guest_without_a_file(on, fleet):
+    found = on("xen1").find("web01")
+    assert [found[key] for key in ("path", "text", "mode", "auto", "problem")] == [None] * 5
+
+
+def test_files_that_lie_elsewhere(on, fleet):
+    folder = fleet["xen1"].path("/srv/guests")
+    folder.mkdir(exist_ok=True)
+    (folder / "web01.cfg").write_bytes(TEXT)
+    try:
+        assert on("xen1").find("web01")["path"] is None
+        for folders in ("/srv/guests", ["/etc/xen", "/srv/guests"]):
+            assert on("xen1", domain_files=folders).find("web01")["path"] == "/srv/guests/web01.cfg"
+    finally:
+        (folder / "web01.cfg").unlink()
+
+
+def test_two_files_for_one_guest_are_no_answer(on, fleet, web01):
+    fleet["xen1"].path("/etc/xen/web01.old").write_bytes(TEXT + b"vcpus = 2\n")
+    found = on("xen1").find("web01")
+    assert found["path"] is None and "keep one of them" in found["problem"]
+    # The root of the host is the minion's business, not that of people.
+    assert str(fleet["xen1"].root) not in found["problem"]
+
+
+# Warnings
+
+
+def test_a_link_that_stays_behind_is_warned_of(at, fleet, web01):
+    (said,) = at("xen1").modules.xen_guest.warnings("web01")
+    assert "xen1 starts web01 at its next boot" in said and LINK in said
+    fleet["xen1"].create_guest("web01")
+    check = at("xen1").modules.xm.can_send("web01", "xen2")
+    assert check["ok"] and check["warnings"] == [said]
+
+
+def test_a_link_that_follows_is_no_matter(on, web01):
+    assert on("xen1", follow=True).warnings("web01") == []
+
+
+def test_without_a_link_there_is_nothing_to_warn_of(on, fleet, web01):
+    fleet["xen1"].path(LINK).unlink()
+    assert on("xen1").warnings("web01") == []
+    assert on("xen2").warnings("web01") == []
+
+
+def test_a_file_that_should_follow_and_is_not_certain_is_warned_of(on, fleet, web01):
+    fleet["xen1"].path("/etc/xen/web01.old").write_bytes(TEXT + b"vcpus = 2\n")
+    assert "keep one of them" in "".join(on("xen1", follow=True).warnings("web01"))
+
+
+# Moving the file
+
+
+def test_the_file_and_its_link_move(on, fleet, web01):
+    found = on("xen1").find("web01", UUID)
+    there = files(fleet["xen2"])
+    assert on("xen2").check_put(found) == []
+    assert set(on("xen2").put(found)["changes"]) == {FILE, LINK}
+    assert files(fleet["xen2"]) == {**there, FILE: TEXT, LINK: "../web01"}
+    assert fleet["xen2"].path(FILE).stat().st_mode & 0o777 == 0o640
+    again = on("xen2").find("web01", UUID)
+    assert {key: again[key] for key in found} == found
+    here = files(fleet["xen1"])
+    assert set(on("xen1").take(found)["changes"]) == {FILE, LINK}
+    (kept,) = set(files(fleet["xen1"])) - set(here)
+    assert kept.startswith("/kept/") and files(fleet["xen1"])[kept] == TEXT
+    assert fleet["xen1"].path(kept).stat().st_mode & 0o777 == 0o600
+    assert set(here) - set(files(fleet["xen1"])) == {FILE, LINK}
+    assert on("xen1").find("web01")["path"] is None
+    # All is done.
+    assert on("xen2").put(found)["changes"] == {} and on("xen1").take(found)["changes"] == {}
+
+
+def test_what_would_be_done_is_said_and_not_done(on, fleet, web01):
+    found = on("xen1").find("web01")
+    before = files(fleet["xen1"]), files(fleet["xen2"])
+    told = on("xen2").put(found, test=True), on("xen1").take(found, test=True)
+    assert (files(fleet["xen1"]), files(fleet["xen2"])) == before
+    assert told == (on("xen2").put(found), on("xen1").take(found))
+
+
+def test_a_different_file_is_never_overwritten(at, on, fleet, web01):
+    found = on("xen1").find("web01")
+    fleet["xen2"].path(FILE).write_bytes(b"name = 'other'\n")
+    before = files(fleet["xen2"])
+    (said,) = on("xen2").check_put(found)
+    assert FILE in said and str(fleet["xen2"].root) not in said
+    for test in (True, False):
+        assert said in refused(on("xen2").put, found, test=test)
+    assert files(fleet["xen2"]) == before
+    # It keeps the guest from coming at all.
+    fleet["xen1"].create_guest("web01")
+    described = at("xen1").modules.xm.domain("web01")
+    blocked = at("xen2").modules.xm.can_receive(described, file=found)
+    assert blocked["ok"] is False and said in blocked["blockers"]
+
+
+def test_a_file_that_was_changed_meanwhile_stays(on, fleet, web01):
+    found = on("xen1").find("web01")
+    fleet["xen1"].path(FILE).write_bytes(TEXT + b"vcpus = 2\n")
+    before = files(fleet["xen1"])
+    assert FILE in refused(on("xen1").take, found)
+    assert files(fleet["xen1"]) == before
+
+
+def test_without_a_place_to_keep_it_the_file_stays(on, fleet, web01, tmp_path):
+    (tmp_path / "file").write_text("")
+    found = on("xen1").find("web01")
+    said = refused(on("xen1", kept=str(tmp_path / "file" / "kept")).take, found)
+    assert str(tmp_path / "file") in said and "Not a directory" in said
+    assert fleet["xen1"].path(FILE).read_bytes() == TEXT
+
+
+def test_what_was_not_found_does_not_move(on, fleet):
+    found = on("xen1").find("web01")
+    assert on("xen2").check_put(found) == []
+    assert on("xen2").put(found) == on("xen1").take(found) == {"changes": {}}
+
+
+def test_a_report_has_the_file_only_when_it_is_to_follow(at, fleet, web01):
+    guest = fleet["xen1"].create_guest("web01")
+    assert at("xen1").modules.xm.report("web01")["file"] is None
+    report = at("xen1", follow=True, announce="/bin/true").modules.xm.report("web01")
+    assert report["file"]["path"] == FILE and report["file"]["uuid"] == guest.uuid
+    assert report["announces"] is True and report["problem"] is None
+    wrong = at("xen1", follow="yes").modules.xm.report("web01")
+    assert "xend:follow" in wrong["problem"] and wrong["domain"]["uuid"] == guest.uuid
+
+
+# Announcing
+
+
+@pytest.fixture
+def script(tmp_path):
+    """A command that notes how it was called, and when it is told to, fails."""
+    path = tmp_path / "announce"
+    path.write_text(
+        '#!/bin/sh\n[ "$1" = fail ] && { echo "no such\nbridge" >&2; exit 3; }\n'
+        'for word in "$@" "$XEND_DOMAIN" "$XEND_MACS" "$XEND_BRIDGES"; do\n'
+        '    printf "%%s\\n" "$word" >> "%s"\ndone\n' % (tmp_path / "called")
+    )
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def called(tmp_path):
+    def read():
+        path = tmp_path / "called"
+        return path.read_text().splitlines() if path.exists() else None
+
+    return read
+
+
+@pytest.mark.parametrize("name", ["web01", "-n", "--help", "$(id)", "a;reboot", "*"])
+def test_the_command_gets_the_guest_and_its_network_cards(on, fleet, script, called, name):
+    domain = {
+        "vifs": [{"mac": "00:16:3e:00:00:01", "bridge": "xenbr0"}, {"mac": "00:16:3e:00:00:02"}]
+    }
+    command = on("xen2", announce=[str(script), "-q", 5]).announce(name, domain)
+    assert command == [str(script), "-q", "5", name]
+    assert called() == ["-q", "5", name, name, "00:16:3e:00:00:01 00:16:3e:00:00:02", "xenbr0 -"]
+
+
+def test_the_command_may_be_text(on, fleet, script, called):
+    assert on("xen2", announce=str(script)).announce("web01") == [str(script), "web01"]
+    assert called() == ["web01", "web01", "", ""]
+
+
+def test_the_description_of_a_guest_is_what_the_command_is_told_of(at, fleet, script, called):
+    fleet["xen1"].create_guest("web01", vifs=["bridge=xenbr0,mac=00:16:3e:00:00:03"])
+    described = at("xen1").modules.xm.domain("web01")
+    at("xen2", announce=[str(script)]).modules.xen_guest.announce("web01", described)
+    assert called() == ["web01", "web01", "00:16:3e:00:00:03", "xenbr0"]
+
+
+def test_no_command_announces_nothing(on, fleet):
+    for nothing in (None, "", []):
+        assert on("xen2", announce=nothing).announce("web01") == []
+
+
+def test_a_command_that_fails_is_an_error_in_its_words(on, fleet, script):
+    said = refused(on("xen2", announce=[str(script), "fail"]).announce, "web01")
+    assert "exit code 3" in said and "no such bridge" in said and "fail web01" in said
+
+
+def test_a_command_that_is_not_there_is_an_error(on, fleet):
+    assert "/nowhere/announce" in refused(
+        on("xen2", announce="/nowhere/announce").announce, "web01"
+    )
+
+
+@pytest.mark.parametrize("value", [5, True, {"command": "/bin/true"}])
+def test_a_command_that_is_none_is_refused(at, fleet, value):
+    modules = at("xen2", announce=value).modules
+    said = refused(modules.xen_guest.announce, "web01", test=True)
+    assert "xend:announce" in said and str(value) in said
+    assert "xend:announce" in modules.xm.report("web01")["problem"]
+
+
+# States
+
+
+def test_the_states_of_the_file(at, fleet, web01):
+    found = at("xen1").modules.xen_guest.find("web01")
+    before = files(fleet["xen1"]), files(fleet["xen2"])
+    for host, function, said in (
+        ("xen2", "present", "is here"),
+        ("xen1", "absent", "is not here any more"),
+    ):
+        told = getattr(at(host, test=True).states.xen_guest, function)("web01", file=found)
+        assert (
+            told["result"] is None
+            and said in told["comment"]
+            and set(told["changes"]) == {FILE, LINK}
+        )
+    assert (files(fleet["xen1"]), files(fleet["xen2"])) == before
+    for host, function, said in (
+        ("xen2", "present", "is here"),
+        ("xen1", "absent", "is not here any more"),
+    ):
+        done = getattr(at(host).states.xen_guest, function)("web01", file=found)
+        assert done["result"] is True and said in done["comment"]
+        assert set(done["changes"]) == {FILE, LINK}
+        for test in (False, True):
+            again = getattr(at(host, test=test).states.xen_guest, function)("web01", file=found)
+            assert again["result"] is True and again["changes"] == {}
+    assert FILE in files(fleet["xen2"]) and FILE not in files(fleet["xen1"])
+
+
+@pytest.mark.parametrize("test", [False, True])
+def test_states_that_would_spoil_a_file_fail(at, fleet, web01, test):
+    found = at("xen1").modules.xen_guest.find("web01")
+    for name in ("xen1", "xen2"):
+        fleet[name].path(FILE).write_bytes(b"name = 'web01'\nmemory = 512\n")
+    before = files(fleet["xen1"]), files(fleet["xen2"])
+    for host, function in (("xen2", "present"), ("xen1", "absent")):
+        done = getattr(at(host, test=test).states.xen_guest, function)("web01", file=found)
+        assert done["result"] is False and FILE in done["comment"] and done["changes"] == {}
+    assert (files(fleet["xen1"]), files(fleet["xen2"])) == before
+
+
+def test_the_state_that_announces(at, fleet, script, called):
+    command = [str(script), "-q"]
+    told = at("xen2", test=True, announce=command).states.xen_guest.announced("web01")
+    assert told["result"] is None and "-q web01" in told["comment"] and called() is None
+    done = at("xen2", announce=command).states.xen_guest.announced("web01")
+    assert done["result"] is True and done["changes"] == told["changes"] and called()[1] == "web01"
+    for test in (False, True):
+        idle = at("xen2", test=test).states.xen_guest.announced("web01")
+        assert idle["result"] is True and idle["changes"] == {}
+    failed = at("xen2", announce=[str(script), "fail"]).states.xen_guest.announced("web01")
+    assert (
+        failed["result"] is False and "exit code 3" in failed["comment"] and failed["changes"] == {}
+    )

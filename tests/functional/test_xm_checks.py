@@ -1,0 +1,552 @@
+"""What is checked before a guest moves, on simulated hosts, and whether their xend proves it right.
+
+Sending and what is left of broken migrations are in test_xm.py and test_xm_recovery.py.
+"""
+
+import os
+import shutil
+import socket
+import time
+
+import pytest
+from salt.exceptions import CommandExecutionError
+
+from tests.functional.conftest import host_opts
+from tests.lab import salt_config, storage
+from tests.lab.fleet import Fleet, HostSpec
+
+# What dom0 has it keeps, so that memory which is not free is not there.
+CONFIG = "(xend-relocation-server yes)\n(xend-relocation-hosts-allow '')\n(dom0-min-mem 1024)\n"
+MARKER = ".xend-for-salt."
+FEW_FLAGS = tuple("fpu tsc msr pae cx8 sep cmov mmx fxsr nx lm".split())
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    """Two hosts that are alike, one with another processor, one with an older Xen."""
+    hosts = [
+        HostSpec("xen1"),
+        HostSpec("xen2"),
+        HostSpec("amd1", cpu_vendor="AuthenticAMD", cpu_flags=FEW_FLAGS, uptime_s=60.0),
+        HostSpec("old1", version="3.4.0"),
+    ]
+    for spec in hosts:
+        spec.config, spec.time_scale = CONFIG, 0.02
+    fleet = Fleet.create(tmp_path_factory.mktemp("lab") / "fleet", hosts)
+    try:
+        fleet.start()
+        yield fleet
+    finally:
+        fleet.destroy()
+
+
+@pytest.fixture
+def fleet(running):
+    yield running
+    for host in running:
+        if not host.path(storage.SHARED_MOUNT).is_symlink():
+            host.mount()
+        for domain in host.hypervisor.domains():
+            host.hypervisor.destroy(domain["domid"])
+        for uuid in host.managed.all():
+            host.managed.forget(uuid)
+        for path in host.path(storage.LOCAL).iterdir():
+            path.unlink()
+        for path in storage.FILES:
+            host.path(path).touch()
+
+
+@pytest.fixture
+def on(load, fleet):
+    """A function that gives the execution module xm of the minion on a host."""
+    made = {}
+
+    def at(name):
+        if name not in made:
+            pillar = salt_config.pillar(fleet)
+            made[name] = load(pillar=pillar, **host_opts(fleet[name])).modules.xm
+        return made[name]
+
+    return at
+
+
+@pytest.fixture
+def check(on):
+    """A function that asks the target about web01 as an orchestration does; xen1 is its source."""
+
+    def ask(target="xen2", accept=None, source=None):
+        report = on("xen1").report("web01")
+        marked = on("xen1").mark_disks("web01")
+        storage_there = on(target).same_disks(marked, "xen1")
+        on("xen1").unmark_disks(marked)
+        return on(target).can_receive(
+            report["domain"],
+            source=dict(report["host"], **(source or {})),
+            storage=storage_there,
+            accept=accept,
+        )
+
+    return ask
+
+
+def migrate(fleet, target="xen2", live=True):
+    """What xend itself makes of it, unasked: whether the guest works on the target afterwards."""
+    options = ["--live"] if live else []
+    fleet["xen1"].xm_run("migrate", *options, "web01", fleet[target].address)
+    try:
+        return fleet[target].wait_alive("web01", timeout_s=1.5).alive
+    except TimeoutError:
+        return False
+
+
+def markers(*hosts):
+    """The markers that the hosts see, wherever images are."""
+    folders = [
+        host.path(folder) for host in hosts for folder in (storage.SHARED_MOUNT, storage.LOCAL)
+    ]
+    return [path.name for folder in folders for path in folder.glob(MARKER + "*")]
+
+
+def said(found, kind="blockers"):
+    return "; ".join(found[kind])
+
+
+# What a host says of itself
+
+
+def test_the_facts_of_a_host(on, fleet):
+    before = time.time()
+    found = on("xen1").host()
+    assert (found["xen"], found["machine"], found["vendor"]) == ([4, 4], "x86_64", "GenuineIntel")
+    assert found["flags"] == sorted(HostSpec("any").cpu_flags)
+    assert found["bridges"] == ["xenbr0"] and found["uptime_s"] == 86400
+    assert found["free_mib"] == on("xen1").info()["free_memory"]
+    assert before <= found["time"] <= time.time()
+    assert on("amd1").host()["vendor"] == "AuthenticAMD" and on("old1").host()["xen"] == [3, 4]
+
+
+def test_what_cannot_be_seen_is_none_and_is_said(on, check, fleet):
+    fleet["xen1"].create_guest("web01", vifs=["bridge=xenbr0"])
+    hidden = [
+        fleet["xen2"].path(path) for path in ("/proc/cpuinfo", "/proc/uptime", "/sys/class/net")
+    ]
+    for path in hidden:
+        path.rename(str(path) + ".hidden")
+    try:
+        found = on("xen2").host()
+        assert [found[key] for key in ("vendor", "flags", "model", "uptime_s", "bridges")] == [
+            None
+        ] * 5
+        answer = check()
+    finally:
+        for path in hidden:
+            os.rename(str(path) + ".hidden", path)
+    assert answer["ok"]
+    for words in (
+        "make of processor",
+        "processor flags",
+        "uptime",
+        "bridge xenbr0 was not checked",
+    ):
+        assert words in said(answer, "warnings")
+
+
+def test_the_report_of_a_guest(on, fleet):
+    guest = fleet["xen1"].create_guest("web01")
+    found = on("xen1").report("web01")
+    assert found["domain"]["uuid"] == guest.uuid and found["host"]["xen"] == [4, 4]
+    assert (found["file"], found["announces"], found["problem"]) == (None, False, None)
+    elsewhere = on("xen2").report("web01")
+    assert elsewhere["domain"] is None and elsewhere["problem"] is None and elsewhere["host"]
+
+
+def test_the_report_of_a_guest_that_xend_only_knows(on, fleet):
+    fleet["xen1"].create_guest("web01", managed=True)
+    assert fleet["xen1"].xm_run("destroy", "web01").returncode == 0
+    found = on("xen1").report("web01")
+    assert found["domain"] is None and found["problem"] is None
+
+
+def test_a_report_says_why_it_cannot_say_all(on, fleet):
+    fleet["xen2"].stop()
+    try:
+        found = on("xen2").report("web01")
+    finally:
+        fleet["xen2"].start()
+    assert found["domain"] is None and "Connection refused" in found["problem"]
+
+
+# Disks
+
+
+@pytest.mark.parametrize(
+    "disk",
+    [
+        "file:/srv/xen/web01.img,xvda,w",
+        "tap:aio:/srv/xen/web01.img,xvda,w",
+        "file:/home/vm/a.img,xvda,w",
+    ],
+)
+def test_a_shared_image_is_proved_to_be_the_same(on, fleet, disk):
+    fleet["xen1"].create_guest("web01", disks=[disk])
+    marked = on("xen1").mark_disks("web01")
+    ((verdict, sentence),) = on("xen2").same_disks(marked, "xen1")
+    assert verdict == "same" and "judged" not in sentence and disk.split(",")[0] in sentence
+    assert on("xen1").unmark_disks(marked) is True
+
+
+def test_it_is_the_marker_that_proves_it(on, fleet):
+    fleet["xen1"].create_guest("web01", disks=["file:/srv/xen/web01.img,xvda,w"])
+    marked = on("xen1").mark_disks("web01")
+    assert markers(fleet["xen2"]) == [MARKER + marked["token"]]
+    on("xen1").unmark_disks(marked)
+    assert markers(fleet["xen2"]) == []
+    assert on("xen2").same_disks(marked, "xen1")[0][0] == "different"
+
+
+def test_a_shared_image_may_go_and_goes(check, fleet):
+    fleet["xen1"].create_guest("web01", disks=["file:/srv/xen/web01.img,xvda,w"])
+    assert check() == {"ok": True, "blockers": [], "warnings": []}
+    assert markers(*fleet) == []
+    assert migrate(fleet)
+
+
+@pytest.mark.parametrize("is_copy", [True, False])
+def test_the_same_path_with_an_image_of_its_own_is_another_disk(check, fleet, is_copy):
+    """xend would not notice: the guest would go on with another disk under it. Nobody may accept that."""
+    fleet["xen1"].create_guest("web01", disks=["file:/srv/local/web01.img,xvda,w"])
+    if is_copy:
+        shutil.copy(fleet["xen1"].path("/srv/local/web01.img"), fleet["xen2"].path("/srv/local"))
+    else:
+        fleet["xen2"].make_image("/srv/local/web01.img")
+    found = check(accept=["storage"])
+    assert found["ok"] is False and "these are two files" in said(found)
+    assert markers(*fleet) == []
+
+
+def test_a_copy_is_good_enough_for_a_disk_that_is_only_read(check, fleet):
+    fleet["xen1"].create_guest("web01", disks=["file:/srv/local/cd.iso,xvdc:cdrom,r"])
+    fleet["xen2"].make_image("/srv/local/cd.iso")
+    assert check()["ok"] is False
+    shutil.copy(fleet["xen1"].path("/srv/local/cd.iso"), fleet["xen2"].path("/srv/local"))
+    found = check()
+    # Judged, not proved: people are told.
+    assert found["ok"] and "a copy" in said(found, "warnings")
+
+
+@pytest.mark.parametrize("disk", ["file:/srv/local/web01.img,xvda,w", "phy:vg/lost,xvda,w"])
+def test_a_disk_that_is_missing_would_lose_the_guest_and_does(check, fleet, disk):
+    fleet["xen1"].create_guest("web01", disks=[disk])
+    fleet["xen2"].path("/dev/vg/lost").unlink(missing_ok=True)
+    found = check(accept=["storage"])
+    assert found["ok"] is False and "there is no /" in said(found) and "lost on both" in said(found)
+    assert not migrate(fleet) and fleet["xen1"].guests() == {}
+
+
+def test_shared_storage_that_is_not_mounted(check, fleet):
+    fleet["xen1"].create_guest("web01", disks=["file:/srv/xen/web01.img,xvda,w"])
+    fleet["xen2"].unmount()
+    assert "there is no /srv/xen/web01.img" in said(check())
+    # An image under the mount point looks like the right one to everybody but the marker.
+    fleet["xen2"].make_image("/srv/xen/web01.img")
+    assert "mount the storage of xen1 on xen2" in said(check())
+    fleet["xen2"].mount()
+    assert check()["ok"]
+
+
+def test_devices_are_told_apart_by_what_is_on_them(check, fleet):
+    fleet["xen1"].create_guest("web01", disks=["phy:vg/web01,xvda,w"])
+    found = check()
+    assert found["ok"] and "judged by its signature" in said(found, "warnings")
+    device = fleet["xen2"].path("/dev/vg/web01")
+    device.unlink()
+    fleet["xen2"].make_image("/dev/vg/web01")
+    try:
+        found = check(accept=["storage"])
+        assert found["ok"] is False and "what is on it differs" in said(found)
+    finally:
+        device.unlink()
+
+
+def test_devices_that_nothing_tells_apart_need_to_be_accepted(check, fleet):
+    for name in ("xen1", "xen2"):
+        fleet[name].path("/dev/vg").mkdir(exist_ok=True)
+        fleet[name].path("/dev/vg/blank").write_bytes(bytes(65536))
+    fleet["xen1"].create_guest("web01", disks=["phy:/dev/vg/blank,xvda,w"])
+    found = check()
+    assert found["ok"] is False and "make sure that it is one device" in said(found)
+    accepted = check(accept=["storage"])
+    assert accepted["ok"] and "make sure that it is one device" in said(accepted, "warnings")
+
+
+def test_disks_that_a_script_attaches_are_left_to_people(check, fleet):
+    fleet["xen1"].create_guest("web01", disks=["drbd:web01,xvda,w", ",hdc:cdrom,r"])
+    found = check()
+    assert (
+        found["ok"]
+        and "drbd:web01" in said(found, "warnings")
+        and "hdc" not in said(found, "warnings")
+    )
+
+
+@pytest.mark.parametrize(
+    "image_there, ok, words",
+    [
+        ("uevent_seqnum", True, "judged by inode and size"),
+        ("fscaps", False, "could not be looked at more closely"),
+    ],
+)
+def test_a_folder_in_which_no_marker_can_be_made(check, fleet, image_there, ok, words):
+    """Not even root makes files in sysfs, which so stands for storage that is mounted read-only."""
+    images = {"xen1": "/sys/kernel/uevent_seqnum", "xen2": "/sys/kernel/" + image_there}
+    if not all(os.path.isfile(path) for path in images.values()):
+        pytest.skip("this kernel does not show /sys/kernel/uevent_seqnum and fscaps")
+    for name, path in images.items():
+        fleet[name].path("/srv/local/web01.img").symlink_to(path)
+    fleet["xen1"].create_guest("web01", disks=["file:/srv/local/web01.img,xvda,w"])
+    found = check()
+    assert found["ok"] is ok
+    told = said(found, "warnings" if ok else "blockers")
+    assert words in told and "/sys/kernel/.xend-for-salt." in told and "cannot be made" in told
+
+
+def test_markers_of_runs_that_broke_are_swept_and_nothing_else(on, fleet):
+    fleet["xen1"].create_guest("web01", disks=["file:/srv/xen/web01.img,xvda,w"])
+    folder = fleet["xen1"].path(storage.SHARED_MOUNT)
+    token = "0f9b6f0e-2c9d-4f43-8c46-2f1f6c1a8a77"
+    old, recent, other = (
+        folder / name for name in (MARKER + token, MARKER + token.replace("0f", "1a"), "old.img")
+    )
+    for path in (old, recent, other):
+        path.write_text(token)
+    for path in (old, other):
+        os.utime(path, (time.time() - 7200,) * 2)
+    marked = on("xen1").mark_disks("web01")
+    assert not old.exists() and recent.exists() and other.exists()
+    assert on("xen1").unmark_disks(marked) is True
+    assert markers(fleet["xen1"]) == [recent.name]
+    for path in (recent, other):
+        path.unlink()
+
+
+def test_a_guest_that_is_not_here_has_no_disks(on, fleet):
+    marked = on("xen1").mark_disks("nobody")
+    assert marked["disks"] == [] and on("xen2").same_disks(marked, "xen1") == []
+    assert on("xen1").unmark_disks(marked) is True
+
+
+def test_without_markers_disks_are_only_looked_for(on, fleet):
+    fleet["xen1"].create_guest(
+        "web01", disks=["file:/srv/xen/web01.img,xvda,w", "file:/srv/local/b.img,xvdb,w"]
+    )
+    found = on("xen2").can_receive(on("xen1").domain("web01"))
+    assert "xvdb, file:/srv/local/b.img" in said(found) and "xvda" not in said(found)
+    assert "not proved that xvda" in said(found, "warnings")
+
+
+# Hosts that differ
+
+
+def test_another_processor_needs_to_be_accepted(check, fleet):
+    fleet["xen1"].create_guest("web01")
+    found = check("amd1")
+    assert found["ok"] is False
+    assert (
+        "sse, sse2" in said(found)
+        and "AuthenticAMD" in said(found)
+        and "accept: [cpu]" in said(found)
+    )
+    assert check("amd1", accept=["version"])["ok"] is False
+    for accept in (["cpu"], "cpu"):
+        accepted = check("amd1", accept=accept)
+        assert accepted["ok"] and "accepted: " in said(accepted, "warnings")
+
+
+def test_a_processor_that_can_more_is_no_obstacle(on, fleet):
+    fleet["amd1"].create_guest("web01")
+    found = on("xen1").can_receive(
+        on("amd1").domain("web01"), source=dict(on("amd1").host(), vendor="GenuineIntel")
+    )
+    assert found["ok"], found
+
+
+def test_an_older_xen_needs_to_be_accepted(check, on, fleet):
+    fleet["xen1"].create_guest("web01")
+    found = check("old1")
+    assert found["ok"] is False and "Xen 4.4" in said(found) and "an older one, 3.4" in said(found)
+    assert check("old1", accept=["version", "cpu"])["ok"]
+    # Nor may it go from one major version to the next unasked.
+    fleet["old1"].create_guest("db")
+    away = on("xen1").can_receive(on("old1").domain("db"), source=on("old1").host())
+    assert away["ok"] is False and "a much newer one, 4.4" in said(away)
+
+
+@pytest.mark.parametrize("accept", ["everything", ["cpu", "memory"], ["CPU"], "cpu,version"])
+def test_a_risk_that_nobody_knows_is_refused(check, fleet, accept):
+    fleet["xen1"].create_guest("web01")
+    with pytest.raises(CommandExecutionError) as caught:
+        check(accept=accept)
+    assert "accept" in str(caught.value) and "cpu, version, storage" in str(caught.value)
+
+
+@pytest.mark.parametrize("off_s, words", [(60, "behind"), (-60, "ahead of"), (1, "")])
+def test_clocks_that_differ(check, fleet, off_s, words):
+    fleet["xen1"].create_guest("web01")
+    found = check(source={"time": time.time() + off_s})
+    assert found["ok"]
+    assert ("the clock of xen2 is" in said(found, "warnings")) is bool(words)
+    assert words in said(found, "warnings")
+
+
+def test_a_host_that_is_up_for_a_much_shorter_time(check, fleet):
+    fleet["xen1"].create_guest("web01")
+    assert "amd1 has been up for 0.0 h" in said(check("amd1", accept="cpu"), "warnings")
+
+
+def test_a_missing_bridge_would_lose_the_guest_and_does(check, fleet):
+    fleet["xen1"].create_guest("web01", vifs=["bridge=xenbr0", "bridge=dmz"])
+    found = check()
+    assert found["ok"] is False and "needs the bridge dmz" in said(found)
+    assert "xen2 has only xenbr0" in said(found)
+    assert not migrate(fleet) and fleet["xen1"].guests() == {}
+
+
+def test_a_network_card_that_needs_no_bridge(check, fleet):
+    fleet["xen1"].create_guest("web01", vifs=["bridge=dmz,script=vif-nat"])
+    assert check()["ok"] and migrate(fleet)
+
+
+def test_a_device_that_another_domain_serves(check, on, fleet):
+    guest = fleet["xen1"].create_guest(
+        "web01", disks=["file:/srv/xen/web01.img,xvda,w"], vifs=["bridge=xenbr0"]
+    )
+    config = fleet["xen1"].hypervisor.domain(guest.domid)["config"]
+    for item in config:
+        if item[0] == "device" and item[1][0] == "vif":
+            item[1] = [["backend", "7"] if pair[0] == "backend" else pair for pair in item[1]]
+    fleet["xen1"].hypervisor.update(guest.domid, config=config)
+    assert "served by the domain 7" in said(on("xen1").can_send("web01", "xen2"))
+    assert check()["ok"] is False and "served by the domain 7" in said(check())
+
+
+# HVM guests
+
+
+def test_a_hvm_guest_needs_its_device_model(check, fleet):
+    fleet["xen1"].create_guest("web01", image="hvm")
+    assert check() == {"ok": True, "blockers": [], "warnings": []}
+    fleet["xen2"].path("/usr/lib/xen/bin/qemu-dm").unlink()
+    found = check()
+    assert found[
+        "ok"
+    ] is False and "qemu-dm, the device model of web01, is missing on xen2" in said(found)
+
+
+def test_a_missing_kernel_matters_at_the_next_start_only(check, fleet):
+    fleet["xen1"].create_guest("web01")
+    fleet["xen2"].path("/boot/vmlinuz-guest").unlink()
+    found = check()
+    assert found["ok"] and "/boot/vmlinuz-guest, the kernel of web01" in said(found, "warnings")
+    assert migrate(fleet)
+
+
+# Memory
+
+
+def fill(host, leave_mib):
+    """Take all memory of the host but this much."""
+    free_mib = host.hypervisor.free_kib() // 1024 - leave_mib - 1
+    host.create_guest("filler", memory_mib=free_mib, paused=True)
+
+
+# A HVM guest of 100 MiB takes 9 MiB of shadow and up to 8 MiB of video memory besides.
+@pytest.mark.parametrize(
+    "image, leave_mib, ok", [("hvm", 120, True), ("hvm", 105, False), ("linux", 105, True)]
+)
+def test_the_memory_that_a_guest_needs_there(check, fleet, image, leave_mib, ok):
+    fleet["xen1"].create_guest("web01", image=image, memory_mib=100)
+    fill(fleet["xen2"], leave_mib)
+    found = check()
+    assert found["ok"] is ok and ("MiB are needed here" in said(found)) is not ok
+    assert migrate(fleet) is ok
+    assert ok or fleet["xen1"].wait_alive("web01")
+
+
+def test_a_live_migration_needs_memory_on_the_source(on, fleet):
+    fleet["xen1"].create_guest("web01", memory_mib=96, vcpus=2, maxmem=192)
+    fill(fleet["xen1"], leave_mib=2)
+    found = on("xen1").can_send("web01", "xen2")
+    assert found["ok"] is False and "3 MiB are needed for a live migration" in said(found)
+    with pytest.raises(CommandExecutionError) as caught:
+        on("xen1").migrate("web01", "xen2")
+    assert "3 MiB are needed" in str(caught.value) and "untouched" in str(caught.value)
+    # xend says the same, and neither of them minds when it is not live.
+    assert not migrate(fleet) and fleet["xen1"].guests()["web01"].alive
+    assert on("xen1").can_send("web01", "xen2", live=False)["ok"]
+    on("xen1").migrate("web01", "xen2", live=False)
+    assert fleet["xen2"].wait_alive("web01")
+
+
+# Names
+
+
+def test_the_name_of_another_guest_that_xend_only_knows(check, fleet):
+    """xend refuses a guest whose name one of its managed domains has, also when that does not run."""
+    guest = fleet["xen1"].create_guest("web01")
+    other = fleet["xen2"].create_guest("web01", managed=True)
+    assert fleet["xen2"].xm_run("destroy", "web01").returncode == 0
+    found = check()
+    assert found["ok"] is False and other.uuid in said(found)
+    assert not migrate(fleet) and fleet["xen1"].wait_alive("web01").uuid == guest.uuid
+
+
+def test_a_guest_that_comes_back_to_where_xend_knows_it(check, fleet):
+    guest = fleet["xen1"].create_guest("web01")
+    fleet["xen2"].create_guest("web01", managed=True, uuid=guest.uuid)
+    assert fleet["xen2"].xm_run("destroy", "web01").returncode == 0
+    assert check()["ok"] and migrate(fleet)
+
+
+def test_a_name_that_leads_to_this_host(on, fleet):
+    name = socket.gethostname()
+    try:
+        socket.gethostbyname(name)
+    except OSError:
+        pytest.skip("the name of this machine does not resolve")
+    fleet["xen1"].create_guest("web01")
+    found = on("xen1").can_send("web01", name)
+    assert found["ok"] is False and "the target %s" % name in said(found)
+    assert "is this host itself" in said(found)
+
+
+def test_all_blockers_are_told_at_once(check, on, fleet):
+    fleet["xen1"].create_guest(
+        "web01",
+        image="hvm",
+        vifs=["bridge=dmz"],
+        disks=["file:/srv/local/a.img,xvda,w", "file:/srv/local/b.img,xvdb,w"],
+    )
+    fleet["amd1"].make_image("/srv/local/a.img")
+    fleet["amd1"].create_guest("web01", paused=True)
+    fleet["amd1"].path("/usr/lib/xen/bin/qemu-dm").unlink()
+    fill(fleet["amd1"], leave_mib=50)
+    found = check("amd1")
+    for words in (
+        "the name web01 is in use here",
+        "MiB are needed here",
+        "needs the bridge dmz",
+        "is from GenuineIntel",
+        "has sse, sse2",
+        "qemu-dm",
+        "a.img: amd1 does not see",
+        "there is no /srv/local/b.img",
+    ):
+        assert words in said(found), words
+    fleet["xen1"].xm_run("pause", "web01")
+    fill(fleet["xen1"], leave_mib=1)
+    fleet["xen2"].stop()
+    try:
+        leaving = on("xen1").can_send("web01", "xen2")
+    finally:
+        fleet["xen2"].start()
+    assert "--p---" in said(leaving) and "nothing listens" in said(leaving)

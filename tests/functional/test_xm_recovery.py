@@ -1,0 +1,757 @@
+"""Where guests are after migrations that broke, what mends them, and what keeps two jobs apart.
+
+On simulated hosts, whose hypervisor tells the truth. What is checked before is in test_xm_checks.py.
+"""
+
+import contextlib
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from salt.exceptions import CommandExecutionError
+
+from tests.functional.conftest import REPO, Minion, host_opts, minion_opts
+from tests.lab import salt_config
+from tests.lab.fleet import Fleet, HostSpec
+from tests.lab.layout import wait_until
+
+CONFIG = "(xend-relocation-server yes)\n(xend-relocation-hosts-allow '')\n(dom0-min-mem 1024)\n"
+OTHER_UUID = "00000000-1111-2222-3333-444444444444"
+PHASES = ["connecting", "sending", "suspended", "sent", "arriving", "running"]
+END_S = 60
+HOLDER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import xend_lock
+with xend_lock.hold(sys.argv[2], sys.argv[3], who="the backup of web01"):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    """Three hosts of today, and one whose xend has no --change_home_server."""
+    hosts = [HostSpec(name) for name in ("xen1", "xen2", "xen3")] + [
+        HostSpec("mid1", version="3.4.0")
+    ]
+    for spec in hosts:
+        spec.config, spec.time_scale = CONFIG, 0.02
+    fleet = Fleet.create(tmp_path_factory.mktemp("lab") / "fleet", hosts)
+    try:
+        fleet.start()
+        yield fleet
+    finally:
+        fleet.destroy()
+
+
+@pytest.fixture
+def fleet(running):
+    yield running
+    for host in running:
+        host.restore_link()
+        host.link()
+        host.kill_xc_save()
+        host.kill_xc_restore()
+    for host in running:
+        up(host)
+        clear(host)
+
+
+def up(host):
+    """Start xend, or wait until its watchdog has."""
+    if not host.pids():
+        assert host.start().returncode == 0
+    assert wait_until(lambda: host.xm_run("list").returncode == 0, 20)
+
+
+def clear(host):
+    for domain in host.hypervisor.domains():
+        host.hypervisor.destroy(domain["domid"])
+    for uuid in host.managed.all():
+        host.managed.forget(uuid)
+
+
+@pytest.fixture
+def modules(load, fleet):
+    """A function that gives the execution modules of the minion on a host."""
+    made = {}
+
+    def at(name):
+        if name not in made:
+            made[name] = load(pillar=salt_config.pillar(fleet), **host_opts(fleet[name])).modules
+        return made[name]
+
+    return at
+
+
+@pytest.fixture
+def on(modules):
+    return lambda name: modules(name).xm
+
+
+@pytest.fixture
+def look(on):
+    """A function that has one host judge what several hold."""
+
+    def ask(*names, silent=(), guest=None):
+        reports = {name: on(name).copies() for name in names}
+        reports.update((name, {"problem": "%s does not answer" % name}) for name in silent)
+        return on(names[0]).findings(reports, guest)
+
+    return ask
+
+
+@pytest.fixture
+def mend(on):
+    """A function that takes the steps that a finding proposes; returns what was said."""
+
+    def act(finding):
+        return [
+            on(step["host"]).repair(step["do"], step["listed"], step["uuid"], step["domid"])
+            for step in finding["repairs"]
+        ]
+
+    return act
+
+
+@contextlib.contextmanager
+def held(fleet, part=0.5, source="xen1", target="xen2"):
+    """A transfer of web01 that stands still after this part of the memory, and then goes on."""
+    fleet[target].link(hold_at=part)
+    process = fleet[source].xm_start("migrate", "--live", "web01", fleet[target].address)
+    try:
+        fleet[target].wait_held()
+        yield process
+    finally:
+        fleet[target].release()
+        process.communicate(timeout=END_S)
+
+
+def break_it(fleet, part, *killed):
+    """Kill these xends in the middle of a transfer, and let others take their place."""
+    guest = fleet["xen1"].create_guest("web01")
+    with held(fleet, part):
+        for name in killed:
+            fleet[name].kill_xend()
+    idle = wait_until(lambda: not helpers(fleet["xen1"]) and not helpers(fleet["xen2"]), 20)
+    assert idle
+    for name in ("xen1", "xen2"):
+        up(fleet[name])
+    return guest
+
+
+def helpers(host):
+    return {"xc_save", "xc_restore"} & set(host.layout.roles())
+
+
+def copy_words(on, *names):
+    return [on(name).where("web01")["copy"] for name in names]
+
+
+# What a host holds
+
+
+def paused(host, guest):
+    host.hypervisor.pause(guest.domid)
+    host.hypervisor.update(guest.domid, cpu_time=5.0)
+
+
+def shut_down(host, guest):
+    host.hypervisor.suspend(guest.domid)
+
+
+def renamed(host, guest):
+    host.xm_run("rename", "web01", "migrating-web01")
+
+
+def renamed_and_suspended(host, guest):
+    renamed(host, guest)
+    shut_down(host, guest)
+
+
+def fresh(host, guest):
+    """As a guest is that was received and never completed."""
+    host.hypervisor.pause(guest.domid)
+    host.hypervisor.update(guest.domid, cpu_time=0.0)
+
+
+def ended(host, guest):
+    host.xm_run("destroy", "web01")
+
+
+def nothing(host, guest):
+    pass
+
+
+MADE = [
+    ("running", nothing, {}),
+    ("foreign", nothing, {"uuid": OTHER_UUID}),
+    ("halted", paused, {}),
+    ("halted", shut_down, {}),
+    ("suspended", renamed_and_suspended, {}),
+    ("left", renamed, {}),
+    ("unfinished", fresh, {}),
+    ("absent", ended, {}),
+    ("managed", ended, {"managed": True}),
+]
+
+
+@pytest.mark.parametrize("word, do, options", MADE)
+def test_what_a_host_holds_of_a_guest(on, fleet, word, do, options):
+    uuid = "6a3c5d52-77a1-4d9e-9d0a-5b1f2c3d4e5f"
+    guest = fleet["xen1"].create_guest("web01", **{"uuid": uuid, **options})
+    do(fleet["xen1"], guest)
+    found = on("xen1").where("web01", uuid)
+    assert found["copy"] == word, found
+    assert found["problem"] is None
+    here = fleet["xen1"].guests()
+    assert found["domid"] == (guest.domid if here else None)
+    assert found["listed"] == (next(iter(here.values())).xend_name if here else found["listed"])
+    # The list of all guests of the host says the same, but does not know which uuid is asked for.
+    words = [one["copy"] for one in on("xen1").copies()["copies"]]
+    assert words == {"absent": [], "foreign": ["running"]}.get(word, [word])
+
+
+@pytest.mark.parametrize("part", [0.5, 1.0])
+def test_a_transfer_that_goes_on_is_seen_at_both_ends(on, look, fleet, part):
+    guest = fleet["xen1"].create_guest("web01")
+    with held(fleet, part):
+        assert copy_words(on, "xen1", "xen2") == ["sending", "receiving"]
+        assert on("xen1").unfinished() == on("xen2").unfinished() == []
+        (finding,) = look("xen1", "xen2", "xen3")
+        assert (finding["outcome"], finding["repairs"]) == ("going_on", [])
+        for name in ("xen1", "xen2"):
+            (one,) = on(name).copies()["copies"]
+            with pytest.raises(CommandExecutionError) as caught:
+                on(name).repair("remove", one["listed"], one["uuid"], one["domid"])
+            assert "not touched" in str(caught.value)
+        # Who waits sees that it goes on, and how long he has waited.
+        assert on("xen2").where("web01", wait=1)["seconds"] >= 1
+    assert fleet["xen2"].wait_alive("web01").uuid == guest.uuid
+    assert on("xen2").where("web01", guest.uuid, wait=END_S)["copy"] == "running"
+    assert look("xen1", "xen2", "xen3") == []
+
+
+def test_a_xend_that_is_restarted_is_waited_for(on, fleet):
+    guest = fleet["xen1"].create_guest("web01")
+    fleet["xen1"].stop()
+    seen = on("xen1").where("web01")
+    assert seen["copy"] == "unknown" and "Connection refused" in seen["problem"]
+    starting = threading.Timer(0.7, fleet["xen1"].start)
+    starting.start()
+    try:
+        assert on("xen1").where("web01", guest.uuid, wait=END_S)["copy"] == "running"
+    finally:
+        starting.join(END_S)
+    fleet["xen1"].kill_xend_child()
+    assert on("xen1").where("web01", guest.uuid, wait=END_S)["copy"] == "running"
+
+
+@pytest.mark.parametrize("wait", ["long", -1, None, True])
+def test_a_wait_that_is_none(on, fleet, wait):
+    for function in (
+        lambda: on("xen1").where("web01", wait=wait),
+        lambda: on("xen1").copies(wait=wait),
+    ):
+        with pytest.raises(CommandExecutionError) as caught:
+            function()
+        assert "wait" in str(caught.value)
+
+
+def test_all_copies_of_a_host_at_once(on, fleet):
+    host = fleet["xen1"]
+    names = ["a", "b", "c", "d"]
+    guests = {name: host.create_guest(name) for name in names}
+    host.xm_run("rename", "b", "migrating-b")
+    fresh(host, guests["c"])
+    paused(host, guests["d"])
+    found = on("xen1").copies()
+    assert found["declared"] == ["mid1", "xen1", "xen2", "xen3"]
+    assert {one["name"]: (one["copy"], one["domid"], one["uuid"]) for one in found["copies"]} == {
+        name: (word, guests[name].domid, guests[name].uuid)
+        for name, word in zip(names, ["running", "left", "unfinished", "halted"], strict=True)
+    }
+    advice = {one["name"]: one["advice"] for one in on("xen1").unfinished()}
+    assert sorted(advice) == ["b", "c"]
+    # Alone, a host cannot tell what to do.
+    assert all("every other host" in text for text in advice.values())
+
+
+# Migrations that break
+
+
+def test_both_xends_die_while_memory_is_sent(on, look, mend, fleet):
+    guest = break_it(fleet, 0.5, "xen1", "xen2")
+    assert copy_words(on, "xen1", "xen2") == ["left", "unfinished"]
+    assert [one["listed"] for one in on("xen1").unfinished()] == ["migrating-web01"]
+    (finding,) = look("xen1", "xen2", "xen3")
+    assert finding["outcome"] == "leftover" and finding["uuid"] == guest.uuid
+    assert [(step["host"], step["do"]) for step in finding["repairs"]] == [
+        ("xen2", "remove"),
+        ("xen1", "rename"),
+    ]
+    memory = fleet["xen1"].guests()["web01"].memory_sha256
+    assert len(mend(finding)) == 2
+    mended = fleet["xen1"].wait_alive("web01")
+    assert (mended.domid, mended.xend_name, mended.memory_sha256) == (guest.domid, "web01", memory)
+    assert fleet["xen2"].guests() == {} and look("xen1", "xen2", "xen3") == []
+    on("xen1").migrate("web01", "xen2")
+    assert fleet["xen2"].wait_alive("web01").uuid == guest.uuid
+
+
+def test_both_xends_die_when_the_guest_is_suspended(on, look, mend, fleet):
+    guest = break_it(fleet, 1.0, "xen1", "xen2")
+    assert copy_words(on, "xen1", "xen2") == ["suspended", "unfinished"]
+    (finding,) = look("xen1", "xen2", "xen3")
+    assert [(step["host"], step["do"]) for step in finding["repairs"]] == [
+        ("xen2", "remove"),
+        ("xen1", "resume"),
+        ("xen1", "rename"),
+    ]
+    # Nobody saw whether it has run elsewhere since: people have to say so.
+    assert [step["only_if_asked"] for step in finding["repairs"]] == [False, True, True]
+    memory = fleet["xen1"].guests()["web01"].memory_sha256
+    mend(finding)
+    mended = fleet["xen1"].wait_alive("web01")
+    assert (mended.domid, mended.xend_name, mended.memory_sha256) == (guest.domid, "web01", memory)
+    assert look("xen1", "xen2", "xen3") == []
+
+
+def test_the_source_s_xend_dies_when_the_guest_is_suspended(on, look, mend, fleet):
+    guest = break_it(fleet, 1.0, "xen1")
+    assert fleet["xen2"].wait_alive("web01").uuid == guest.uuid
+    assert copy_words(on, "xen1", "xen2") == ["suspended", "running"]
+    (finding,) = look("xen1", "xen2", "xen3")
+    assert [(step["host"], step["do"]) for step in finding["repairs"]] == [("xen1", "remove")]
+    # With two running copies in sight, nobody resumes one.
+    assert "Never resume" in finding["comment"]
+    mend(finding)
+    assert fleet["xen1"].guests() == {} and fleet["xen2"].guests()["web01"].alive
+
+
+def test_the_target_s_xend_dies_and_the_guest_is_lost(on, look, mend, fleet):
+    guest = break_it(fleet, 1.0, "xen2")
+    assert copy_words(on, "xen1", "xen2") == ["absent", "unfinished"]
+    arrived = on("xen2").arrival("web01", uuid=guest.uuid, source="xen1", timeout=0)
+    assert (arrived["outcome"], arrived["lost"], arrived["arrived"]) == ("incomplete", True, False)
+    (finding,) = look("xen1", "xen2", "xen3")
+    assert finding["lost"] and "LOST" in finding["comment"]
+    assert [(step["do"], step["only_if_asked"]) for step in finding["repairs"]] == [
+        ("remove", True)
+    ]
+    mend(finding)
+    assert fleet["xen2"].guests() == {}
+    where = {"name": "web01", "uuid": guest.uuid, "source": "xen1", "target": "xen2"}
+    (now,) = look("xen1", "xen2", "xen3", guest=where)
+    assert now["outcome"] == "lost"
+
+
+def test_a_migration_that_takes_too_long_goes_on_without_its_job(on, fleet):
+    guest = fleet["xen1"].create_guest("web01")
+    fleet["xen2"].link(hold_at=0.5)
+    with pytest.raises(CommandExecutionError) as caught:
+        on("xen1").migrate("web01", "xen2", timeout=1)
+    assert "had not ended after 1" in str(caught.value) and "look again" in str(caught.value)
+    assert copy_words(on, "xen1", "xen2") == ["sending", "receiving"]
+    fleet["xen2"].release()
+    assert on("xen2").arrival("web01", uuid=guest.uuid, source="xen1")["outcome"] == "moved"
+    assert on("xen1").where("web01", wait=END_S)["copy"] == "absent"
+
+
+def test_a_guest_that_cannot_go_on_is_left_suspended(on, fleet):
+    guest = fleet["xen1"].create_guest("web01", suspend_cancel=False)
+    renamed_and_suspended(fleet["xen1"], guest)
+    with pytest.raises(CommandExecutionError) as caught:
+        on("xen1").repair("resume", "migrating-web01", guest.uuid, guest.domid)
+    assert "SUSPEND_CANCEL" in str(caught.value) and "xm create" in str(caught.value)
+    (left,) = fleet["xen1"].guests().values()
+    assert left.state == "suspended"
+
+
+# Findings over several hosts
+
+
+def test_a_host_that_does_not_answer_withholds_repairs(look, fleet):
+    renamed(fleet["xen1"], fleet["xen1"].create_guest("web01"))
+    (seen,) = look("xen1", "xen2", "xen3")
+    assert [step["do"] for step in seen["repairs"]] == ["rename"]
+    (blind,) = look("xen1", "xen2", silent=["xen3"])
+    assert blind["outcome"] == "unknown" and blind["repairs"] == []
+    assert "xen3 does not answer" in blind["comment"]
+
+
+def test_more_copies_than_expected_are_left_to_people(look, fleet):
+    guest = fleet["xen1"].create_guest("web01")
+    renamed(fleet["xen1"], guest)
+    for name in ("xen2", "xen3"):
+        fleet[name].create_guest("web01", uuid=guest.uuid, paused=True)
+    (found,) = look("xen1", "xen2", "xen3")
+    assert found["repairs"] == [] and all(
+        name in found["comment"] for name in ("xen1", "xen2", "xen3")
+    )
+
+
+def test_two_running_copies_are_shouted_about_and_not_touched(look, fleet):
+    guest = fleet["xen1"].create_guest("web01")
+    fleet["xen3"].create_guest("web01", uuid=guest.uuid)
+    (found,) = look("xen1", "xen2", "xen3")
+    assert (found["outcome"], found["repairs"]) == ("both", [])
+    assert "xm pause" in found["comment"] and "RUN" in found["comment"]
+
+
+def test_two_guests_of_one_name_have_nothing_in_common(look, fleet):
+    fleet["xen1"].create_guest("web01")
+    fleet["xen2"].create_guest("web01")
+    assert look("xen1", "xen2", "xen3") == []
+
+
+def test_where_one_guest_is_whatever_that_is(look, fleet):
+    guest = fleet["xen1"].create_guest("web01")
+    where = {"name": "web01", "uuid": guest.uuid, "source": "xen1", "target": "xen2"}
+    assert [found["outcome"] for found in look("xen1", "xen2", guest=where)] == ["unharmed"]
+    back = dict(where, source="xen2", target="xen1")
+    assert [found["outcome"] for found in look("xen1", "xen2", guest=back)] == ["moved"]
+    (blind,) = look("xen1", silent=["xen2"], guest=where)
+    assert blind["outcome"] == "unknown" and "xen2 does not answer" in blind["comment"]
+
+
+# Repairs that are refused
+
+
+def test_only_what_was_found_is_mended(on, fleet):
+    guest = fleet["xen1"].create_guest("web01")
+    renamed(fleet["xen1"], guest)
+    for listed, uuid, domid in (
+        ("migrating-web01", guest.uuid, guest.domid + 1),
+        ("migrating-web01", OTHER_UUID, guest.domid),
+        ("web01", guest.uuid, guest.domid),
+        ("migrating-web02", guest.uuid, guest.domid),
+    ):
+        with pytest.raises(CommandExecutionError) as caught:
+            on("xen1").repair("rename", listed, uuid, domid)
+        assert "not touched" in str(caught.value) and "\n" not in str(caught.value)
+    assert [one.xend_name for one in fleet["xen1"].guests().values()] == ["migrating-web01"]
+    assert "web01 again" in on("xen1").repair("rename", "migrating-web01", guest.uuid, guest.domid)
+
+
+@pytest.mark.parametrize("do", ["destroy", "", None])
+def test_a_repair_that_there_is_not(on, fleet, do):
+    with pytest.raises(CommandExecutionError) as caught:
+        on("xen1").repair(do, "web01", OTHER_UUID, 1)
+    assert "remove, rename, resume" in str(caught.value)
+
+
+STATES = {
+    "runs": {},
+    "created paused": {"paused": True, "cpu_time": 0.0, "running_since": None},
+    "paused later": {"paused": True, "cpu_time": 5.0},
+    "suspended": {"suspended": True},
+}
+
+
+@settings(
+    max_examples=12,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    made=st.lists(
+        st.tuples(
+            st.sampled_from(sorted(STATES)),
+            st.sampled_from(["web01", "migrating-web01", "db"]),
+            st.sampled_from([OTHER_UUID, "6a3c5d52-77a1-4d9e-9d0a-5b1f2c3d4e5f"]),
+        ),
+        min_size=1,
+        max_size=3,
+    ),
+    do=st.sampled_from(["remove", "resume", "rename"]),
+)
+def test_no_repair_ever_ends_a_guest_that_runs(on, fleet, made, do):
+    host = fleet["xen1"]
+    clear(host)
+    for state, name, uuid in made:
+        domid = host.hypervisor.reserve_domid()
+        template = host.create_guest("template", pages=1)
+        host.hypervisor.create(domid, name, uuid, 96, 1, 1, described(host, template, name, uuid))
+        host.hypervisor.boot(domid)
+        host.hypervisor.update(domid, **{"paused": False, **STATES[state]})
+        host.hypervisor.destroy(template.domid)
+    before = {one["domid"]: one for one in host.hypervisor.domains()}
+    for domid, one in before.items():
+        with contextlib.suppress(CommandExecutionError):
+            on("xen1").repair(do, one["xend_name"], one["uuid"], domid)
+    after = {one["domid"]: one for one in host.hypervisor.domains()}
+    for domid, one in before.items():
+        is_idle = one["paused"] or one["suspended"]
+        if domid not in after:
+            assert do == "remove" and is_idle and (one["suspended"] or one["cpu_time"] == 0)
+        elif not is_idle:
+            same = ("uuid", "paused", "suspended", "completed", "loaded")
+            assert [after[domid][key] for key in same] == [one[key] for key in same]
+            assert after[domid]["xend_name"] in (
+                one["xend_name"],
+                one["xend_name"][len("migrating-") :],
+            )
+
+
+def described(host, template, name, uuid):
+    own = {"name": name, "uuid": uuid}
+    return [
+        [item[0], own[item[0]]] if item[0] in own else item
+        for item in host.hypervisor.domain(template.domid)["config"]
+    ]
+
+
+# Two rows with one name
+
+
+def test_a_second_attempt_onto_a_copy_that_is_stuck_there(on, look, fleet):
+    """xend compares uuids, so it lists the stuck copy and the one that runs, both as web01."""
+    guest = fleet["xen1"].create_guest("web01")
+    stuck = fleet["xen2"].create_guest("web01", uuid=guest.uuid, paused=True)
+    on("xen1").migrate("web01", "xen2")
+    assert wait_until(lambda: len(works(fleet["xen2"])) == 1, 20)
+    arrived = on("xen2").arrival("web01", uuid=guest.uuid, source="xen1")
+    assert arrived["arrived"] and arrived["domid"] != stuck.domid
+    assert sorted(one["copy"] for one in on("xen2").copies()["copies"]) == ["running", "unfinished"]
+    (finding,) = look("xen1", "xen2", "xen3")
+    assert [(step["do"], step["domid"]) for step in finding["repairs"]] == [("remove", stuck.domid)]
+    on("xen2").repair("remove", "web01", guest.uuid, stuck.domid)
+    (left,) = fleet["xen2"].hypervisor.domains()
+    assert left["domid"] == arrived["domid"] and len(works(fleet["xen2"])) == 1
+
+
+def test_a_guest_that_came_back_beside_what_was_left_of_it(on, look, mend, fleet):
+    guest = break_it(fleet, 1.0, "xen1")
+    fleet["xen2"].wait_alive("web01")
+    on("xen2").migrate("web01", "xen1")
+    assert wait_until(lambda: len(works(fleet["xen1"])) == 2, 20)
+    arrived = on("xen1").arrival("web01", uuid=guest.uuid, source="xen2")
+    assert (arrived["arrived"], arrived["outcome"], arrived["listed"]) == (True, "moved", "web01")
+    (finding,) = look("xen1", "xen2", "xen3")
+    assert [(step["do"], step["domid"]) for step in finding["repairs"]] == [("remove", guest.domid)]
+    mend(finding)
+    assert fleet["xen1"].wait_alive("web01").domid == arrived["domid"]
+    assert look("xen1", "xen2", "xen3") == []
+
+
+def test_a_guest_that_took_the_name_of_one_that_is_left_over(on, fleet):
+    """xend lets a new guest have the name once the old one is called migrating-web01."""
+    guest = fleet["xen1"].create_guest("web01")
+    renamed_and_suspended(fleet["xen1"], guest)
+    other = fleet["xen1"].create_guest("web01")
+    found = [on("xen1").where("web01", uuid) for uuid in (guest.uuid, other.uuid, OTHER_UUID)]
+    assert [one["copy"] for one in found] == ["suspended", "running", "foreign"]
+    assert [one["domid"] for one in found[:2]] == [guest.domid, other.domid]
+
+
+def test_advice_on_one_of_two_copies_on_a_host_names_its_id(look, fleet):
+    """By their name, xend would destroy either of the two."""
+    guest = fleet["xen2"].create_guest("web01")
+    fleet["xen2"].create_guest("web01", uuid=guest.uuid, paused=True)
+    (finding,) = look("xen1", "xen2")
+    dead = [one["domid"] for one in fleet["xen2"].hypervisor.domains() if one["paused"]]
+    assert "xm destroy %d`" % dead[0] in finding["comment"]
+
+
+def works(host):
+    return [one for one in host.hypervisor.domains() if one["completed"] and not one["paused"]]
+
+
+# Two jobs
+
+
+@contextlib.contextmanager
+def another_process(host, lock="guest web01"):
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(REPO / "_utils"), str(host.root / "kept"), lock],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout.readline() == "held\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_guest_that_another_job_holds_is_not_touched(on, fleet):
+    guest = fleet["xen1"].create_guest("web01")
+    fleet["xen1"].create_guest("db")
+    with another_process(fleet["xen1"]) as holder:
+        with pytest.raises(CommandExecutionError) as caught:
+            on("xen1").migrate("web01", "xen2")
+        assert "the backup of web01" in str(caught.value) and "pid %d" % holder.pid in str(
+            caught.value
+        )
+        assert "It is on xen1" in str(caught.value) and "untouched" in str(caught.value)
+        with pytest.raises(CommandExecutionError) as caught:
+            on("xen1").repair("rename", "migrating-web01", guest.uuid, guest.domid)
+        assert "the backup of web01" in str(caught.value)
+        # Others are free to go.
+        on("xen1").migrate("db", "xen2")
+    # Its holder was killed, and nothing had to be cleaned up.
+    on("xen1").migrate("web01", "xen2")
+    assert fleet["xen2"].wait_alive("web01") and fleet["xen2"].wait_alive("db")
+
+
+def test_a_migration_keeps_its_guest_and_xend_even_when_it_is_killed(on, modules, fleet):
+    guest = fleet["xen1"].create_guest("web01")
+    fleet["xen2"].link(hold_at=0.5)
+    first = multiprocessing.get_context("fork").Process(
+        target=on("xen1").migrate, args=("web01", "xen2")
+    )
+    first.start()
+    try:
+        fleet["xen2"].wait_held()
+        with pytest.raises(CommandExecutionError) as caught:
+            on("xen1").migrate("web01", "xen2")
+        said = str(caught.value)
+        assert "the migration of web01 to xen2" in said and "goes on" in said
+        with pytest.raises(CommandExecutionError) as caught:
+            modules("xen1").xend.restart(timeout=1)
+        assert "the migration of web01 to xen2" in str(caught.value)
+    finally:
+        first.kill()
+        first.join(END_S)
+    # The lock is free, and what goes on without it is seen all the same.
+    with pytest.raises(CommandExecutionError) as caught:
+        on("xen1").migrate("web01", "xen2")
+    assert "being sent already" in str(caught.value)
+    with pytest.raises(CommandExecutionError) as caught:
+        modules("xen1").xend.restart(timeout=1)
+    assert "migrating-web01" in str(caught.value)
+    fleet["xen2"].release()
+    assert fleet["xen2"].wait_alive("web01").uuid == guest.uuid
+    assert on("xen1").where("web01", wait=END_S)["copy"] == "absent"
+    pid = fleet["xen1"].pids()["xend"]
+    assert modules("xen1").xend.restart(timeout=END_S)["pid"]["old"] == pid
+
+
+def test_a_restart_of_xend_waits_until_a_migration_is_over(on, modules, fleet):
+    fleet["xen1"].create_guest("web01")
+    with another_process(fleet["xen1"], "relocation") as holder:
+        ending = threading.Timer(1.0, holder.kill)
+        ending.start()
+        began = time.monotonic()
+        assert modules("xen1").xend.restart(timeout=END_S)["pid"]
+        assert time.monotonic() - began >= 1.0
+        ending.join(END_S)
+    assert fleet["xen1"].guests()["web01"].alive
+
+
+def test_no_guest_leaves_while_xend_is_restarted(on, fleet):
+    fleet["xen1"].create_guest("web01")
+    with another_process(fleet["xen1"], "relocation"):
+        with pytest.raises(CommandExecutionError) as caught:
+            on("xen1").migrate("web01", "xen2")
+        assert "was not moved: relocation is locked" in str(caught.value)
+    assert fleet["xen1"].guests()["web01"].alive and fleet["xen2"].guests() == {}
+
+
+# Managed domains
+
+
+def test_a_managed_guest_gets_a_new_home(on, fleet):
+    guest = fleet["xen1"].create_guest("web01", managed=True)
+    on("xen1").migrate("web01", "xen2")
+    arrived = on("xen2").arrival("web01", uuid=guest.uuid, source="xen1")
+    assert arrived["outcome"] == "moved"
+    assert on("xen1").where("web01")["copy"] == "absent" and fleet["xen1"].managed.all() == {}
+    assert wait_until(lambda: list(fleet["xen2"].managed.all()) == [guest.uuid], 10)
+
+
+def test_before_xen_4_0_the_source_goes_on_knowing_a_managed_guest(on, look, fleet):
+    guest = fleet["mid1"].create_guest("web01", managed=True)
+    sent = on("mid1").migrate("web01", "xen2")
+    assert "Only xen2 can tell" in sent["comment"]
+    assert on("mid1").where("web01", guest.uuid)["copy"] == "managed"
+    assert on("xen2").arrival("web01", uuid=guest.uuid, source="mid1")["outcome"] == "moved"
+    where = {"name": "web01", "uuid": guest.uuid, "source": "mid1", "target": "xen2"}
+    (found,) = look("mid1", "xen2", guest=where)
+    assert found["moved"] and "Do not `xm start` it on mid1" in found["comment"]
+    # It was not left by a migration that broke.
+    assert look("mid1", "xen2") == []
+
+
+# Events
+
+
+@pytest.fixture
+def told(tmp_path):
+    """A function that returns the events so far."""
+    path = tmp_path / "minion" / "events"
+    path.parent.mkdir()
+    return lambda: [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_the_events_of_a_migration(on, fleet, told, live):
+    guest = fleet["xen1"].create_guest("web01")
+    on("xen1").migrate("web01", "xen2", live=live)
+    on("xen2").arrival("web01", uuid=guest.uuid, source="xen1")
+    events = told()
+    assert {event["tag"] for event in events} == {"xend/migrate/web01"}
+    data = [event["data"] for event in events]
+    phases = [PHASES.index(one["phase"]) for one in data]
+    assert phases == sorted(phases), [one["phase"] for one in data]
+    assert {"sending", "suspended", "sent", "arriving", "running"} <= {one["phase"] for one in data}
+    for one in data:
+        assert one["uuid"] == guest.uuid and one["elapsed_s"] >= 0
+        assert one["line"].startswith("web01 xen1 -> xen2: %s" % one["phase"])
+
+
+def test_a_migration_that_breaks_ends_its_events_with_that(on, fleet, told):
+    fleet["xen1"].create_guest("web01")
+    fleet["xen1"].fault("ignore-suspend")
+    try:
+        with pytest.raises(CommandExecutionError) as caught:
+            on("xen1").migrate("web01", "xen2")
+    finally:
+        fleet["xen1"].fault("ignore-suspend", False)
+    assert "runs unharmed on xen1" in str(caught.value) and "to suspend" in str(caught.value)
+    assert told()[-1]["data"]["phase"] == "failed"
+
+
+BUSES = {
+    "raises": "raise IOError('no master')",
+    "is slow": "time.sleep(1.5)\n    return True",
+    "hears nothing": "return False",
+}
+
+
+@pytest.mark.parametrize("bus", sorted(BUSES))
+def test_a_bus_that_fails_does_not_disturb_a_migration(fleet, tmp_path, bus):
+    folder = tmp_path / "buses"
+    folder.mkdir()
+    calls = tmp_path / "calls"
+    (folder / "event.py").write_text(
+        "import time\n\n\ndef send(tag, data=None, **_delivery):\n"
+        "    open(%r, 'a').write(tag + '\\n')\n    %s\n" % (str(calls), BUSES[bus])
+    )
+    opts = minion_opts(
+        tmp_path / "minion", pillar=salt_config.pillar(fleet), **host_opts(fleet["xen1"])
+    )
+    opts["module_dirs"] = [
+        str(folder),
+        *(
+            path
+            for path in opts["module_dirs"]
+            if not os.path.exists(os.path.join(path, "event.py"))
+        ),
+    ]
+    guest = fleet["xen1"].create_guest("web01")
+    Minion(opts).modules.xm.migrate("web01", "xen2")
+    assert fleet["xen2"].wait_alive("web01").uuid == guest.uuid
+    # Who does not listen is not told again.
+    assert calls.read_text().splitlines() == ["xend/migrate/web01"]
