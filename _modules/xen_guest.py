@@ -10,7 +10,7 @@ Options, from the minion configuration or the pillar:
 ``xend:follow``
     true: the file and the link follow a guest that is moved; default false
 ``xend:domain_files``
-    the folders with the configuration files of guests, default ``/etc/xen``
+    the folders with the configuration files of guests, default ``/etc/xen`` and ``/etc/xen/vm``
 ``xend:auto``
     the folder with the links to those that are started with the host, default ``/etc/xen/auto``
 ``xend:announce``
@@ -28,7 +28,7 @@ from salt.exceptions import CommandExecutionError
 
 DEFAULTS = {
     "follow": False,
-    "domain_files": ["/etc/xen"],
+    "domain_files": ["/etc/xen", "/etc/xen/vm"],
     "auto": "/etc/xen/auto",
     "announce": [],
     "root": "",
@@ -137,6 +137,8 @@ def warnings(name, uuid=None):
             % (link, name)
         ]
     if follows():
+        if not (found["path"] or found["problem"]):
+            return ["no configuration file of %s was found, so that none follows it" % name]
         return [found["problem"]] if found["problem"] else []
     if not link:
         return []

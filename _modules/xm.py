@@ -51,6 +51,10 @@ ANSWER_S = 120
 
 POLL_S = 0.5
 
+# How long xend waits for the devices of a guest (device-create-timeout, xend 4.4), and then some.
+DEVICES_S = 100
+SLACK_S = 5
+
 # A bus that takes longer for an event has nobody on it.
 BUS_S = 1
 
@@ -209,7 +213,16 @@ def moving():
         "sent": "%s is being sent, or is left over from a migration that broke",
         "received": "%s is being received, or is left over from a migration that broke",
     }
-    return [sentences[how] % name for name, how in _pure("xm_output.moving")(_rows())]
+    rows, seen = _rows(), _transfers()
+    found = [sentences[how] % name for name, how in _pure("xm_output.moving")(rows)]
+    if seen["receives"] is None:
+        # What is being completed shows nowhere else on this host.
+        found += [
+            "%s has never run here and may be being received" % row["name"]
+            for row in rows
+            if row["vcpus"] and _copy(row, seen) == "arriving"
+        ]
+    return found
 
 
 def domain(name):
@@ -364,13 +377,38 @@ def where(name, uuid=None, wait=0):
 
 
 def _where(name, uuid, wait=0, domid=None):
-    began = _clock()
+    began, watched = _clock(), {}
     while True:
         view = _view(name, uuid, domid)
         view["seconds"] = round(_clock() - began, 1)
-        if view.pop("settled") or view["seconds"] >= wait:
+        _outwait([view], watched)
+        settled = view.pop("settled") or view["copy"] == "unfinished"
+        if settled or view["seconds"] >= wait:
             return view
         time.sleep(POLL_S)
+
+
+def _outwait(found, watched):
+    """
+    Call a copy that has been "arriving" for longer than xend waits for its devices what it is: unfinished.
+
+    WATCHED keeps since when each domain was seen to arrive.
+    """
+    arriving = [one for one in found if one["copy"] == "arriving"]
+    for domid in set(watched) - set([one["domid"] for one in arriving]):
+        del watched[domid]
+    for one in arriving:
+        since = watched.setdefault(one["domid"], _clock())
+        if _clock() - since > _devices_s():
+            one["copy"] = "unfinished"
+
+
+def _devices_s():
+    """
+    Seconds after which a guest whose memory has arrived is completed, or given up by xend.
+    """
+    value = str(__salt__["xend.get"]("device-create-timeout", DEVICES_S)).strip()
+    return (int(value) if value.isdigit() else DEVICES_S) + SLACK_S
 
 
 def _view(name, uuid, domid):
@@ -428,8 +466,9 @@ def _transfers():
     """
     What shows of transfers on this host: the ids of the domains that xc_save and xc_restore work for, and
     whether xend itself sends or receives (bool, or None when that cannot be seen). xend keeps a
-    connection open until a guest runs, or its own copy is destroyed (xend 4.4 XendDomain.domain_migrate,
-    relocate.op_receive).
+    connection open until the guest runs on the target (xend 4.4 relocate.op_receive). Over TLS it does not:
+    there it closes the connection when all has arrived, before it completes the guest (xend 3.4
+    SSLSocketServerConnection.recv2fd), so that no connection proves nothing on a host that listens for TLS.
     """
     seen = {"xc_save": [], "xc_restore": [], "sends": None, "receives": None}
     for helper in _pure("xend_host.transfers")(_option("root")):
@@ -442,7 +481,19 @@ def _transfers():
         targets = _pure("xend_host.sending")(process["pid"], ports)
         if peers is not None and targets is not None:
             seen.update(receives=bool(peers), sends=bool(targets))
+            if not peers and _listens_for_tls(ports):
+                seen["receives"] = None
     return seen
+
+
+def _listens_for_tls(ports):
+    try:
+        settings = __salt__["xend.relocation"]()
+    except CommandExecutionError:
+        # A file that xend cannot read says nothing about the running one.
+        return True
+    # The running xend may have another file than the one that is there now.
+    return settings["ssl_server"] or settings["ssl_port"] in ports
 
 
 def _either(one, other):
@@ -473,9 +524,10 @@ def copies(domain=None, wait=0):
 
         salt 'xen*' xm.copies
     """
-    deadline = _clock() + _seconds("wait", wait)
+    deadline, watched = _clock() + _seconds("wait", wait), {}
     while True:
         found = _copies()
+        _outwait(found, watched)
         moving = [
             one for one in found if one["copy"] in UNSETTLED and domain in (None, one["name"])
         ]
@@ -1059,7 +1111,9 @@ def _migrate(name, target, live, port, ssl, node, timeout):
         timed_out=None if result["over"] else limit,
     )
     if view["copy"] not in ("absent", "managed"):
-        raise CommandExecutionError("%s was not moved: %s" % (name, report["comment"]))
+        is_here = view["copy"] in ("running", "left")
+        said = "%s was not moved: %s" if is_here else "the migration of %s has not ended well: %s"
+        raise CommandExecutionError(said % (name, report["comment"]))
     return {
         "name": name,
         "uuid": guest["uuid"],

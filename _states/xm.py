@@ -255,16 +255,19 @@ def _arrived(name, source, domain, settle):
     if __opts__["test"]:
         return _ret(name, None, "It would be verified that %s runs here" % name)
     report = __salt__["xm.arrival"](name, uuid=domain["uuid"], source=source, timeout=settle)
-    # From now on it is seen, or does not come any more.
-    __salt__["xend.release"](name)
+    comment = report["comment"]
+    if report["lost"]:
+        comment += "." + __salt__["xm.restart_advice"](domain)
+    try:
+        # From now on it is seen, or does not come any more.
+        __salt__["xend.release"](name)
+    except CommandExecutionError as exc:
+        comment += "; its reservation was not released: %s" % exc
     changes = {}
     if report["arrived"]:
         changes = {
             name: {"old": "not on %s" % __opts__["id"], "new": "runs on %s" % __opts__["id"]}
         }
-    comment = report["comment"]
-    if report["lost"]:
-        comment += "." + __salt__["xm.restart_advice"](domain)
     return _ret(name, report["arrived"], comment, changes)
 
 

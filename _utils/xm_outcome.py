@@ -486,9 +486,15 @@ TIMED_OUT = (
     ". xm migrate had not ended%s and is not waited for any longer; xend goes on by itself, so the "
     "migration may still go on, or begin: look again before doing anything to it"
 )
-CREATED_PAUSED = (
-    ". If no migration has brought it there, somebody created or restored it paused, which looks the same: "
-    "then `xm unpause %s` on %s starts it"
+NEVER_RUN = (
+    "%(name)s is on %(host)s (%(listed)s, state %(state)s), has never run there, and %(elsewhere)s. If a "
+    "migration has brought it, it is LOST and cannot work: do not unpause it, its console and xenstore are "
+    "dead; `xm destroy %(listed)s` on %(host)s removes it. If it is just being started, restored or "
+    "rebooted, it runs in a minute. If somebody has created it paused, `xm unpause %(listed)s` starts it"
+)
+NOT_SEEN = (
+    "where %s is cannot be told: it was not seen to run on its source just before, %s, and %s. `xm list` on "
+    "all hosts shows it; do not start it before all were seen"
 )
 WITHHELD = ". Nothing is repaired by itself, because %s"
 
@@ -533,7 +539,7 @@ def copy(row, transferring, is_other=False):
     Returns one of COPIES:
 
     absent, foreign
-        no row; a row of another domain
+        no row, or that of a dying domain: it cannot run any more; a row of another domain
     managed
         a row without domid: xend knows it, and it does not run (in 4.x also what a managed guest leaves)
     receiving, unfinished, arriving
@@ -550,7 +556,7 @@ def copy(row, transferring, is_other=False):
     running
         alive under its own name, whatever is transferred: a flag for all of xend may be another guest's
     halted
-        everything else that exists: paused after having run, shut down, crashed, dying
+        everything else that exists: paused after having run, shut down, crashed
     unknown
         the row has a domid, and no state or one with other letters
 
@@ -562,13 +568,16 @@ def copy(row, transferring, is_other=False):
         return "foreign"
     if row["domid"] is None:
         return "managed"
+    if "d" in row["state"]:
+        # Destroyed already; Xen only takes its memory back, which may last.
+        return "absent"
     state, renamed = row["state"], row["name"].startswith(MIGRATING)
     if not re.match(r"[rbpscd-]{6}\Z", state):
         return "unknown"
     alive = not re.search("[pscd]", state)
     if state == "--p---" and row["time_s"] == 0:
         kind = "received"
-    elif "s" in state and not re.search("[cd]", state):
+    elif "s" in state and "c" not in state:
         # Under its own name it may have been shut down and kept (on_poweroff preserve): that is s, too.
         kind = "suspended" if renamed else "shut down"
     elif renamed:
@@ -747,7 +756,9 @@ def gather_one(reports, guest):
     reports
         as for `gather`
     guest
-        a dict with ``name``, ``uuid`` (None when it is not known), ``source`` and ``target``
+        a dict with ``name``, ``uuid`` (None when it is not known), ``source`` and ``target``; and ``ran``,
+        whether it was seen to run on the source just before: else what is missing is not lost, and what is
+        suspended may have run elsewhere since
 
     Returns a finding as `gather` does.
     """
@@ -770,10 +781,19 @@ def gather_one(reports, guest):
             namesakes = [one for one in copies if one["host"] == host and one["name"] == name]
             ends[side] = dict(namesakes[0], copy="foreign") if namesakes else {"copy": "absent", "host": host}
         rest = [one for one in rest if one is not ends[side]]
+    known = [view["uuid"] for view in ends.values() if view.get("uuid")]
+    if len(set(known)) > 1:
+        # Without the uuid that was meant, the one on the source counts.
+        ends["target"] = dict(ends["target"], copy="foreign")
     if rest:
         found = _crowd(name, [one for one in mine if one["copy"] != "managed"])
     else:
         found = _withheld(name, ends, _others(name, uuid, copies), silent)
+    if not guest.get("ran"):
+        _ask_before_resuming(found["repairs"])
+        if found["lost"]:
+            found.update(outcome="unknown", lost=False, repairs=[])
+            found["comment"] = NOT_SEEN % (name, _holds(name, ends["source"]), _holds(name, ends["target"]))
     return dict(found, name=name, uuid=uuid, hosts=dict([(side, guest[side]) for side in ends]))
 
 
@@ -787,7 +807,11 @@ def _answers(reports):
             said = said if isinstance(said, dict) else {"problem": said}
             silent[host] = said.get("problem") or "it does not answer"
         else:
-            copies += [dict(one, host=host) for one in said["copies"] if one["domid"] != 0]
+            copies += [
+                dict(one, host=host)
+                for one in said["copies"]
+                if one["domid"] != 0 and one["copy"] != "absent"
+            ]
     return sorted(copies, key=_order), silent
 
 
@@ -862,7 +886,9 @@ def _told(name, ends, others, silent):
     target = ends["target"]
     # Nobody has said that this guest was migrated.
     if target["copy"] == "unfinished" and ends["source"]["copy"] in GONE:
-        found["comment"] += CREATED_PAUSED % (_listed(name, target), target["host"])
+        words = {"name": name, "listed": _listed(name, target), "host": target["host"]}
+        words.update(state=target["state"], elsewhere=_holds(name, ends["source"]))
+        found["comment"] = NEVER_RUN % words
     return found
 
 
@@ -881,8 +907,12 @@ def _objection(ends, repairs, others, silent):
     """
     Why the repairs that the two ends allow are not safe among many hosts; "" when they are.
     """
-    if [view for view in ends.values() if "listed" in view and not view["uuid"]]:
+    seen = [view for view in ends.values() if view.get("listed")]
+    if [view for view in seen if not view["uuid"]]:
         return "the uuid of a copy is not known"
+    if len(set([_plain(view["listed"]) for view in seen if view["copy"] != "managed"])) > 1:
+        # A guest that is just being started looks like one that was never completed.
+        return "the copies have different names: one may be another guest with a copied uuid"
     # A suspended copy may go on only when the guest was started nowhere else.
     if "resume" in [step["do"] for step in repairs]:
         if silent:

@@ -60,10 +60,10 @@ def row(state, name="web01", domid=5, time_s=1.5):
         (row("--p---", "migrating-web01"), "sending", "halted", "migrating"),
         (row("---s--", "migrating-web01"), "sending", "suspended", "migrating"),
         (row("---s--"), "sending", "halted", "migrating"),
-        (row("---s-d", "migrating-web01"), "sending", "halted", "migrating"),
-        (row("---s-d"), "halted", "halted", "halted"),
+        (row("---s-d", "migrating-web01"), "absent", "absent", "absent"),
+        (row("---s-d"), "absent", "absent", "absent"),
         (row("----c-"), "halted", "halted", "halted"),
-        (row("-----d"), "halted", "halted", "halted"),
+        (row("-----d"), "absent", "absent", "absent"),
         (row("--x---"), "unknown", "unknown", "unknown"),
         (row(""), "unknown", "unknown", "unknown"),
     ],
@@ -509,7 +509,7 @@ def test_a_repair_of_a_lost_guest_waits_until_it_is_asked_for():
             "only_if_asked": True,
         }
     ]
-    assert "the other hosts" in found["comment"] and "created or restored it paused" in found["comment"]
+    assert "the other hosts" in found["comment"] and "somebody has created it paused" in found["comment"]
 
 
 def test_a_suspended_guest_goes_on_unasked_only_right_after_its_migration():
@@ -517,16 +517,16 @@ def test_a_suspended_guest_goes_on_unasked_only_right_after_its_migration():
     reports = fleet(one("suspended"), [])
     (found,) = xm_outcome.gather(reports)
     assert [step["only_if_asked"] for step in found["repairs"]] == [True, True]
-    guest = {"name": "web01", "uuid": "u1", "source": "xen1", "target": "xen2"}
+    guest = {"name": "web01", "uuid": "u1", "source": "xen1", "target": "xen2", "ran": True}
     now = xm_outcome.gather_one(reports, guest)
     assert [step["only_if_asked"] for step in now["repairs"]] == [False, False]
 
 
 def test_what_a_known_migration_has_left_was_not_created_paused():
     reports = fleet([], one("unfinished"))
-    guest = {"name": "web01", "uuid": "u1", "source": "xen1", "target": "xen2"}
-    assert "created or restored it paused" not in xm_outcome.gather_one(reports, guest)["comment"]
-    assert "created or restored it paused" in xm_outcome.gather(reports)[0]["comment"]
+    guest = {"name": "web01", "uuid": "u1", "source": "xen1", "target": "xen2", "ran": True}
+    assert "somebody has created it paused" not in xm_outcome.gather_one(reports, guest)["comment"]
+    assert "somebody has created it paused" in xm_outcome.gather(reports)[0]["comment"]
 
 
 def test_why_nothing_is_repaired_is_said():
@@ -643,7 +643,7 @@ def test_no_repair_in_a_fleet_can_harm():
     assert repaired > 300
 
 
-GUEST = {"name": "web01", "uuid": "u1", "source": "xen1", "target": "xen2"}
+GUEST = {"name": "web01", "uuid": "u1", "source": "xen1", "target": "xen2", "ran": True}
 
 
 @pytest.mark.parametrize(
@@ -670,6 +670,37 @@ def test_where_one_guest_is(held, outcome, repairs):
     assert steps(found) == repairs
     assert found["hosts"] == {"source": "xen1", "target": "xen2"}
     assert (found["name"], found["uuid"]) == ("web01", "u1")
+
+
+@pytest.mark.parametrize("held", [([], []), (one("managed"), []), ([], one("unfinished"))])
+def test_what_was_not_seen_to_run_is_not_called_lost(held):
+    """Its source may have been mistyped, or somebody has moved it a moment ago."""
+    found = xm_outcome.gather_one(fleet(*held), dict(GUEST, ran=False))
+    assert found["outcome"] == "unknown" and not found["lost"] and found["repairs"] == []
+    assert "LOST" not in found["comment"] and "xen1" in found["comment"]
+
+
+def test_what_was_suspended_before_is_not_resumed_unasked():
+    """It may have been started elsewhere since."""
+    found = xm_outcome.gather_one(fleet(one("suspended"), []), dict(GUEST, ran=False))
+    assert [step["only_if_asked"] for step in found["repairs"]] == [True, True]
+    # Nor is anything done when it is elsewhere, or when a host that may have it does not answer.
+    for other in (one("running", uuid="u2"), one("running"), SILENT):
+        found = xm_outcome.gather_one(fleet(one("suspended"), [], other), GUEST)
+        assert found["repairs"] == [], other
+
+
+def test_a_namesake_is_not_the_guest_although_its_uuid_is_not_known_beforehand():
+    reports = fleet(one("suspended"), one("running", uuid="u2"))
+    found = xm_outcome.gather_one(reports, dict(GUEST, uuid=None, ran=False))
+    assert found["repairs"] == [] and "is another one" in found["comment"]
+
+
+def test_copies_with_different_names_are_not_repaired():
+    """A guest that is being started looks as if it was never completed."""
+    reports = fleet(one("running"), one("unfinished", name="web02"))
+    (found,) = xm_outcome.gather(reports)
+    assert found["repairs"] == [] and "different names" in found["comment"]
 
 
 def test_where_one_guest_is_is_said_when_it_is_elsewhere():

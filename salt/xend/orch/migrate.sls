@@ -57,17 +57,22 @@ the pillar says what to migrate:
 {%- set left = reports[migrate.source] %}
 {%- do migrate.update({"description": left.domain, "from": left.host, "file": left.file,
                        "problem": left.problem}) %}
-{%- if left.domain %}
+{%- if left.domain and left.domain.disks %}
 {#-   Whether the disks are the same storage on both: the source puts markers next to them, the target looks
-      for those. They are gone again before anything is decided. -#}
-{%-   set marked = salt["saltutil.cmd"](migrate.source, "xm.mark_disks", arg=[migrate.domain],
+      for those. They are gone again before anything is decided. What cannot be told is not proved. -#}
+{%-   set marked = salt["saltutil.cmd"](migrate.source, "xm.mark_disks", arg=[migrate.domain], timeout=60,
                                          tgt_type="list").get(migrate.source, {}).get("ret") %}
+{%-   set same = salt["saltutil.cmd"](migrate.target, "xm.same_disks", arg=[marked, migrate.source],
+                                       timeout=60, tgt_type="list").get(migrate.target, {}).get("ret")
+                 if marked is mapping else marked %}
 {%-   if marked is mapping %}
-{%-     set same = salt["saltutil.cmd"](migrate.target, "xm.same_disks", arg=[marked, migrate.source],
-                                         tgt_type="list").get(migrate.target, {}).get("ret") %}
 {%-     do salt["saltutil.cmd"](migrate.source, "xm.unmark_disks", arg=[marked], tgt_type="list") %}
-{%-     if same is sequence and same is not string %}{% do migrate.update({"storage": same}) %}{% endif %}
 {%-   endif %}
+{%-   if same is string or same is mapping or same is not iterable %}
+{%-     set same = [["unproved", "whether the disks are the same storage on both hosts could not be told ("
+                     ~ (same or "no answer") ~ "); who knows that they are says accept: [storage]"]] %}
+{%-   endif %}
+{%-   do migrate.update({"storage": same}) %}
 {%- endif %}
 {%- set follows = left.file and left.file.path %}
 {%- if opts.get("test") %}
@@ -115,13 +120,14 @@ the pillar says what to migrate:
 {{ step(send, migrate.source, "xend.orch.move", [leave, room]) }}
 {{ step(arrive, migrate.target, "xend.orch.move", [send]) }}
 
-{%- if left.domain and (follows or reports[migrate.target].announces) %}
+{%- if left.domain and reports[migrate.target].announces %}
+{{ step(migrate.domain ~ " is announced on " ~ migrate.target, migrate.target, "xend.orch.announce", [arrive]) }}
+{%- endif %}
+{%- if follows %}
 {%-   set home = migrate.domain ~ " is at home on " ~ migrate.target %}
 {{ step(home, migrate.target, "xend.orch.settle", [arrive]) }}
-{%-   if follows %}
 {{ step(migrate.domain ~ " is not at home on " ~ migrate.source ~ " any more", migrate.source,
         "xend.orch.settle", [home]) }}
-{%-   endif %}
 {%- endif %}
 
 {%- if not opts.get("test") %}
@@ -134,6 +140,7 @@ the pillar says what to migrate:
         mods: xend.orch.recover
         pillar: {{ {"xend": {"recover": {
             "domain": migrate.domain, "uuid": (left.domain or {}).get("uuid"),
+            "ran": (left.domain or {}).get("runs", false),
             "source": migrate.source, "target": migrate.target}}} | json }}
     - order: last
 

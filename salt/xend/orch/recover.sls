@@ -5,22 +5,21 @@
 
     Options, in the pillar xend:recover: hosts (a list of minion ids; default: all minions with the grain
     virtual_subtype:Xen Dom0), wait (seconds to wait for transfers that go on, default 10), remove_lost
-    (true: also remove the paused copy of a guest that is lost; default false), resume (true: let a guest
-    that is suspended on its source go on, because it is known that it has not run elsewhere since; default
-    false). With domain, uuid, source and
+    (names of guests that are lost: also remove their paused copies), resume (names of guests that are
+    suspended on their source: let them go on, because it is known that they have not run elsewhere since).
+    With domain, uuid, ran, source and
     target it says where that guest is, as xend.orch.migrate wants to know after a failure. -#}
 {%- set given = salt["pillar.get"]("xend:recover", {}) %}
 {%- set recover = {} %}
 {%- do recover.update(given if given is mapping else {}) %}
-{%- set known = ["hosts", "wait", "remove_lost", "resume", "domain", "uuid", "source", "target"] %}
+{%- set known = ["hosts", "wait", "remove_lost", "resume", "domain", "uuid", "ran", "source", "target"] %}
 {%- set wrong = [] %}
 {%- for key in recover if key not in known %}{% do wrong.append(key ~ " is no option") %}{% endfor %}
-{%- for key in ["remove_lost", "resume"] if recover.get(key, false) is not boolean %}
-{%-   do wrong.append(key ~ " is neither true nor false (text in quotes is no boolean)") %}
+{%- for key in ["hosts", "remove_lost", "resume"] if recover.get(key) is not none %}
+{%-   if recover[key] is string or recover[key] is mapping or recover[key] is not iterable %}
+{%-     do wrong.append(key ~ " is no list of names") %}
+{%-   endif %}
 {%- endfor %}
-{%- if recover.get("hosts") is string or recover.get("hosts") is mapping %}
-{%-   do wrong.append("hosts is no list") %}
-{%- endif %}
 
 {%- if wrong %}
 
@@ -38,43 +37,50 @@ the pillar says what to recover:
 {%- set pair = [recover.source, recover.target] if recover.get("source") else none %}
 {%- set hosts = pair or recover.get("hosts") %}
 {%- set question = {"wait": recover.get("wait", 10)} %}
-{%- if pair %}
-{%-   do question.update({"domain": recover.domain}) %}
-{#-   It has kept its xend for a guest that does not come any more. -#}
-{%-   do salt["saltutil.cmd"](recover.target, "xend.release", arg=[recover.domain], tgt_type="list") %}
-{%- endif %}
-{%- set seen = salt["saltutil.cmd"](hosts or "virtual_subtype:Xen Dom0", "xm.copies", kwarg=question,
-                                    tgt_type="list" if hosts else "grain") %}
+{%- if pair %}{% do question.update({"domain": recover.domain}) %}{% endif %}
 {%- set reports = {} %}
 {%- set answering = [] %}
-{%- for host in hosts or seen %}
-{%-   set report = seen.get(host, {}).get("ret") %}
-{%-   if report is mapping %}
-{%-     do reports.update({host: report}) %}
-{%-     do answering.append(host) %}
-{%-   else %}
-{%-     do reports.update({host: {"problem": report or "its minion does not answer"}}) %}
-{%-   endif %}
-{%- endfor %}
-{%- if not hosts %}
-{#-   A host that is silent may hold the other copy of a guest: nothing is certain then. -#}
-{%-   for host in answering %}
-{%-     for other in reports[host].declared if other not in reports %}
-{%-       do reports.update({other: {"problem": "its minion does not answer"}}) %}
-{%-     endfor %}
+{%- set judged = {} %}
+{%- macro ask(tgt, tgt_type) %}
+{%-   set seen = salt["saltutil.cmd"](tgt, "xm.copies", kwarg=question, tgt_type=tgt_type) %}
+{%-   for host in (tgt if tgt_type == "list" else seen) %}
+{%-     set report = seen.get(host, {}).get("ret") %}
+{%-     if report is mapping %}
+{%-       do reports.update({host: report}) %}
+{%-       do answering.append(host) %}
+{%-     else %}
+{%-       do reports.update({host: {"problem": report or "its minion does not answer"}}) %}
+{%-     endif %}
 {%-   endfor %}
+{%- endmacro %}
+{%- set asked = {"name": recover.domain, "uuid": recover.get("uuid"), "ran": recover.get("ran", false),
+                 "source": recover.source, "target": recover.target} if pair else none %}
+{#- The decision table is a utility of the minions; whoever answers can be asked for it. -#}
+{%- macro judge() %}
+{%-   if answering %}
+{%-     do judged.update({"findings": salt["saltutil.cmd"](answering[:1], "xm.findings",
+                              arg=[reports, asked], tgt_type="list").get(answering[0], {}).get("ret")}) %}
+{%-   endif %}
+{%- endmacro %}
+{%- do ask(hosts or "virtual_subtype:Xen Dom0", "list" if hosts else "grain") %}
+{%- do judge() %}
+{#- A host that was not asked may hold another copy of a guest: nothing is certain then, except that a guest
+    which runs on one of its two hosts, with nothing left on the other, is where it shall be. -#}
+{%- set clear = pair and judged.findings is iterable and judged.findings is not string
+                and judged.findings[0].outcome in ["moved", "unharmed"] %}
+{%- set others = [] %}
+{%- for host in answering %}
+{%-   for other in reports[host].declared if other not in reports and other not in others %}
+{%-     do others.append(other) %}
+{%-   endfor %}
+{%- endfor %}
+{%- if others and not clear %}
+{%-   do ask(others, "list") %}
+{%-   do judge() %}
 {%- endif %}
+{%- set findings = judged.findings %}
 {%- set silent = [] %}
 {%- for host in reports if host not in answering %}{% do silent.append(host) %}{% endfor %}
-
-{%- set findings = none %}
-{%- if answering %}
-{%-   set asked = {"name": recover.domain, "uuid": recover.get("uuid"), "source": recover.source,
-                   "target": recover.target} if pair else none %}
-{#-   The decision table is a utility of the minions; whoever answers can be asked for it. -#}
-{%-   set findings = salt["saltutil.cmd"](answering[:1], "xm.findings", arg=[reports, asked],
-                                           tgt_type="list").get(answering[0], {}).get("ret") %}
-{%- endif %}
 
 {%- macro says(id, text, good) %}
 {{ id | json }}:
@@ -83,11 +89,11 @@ the pillar says what to recover:
     - comment: {{ text | json }}
 {%- endmacro %}
 
-{%- if findings is none or findings is string or findings is mapping %}
+{%- if findings is not iterable or findings is string or findings is mapping %}
 
 {%- set nobody %}
 {%-   if not reports %}no minion with the grain virtual_subtype:Xen Dom0 answers; name them in xend:recover:hosts
-{%-   else %}no host could say what it holds ({{ silent | join(", ") }} {{ findings or "" }}). Nobody can tell where
+{%-   else %}no host could say what it holds ({{ (silent + ([findings] if findings is string else [])) | join(", ") }}). Nobody can tell where
  {{ recover.get("domain", "any guest") }} is: start nothing, look with `xm list` on every host
 {%-   endif %}
 {%- endset %}
@@ -97,8 +103,9 @@ the pillar says what to recover:
 
 {%- for found in findings %}
 {%-   set safe = [] %}
-{%-   for repair in found.repairs
-          if not repair.only_if_asked or recover.get("remove_lost" if repair.do == "remove" else "resume") %}
+{%-   set wanted = {"remove": recover.get("remove_lost") or [], "resume": recover.get("resume") or [],
+                    "rename": recover.get("resume") or []} %}
+{%-   for repair in found.repairs if not repair.only_if_asked or found.name in wanted[repair.do] %}
 {%-     do safe.append(found.name ~ ": " ~ repair.do ~ " " ~ repair.listed ~ " on " ~ repair.host) %}
 
 {{ safe[-1] | json }}:
@@ -117,10 +124,6 @@ the pillar says what to recover:
 {%-   set good = found.outcome == "moved" or safe and not pair %}
 {%-   set comment = ("found before the steps above: " if safe else "") ~ found.comment %}
 {{ says(found.name ~ ": " ~ found.outcome, comment, good) }}
-{%-   if safe %}
-    - require:
-      - salt: {{ safe[-1] | json }}
-{%-   endif %}
 {%- endfor %}
 
 {%- if not findings and not silent %}
