@@ -49,6 +49,8 @@ MBR_TABLE = slice(446, 510)
 MBR_ENTRY = struct.Struct("<B3xB3xLL")
 
 GONE = (errno.ENOENT, errno.ENOTDIR)
+# Older Pythons have no name for what opening an empty drive gives.
+ENOMEDIUM = 123
 
 # The unit of direct reads, and how much of a disk or partition holds all identities.
 ALIGNED = 4096
@@ -103,8 +105,9 @@ def look(disks, root):
 
     Returns a list of dicts in the same order: dev, uname, kind and path (see `where`), read_only (bool),
     problem (why it cannot be used here, or None), and of what can: device (bool: a block device, or meant
-    as one), name (of the file that symbolic links lead to), size (bytes), inode (of files), ids (dict: what
-    the system knows a device by) and signature (short hex text made from what identifies the content and
+    as one), name (of the file that symbolic links lead to), size (bytes; None when it is a drive without a
+    medium, which only a guest that reads may have), inode (of files), ids (dict: what the system knows a
+    device by) and signature (short hex text made from what identifies the content and
     stays the same while a guest runs; None when there is no such thing).
     """
     return [_look(disk, root) for disk in disks]
@@ -131,12 +134,12 @@ def _look(disk, root):
         try:
             found.update(_storage(path, kind, root))
         except EnvironmentError as exc:
-            is_missing = exc.errno in GONE
-            found["problem"] = (
-                "there is no %s" % path
-                if is_missing
-                else "%s cannot be read: %s" % (path, exc.strerror)
-            )
+            if exc.errno == ENOMEDIUM and found["read_only"]:
+                found["device"] = True
+            elif exc.errno in GONE:
+                found["problem"] = "there is no %s" % path
+            else:
+                found["problem"] = "%s cannot be read: %s" % (path, exc.strerror)
     return found
 
 
@@ -442,6 +445,11 @@ SENTENCES = {
         "a script of its own attaches it, so that nothing is known of where it is; make sure that it means "
         "the same storage on %(target)s as on %(source)s",
     ),
+    "no medium": (
+        "unchecked",
+        "there is no medium in the drive on %(without)s; put the same one in on both before %(target)s has "
+        "the guest, if it reads from it",
+    ),
     "missing": (
         "missing",
         "%(problem)s on %(target)s, where xend would find out only when all memory is there: the guest "
@@ -474,13 +482,14 @@ SENTENCES = {
     ),
     "copy": (
         "same",
-        "a copy, good enough for a disk that is only read; judged by its signature %(here_signature)s and "
-        "its size of %(here_size)s bytes",
+        "the same or a copy, which is good enough for a disk that is only read; judged by its signature "
+        "%(here_signature)s and its size of %(here_size)s bytes on %(source)s and %(target)s",
     ),
     "inode": (
-        "same",
+        "unproved",
         "judged by inode and size (%(here_inode)s, %(here_size)s bytes) on %(source)s and %(target)s, since "
-        "%(marker_problem)s; two file systems may be alike in this, make sure",
+        "%(marker_problem)s; a file system and its clone are alike in this, and a marker would prove it: let "
+        "it be made, or make sure that it is one file",
     ),
     "other inode": (
         "different",
@@ -513,9 +522,10 @@ SENTENCES = {
         "%(key)s is %(there_id)s on %(source)s and %(here_id)s on %(target)s; give both the same device",
     ),
     "signature": (
-        "same",
-        "judged by its signature %(here_signature)s on %(source)s and %(target)s; a byte-by-byte copy would "
-        "look alike, make sure that it is none",
+        "unproved",
+        "judged by its signature %(here_signature)s on %(source)s and %(target)s; a byte-by-byte copy looks "
+        "alike: an id that both hosts show in /sys or /dev/disk/by-id would prove it, else make sure that it "
+        "is one device",
     ),
     "nothing": (
         "unproved",
@@ -523,6 +533,17 @@ SENTENCES = {
         "signature %(here_signature)s on %(target)s); make sure that it is one device",
     ),
 }
+
+# What some of them mean for a disk that is only read: two drives with two media are for people to judge,
+# since the guest can damage neither.
+READ_ONLY_VERDICTS = {
+    "inode": "same",
+    "sizes": "unproved",
+    "signatures": "unproved",
+    "other ids": "unproved",
+}
+
+ACCEPT = "; who knows better says accept: [storage]"
 
 
 def compare(there, here, marks, token, root, source="the source", target="the target", patience_s=3):
@@ -542,8 +563,9 @@ def compare(there, here, marks, token, root, source="the source", target="the ta
         seconds to wait, in all, for markers to appear
 
     Returns a list of (verdict, sentence) in the order of the disks. Verdicts: "same", "missing" (not usable
-    here), "different" (proved), "unproved", "unchecked" (attached by a script), "none" (an empty drive). A
-    "same" whose sentence has the word "judged" is likely, not proved. Raises ValueError when `there` and
+    here), "different" (proved), "unproved" (for people to accept), "unchecked" (attached by a script, or a
+    drive without a medium), "none" (an empty drive). A "same" whose sentence has the word "judged"
+    is likely, not proved, which is enough for a disk that is only read. Raises ValueError when `there` and
     `here` are not of the same disks.
     """
     if [disk["uname"] for disk in there] != [disk["uname"] for disk in here]:
@@ -563,6 +585,9 @@ def compare(there, here, marks, token, root, source="the source", target="the ta
             "source": source,
             "target": target,
             "problem": other["problem"] or one["problem"],
+            "without": " and ".join(
+                [name for name, disk in ((source, one), (target, other)) if disk["size"] is None]
+            ),
             "marker_problem": problems.get(one["path"]) or "it was not marked",
             "key": what,
             "there_id": id_there,
@@ -574,6 +599,10 @@ def compare(there, here, marks, token, root, source="the source", target="the ta
             for fact in ("name", "size", "inode", "signature"):
                 words["%s_%s" % (side, fact)] = "unknown" if disk[fact] is None else disk[fact]
         verdict, sentence = SENTENCES[key]
+        if one["read_only"]:
+            verdict = READ_ONLY_VERDICTS.get(key, verdict)
+        if verdict == "unproved":
+            sentence += ACCEPT
         name = ", ".join([part for part in (one["dev"], one["uname"]) if part])
         found.append((verdict, "%s: %s" % (name, sentence % words)))
     return found
@@ -630,6 +659,8 @@ def _judge(there, here, marked):
 
 
 def _judge_device(there, here):
+    if there["size"] is None or here["size"] is None:
+        return "no medium"
     if there["size"] != here["size"]:
         return "sizes"
     if _differ(there, here):
@@ -638,7 +669,9 @@ def _judge_device(there, here):
     key, one, other = _common_id(there, here)
     if key:
         return "ids" if one == other else "other ids"
-    return "signature" if _is_alike(there, here) else "nothing"
+    if not _is_alike(there, here):
+        return "nothing"
+    return "copy" if there["read_only"] else "signature"
 
 
 def _common_id(there, here):

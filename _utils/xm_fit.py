@@ -25,23 +25,58 @@ MAX_YOUNGER_S = 3600
 DOM0 = (None, "", "0", 0, "Domain-0")
 BRIDGE_SCRIPT = "vif-bridge"
 
-# The words of hw_caps that are CPUID registers; the others are Xen's own notes (xen cpufeature.h).
+# The words of hw_caps that are CPUID registers; the others are Xen's own notes (xen cpufeature.h). With each:
+# what Linux calls its bits in /proc/cpuinfo, from bit 0 on; "-" has no name there, "/" is between the names
+# that several kernels use.
 CPUID_WORDS = {
-    0: "CPUID 1 EDX",
-    1: "CPUID 80000001 EDX",
-    4: "CPUID 1 ECX",
-    6: "CPUID 80000001 ECX",
-    7: "CPUID 7 EBX",
+    0: (
+        "CPUID 1 EDX",
+        "fpu vme de pse tsc msr pae mce cx8 apic - sep mtrr pge mca cmov "
+        "pat pse36 pn clflush - dts acpi mmx fxsr sse sse2 ss ht tm ia64 pbe",
+    ),
+    1: (
+        "CPUID 80000001 EDX",
+        "- - - - - - - - - - - syscall - - - - "
+        "- - - mp nx - mmxext - - fxsr_opt pdpe1gb rdtscp - lm 3dnowext 3dnow",
+    ),
+    4: (
+        "CPUID 1 ECX",
+        "pni pclmulqdq dtes64 monitor ds_cpl vmx smx est tm2 ssse3 cid sdbg fma cx16 xtpr pdcm "
+        "- pcid dca sse4_1 sse4_2 x2apic movbe popcnt tsc_deadline_timer aes xsave osxsave avx f16c rdrand "
+        "hypervisor",
+    ),
+    6: (
+        "CPUID 80000001 ECX",
+        "lahf_lm cmp_legacy svm extapic cr8_legacy/cr8legacy abm sse4a misalignsse 3dnowprefetch osvw ibs "
+        "xop skinit wdt - lwp fma4 tce - nodeid_msr - tbm topoext perfctr_core perfctr_nb - bpext ptsc "
+        "perfctr_llc/perfctr_l2 mwaitx - -",
+    ),
+    7: (
+        "CPUID 7 EBX",
+        "fsgsbase tsc_adjust sgx bmi1 hle avx2 - smep bmi2 erms invpcid rtm cqm - mpx rdt_a "
+        "avx512f avx512dq rdseed adx smap avx512ifma - clflushopt clwb intel_pt avx512pf avx512er avx512cd "
+        "sha_ni avx512bw avx512vl",
+    ),
 }
 
-# Flags in /proc/cpuinfo that Linux derives itself, differently from kernel to kernel and with the number
-# of processors of dom0; and those of power management and virtualization, which no guest sees.
+FLAG_BITS = dict(
+    (name, (number, bit))
+    for number, (_, flags) in CPUID_WORDS.items()
+    for bit, names in enumerate(flags.split())
+    for name in names.split("/")
+)
+
+# Flags that say nothing about what a guest may use: those that Linux derives itself, differently from
+# kernel to kernel and with the number of processors of dom0; and those of power management, debugging,
+# topology and virtualization, many of which the BIOS switches, and which Xen hides from guests or makes
+# itself for them (libxc xc_cpuid_x86.c).
 NO_CPU_FLAGS = frozenset(
-    "acc_power amd_dcm aperfmperf arat arch_perfmon bts constant_tsc cpb cpuid_fault ds_cpl dtes64 dtherm "
-    "dts eagerfpu epb ept est extd_apicid flexpriority fxsave_leak hw_pstate hypervisor ida k7 k8 kaiser "
-    "lbrv lfence_rdtsc mfence_rdtsc monitor nonstop_tsc nonstop_tsc_s3 nopl npt nrip_save p3 p4 "
-    "pausefilter pbe pdcm pebs pln pti pts rep_good retpoline rsb_ctxsw smx svm_lock tm tm2 tpr_shadow "
-    "tsc_known_freq tsc_reliable up vmx vnmi vpid xtopology xtpr".split()
+    "acc_power acpi amd_dcm aperfmperf arat arch_perfmon bts cid constant_tsc cpb cpuid_fault dca ds_cpl "
+    "dtes64 dtherm dts eagerfpu epb ept est extapic extd_apicid fid flexpriority fxsave_leak ht hw_pstate "
+    "hypervisor ibs ida k7 k8 kaiser lbrv lfence_rdtsc mfence_rdtsc monitor nodeid_msr nonstop_tsc "
+    "nonstop_tsc_s3 nopl npt nrip_save osxsave p3 p4 pausefilter pbe pdcm pebs pln pti pts rep_good "
+    "retpoline rsb_ctxsw skinit smx stc svm svm_lock tm tm2 topoext tpr_shadow ts tsc_deadline_timer "
+    "tsc_known_freq tsc_reliable ttp up vid vmx vnmi vpid wdt x2apic xtopology xtpr".split()
 )
 
 # Files of a guest that only matter when it is started; a boot loader brings kernel and ramdisk itself.
@@ -139,7 +174,7 @@ def fits(domain, source, target, live=True, accept=()):
         lacking = [what for fact, what in COMPARED if host[fact] is None]
         if lacking:
             warnings.append("%s does not show its %s: not compared" % (host["host"], ", ".join(lacking)))
-    warnings += _clocks(domain, source, target)
+    warnings += _unshown(source, target) + _clocks(domain, source, target)
     if live:
         warnings += _room_on_source(domain, source)
     return {"blockers": blockers, "warnings": warnings}
@@ -236,9 +271,12 @@ def _vendor(domain, source, target):
 
 
 def _flags(domain, source, target):
-    if source["flags"] is None or target["flags"] is None:
-        return []
-    lacking = sorted(set(source["flags"]) - set(target["flags"]) - NO_CPU_FLAGS)
+    # What Xen sees on the source, hw_caps judge. Xen that knows no leaf 7 sees less than a kernel shows.
+    lacking = [
+        flag
+        for flag in _lacking_flags(source, target)
+        if not _is_seen_by_xen(flag, source) or _is_seen_by_xen(flag, target) is None
+    ]
     if not lacking:
         return []
     return [
@@ -255,16 +293,40 @@ def _flags(domain, source, target):
     ]
 
 
+def _lacking_flags(source, target):
+    if source["flags"] is None or target["flags"] is None:
+        return []
+    return sorted(set(source["flags"]) - set(target["flags"]) - NO_CPU_FLAGS)
+
+
+def _is_seen_by_xen(flag, host):
+    """
+    Whether Xen sees a flag in the processor of a host; None when hw_caps do not tell.
+    """
+    if host["hw_caps"] is None or flag not in FLAG_BITS:
+        return None
+    number, bit = FLAG_BITS[flag]
+    return bool(_words(host["hw_caps"])[number] >> bit & 1)
+
+
 def _cpuid(domain, source, target):
     if source["hw_caps"] is None or target["hw_caps"] is None:
         return []
     one, other = _words(source["hw_caps"]), _words(target["hw_caps"])
-    lacking = [
-        "%s is %08x there and %08x here, without %08x"
-        % (CPUID_WORDS[number], one[number], other[number], one[number] & ~other[number])
-        for number in sorted(CPUID_WORDS)
-        if one[number] & ~other[number]
-    ]
+    lacking = []
+    for number in sorted(CPUID_WORDS):
+        register, flags = CPUID_WORDS[number]
+        missing = [
+            (1 << bit, "bit %d" % bit if names == "-" else names)
+            for bit, names in enumerate(flags.split())
+            if names not in NO_CPU_FLAGS and (one[number] & ~other[number]) >> bit & 1
+        ]
+        if missing:
+            mask, names = sum([bit for bit, _ in missing]), ", ".join([names for _, names in missing])
+            lacking.append(
+                "%s is %08x there and %08x here, without %08x (%s)"
+                % (register, one[number], other[number], mask, names)
+            )
     if not lacking:
         return []
     return [
@@ -351,6 +413,21 @@ def _is_bridged(vif):
     # Empty: xend's own vif-script, which is vif-bridge unless somebody chose another one.
     words = (vif.get("script") or BRIDGE_SCRIPT).split()
     return bool(words) and words[0].rpartition("/")[2] == BRIDGE_SCRIPT
+
+
+def _unshown(source, target):
+    flags = [
+        flag
+        for flag in _lacking_flags(source, target)
+        if _is_seen_by_xen(flag, source) and _is_seen_by_xen(flag, target)
+    ]
+    if not flags:
+        return []
+    return [
+        "the dom0 kernel of %s does not show %s, which Xen sees there as on %s: an older kernel has no names "
+        "for what guests find all the same; if it is not older, see why"
+        % (target["host"], ", ".join(flags), source["host"])
+    ]
 
 
 def _clocks(domain, source, target):

@@ -86,6 +86,10 @@ def mbr(disk_signature, *starts):
     return content
 
 
+def cd(title):
+    return at(at(blank(), 32769, b"CD001"), 32808, title)
+
+
 FORMATS = [ext, xfs, btrfs, swap, lvm, gpt, lambda identity: mbr(identity[:4])]
 
 
@@ -284,6 +288,30 @@ def test_nothing_is_written_by_looking(fleet):
     assert (before.st_mtime, before.st_size) == (after.st_mtime, after.st_size)
 
 
+NO_MEDIUM = OSError(123, "No medium found")
+
+
+def test_a_drive_without_a_medium_is_empty_unless_the_guest_writes_to_it(fleet, monkeypatch):
+    fleet.write("/dev/cdrom", b"", [fleet.target])
+    fleet.write("/dev/cdrom", bytes(cd(b"DEBIAN 7")), [fleet.source])
+    real_open = os.open
+
+    def refuse(path, flags, *mode):
+        if str(path) == fleet.target + "/dev/cdrom":
+            raise NO_MEDIUM
+        return real_open(path, flags, *mode)
+
+    monkeypatch.setattr(xm_disks.os, "open", refuse)
+    for uname in ("phy:/dev/cdrom", "file:/dev/cdrom"):
+        (found,) = xm_disks.look([disk(uname, "hdc:cdrom", "r")], fleet.target)
+        assert found["problem"] is None and found["device"] and found["size"] is None
+    (found,) = xm_disks.look([disk("phy:/dev/cdrom", "hdc", "w")], fleet.target)
+    assert "No medium found" in found["problem"]
+    verdict, sentence = fleet.verdict([disk("phy:/dev/cdrom", "hdc:cdrom", "r")])
+    assert verdict == "unchecked" and "no medium in the drive on xen2;" in sentence
+    assert fleet.verdict([disk("phy:/dev/cdrom", "hdc:cdrom", "w")])[0] == "missing"
+
+
 # What a device is known by
 
 
@@ -465,7 +493,7 @@ def test_a_file_that_is_missing(fleet):
 def test_a_file_that_the_source_does_not_see(fleet):
     fleet.write("/srv/local/web01.img", b"x", [fleet.target])
     verdict, sentence = fleet.verdict(LOCAL)
-    assert verdict == "unproved" and "on xen1 itself" in sentence
+    assert verdict == "unproved" and "on xen1 itself" in sentence and sentence.endswith(ACCEPT)
 
 
 def test_a_file_that_grows_meanwhile_is_the_same(fleet):
@@ -548,17 +576,26 @@ def judged(there, here, marks=None):
     return found
 
 
+READ = {"read_only": True}
+ACCEPT = "accept: [storage]"
+
+
 @pytest.mark.parametrize(
     "there, here, verdict",
     [
-        ({}, {}, "same"),
+        # Disks that were cloned as a whole have the same inodes.
+        ({}, {}, "unproved"),
         ({}, {"size": 4097}, "different"),
         ({}, {"inode": 8}, "different"),
-        ({"signature": "a"}, {"signature": "a"}, "same"),
+        ({"signature": "a"}, {"signature": "a"}, "unproved"),
         ({"signature": "a"}, {"signature": "b"}, "different"),
-        ({"signature": "a"}, {}, "same"),
+        ({"signature": "a"}, {}, "unproved"),
         ({"inode": None}, {}, "unproved"),
         ({}, {"device": True}, "different"),
+        (READ, READ, "same"),
+        (READ, dict(READ, inode=8), "different"),
+        (READ, dict(READ, size=4097), "different"),
+        (dict(READ, inode=None), READ, "unproved"),
     ],
 )
 def test_without_a_marker_inode_and_size_decide(there, here, verdict):
@@ -567,21 +604,29 @@ def test_without_a_marker_inode_and_size_decide(there, here, verdict):
         found, sentence = judged(looked(**there), looked(**here), known)
         assert found == verdict
         assert "xen1" in sentence and "xen2" in sentence
+        assert sentence.endswith(ACCEPT) == (verdict == "unproved")
         if verdict == "same":
             assert "judged by inode and size" in sentence
+        if verdict in ("same", "unproved"):
             assert ("Read-only file system" in sentence) == (known is not None)
+
+
+def test_what_would_prove_that_it_is_one_file():
+    assert "a marker would prove it" in judged(looked(), looked())[1]
 
 
 def test_a_folder_where_nothing_can_be_put(fleet):
     fleet.write("/srv/xen/web01.img", b"x" * 100)
     os.mkdir(os.path.join(fleet.shared, ".xend-for-salt." + TOKEN))
     verdict, sentence = fleet.verdict(IMAGE)
+    assert verdict == "unproved" and "judged by inode and size" in sentence and "File exists" in sentence
+    verdict, sentence = fleet.verdict([dict(IMAGE[0], mode="r")])
     assert verdict == "same" and "judged by inode and size" in sentence and "File exists" in sentence
 
 
 @pytest.mark.usefixtures("has_direct_reads")
 def test_a_copy_of_what_is_only_read_will_do(fleet):
-    content = bytes(at(at(blank(), 32769, b"CD001"), 32808, b"DEBIAN 7"))
+    content = bytes(cd(b"DEBIAN 7"))
     fleet.write("/srv/local/debian.iso", content)
     cdrom = [disk("file:/srv/local/debian.iso", "hdc:cdrom", "r")]
     verdict, sentence = fleet.verdict(cdrom)
@@ -619,7 +664,8 @@ def device(**changes):
         ),
         ({"ids": {"dm/uuid": "LVM-1"}}, {"ids": {"dm/uuid": "LVM-1"}, "size": 1}, "different", "resized"),
         ({"ids": {"dm/uuid": "x"}}, {"ids": {"serial": "x"}}, "unproved", "dm/uuid"),
-        ({"signature": "aa"}, {"signature": "aa"}, "same", "a byte-by-byte copy would look alike"),
+        # A copy that was made for an earlier move looks like this.
+        ({"signature": "aa"}, {"signature": "aa"}, "unproved", "/dev/disk/by-id would prove"),
         ({"signature": "aa"}, {"signature": "bb"}, "different", "bb"),
         ({"signature": "aa"}, {}, "unproved", "make sure"),
         ({}, {}, "unproved", "make sure"),
@@ -630,15 +676,40 @@ def test_devices(there, here, verdict, said):
     found, sentence = judged(device(**there), device(**here))
     assert found == verdict and said in sentence
     assert "xen1" in sentence and "xen2" in sentence
-    assert ("judged" in sentence) == ("byte-by-byte" in sentence)
+    assert sentence.endswith(ACCEPT) == (verdict == "unproved")
+
+
+@pytest.mark.parametrize(
+    "there, here, verdict, said",
+    [
+        ({"ids": {"serial": "1"}}, {"ids": {"serial": "1"}}, "same", "serial is 1"),
+        ({"signature": "aa"}, {"signature": "aa"}, "same", "judged by its signature aa"),
+        # Two copies of one CD in two drives.
+        ({"ids": {"serial": "1"}}, {"ids": {"serial": "2"}}, "unproved", "serial is 1"),
+        ({"signature": "aa"}, {"signature": "bb"}, "unproved", "bb"),
+        ({"size": 1}, {"size": 2}, "unproved", "2 on xen2"),
+        ({"signature": "aa"}, {}, "unproved", "make sure"),
+        ({"size": None}, {}, "unchecked", "no medium in the drive on xen1;"),
+        ({"size": None}, {"size": None}, "unchecked", "no medium in the drive on xen1 and xen2;"),
+        ({}, {"device": False}, "different", "file"),
+        ({}, {"problem": "there is no /dev/x"}, "missing", "there is no /dev/x"),
+    ],
+)
+def test_devices_that_are_only_read(there, here, verdict, said):
+    found, sentence = judged(device(read_only=True, **there), device(read_only=True, **here))
+    assert found == verdict and said in sentence
+    assert sentence.endswith(ACCEPT) == (verdict == "unproved")
+    assert ("judged" in sentence) == (said.startswith("judged"))
 
 
 def test_a_device_that_is_a_file(fleet):
     """As in a simulation: what cannot be known by its ids is known by its content."""
     fleet.write("/dev/one", bytes(xfs(b"a" * 16)))
-    assert fleet.verdict([disk("phy:one")])[0] == "same"
+    assert fleet.verdict([disk("phy:one")])[0] == "unproved"
+    assert fleet.verdict([disk("phy:one", mode="r")])[0] == "same"
     fleet.write("/dev/one", bytes(xfs(b"b" * 16)), [fleet.target])
     assert fleet.verdict([disk("phy:one")])[0] == "different"
+    assert fleet.verdict([disk("phy:one", mode="r")])[0] == "unproved"
     assert os.listdir(fleet.source + "/dev") == ["one"]
 
 

@@ -8,6 +8,12 @@ import xm_fit
 FLAGS = ["fpu", "sse", "sse2", "ssse3", "avx", "aes", "lm", "up", "rep_good", "nopl", "vmx"]
 VISIBLE = frozenset(FLAGS) - xm_fit.NO_CPU_FLAGS
 
+# Word and bit of hw_caps of those of FLAGS that are in it.
+BITS = {"sse": (0, 25), "sse2": (0, 26), "ssse3": (4, 9), "avx": (4, 28), "aes": (4, 25), "lm": (1, 29)}
+
+# Bits of the words of hw_caps that tell nothing about what a guest may use.
+UNUSED = {0: 0xB0600000, 1: 0, 4: 0x8924C5FC, 6: 0x0048340C, 7: 0}
+
 flags = st.sets(st.sampled_from(FLAGS))
 words = st.lists(st.integers(0, 2**32 - 1), min_size=8, max_size=8)
 GUEST = {"name": "web01", "memory_mib": 96, "vifs": [], "disks": []}
@@ -33,9 +39,9 @@ def test_flags(one, other):
 @given(one=words, other=words)
 def test_words_of_cpuid(one, other):
     lacking = {
-        number: one[number] & ~other[number]
-        for number in (0, 1, 4, 6, 7)
-        if one[number] & ~other[number]
+        number: one[number] & ~other[number] & ~unused
+        for number, unused in UNUSED.items()
+        if one[number] & ~other[number] & ~unused
     }
     found = xm_fit.fits(GUEST, host("xen1", [], one), host("xen2", [], other))
     assert len(found["blockers"]) == bool(lacking)
@@ -43,6 +49,16 @@ def test_words_of_cpuid(one, other):
         assert "%08x" % missing in found["blockers"][0]
     accepted = xm_fit.fits(GUEST, host("xen1", [], one), host("xen2", [], other), accept=["cpu"])
     assert accepted["blockers"] == [] and len(accepted["warnings"]) == bool(lacking)
+
+
+@given(both=words, one=flags, other=flags)
+def test_names_that_only_one_kernel_has(both, one, other):
+    found = xm_fit.fits(GUEST, host("xen1", one, both), host("xen2", other, both))
+    lacking = (one - other - {"fpu"}) & VISIBLE
+    shown = {flag for flag in lacking if both[BITS[flag][0]] >> BITS[flag][1] & 1}
+    for kind, names in (("warnings", shown), ("blockers", lacking - shown)):
+        assert len(found[kind]) == bool(names)
+        assert not names or ", ".join(sorted(names)) in found[kind][0]
 
 
 @given(own=words, added=words, has_flags=flags, more=flags)
