@@ -1216,12 +1216,14 @@ def reserve(name, who="", seconds=300):
     return _expectation(made)
 
 
-def release(name):
+def release(name, who=None):
     """
     End the reservation for a guest before its time (``xend.reserve``).
 
     name
         the domain
+    who
+        end it only when it was made with these words; default: whoever has made it
 
     Returns whether there was one.
 
@@ -1231,6 +1233,9 @@ def release(name):
 
         salt xen2 xend.release web01
     """
+    made = [one["who"] for one in _reservations("reserved", time.time()) if one["name"] == str(name)]
+    if who is not None and made != [str(who)]:
+        return False
     return _reservations("release", str(name))
 
 

@@ -80,6 +80,7 @@ def can_receive(
     accept=None,
     problem=None,
     reserve=0,
+    who="",
 ):
     """
     This host can take a guest: its name and uuid are free, there is memory, its disks are the same storage
@@ -95,8 +96,9 @@ def can_receive(
         as for the execution function ``xm.can_receive``
     problem
         what was wrong when its host was to describe it, if anything
-    reserve
-        seconds for which xend is not restarted here by Salt, because the guest is about to come
+    reserve, who
+        seconds for which xend is not restarted here by Salt, because the guest is about to come, and from
+        where, in words
 
     Nothing but that is changed, and not under ``test=True``. When the guest is not described, it is looked
     for here: a guest that runs here already needs no more room.
@@ -117,7 +119,6 @@ def can_receive(
             domain, config=config, source=source, storage=storage, file=file, accept=accept
         )
         if check["ok"] and reserve and not __opts__["test"]:
-            who = "migration from %s" % (source or {}).get("host", "another host")
             __salt__["xend.reserve"](name, who=who, seconds=reserve)
     except CommandExecutionError as exc:
         return _ret(name, False, "%s was not moved: %s" % (name, exc))

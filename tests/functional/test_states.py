@@ -203,8 +203,11 @@ def test_room_is_kept_only_for_a_guest_that_comes(at):
     before = at("xen1").modules.xm.domain("web01")
     at("xen2", test=True).states.xm.can_receive("web01", domain=before, reserve=300)
     assert at("xen2").modules.xend.release("web01") is False
-    at("xen2").states.xm.can_receive("web01", domain=before, reserve=300)
-    assert at("xen2").modules.xend.release("web01") is True
+    at("xen2").states.xm.can_receive("web01", domain=before, reserve=300, who="run 1")
+    # Another run does not end what it has not made.
+    assert at("xen2").modules.xend.release("web01", who="run 2") is False
+    assert at("xen2").modules.xend.release("web01", who="run 1") is True
+    assert at("xen2").modules.xend.release("web01") is False
 
 
 def test_a_leftover_is_mended(at, running):

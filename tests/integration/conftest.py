@@ -202,7 +202,7 @@ def site(_site):
 
 def reset(site):
     for host in site.fleet:
-        for path in host.root.glob("control/faults.json"):
+        for path in [*host.root.glob("control/faults.json"), *host.root.glob("kept/.*.reserved")]:
             path.unlink()
         host.link()
         host.restore_link()

@@ -56,7 +56,9 @@ the pillar says what to migrate:
 
 {%- set left = reports[migrate.source] %}
 {%- do migrate.update({"description": left.domain, "from": left.host, "file": left.file,
-                       "problem": left.problem}) %}
+                       "problem": left.problem,
+                       "who": "migration from " ~ migrate.source ~ ", begun "
+                              ~ (none | strftime("%Y-%m-%d %H:%M:%S.%f"))}) %}
 {%- if left.domain and left.domain.disks %}
 {#-   Whether the disks are the same storage on both: the source puts markers next to them, the target looks
       for those. They are gone again before anything is decided. What cannot be told is not proved. -#}
@@ -140,7 +142,7 @@ the pillar says what to migrate:
         mods: xend.orch.recover
         pillar: {{ {"xend": {"recover": {
             "domain": migrate.domain, "uuid": (left.domain or {}).get("uuid"),
-            "ran": (left.domain or {}).get("runs", false),
+            "ran": (left.domain or {}).get("runs", false), "who": migrate.who,
             "source": migrate.source, "target": migrate.target}}} | json }}
     - order: last
 

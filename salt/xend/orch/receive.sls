@@ -8,6 +8,7 @@ there is room for the guest:
     - source: {{ migrate.from | json }}
     # From now on until the first byte arrives nobody shall restart xend; then the transfer itself is seen.
     - reserve: 300
+    - who: {{ migrate.who | json }}
   {%- for option in ["storage", "file", "accept", "problem"] if migrate.get(option) is not none %}
     - {{ option }}: {{ migrate[option] | json }}
   {%- endfor %}

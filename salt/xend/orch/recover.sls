@@ -7,12 +7,12 @@
     virtual_subtype:Xen Dom0), wait (seconds to wait for transfers that go on, default 10), remove_lost
     (names of guests that are lost: also remove their paused copies), resume (names of guests that are
     suspended on their source: let them go on, because it is known that they have not run elsewhere since).
-    With domain, uuid, ran, source and
+    With domain, uuid, ran, who, source and
     target it says where that guest is, as xend.orch.migrate wants to know after a failure. -#}
 {%- set given = salt["pillar.get"]("xend:recover", {}) %}
 {%- set recover = {} %}
 {%- do recover.update(given if given is mapping else {}) %}
-{%- set known = ["hosts", "wait", "remove_lost", "resume", "domain", "uuid", "ran", "source", "target"] %}
+{%- set known = ["hosts", "wait", "remove_lost", "resume", "domain", "uuid", "ran", "who", "source", "target"] %}
 {%- set wrong = [] %}
 {%- for key in recover if key not in known %}{% do wrong.append(key ~ " is no option") %}{% endfor %}
 {%- for key in ["hosts", "remove_lost", "resume"] if recover.get(key) is not none %}
@@ -79,6 +79,12 @@ the pillar says what to recover:
 {%-   do judge() %}
 {%- endif %}
 {%- set findings = judged.findings %}
+{%- if pair and recover.get("who") and findings is iterable and findings is not string
+      and findings[0].outcome not in ["going_on", "unknown"] %}
+{#-   The target need not keep its xend for this guest any longer. -#}
+{%-   do salt["saltutil.cmd"](recover.target, "xend.release", arg=[recover.domain],
+                              kwarg={"who": recover.who}, tgt_type="list") %}
+{%- endif %}
 {%- set silent = [] %}
 {%- for host in reports if host not in answering %}{% do silent.append(host) %}{% endfor %}
 
