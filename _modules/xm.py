@@ -1515,13 +1515,26 @@ def _mend(arguments):
 
 
 # What xend does to go on with a guest after a failed save, for guests that can cancel a suspension (xend
-# 3.1 and later, XendDomainInfo.resumeDomain); xm has no command for it.
+# 3.1 and later, XendDomainInfo.resumeDomain); xm has no command for it. xm shows the same state for a guest
+# that has powered off or wants to reboot, whose memory must not run again; the hypervisor tells them apart,
+# and xend asks it from 3.3 on. It answers with the next domain when there is none of that id.
 RESUME = """
 import sys
 sys.path += ["/usr/lib/python", "/usr/lib64/python"]
 from xen.lowlevel import xc, xs
-xc.xc().domain_resume(int(sys.argv[1]), 1)
-xs.xs().resume_domain(int(sys.argv[1]))
+domid = int(sys.argv[1])
+control = xc.xc()
+found = [one for one in control.domain_getinfo(domid, 1) if one["domid"] == domid]
+if not found:
+    sys.exit("there is no domain %d any more" % domid)
+how = (found[0]["shutdown"], found[0]["shutdown_reason"])
+if not how[0] or how[1] != 2:
+    sys.exit(
+        "domain %d has not suspended itself: shutdown %s, reason %s, where 0 is power off, 1 reboot, "
+        "2 suspend and 3 crash" % ((domid,) + how)
+    )
+control.domain_resume(domid, 1)
+xs.xs().resume_domain(domid)
 """
 
 

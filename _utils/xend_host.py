@@ -91,7 +91,8 @@ def connected(pid, ports):
 
     While a guest is received, its sender stays connected to the relocation port. A sender that has sent
     everything closes its end; xend keeps its own until the guest runs (xend 4.4 relocate.op_receive), and
-    the kernel shows that as CLOSE_WAIT.
+    the kernel shows that as CLOSE_WAIT. Not so with TLS: there xend closes its end as soon as the sender has,
+    and connects and unpauses the guest only then (xend 4.2 xen.web.connection, recv2fd).
     """
     sockets = _sockets(pid, ESTABLISHED, CLOSE_WAIT)
     if sockets is None:
@@ -108,7 +109,8 @@ def sending(pid, listening_ports):
 
     Returns None when this user may not look into that process. xend connects to others only to send them
     a guest, and keeps that connection, closed by the other side or not, until its own copy is destroyed
-    (xend 4.4 XendDomain.domain_migrate).
+    (xend 3.4 XendDomain.domain_migrate); in a live migration of xend 4.2 and later until the moment before
+    (XendCheckpoint.save).
     """
     sockets = _sockets(pid, ESTABLISHED, CLOSE_WAIT, FIN_WAIT1, FIN_WAIT2, LAST_ACK)
     if sockets is None:
@@ -167,7 +169,8 @@ def transfers(root=""):
         where the host's file system is: only helpers that lie there count, whether their path shows it or
         they see that folder as their own /; "": all
 
-    Returns a list of {"what": "xc_save" or "xc_restore", "domid": int, "pid": int}, in the order of pids.
+    Returns a list of {"what": "xc_save" or "xc_restore", "domid": int, "pid": int}, in the order of pids; two
+    for a process that may carry either of two domains.
     """
     root = root.rstrip("/")
     folder = (root if isinstance(root, bytes) else root.encode("utf-8")) + b"/"
@@ -183,25 +186,24 @@ def transfers(root=""):
             if os.path.basename(path) in HELPERS and (
                 not root or path.startswith(folder) or os.path.exists(folder + path.lstrip(b"/"))
             ):
-                domid = _domid(arguments[position + 1 :])
-                if domid is not None:
-                    what = os.path.basename(path).decode("ascii")
-                    found.append({"what": str(what), "domid": domid, "pid": pid})
+                what = str(os.path.basename(path).decode("ascii"))
+                for domid in _domids(arguments[position + 1 :]):
+                    found.append({"what": what, "domid": domid, "pid": pid})
                 break
     return found
 
 
-def _domid(arguments):
+def _domids(arguments):
     """
-    The domain in the arguments of xc_save or xc_restore, None when these are no such arguments.
+    The domains that the arguments of xc_save or xc_restore may mean; none when these are no such arguments.
 
-    It follows the descriptor of the connection (xend 3.1, 3.4, 4.4 XendCheckpoint). Early 3.0 puts a handle
-    of the hypervisor before both, and then either helper has six arguments, which none has later.
+    The domain follows the descriptor of the connection (xend 3.1, 3.4, 4.4 XendCheckpoint). Early 3.0 puts a
+    handle of the hypervisor before both, which makes six arguments; but so many has xc_save in patched xends
+    of 4.2 too, where a limit follows the domain. Then both are named: a domain that is taken for one under
+    way is only left alone.
     """
-    try:
-        return int(arguments[2 if len(arguments) == 6 else 1])
-    except (IndexError, ValueError):
-        return None
+    candidates = arguments[1:3] if len(arguments) == 6 else arguments[1:2]
+    return [int(text) for text in candidates if text.isdigit()]
 
 
 # What xend needs

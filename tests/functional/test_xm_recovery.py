@@ -350,8 +350,11 @@ def test_the_target_s_xend_dies_and_the_guest_is_lost(on, look, mend, fleet):
     mend(finding)
     assert fleet["xen2"].guests() == {}
     where = {"name": "web01", "uuid": guest.uuid, "source": "xen1", "target": "xen2"}
-    (now,) = look("xen1", "xen2", "xen3", guest=where)
+    (now,) = look("xen1", "xen2", "xen3", guest=dict(where, ran=True))
     assert now["outcome"] == "lost"
+    # Who has not seen it run just before cannot say so.
+    (now,) = look("xen1", "xen2", "xen3", guest=where)
+    assert now["outcome"] == "unknown"
 
 
 def test_a_migration_that_takes_too_long_goes_on_without_its_job(on, fleet):
@@ -374,6 +377,22 @@ def test_a_guest_that_cannot_go_on_is_left_suspended(on, fleet):
     assert "SUSPEND_CANCEL" in str(caught.value) and "xm create" in str(caught.value)
     (left,) = fleet["xen1"].guests().values()
     assert left.state == "suspended"
+
+
+@pytest.mark.parametrize("reason", [0, 1])
+def test_a_guest_that_has_ended_by_itself_is_not_resumed(on, fleet, reason):
+    """xm shows the same letter for one that has powered off or wants to reboot."""
+    guest = fleet["xen1"].create_guest("web01")
+    renamed_and_suspended(fleet["xen1"], guest)
+    fleet["xen1"].hypervisor.update(guest.domid, shutdown_reason=reason)
+    with pytest.raises(CommandExecutionError) as caught:
+        on("xen1").repair("resume", "migrating-web01", guest.uuid, guest.domid)
+    said = str(caught.value)
+    assert "domain %d has not suspended itself" % guest.domid in said
+    assert "reason %d, where" % reason in said
+    assert "\n" not in said
+    (left,) = fleet["xen1"].guests().values()
+    assert (left.state, left.xend_name) == ("suspended", "migrating-web01")
 
 
 # Findings over several hosts

@@ -14,6 +14,8 @@ PYTHON = """#!/bin/sh
 PYTHONPATH=%(packages)s:%(source)s PYTHONPYCACHEPREFIX=%(cache)s exec %(python)s "$@"
 """
 PACKAGES = "usr/lib/python2.7/site-packages"
+# From xen/sched.h.
+SHUTDOWN_SUSPEND = 2
 MODULE = """from tests.lab import lowlevel
 
 Error = lowlevel.Error
@@ -43,6 +45,28 @@ class _Host:
 
 class Control(_Host):
     """xen.lowlevel.xc.xc"""
+
+    def domain_getinfo(self, first_dom, max_doms):
+        """Return what the hypervisor knows of guests from id `first_dom` on; raise Error for none.
+
+        So the first of them is another domain when there is no `first_dom`.
+        """
+        later = [one for one in self.hypervisor.domains() if one["domid"] >= first_dom]
+        if not later:
+            raise Error(errno.ESRCH, os.strerror(errno.ESRCH))
+        return [
+            {
+                "domid": domain["domid"],
+                "dying": int(domain["dying"]),
+                "shutdown": int(domain["suspended"]),
+                "paused": int(domain["paused"]),
+                "running": int(hypervisor.is_running(domain)),
+                # Whether one that stands still has suspended itself or ended shows nowhere else.
+                "shutdown_reason": int(domain["suspended"])
+                and domain.get("shutdown_reason", SHUTDOWN_SUSPEND),
+            }
+            for domain in later[:max_doms]
+        ]
 
     def domain_resume(self, domid, fast):
         """Let a suspended domain run again; raise Error when it is not suspended.

@@ -283,7 +283,10 @@ class Conversation:
             while self.connection.recv(BUFFER_SIZE):
                 pass
             return
-        hop = tls.Hop(self.connection, outward=False)
+        peer = self.relocation.layout.host_at(self.connection.getpeername()[0])
+        wire = network.Wire(self.relocation.layout, peer)
+        # Once the sender has closed, a refusal reaches nobody: it fails as writing to xend's socket does.
+        hop = tls.Hop(self.connection, outward=False, is_cut=lambda: wire.cut or wire.dead)
         try:
             self.restore(Restore(self.domains, hop.near, hop.ends), hop.close)
         finally:

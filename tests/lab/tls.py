@@ -10,6 +10,7 @@ import select
 import socket
 import ssl
 import threading
+import time
 
 CHUNK = 16384
 POLL_S = 0.1
@@ -50,10 +51,14 @@ def connect(connection):
 
 
 class Hop:
-    """A plain socket, `near`, whose bytes go out over (or come in from) a TLS connection."""
+    """A plain socket, `near`, whose bytes go out over (or come in from) a TLS connection.
 
-    def __init__(self, secured, outward):
+    is_cut -- called now and then: whether nothing comes in at the moment
+    """
+
+    def __init__(self, secured, outward, is_cut=lambda: False):
         self.secured = secured
+        self.is_cut = is_cut
         # Local and remote address of the real connection.
         self.ends = (secured.getsockname(), secured.getpeername())
         self.near, self.far = socket.socketpair()
@@ -73,6 +78,10 @@ class Hop:
                 try:
                     data = self.far.recv(CHUNK)
                     if not data:
+                        # A live migration shuts its end before it destroys the guest (xend 4.2
+                        # XendCheckpoint.save).
+                        if not self.closing:
+                            self.secured.close()
                         return
                     self.secured.sendall(data)
                 except OSError:
@@ -82,18 +91,27 @@ class Hop:
         with self.far:
             while not self.closing:
                 if not self.secured.pending():
-                    if not select.select([self.secured], [], [], POLL_S)[0]:
+                    ready = select.select([self.secured], [], [], POLL_S)[0]
+                    if self.is_cut():
+                        time.sleep(POLL_S)
+                        continue
+                    if not ready:
                         continue
                 try:
                     data = self.secured.recv(CHUNK)
-                    if not data:
-                        return
+                except OSError:
+                    data = b""
+                if not data:
+                    # Here, and not when the guest runs (xen.web.connection recv2fd).
+                    self.secured.close()
+                    return
+                try:
                     self.far.sendall(data)
                 except OSError:
                     return
 
     def close(self):
-        """Send what is still to be sent, and leave the TLS connection to its owner."""
+        """Send what is still to be sent; a TLS connection that its sender has not shut stays open."""
         self.closing = True
         self.near.close()
         self.thread.join(JOIN_LIMIT_S)

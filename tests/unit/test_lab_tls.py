@@ -2,11 +2,14 @@
 
 import socket
 import ssl
+import struct
+from pathlib import Path
 
 import pytest
 
 from tests.lab import tls
 from tests.lab.fleet import Fleet, HostSpec
+from tests.lab.layout import wait_until
 
 PLAIN, SECURE = 8002, 8003
 CONFIG = """\
@@ -30,6 +33,9 @@ def fleet(tmp_path_factory):
                 config=CONFIG + "(xend-relocation-hosts-allow '^nobody$')\n",
                 time_scale=0.05,
             ),
+            # What happens there can be watched.
+            HostSpec("slow1", config=CONFIG, time_scale=0.4),
+            HostSpec("slow2", config=CONFIG, time_scale=0.4),
         ],
     )
     try:
@@ -46,6 +52,7 @@ def guest(fleet):
     made = fleet["xen1"].create_guest("web01")
     yield fleet["xen1"].wait_alive("web01") and made
     for host in fleet:
+        host.restore_link()
         host.link()
         host.fault("no-openssl", False)
         if "web01" in host.guests():
@@ -126,6 +133,84 @@ def test_what_the_target_says_against_it_comes_back(fleet, guest):
     assert sent.returncode == 1 and "xc_save" in sent.stderr
     assert fleet["xen1"].guests()["web01"].alive
     assert fleet["xen1"].guests()["web01"].xend_name == "web01"
+
+
+def connections(host):
+    """How many connections to the relocation ports of a host are still held by a process there."""
+    number = struct.unpack("=I", socket.inet_aton(host.address))[0]
+    own = {"%08X:%04X" % (number, port) for port in (PLAIN, SECURE)}
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    # 0A is a listener; a socket that nobody holds any more has no inode.
+    return sum(row[1] in own and row[3] != "0A" and row[9] != "0" for row in rows)
+
+
+def until_it_runs(host):
+    """Watch a host that has all memory of web01; return (has xc_restore, connections) of each look."""
+    seen = []
+
+    def look():
+        helper, held = "xc_restore" in host.layout.roles(), connections(host)
+        guest = host.guests().get("web01")
+        if guest and guest.state == "paused":
+            seen.append((helper, held))
+        return guest is not None and guest.state == "running"
+
+    assert wait_until(look, 20, poll_s=0.005)
+    return seen
+
+
+@pytest.mark.parametrize("options, held", [([], 1), (["--ssl"], 0)])
+def test_who_holds_a_connection_while_a_guest_is_completed(fleet, options, held):
+    """With TLS, xend closes it when the sender has, and completes the guest afterwards."""
+    source, target = fleet["slow1"], fleet["slow2"]
+    source.create_guest("web01")
+    target.link(hold_at=1.0)
+    sending = source.xm_start("migrate", "--live", *options, "web01", target.address)
+    try:
+        target.wait_held()
+        assert connections(target) == 1 and target.guests()["web01"].state == "paused"
+        target.release()
+        seen = until_it_runs(target)
+    finally:
+        target.link()
+        assert sending.communicate(timeout=20) and sending.returncode == 0
+        target.destroy_guest("web01")
+    completing = [count for has_helper, count in seen if not has_helper]
+    # The sender's end comes a moment after that of the memory.
+    assert completing[len(completing) // 4 :] == [held] * len(completing[len(completing) // 4 :])
+    assert len(completing) >= 4
+    assert wait_until(lambda: connections(target) == 0, 5)
+
+
+def test_an_end_that_does_not_get_through_closes_nothing(fleet, guest):
+    target = fleet["xen2"]
+    target.link(hold_at=1.0)
+    sending = fleet["xen1"].xm_start("migrate", "--live", "--ssl", "web01", target.address)
+    target.wait_held()
+    target.cut_link()
+    target.release()
+    # The kernel has taken the rest, so the source believes that all is well.
+    assert sending.communicate(timeout=20) and sending.returncode == 0
+    assert not wait_until(lambda: connections(target) == 0, 0.5)
+    assert target.guests()["web01"].state == "paused"
+    target.restore_link()
+    assert target.wait_alive("web01").uuid == guest.uuid
+    assert holders(fleet) == ["xen2"]
+
+
+def test_a_guest_that_cannot_be_completed_is_lost(fleet, guest):
+    """The sender is gone by then: the reason stands in the target's log only."""
+    fleet["xen2"].fault("disk-missing")
+    try:
+        lossy = fleet["xen1"].create_guest("db", disks=["file:/images/db.img,xvda,w"])
+        assert fleet["xen1"].wait_alive("db").uuid == lossy.uuid
+        sent = fleet["xen1"].xm_run("migrate", "--live", "--ssl", "db", fleet["xen2"].address)
+        assert (sent.returncode, sent.stdout) == (0, "")
+        assert wait_until(lambda: "could not be connected" in fleet["xen2"].log.read_text(), 10)
+        assert wait_until(lambda: "db" not in fleet["xen2"].guests(), 5)
+        assert "db" not in fleet["xen1"].guests()
+    finally:
+        fleet["xen2"].fault("disk-missing", False)
 
 
 def test_a_host_without_pyopenssl(fleet, guest):
