@@ -61,7 +61,7 @@ lab-stop: $(STAMP) ## end the fleet that `make lab` left running
 	@$(BOUNDED) 120 $(PY) -m tests.demo --stop
 
 test: $(STAMP) ## all tests: unit, functional, integration
-	@$(BOUNDED) 1200 $(PY) $(PYTEST) tests/unit tests/functional tests/integration
+	@$(BOUNDED) 1500 $(PY) $(PYTEST) tests/unit tests/functional tests/integration
 
 test-unit: $(STAMP) ## pure code and the lab
 	@$(BOUNDED) 600 $(PY) $(PYTEST) tests/unit

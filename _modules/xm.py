@@ -884,8 +884,8 @@ def same_disks(marked, source):
         the minion id of that host, for the sentences
 
     Returns a list of [verdict, sentence], one for each disk; verdicts are ``same``, ``missing``,
-    ``different``, ``unproved``, ``unchecked`` (attached by a script of its own) and ``none`` (an empty
-    drive).
+    ``different``, ``unproved``, ``unchecked`` (attached by a script of its own, or a drive without a
+    medium) and ``none`` (an empty drive).
 
     CLI Example:
 
