@@ -1,0 +1,392 @@
+"""Migrations that are disturbed, one after the other, each judged by the truth: workers and the plan.
+
+Here: what happens when in one migration, and the comparison of what the product says with what is.
+The faults are in faults.py, the truth in truth.py, the printing in __main__.py.
+"""
+
+import random
+import re
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.faults import faults, truth
+from tests.faults.conductor import Conductor, hurry, quiet
+from tests.faults.processes import Failed, Gone
+from tests.lab.fleet import Fleet, HostSpec
+from tests.lab.layout import wait_until
+
+HOSTS = ("xen1", "xen2", "xen3")
+TIME_SCALE = 0.02
+CONFIG = "(xend-relocation-server yes)\n(xend-relocation-hosts-allow '^localhost$')\n(dom0-min-mem 1024)\n"
+CPU_S = 100.0
+HELD_LIMIT_S = 30.0
+POLL_S = 0.05
+# How long a target may take to complete a guest, in seconds of the lab's fast hosts.
+SETTLE_S = 3
+# How the product says of a guest that it is on a host.
+RUNS = r"%s (still )?(is|runs)\b[^.;]* on %s\b"
+# Nothing happens any more when nothing has for so long.
+STEADY_S, STEADY_LIMIT_S = 0.4, 30.0
+# A fault after which Salt waits a minute for xend is planned in one round of three.
+COSTLY_EVERY = 3
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one migration is like; everything in it follows from the seed and the number."""
+
+    number: int
+    fault: str
+    source: str
+    target: str
+    live: bool
+    memory_mib: int
+    pages: int
+    managed: bool
+    part: float
+    seed: int
+
+
+@dataclass
+class Verdict:
+    """What came of one migration. `wrong`: sentences on what must not be; `said`: the product's words."""
+
+    plan: Plan
+    outcome: str = "not judged"
+    ok: bool = False
+    recovered: str = ""
+    wrong: list = field(default_factory=list)
+    said: list = field(default_factory=list)
+    seconds: dict = field(default_factory=dict)
+
+
+def plans(seed, count, only=()):
+    """The plans of a campaign: every known fault in each round, in random order."""
+    found, number, round_number = [], 0, 0
+    while len(found) < count:
+        known = [name for name, fault in faults.FAULTS.items() if fault.known()]
+        names = [name for name in known if not only or name in only]
+        if not names:
+            raise ValueError("no such fault in this lab: %s" % ", ".join(only))
+        if not only and round_number % COSTLY_EVERY:
+            names = [name for name in names if not faults.FAULTS[name].costly]
+        random.Random("%d/%d" % (seed, round_number)).shuffle(names)
+        for name in names:
+            found.append(plan(seed, number, name))
+            number += 1
+        round_number += 1
+    return found[:count]
+
+
+def plan(seed, number, name):
+    rng = random.Random("%d %d %s" % (seed, number, name))
+    source, target = rng.sample(HOSTS, 2)
+    first, last = faults.FAULTS[name].at or (0.0, 0.0)
+    return Plan(
+        number=number,
+        fault=name,
+        source=source,
+        target=target,
+        live=rng.random() < 0.75,
+        memory_mib=rng.choice([64, 96, 128, 256]),
+        pages=rng.choice([16, 32, 64, 96]),
+        managed=rng.random() < 0.25,
+        part=round(rng.uniform(first, last), 2),
+        seed=seed,
+    )
+
+
+class World:
+    """One migration in the making: what a fault can reach."""
+
+    def __init__(self, conductor, plan):
+        self.conductor, self.plan = conductor, plan
+        self.fleet = conductor.fleet
+        self.source, self.target = self.fleet[plan.source], self.fleet[plan.target]
+        self.fault = faults.FAULTS[plan.fault]
+        self.name = "guest%d" % plan.number
+        self.uuid = None
+        self.others = []
+        self.undo = []
+        self.verdict = Verdict(plan)
+        self.wrong = self.verdict.wrong
+
+    # what faults may ask for
+
+    def begin_another(self):
+        """Begin a second orchestration of the same migration."""
+        self.others.append(self.begin())
+
+    def recover_meanwhile(self):
+        """Run the recovery; it must leave alone what goes on."""
+        before = truth.look(self.fleet, self.uuid)
+        self.recover(wait=1)
+        if truth.look(self.fleet, self.uuid) != before:
+            self.wrong.append("xend.orch.recover touched a guest that is being sent")
+
+    # the migration
+
+    def begin(self):
+        wanted = {"domain": self.name, "source": self.source.name, "target": self.target.name}
+        wanted.update(live=self.plan.live, settle=SETTLE_S, **self.fault.options)
+        return self.conductor.start("xend.orch.migrate", {"xend": {"migrate": wanted}})
+
+    def recover(self, test=False, **options):
+        return self.conductor.orchestrate("xend.orch.recover", {"xend": {"recover": options}}, test)
+
+    def run(self):
+        """Migrate the guest, disturb it, judge; return the Verdict."""
+        clock = Clock(self.verdict.seconds)
+        devices = {
+            kind: [text.replace("%s", self.name) for text in texts]
+            for kind, texts in self.fault.guest.items()
+        }
+        guest = self.source.create_guest(
+            self.name,
+            memory_mib=self.plan.memory_mib,
+            pages=self.plan.pages,
+            managed=self.plan.managed,
+            **devices,
+        )
+        self.uuid = guest.uuid
+        # An idle guest of some seconds has not used any CPU, as if it had never run.
+        self.source.hypervisor.update(guest.domid, cpu_time=CPU_S)
+        neighbours = self.neighbours()
+        if self.fault.before:
+            self.fault.before(self)
+        if self.fault.at:
+            self.source.link(hold_at=self.plan.part)
+        clock.lap("prepare")
+        runs = self.disturbed()
+        clock.lap("orchestration")
+        seen = truth.look(self.fleet, self.uuid)
+        if runs:
+            self.judge(seen, runs)
+        self.repair()
+        clock.lap("repair")
+        self.judge_recovery()
+        clock.lap("recovery")
+        self.wrong += sorted(set(truth.crimes(truth.history(self.fleet, self.uuid))))
+        if self.neighbours() != neighbours:
+            self.wrong.append(
+                "another guest was touched: %s, now %s" % (neighbours, self.neighbours())
+            )
+        return self.verdict
+
+    def disturbed(self):
+        """Run the orchestration through its fault; return the Runs, none when they did not end well."""
+        processes = [self.begin()]
+        try:
+            if self.fault.at and not self.held(processes[0]):
+                self.wrong.append("the transfer never came so far that it could be disturbed")
+            elif self.fault.during:
+                self.fault.during(self)
+            processes += self.others
+            if self.fault.released:
+                self.source.release()
+            return [run for run in map(self.finished, processes) if run]
+        finally:
+            for process in processes:
+                process.kill()
+
+    def finished(self, process):
+        try:
+            return self.conductor.finish(process)
+        except (Gone, Failed) as error:
+            self.wrong.append("the orchestration did not end by itself: %s" % error)
+            return None
+
+    def held(self, process):
+        """Wait until the transfer is held; False when the orchestration ended before."""
+        wait_until(
+            lambda: self.source.layout.held_marker.exists() or process.over(), HELD_LIMIT_S, POLL_S
+        )
+        return self.source.layout.held_marker.exists()
+
+    def neighbours(self):
+        return [
+            (host.name, guest.name, guest.domid, guest.state, guest.alive)
+            for host in self.fleet
+            for guest in host.guests().values()
+            if guest.name.startswith("neighbour")
+        ]
+
+    # judging
+
+    def judge(self, seen, runs):
+        """Compare what the product says with what is."""
+        verdict = self.verdict
+        verdict.outcome = seen.word(self.source.name, self.target.name, self.name)
+        verdict.ok = any(run.ok for run in runs)
+        verdict.said = [text for run in runs for text in run.said()]
+        if verdict.outcome not in self.fault.outcomes:
+            self.wrong.append(
+                "the guest is %s, which %s cannot cause" % (verdict.outcome, self.plan.fault)
+            )
+        moved = verdict.outcome == faults.MOVED
+        if verdict.ok and not moved:
+            self.wrong.append("success was reported, but the guest is %s" % verdict.outcome)
+        if (
+            moved
+            and not verdict.ok
+            and self.fault.outcomes == {faults.MOVED}
+            and not self.fault.blind
+        ):
+            self.wrong.append("a failure was reported, although nothing failed")
+        for event in self.conductor.events("xend/migrate/%s" % self.name):
+            if event["phase"] == "running" and self.target.name not in seen.alive_on():
+                self.wrong.append("an event says that it runs on the target, which it does not")
+        for run in runs:
+            self.judge_words(seen, run)
+
+    def judge_words(self, seen, run):
+        """What a failed orchestration says of the guest must be so."""
+        if run.ok:
+            return
+        text = "\n".join(run.said())
+        outcome = self.verdict.outcome
+        lost = "is LOST" in text
+        if lost and outcome != faults.LOST:
+            self.wrong.append("it was called lost, but it is %s" % outcome)
+        if outcome == faults.LOST and not lost and not self.fault.blind:
+            self.wrong.append("it is lost, and nobody says so")
+        words = [
+            step.partition(": ")[2]
+            for step in run.steps
+            if step.startswith(self.name + ": ") and step.partition(": ")[2] in faults.WORDS
+        ]
+        for word in words:
+            if outcome not in faults.WORDS[word]:
+                self.wrong.append("its outcome was called %s, but it is %s" % (word, outcome))
+        if outcome == faults.GOING_ON or self.fault.blind:
+            return
+        for host in seen.alive_on():
+            if not re.search(RUNS % (self.name, host), text):
+                self.wrong.append("it runs on %s, and nobody says so" % host)
+
+    # afterwards
+
+    def repair(self):
+        """What an operator does: hosts and links work again, and nothing goes on any more."""
+        for undo in self.undo:
+            undo()
+        for host in self.fleet:
+            host.link()
+            host.restore_link()
+            for name in host.layout.faults():
+                host.fault(name, False)
+            self.conductor.minion_up(host.name)
+        self.steady()
+        for host in self.fleet:
+            roles = host.layout.roles()
+            # A receiver that never sends does not notice that its sender is gone, ever.
+            if "xc_restore" in roles and not any(
+                "xc_save" in other.layout.roles() for other in self.fleet
+            ):
+                host.kill_xc_restore()
+            if not host.running:
+                host.kill_xend()
+                host.start()
+        self.steady()
+
+    def steady(self):
+        """Wait until nothing has changed for a while."""
+        deadline = time.monotonic() + STEADY_LIMIT_S
+        last, since = None, time.monotonic()
+        while time.monotonic() < deadline and time.monotonic() - since < STEADY_S:
+            now = truth.look(self.fleet, self.uuid)
+            if now != last:
+                last, since = now, time.monotonic()
+            time.sleep(POLL_S)
+
+    def judge_recovery(self):
+        """The recovery repairs all that is safe, at once; a dry run of it changes nothing."""
+        before = truth.everything(self.fleet)
+        was = truth.look(self.fleet, self.uuid).word(self.source.name, self.target.name, self.name)
+        self.verdict.recovered = was
+        if was not in faults.WHOLE:
+            self.recovery(test=True)
+            if truth.everything(self.fleet) != before:
+                self.wrong.append("the recovery changed something under test=True")
+            self.recovery()
+            if was == faults.LOST and truth.everything(self.fleet) != before:
+                self.wrong.append("the recovery touched the remainder of a lost guest, unasked")
+            if was in faults.ASKED:
+                self.recovery(**{faults.ASKED[was]: [self.name]})
+        again = self.recovery()
+        if again and (again.changed() or not again.ok):
+            self.wrong.append("when all is well, the recovery says: %s" % "; ".join(again.said()))
+        now = truth.look(self.fleet, self.uuid)
+        if was == faults.LOST:
+            if now.copies:
+                self.wrong.append("of the lost guest there is still %s" % (now.copies,))
+        elif [copy[1] for copy in now.copies] != [self.name]:
+            self.wrong.append("after the recovery there is %s" % (now.copies,))
+        elif not now.alive_on() and not self.fault.paused:
+            self.wrong.append("after the recovery it does not run: %s" % (now.copies,))
+
+    def recovery(self, test=False, **options):
+        try:
+            run = self.recover(test, **options)
+        except (Gone, Failed) as error:
+            self.wrong.append("the recovery did not end by itself: %s" % error)
+            return None
+        self.verdict.said += ["recovery: " + text for text in run.said()]
+        return run
+
+
+class Clock:
+    """Adds up where the time goes."""
+
+    def __init__(self, seconds):
+        self.seconds, self.began = seconds, time.monotonic()
+
+    def lap(self, what):
+        now = time.monotonic()
+        self.seconds[what] = self.seconds.get(what, 0.0) + now - self.began
+        self.began = now
+
+
+class Worker:
+    """A fleet of its own with its conductor, for one migration after the other."""
+
+    def __init__(self, report, version):
+        quiet()
+        self.report = report
+        self.root = Path(tempfile.mkdtemp(prefix="xend-faults-"))
+        hurry(self.root / "compiled")
+        specs = [HostSpec(name, version, CONFIG, time_scale=TIME_SCALE) for name in HOSTS]
+        self.fleet = Fleet.create(self.root / "fleet", specs)
+
+    def run(self, plans):
+        """Carry out these plans; return their Verdicts."""
+        verdicts = []
+        try:
+            self.fleet.start()
+            conductor = Conductor(self.fleet, self.root / "salt")
+            self.prepare(conductor)
+            for plan in plans:
+                world = World(conductor, plan)
+                verdicts.append(world.run())
+                self.report(verdicts[-1])
+                self.tidy()
+        finally:
+            self.fleet.destroy()
+            shutil.rmtree(self.root, ignore_errors=True)
+        return verdicts
+
+    def prepare(self, conductor):
+        """Every host has its settings and a guest that has nothing to do with it all."""
+        conductor.call_all("state.sls", "xend.relocation")
+        for host in self.fleet:
+            host.create_guest("neighbour-%s" % host.name, memory_mib=32, pages=4)
+
+    def tidy(self):
+        """Leave nothing of the last migration to the next."""
+        for host in self.fleet:
+            for name in host.guests():
+                if not name.startswith("neighbour"):
+                    host.destroy_guest(name)

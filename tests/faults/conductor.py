@@ -1,0 +1,331 @@
+"""A Salt master and the minions of a simulated fleet without daemons: the SLS files are the real ones.
+
+Here: Salt's own state engine for the orchestration, and for each job a process with the loader of that
+minion. Only the way between master and minion is missing; daemons do the same in 6 s, this in 1 s.
+"""
+
+import copy
+import json
+import logging
+import os
+import signal
+import sys
+import time
+import traceback
+import warnings
+from contextlib import suppress
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import salt.config
+import salt.exceptions
+import salt.loader
+import salt.minion
+import salt.payload
+import salt.utils.args
+import salt.utils.jid
+import salt.utils.process
+import salt.utils.state
+from salt.loader.lazy import LazyLoader
+
+from tests.faults.processes import Gone, Process
+from tests.lab import salt_config
+
+JOB_LIMIT_S = 150.0
+ORCHESTRATION_LIMIT_S = 240.0
+HERE = Path(__file__).parent
+MASTER_ID = "lab_master"
+QUEUE_S = 0.2
+
+
+class Run:
+    """How one orchestration ended: `ok`, its steps in order, and all that it says to people.
+
+    steps -- {id: what Salt returned for it}, those of orchestrations that it ran included
+    states -- what the states on minions returned, in order
+    """
+
+    def __init__(self, returned, seconds):
+        self.seconds = seconds
+        self.errors = returned if isinstance(returned, list) else []
+        self.ok = salt.utils.state.check_result({MASTER_ID: returned})
+        self.steps, self.states = {}, []
+        self._read(returned)
+
+    def _read(self, returned):
+        steps = returned.values() if isinstance(returned, dict) else []
+        for step in sorted(steps, key=lambda step: step["__run_num__"]):
+            self.steps[step["__id__"]] = step
+            changes = step["changes"] or {}
+            for ret in (changes.get("ret") or {}).values():
+                self._read_states(ret)
+            for inner in ((changes.get("return") or {}).get("data") or {}).values():
+                self._read(inner)
+
+    def _read_states(self, ret):
+        if isinstance(ret, dict):
+            self.states += sorted(ret.values(), key=lambda state: state["__run_num__"])
+        else:
+            self.errors.append(str(ret))
+
+    def failed(self):
+        """The steps that failed by themselves, not because one that they require did."""
+        return [
+            name
+            for name, step in self.steps.items()
+            if step["result"] is False and "requisite failed" not in step["comment"]
+        ]
+
+    def said(self):
+        """Every comment, of steps and of the states on minions, and every error."""
+        steps = list(self.steps.values())
+        return [found["comment"] for found in steps + self.states] + self.errors
+
+    def changed(self):
+        """The names of states on minions that changed something, or would."""
+        return [state["name"] for state in self.states if state["changes"]]
+
+
+class Conductor:
+    """The master of `fleet` and a minion on each of its hosts; what they keep is under `folder`."""
+
+    def __init__(self, fleet, folder):
+        self.fleet = fleet
+        self.folder = Path(folder)
+        (self.folder / "pillar").mkdir(parents=True)
+        (self.folder / "down").mkdir()
+        self.pillar = salt_config.pillar(fleet)
+        for name, data in (("top", {"base": {"*": ["xend"]}}), ("xend", self.pillar)):
+            (self.folder / "pillar" / (name + ".sls")).write_text("#!json\n" + json.dumps(data))
+        self.opts = {host.name: self._minion_opts(host) for host in fleet}
+        self.master_opts = self._master_opts()
+        self._warm_up()
+
+    def _warm_up(self):
+        """Let Python import what jobs need before they fork, or each of them would."""
+        _functions(self.opts[next(iter(self.opts))])["state.sls"]("xend.relocation", test=True)
+        self._states("xend.orch.migrate", None, True)
+
+    def _options(self, name, module_dir, **options):
+        opts = salt.config.minion_config(None)
+        root = self.folder / name
+        opts.update(
+            id=name,
+            root_dir=str(root),
+            cachedir=str(root / "cache"),
+            sock_dir=str(root / "sock"),
+            extension_modules=str(root / "extmods"),
+            module_dirs=[str(module_dir)],
+            file_client="local",
+            file_roots=salt_config.FILE_ROOTS,
+            pillar_roots={"base": [str(self.folder / "pillar")]},
+            pillar=self.pillar,
+            test=False,
+        )
+        opts.update(options)
+        (root / "cache" / "proc").mkdir(parents=True)
+        return opts
+
+    def _minion_opts(self, host):
+        options = salt_config.minion(host)
+        modules = [
+            str(salt_config.REPO / "_modules"),
+            str(HERE / "minion_modules"),
+            *options["module_dirs"],
+        ]
+        grains = {"kernel": "Linux", "id": host.name, "host": host.name, "fqdn": host.fqdn}
+        return self._options(
+            host.name,
+            "",
+            **dict(options, module_dirs=modules),
+            states_dirs=[str(salt_config.REPO / "_states")],
+            utils_dirs=[str(salt_config.REPO / "_utils")],
+            grains=dict(salt_config.GRAINS, **grains),
+            events=str(self.folder / "events"),
+        )
+
+    def _master_opts(self):
+        # Functions, because Salt copies its options deeply, and a function stays what it is.
+        def publish(*job):
+            return self._publish(*job)
+
+        def states(*run):
+            return self._states(*run)
+
+        return self._options(
+            MASTER_ID,
+            HERE / "master_modules",
+            grains={"kernel": "Linux", "id": MASTER_ID},
+            # Else salt.state would run the SLS right here, as a minion without a master does.
+            __role="master",
+            conductor={"publish": publish, "states": states},
+        )
+
+    # orchestration
+
+    def start(self, sls, pillar, test=False):
+        """Begin an orchestration in a process of its own; return it for `finish`."""
+        return Process(self._orchestrate, sls, pillar, test)
+
+    @staticmethod
+    def finish(process):
+        """Wait for what `start` began; return its Run, raise processes.Gone or Failed."""
+        return process.result(ORCHESTRATION_LIMIT_S)
+
+    def orchestrate(self, sls, pillar, test=False):
+        """Run an orchestration to its end; return its Run, raise processes.Gone or Failed."""
+        return self.finish(self.start(sls, pillar, test))
+
+    def _orchestrate(self, sls, pillar, test):
+        began = time.monotonic()
+        returned = self._states(sls, pillar, test)
+        return Run(returned, time.monotonic() - began)
+
+    def _states(self, sls, pillar, test):
+        # Two runners on one master do not wait for each other either.
+        functions = _functions(self.master_opts)
+        return functions["state.sls"](sls, pillar=pillar, test=test, concurrent=True)
+
+    # jobs
+
+    def call(self, host, function, *arguments, **keywords):
+        """Run one function on one minion, as `salt HOST FUNCTION` does; return what it returned."""
+        return self._publish([host], function, arguments, keywords, "list", False)[host]["ret"]
+
+    def call_all(self, function, *arguments, **keywords):
+        """The same on every minion; return {host: what it returned}."""
+        returned = self._publish("*", function, arguments, keywords, "glob", False)
+        return {name: answer["ret"] for name, answer in returned.items()}
+
+    def _publish(self, tgt, fun, arg, kwarg, tgt_type, expect_minions):
+        """Run a function on the minions that are meant and up, all at once; return what each returned."""
+        jid = salt.utils.jid.gen_jid(self.opts[next(iter(self.opts))])
+        jobs = {
+            name: Process(self._job, name, fun, arg, kwarg, jid)
+            for name in self._targets(tgt, tgt_type)
+            if not self._is_down(name)
+        }
+        returned = {}
+        for name, job in jobs.items():
+            with suppress(Gone):
+                returned[name] = job.result(JOB_LIMIT_S)
+        if expect_minions:
+            for name in self._targets(tgt, tgt_type):
+                returned.setdefault(name, {"failed": True})
+        return returned
+
+    def _targets(self, tgt, tgt_type):
+        if tgt_type == "list":
+            wanted = tgt.split(",") if isinstance(tgt, str) else tgt
+            return [name for name in wanted if name in self.opts]
+        if tgt_type == "glob":
+            return [name for name in self.opts if fnmatchcase(name, tgt)]
+        if tgt_type == "grain":
+            grain, _colon, wanted = tgt.partition(":")
+            return [
+                name
+                for name, opts in self.opts.items()
+                if fnmatchcase(str(opts["grains"].get(grain)), wanted)
+            ]
+        raise ValueError("the conductor knows no minions by %s" % tgt_type)
+
+    def _job(self, name, fun, arg, kwarg, jid):
+        # Salt takes only processes that have its name for its own.
+        salt.utils.process.appendproctitle("salt-minion %s %s" % (name, fun))
+        # Made here: all loaders of a process share their modules, and with them the last one's __opts__.
+        functions = _functions(self.opts[name])
+        data = {"jid": jid, "fun": fun, "tgt": name, "ret": "", "pid": os.getpid()}
+        note = self._notes(name) / jid
+        note.write_bytes(salt.payload.dumps(data))
+        try:
+            wire = salt.utils.args.condition_input(list(arg), kwarg)
+            data["arg"] = salt.payload.loads(salt.payload.dumps(wire))
+            returned, retcode = _called(functions, data)
+            while isinstance(returned, dict) and returned.get("__no_return__"):
+                # A minion keeps what has to wait for its turn in a folder, and looks there again.
+                for queued in Path(salt.utils.state.state_queue_dir(functions.opts)).glob(
+                    "*%s.p" % jid
+                ):
+                    queued.unlink()
+                time.sleep(QUEUE_S)
+                returned, retcode = _called(functions, data)
+        finally:
+            note.unlink(missing_ok=True)
+        out = "highstate" if fun.startswith("state.") else "nested"
+        return {"ret": returned, "retcode": retcode, "jid": jid, "out": out}
+
+    def events(self, tag):
+        """Return the data of all events with this tag, oldest first."""
+        path = self.folder / "events"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [event["data"] for event in map(json.loads, lines) if event["tag"] == tag]
+
+    # minions that go away
+
+    def _notes(self, name):
+        return Path(self.opts[name]["cachedir"]) / "proc"
+
+    def _is_down(self, name):
+        return (self.folder / "down" / name).exists()
+
+    def minion_down(self, name):
+        """Kill a minion with its jobs; commands that these have started go on."""
+        (self.folder / "down" / name).touch()
+        for note in self._notes(name).iterdir():
+            with suppress(FileNotFoundError, ProcessLookupError):
+                os.kill(salt.payload.loads(note.read_bytes())["pid"], signal.SIGKILL)
+                note.unlink()
+
+    def minion_up(self, name):
+        (self.folder / "down" / name).unlink(missing_ok=True)
+
+
+def _functions(opts):
+    return salt.loader.minion_mods(opts, utils=salt.loader.utils(opts))
+
+
+def _called(functions, data):
+    """What a minion returns for a job: the value, or the text that stands for an exception, and the code."""
+    fun = data["fun"]
+    if fun not in functions:
+        return "'%s' is not available." % fun, 1
+    try:
+        args, kwargs = salt.minion.load_args_and_kwargs(functions[fun], data["arg"], data)
+        returned = functions[fun](*args, **kwargs)
+        return returned, functions.pack["__context__"].get("retcode", 0)
+    except salt.exceptions.CommandExecutionError as error:
+        return "ERROR: %s" % error, 1
+    except salt.exceptions.SaltInvocationError as error:
+        return "ERROR executing '%s': %s" % (fun, error), 1
+    except TypeError as error:
+        return "Passed invalid arguments to %s: %s" % (fun, error), 1
+    except Exception:
+        return "The minion function caused an exception: %s" % traceback.format_exc(), 1
+
+
+def hurry(cache):
+    """Let Salt's loaders in this process and its forks share what they find in folders of modules.
+
+    Salt lists hundreds of files anew for each of the twenty loaders of a state run, which is half of
+    what a run costs; here no file of a module changes. What Python compiles goes into `cache`.
+    """
+    sys.pycache_prefix, sys.dont_write_bytecode = str(cache), False
+    look = LazyLoader._refresh_file_mapping
+    names = ("file_mapping", "suffix_map", "suffix_order")
+    found = {}
+
+    def look_once(loader):
+        key = (tuple(loader.module_dirs), tuple(loader.static_modules), frozenset(loader.disabled))
+        if key not in found:
+            look(loader)
+            found[key] = [copy.copy(getattr(loader, name)) for name in names]
+        for name, value in zip(names, found[key], strict=True):
+            setattr(loader, name, copy.copy(value))
+
+    LazyLoader._refresh_file_mapping = look_once
+
+
+def quiet():
+    """Keep Salt's log, and what Python says of its age, off the terminal of this process."""
+    logging.disable(logging.CRITICAL)
+    warnings.simplefilter("ignore", DeprecationWarning)

@@ -1,0 +1,316 @@
+"""What goes wrong in a campaign: each fault as data, with what a real xend can make of it.
+
+Here: the table, and the few actions that it is made of. When they happen, and who judges what came of
+them, is in campaign.py and truth.py.
+"""
+
+import time
+from dataclasses import dataclass, field
+
+from tests.lab import layout
+from tests.lab.fleet import Host
+
+MOVED = "moved"
+SOURCE = "on the source"
+MISNAMED = "on the source, misnamed"
+SOURCE_AND_COPY = "on the source, copy on the target"
+SUSPENDED = "suspended on the source"
+REMAINDER = "moved, remainder on the source"
+LOST = "lost"
+GOING_ON = "going on"
+BOTH = "on both"
+
+# Nothing is left over.
+WHOLE = (MOVED, SOURCE)
+
+# What is repaired only when somebody asks for it -> the option of the recovery that names the guest.
+ASKED = {LOST: "remove_lost", SUSPENDED: "resume"}
+
+# What the product calls an outcome -> what that may be in truth. What is left over may have been repaired
+# by the time one looks, and what goes on may have ended.
+WORDS = {
+    "moved": (MOVED,),
+    "unharmed": (SOURCE,),
+    "going_on": (GOING_ON, MOVED, REMAINDER, SOURCE, SOURCE_AND_COPY, MISNAMED),
+    "incomplete": (LOST,),
+    "lost": (LOST,),
+    "leftover": (SOURCE, MISNAMED, SOURCE_AND_COPY, SUSPENDED, REMAINDER, MOVED),
+    "both": (BOTH,),
+}
+
+UNHARMED = frozenset([SOURCE])
+# The suspended guest is sent to its end without a xend on the source.
+ORPHANED = frozenset([MOVED, REMAINDER, GOING_ON])
+# After a broken transfer xend may not have tidied up, and the product may have done it.
+BROKEN = frozenset([SOURCE, MISNAMED, SOURCE_AND_COPY, SUSPENDED])
+ANYWHERE_BUT_LOST = BROKEN | {MOVED, REMAINDER, GOING_ON}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One way in which a migration is disturbed.
+
+    outcomes -- where the guest may be when the orchestration has ended
+    before -- done with the world before it begins
+    at -- from which to which part of the memory the transfer is held; None: it is not held
+    during -- done while it is held
+    released -- whether the transfer goes on afterwards, else only once the orchestration has ended
+    blind -- the hosts cannot tell all: a failure may be reported although the guest has moved
+    options -- what the pillar says of the migration beside domain, source and target
+    guest -- arguments of Host.create_guest; %s in a disk is the guest's name
+    paused -- the guest does not run at the end, because it did not in the beginning
+    costly -- Salt waits for somebody for a minute, so it is tried less often
+    needs -- a fault, a delay or a method of Host without which this lab cannot show it
+    """
+
+    outcomes: frozenset
+    before: object = None
+    at: tuple | None = None
+    during: object = None
+    released: bool = True
+    blind: bool = False
+    options: dict = field(default_factory=dict)
+    guest: dict = field(default_factory=dict)
+    paused: bool = False
+    costly: bool = False
+    needs: str = ""
+
+    def known(self):
+        """Whether this lab can show it."""
+        return (
+            not self.needs
+            or self.needs in layout.FAULTS
+            or self.needs in layout.DELAYS_S
+            or hasattr(Host, self.needs)
+        )
+
+
+def fault(side, name):
+    """An action: switch a fault of the lab on, on the "source" or the "target"."""
+    return lambda world: getattr(world, side).fault(name)
+
+
+def do(side, method, *arguments):
+    """An action: call a method of the host."""
+    return lambda world: getattr(getattr(world, side), method)(*arguments)
+
+
+def all_of(*actions):
+    def act(world):
+        for action in actions:
+            action(world)
+
+    return act
+
+
+def name_taken(world):
+    world.target.create_guest(world.name)
+
+
+def no_memory(world):
+    free_mib = world.target.hypervisor.free_kib() // 1024
+    world.target.create_guest("filler", memory_mib=free_mib - 50)
+
+
+def pause_guest(world):
+    world.source.xm_run("pause", world.name)
+
+
+def unmounted(world):
+    """The target loses the storage that it shares with the others."""
+    world.target.unmount()
+    world.undo.append(world.target.mount)
+
+
+def other_storage(world):
+    """The target has a folder of its own in place of the shared storage, with another image in it."""
+    unmounted(world)
+    world.target.make_image("/srv/xen/%s.img" % world.name)
+
+
+def copied_storage(world):
+    """The same, and the image is a copy that somebody once made, equal to the last byte."""
+    image = "/srv/xen/%s.img" % world.name
+    content = world.source.path(image).read_bytes()
+    unmounted(world)
+    world.target.path(image).write_bytes(content)
+
+
+def no_bridge(world):
+    bridge = world.target.path("/sys/class/net/xenbr0")
+    gone = bridge.with_name("gone0")
+    bridge.rename(gone)
+    world.undo.append(lambda: gone.rename(bridge))
+
+
+def cut_for_a_while(world):
+    world.target.cut_link()
+    time.sleep(29 * world.target.time_scale)
+    world.target.restore_link()
+
+
+def restart_by_product(side):
+    """Somebody asks Salt meanwhile to restart xend; it has to wait or to refuse."""
+
+    def act(world):
+        host = getattr(world, side)
+        before = host.pids()
+        said = world.conductor.call(host.name, "xend.restart", timeout=1)
+        if host.pids() != before:
+            world.wrong.append(
+                "xend.restart restarted xend of %s in mid-migration: %s" % (host.name, said)
+            )
+
+    return act
+
+
+def minion_gone(side):
+    return lambda world: world.conductor.minion_down(getattr(world, side).name)
+
+
+def second_orchestration(world):
+    world.begin_another()
+
+
+def recovery(world):
+    world.recover_meanwhile()
+
+
+# The guest's disk is an image of its name.
+DISKS = {"disks": ["file:/srv/xen/%s.img,xvda,w"], "vifs": ["bridge=xenbr0"]}
+ANY_TIME = (0.0, 0.95)
+SUSPENDED_AT = (1.0, 1.0)
+
+FAULTS = {
+    "none": Fault(frozenset([MOVED])),
+    "none, held for a moment": Fault(frozenset([MOVED]), at=(0.0, 1.0)),
+    # Known before anything is sent.
+    "no route": Fault(UNHARMED, fault("target", "no-route")),
+    "network unreachable": Fault(UNHARMED, fault("source", "unreachable")),
+    "connection refused": Fault(UNHARMED, fault("target", "refuse")),
+    "SYNs dropped": Fault(UNHARMED, fault("target", "drop-syn")),
+    "port mute": Fault(UNHARMED, fault("target", "mute")),
+    "port resets": Fault(UNHARMED, fault("target", "reset")),
+    "name taken": Fault(UNHARMED, name_taken),
+    "no memory": Fault(UNHARMED, no_memory),
+    "guest paused": Fault(UNHARMED, pause_guest, paused=True),
+    "image missing": Fault(UNHARMED, unmounted, guest=DISKS, needs="unmount"),
+    "other image, same path": Fault(UNHARMED, other_storage, guest=DISKS, needs="unmount"),
+    "copied image, same path": Fault(UNHARMED, copied_storage, guest=DISKS, needs="unmount"),
+    "bridge missing": Fault(UNHARMED, no_bridge, guest=DISKS, needs="unmount"),
+    # While the memory is sent.
+    "xc_restore killed": Fault(BROKEN, at=ANY_TIME, during=do("target", "kill_xc_restore")),
+    "xc_save killed": Fault(BROKEN, at=ANY_TIME, during=do("source", "kill_xc_save")),
+    "target: xend child killed": Fault(
+        BROKEN | {LOST}, at=ANY_TIME, during=do("target", "kill_xend_child")
+    ),
+    "target: xend killed": Fault(
+        BROKEN | {LOST}, at=ANY_TIME, during=do("target", "kill_xend"), blind=True, costly=True
+    ),
+    "target: xend restarted": Fault(BROKEN | {LOST}, at=ANY_TIME, during=do("target", "restart")),
+    # A guest that is not sent live is suspended from the beginning.
+    "source: xend child killed": Fault(
+        BROKEN | ORPHANED, at=ANY_TIME, during=do("source", "kill_xend_child")
+    ),
+    "source: xend killed": Fault(
+        BROKEN | ORPHANED, at=ANY_TIME, during=do("source", "kill_xend"), blind=True, costly=True
+    ),
+    "source: xend restarted": Fault(BROKEN | ORPHANED, at=ANY_TIME, during=do("source", "restart")),
+    "both xends killed": Fault(
+        BROKEN | {LOST},
+        at=ANY_TIME,
+        during=all_of(do("target", "kill_xend"), do("source", "kill_xend")),
+        blind=True,
+        costly=True,
+    ),
+    "network cut and restored": Fault(frozenset([MOVED]), at=ANY_TIME, during=cut_for_a_while),
+    "network cut for ever": Fault(
+        BROKEN | {GOING_ON}, at=ANY_TIME, during=do("target", "cut_link"), needs="tcp-gives-up"
+    ),
+    "network cut, nobody waits": Fault(
+        BROKEN | {GOING_ON}, at=ANY_TIME, during=do("target", "cut_link"), options={"timeout": 2}
+    ),
+    "slow link, nobody waits": Fault(
+        frozenset([GOING_ON, MOVED]), at=ANY_TIME, released=False, options={"timeout": 1}
+    ),
+    # After the guest has suspended itself.
+    "suspended, xc_save killed": Fault(
+        BROKEN, at=SUSPENDED_AT, during=do("source", "kill_xc_save")
+    ),
+    # The rest of what was sent waits in the kernel, so the source believes that all is well.
+    "suspended, xc_restore killed": Fault(
+        BROKEN | {LOST}, at=SUSPENDED_AT, during=do("target", "kill_xc_restore")
+    ),
+    "suspended, source: xend child killed": Fault(
+        ORPHANED,
+        at=SUSPENDED_AT,
+        during=do("source", "kill_xend_child"),
+    ),
+    "suspended, source: xend killed": Fault(
+        ORPHANED,
+        at=SUSPENDED_AT,
+        during=do("source", "kill_xend"),
+        blind=True,
+        costly=True,
+    ),
+    "suspended, source: xend restarted": Fault(
+        ORPHANED, at=SUSPENDED_AT, during=do("source", "restart")
+    ),
+    "suspended, target: xend killed": Fault(
+        frozenset([LOST, SUSPENDED]),
+        at=SUSPENDED_AT,
+        during=do("target", "kill_xend"),
+        blind=True,
+        costly=True,
+    ),
+    "suspended, target: xend restarted": Fault(
+        frozenset([LOST, SUSPENDED]), at=SUSPENDED_AT, during=do("target", "restart")
+    ),
+    "suspended, network cut for ever": Fault(
+        frozenset([GOING_ON, LOST]),
+        at=SUSPENDED_AT,
+        during=do("target", "cut_link"),
+        needs="tcp-gives-up",
+    ),
+    "suspended, both xends killed": Fault(
+        frozenset([SUSPENDED]),
+        at=SUSPENDED_AT,
+        during=all_of(do("source", "kill_xend"), do("target", "kill_xend")),
+        blind=True,
+        costly=True,
+    ),
+    "suspended, target: xend child killed": Fault(
+        frozenset([LOST, SUSPENDED]), at=SUSPENDED_AT, during=do("target", "kill_xend_child")
+    ),
+    # After all was sent: xend tells the source nothing of it.
+    "disks cannot be attached": Fault(
+        frozenset([LOST]), fault("target", "disk-missing"), guest=DISKS
+    ),
+    "image vanishes meanwhile": Fault(
+        frozenset([LOST]), at=ANY_TIME, during=unmounted, guest=DISKS, needs="unmount"
+    ),
+    "bridge vanishes meanwhile": Fault(
+        frozenset([LOST]), at=ANY_TIME, during=no_bridge, guest=DISKS, needs="unmount"
+    ),
+    "target cut off at the end": Fault(
+        frozenset([MOVED]), do("target", "cut_after_destroy"), blind=True, needs="cut_after_destroy"
+    ),
+    "guest ignores suspend": Fault(
+        BROKEN, fault("source", "ignore-suspend"), needs="ignore-suspend"
+    ),
+    # Others on the same hosts at the same time.
+    "source's minion gone": Fault(
+        frozenset([MOVED, GOING_ON]), at=ANY_TIME, during=minion_gone("source"), blind=True
+    ),
+    "target's minion gone": Fault(
+        frozenset([MOVED, GOING_ON]), at=ANY_TIME, during=minion_gone("target"), blind=True
+    ),
+    "two at once": Fault(frozenset([MOVED]), at=(0.0, 0.3), during=second_orchestration),
+    "source: xend.restart asked": Fault(
+        frozenset([MOVED]), at=ANY_TIME, during=restart_by_product("source")
+    ),
+    "target: xend.restart asked": Fault(
+        frozenset([MOVED]), at=ANY_TIME, during=restart_by_product("target")
+    ),
+    "recovery meanwhile": Fault(frozenset([MOVED]), at=ANY_TIME, during=recovery),
+}
