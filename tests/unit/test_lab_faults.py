@@ -245,7 +245,7 @@ def test_an_hvm_guest_s_missing_image_is_noticed_before_its_memory_is_sent(sourc
 
 def test_a_managed_domain_stays_known_where_it_does_not_run(source, target):
     guest = source.create_guest("web01", managed=True)
-    assert rows(source) == {"web01": (str(guest.domid), rows(source)["web01"][1])}
+    assert rows(source)["web01"][0] == str(guest.domid)
     assert migrate(source, "web01", "xen2").returncode == 0
     target.wait_alive("web01")
     assert rows(source) == {"web01": ("", "")}
