@@ -15,16 +15,67 @@ def test_nothing_is_left_over(configured, guest):
     assert "no migration has left anything on xen1, xen2" in run.report()
 
 
+def begin(site, hold_at):
+    """A migration by hand, held when so much of the memory is sent."""
+    site.xen1.link(hold_at=hold_at)
+    moving = site.xen1.xm_start("migrate", "--live", "web01", site.xen2.address)
+    site.xen1.wait_held()
+    return moving
+
+
+def go_on(site, moving):
+    site.xen1.release()
+    moving.communicate(timeout=60)
+    if not site.xen1.running:
+        assert site.xen1.start().returncode == 0
+
+
 def test_a_guest_that_has_lost_its_name_gets_it_back(configured, guest):
-    """As after `xend restart` on the source, in the middle of a migration by hand."""
-    assert configured.xen1.xm_run("rename", "web01", "migrating-web01").returncode == 0
+    """By a restart of the source's xend, in the middle of a migration by hand."""
+    moving = begin(configured, 0.5)
+    configured.xen1.restart()
+    go_on(configured, moving)
     told = recover(configured, test=True)
     assert told.exit_code == 0 and "migrating-web01" in told.report(), told.report()
-    assert list(configured.xen1.guests()) == ["migrating-web01"]
+    assert configured.where()["xen1"].xend_name == "migrating-web01"
     run = recover(configured)
     assert run.exit_code == 0 and "is called web01 again" in run.report(), run.report()
-    assert configured.where()["xen1"].alive and configured.where()["xen1"].domid == guest.domid
+    now = configured.where()
+    assert list(now) == ["xen1"] and now["xen1"].alive
+    assert (now["xen1"].xend_name, now["xen1"].domid) == ("web01", guest.domid)
     assert "nothing is left over" in recover(configured).steps
+
+
+def test_what_is_left_of_a_guest_that_has_moved_is_removed(configured, guest):
+    """The source's xend dies when all is sent but the end; nobody destroys its copy then."""
+    moving = begin(configured, 1.0)
+    configured.xen1.kill_xend()
+    go_on(configured, moving)
+    arrived = configured.xen2.wait_alive("web01")
+    assert configured.where()["xen1"].state == "suspended"
+    told = recover(configured, test=True)
+    assert "removed" in told.report() and list(configured.where()) == ["xen1", "xen2"]
+    run = recover(configured)
+    assert run.exit_code == 0, run.report()
+    assert list(configured.where()) == ["xen2"]
+    assert configured.where()["xen2"].alive and configured.where()["xen2"].domid == arrived.domid
+
+
+def test_a_suspended_guest_goes_on_only_when_it_is_named(configured, guest):
+    """It may have been started and stopped elsewhere since; only people know."""
+    moving = begin(configured, 1.0)
+    configured.xen1.kill_xend()
+    configured.xen1.kill_xc_save()
+    go_on(configured, moving)
+    for options in ({}, {"resume": ["web02"]}):
+        run = recover(configured, **options)
+        assert run.exit_code != 0 and "does not run, but is whole" in run.report(), run.report()
+        assert list(configured.where()) == ["xen1"]
+        assert configured.where()["xen1"].state == "suspended"
+    run = recover(configured, resume=["web01"])
+    assert run.exit_code == 0, run.report()
+    now = configured.where()["xen1"]
+    assert now.alive and (now.xend_name, now.domid) == ("web01", guest.domid)
 
 
 def test_the_dead_copy_of_a_lost_guest_is_removed_only_when_it_is_named(configured, guest):
@@ -64,6 +115,19 @@ def test_a_host_that_does_not_answer_keeps_others_from_being_mended(configured, 
     assert run.exit_code != 0 and "xen2" in run.report(), run.report()
     assert configured.xen1.guests()["migrating-web01"].domid == guest.domid
     assert configured.xen1.guests()["db01"].alive
+
+
+def test_a_minion_that_is_down_keeps_others_from_being_mended(configured, guest, minions):
+    copy = configured.xen2.create_guest("web01", uuid=guest.uuid, paused=True)
+    minions["xen1"].terminate()
+    try:
+        run = recover(configured, hosts=["xen1", "xen2"])
+    finally:
+        minions["xen1"].start()
+    assert run.exit_code != 0 and "some hosts do not answer" in run.failed(), run.report()
+    assert "xen1" in run.comment("some hosts do not answer")
+    assert "LOST" not in run.report()
+    assert configured.where()["xen1"].alive and configured.where()["xen2"].domid == copy.domid
 
 
 def test_options_that_make_no_sense(configured, guest):

@@ -1,0 +1,138 @@
+"""Watching a migration from the master: the events on Salt's bus, and the command that the README shows."""
+
+import os
+import queue
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import salt.utils.event
+
+from tests.lab import salt_config
+
+TAG = "xend/migrate/web01"
+LISTEN_S, LINE_S = 60, 30
+
+
+@pytest.fixture
+def section():
+    """What the README says under "Watching a migration"."""
+    text = (salt_config.REPO / "README.md").read_text()
+    return re.search(r"^### Watching a migration\n(.*?)^## ", text, re.MULTILINE | re.DOTALL).group(
+        1
+    )
+
+
+class Watcher:
+    """The documented command in a process of its own, on the test's master, and the lines that it prints."""
+
+    def __init__(self, section, master):
+        (command,) = re.findall(r"^salt-run (state\.event .*)$", section, re.MULTILINE)
+        salt_run = Path(sys.executable).with_name("salt-run")
+        self.process = subprocess.Popen(
+            ["sh", "-c", f"timeout 120 {salt_run} -c {master.config_dir} {command}"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+        self.lines = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.lines.put(line.strip())
+
+    def until(self, word):
+        """The lines from now on up to one with this word; raises queue.Empty when none comes in time."""
+        found = [self.lines.get(timeout=LINE_S)]
+        while word not in found[-1]:
+            found.append(self.lines.get(timeout=LINE_S))
+        return found
+
+    def wait_until_listening(self, site):
+        """It has missed what was told before it listened, so it is told something until it hears it."""
+        deadline = time.monotonic() + LISTEN_S
+        while time.monotonic() < deadline:
+            site.salt("event.send", "xend/migrate/nobody", {"line": "heard"}, target="xen1")
+            try:
+                assert self.lines.get(timeout=1) == "heard"
+                return
+            except queue.Empty:
+                continue
+        raise TimeoutError(f"nothing is heard after {LISTEN_S} s")
+
+    def end(self):
+        # All of the pipe: salt-run would go on until its next line.
+        os.killpg(self.process.pid, signal.SIGTERM)
+        self.process.wait(10)
+
+
+@pytest.fixture
+def watcher(section, master, configured):
+    watcher = Watcher(section, master)
+    try:
+        watcher.wait_until_listening(configured)
+        yield watcher
+    finally:
+        watcher.end()
+
+
+def test_the_documented_command_tells_how_far_it_is_while_it_goes_on(configured, guest, watcher):
+    configured.xen1.link(rate_mib_s=0.1, hold_at=0.9)
+    with ThreadPoolExecutor(1) as pool:
+        moving = pool.submit(configured.migrate)
+        try:
+            lines = watcher.until("sending")
+            # That line came while the guest was still at work where it was.
+            assert configured.where()["xen1"].alive
+        finally:
+            configured.xen1.link(rate_mib_s=0.1)
+            run = moving.result(200)
+    assert run.exit_code == 0, run.report()
+    lines += watcher.until("running")
+    told = [line for line in lines if line != "heard"]
+    assert all(line.startswith("web01 xen1 -> xen2: ") for line in told), told
+    assert any(
+        re.search(r"iteration \d+, \d+ pages left, [\d.]+ MiB/s, \d+ s$", line) for line in told
+    )
+    assert told[-1].startswith("web01 xen1 -> xen2: running, ")
+
+
+def test_the_events_have_the_keys_and_phases_that_are_documented(
+    configured, guest, section, master
+):
+    prose = " ".join(section.partition("\n```")[0].split())
+    listed = prose.partition("Salt's bus, with ")[2].partition(", all of it")[0]
+    keys = set(re.findall(r"`(\w+)`", re.sub(r"\([^)]*\)", "", listed)))
+    phases = re.findall(r"`(\w+)`", re.search(r"`phase` \(([^)]*)\)", listed).group(1))
+    configured.xen1.link(rate_mib_s=0.2)
+    with salt.utils.event.get_event(
+        "master", sock_dir=master.config["sock_dir"], opts=dict(master.config), listen=True
+    ) as bus:
+        run = configured.migrate()
+        assert run.exit_code == 0, run.report()
+        found = []
+        while not found or found[-1]["phase"] != "running":
+            event = bus.get_event(wait=LINE_S, tag=TAG, full=True)
+            assert event and event["tag"] == TAG, found
+            found.append(event["data"]["data"])
+    # Salt adds some of its own, which begin so.
+    assert all({key for key in event if not key.startswith("__")} == keys for event in found), found
+    order = [phases.index(event["phase"]) for event in found]
+    assert order == sorted(order) and {"sending", "suspended", "sent"} <= {
+        event["phase"] for event in found
+    }
+    ends = {(event["domain"], event["uuid"], event["source"], event["target"]) for event in found}
+    assert ends == {("web01", guest.uuid, "xen1", "xen2")}
+    rounds = [event for event in found if event["rate_mib_s"] is not None]
+    assert rounds and all(
+        event["iteration"] > 0 and 0 <= event["percent"] <= 100 for event in rounds
+    )
