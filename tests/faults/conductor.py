@@ -8,6 +8,7 @@ import copy
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
 import time
@@ -123,7 +124,8 @@ class Conductor:
             test=False,
         )
         opts.update(options)
-        (root / "cache" / "proc").mkdir(parents=True)
+        for kind in ("proc", "waiting"):
+            (root / "cache" / kind).mkdir(parents=True)
         return opts
 
     def _minion_opts(self, host):
@@ -242,17 +244,28 @@ class Conductor:
             data["arg"] = salt.payload.loads(salt.payload.dumps(wire))
             returned, retcode = _called(functions, data)
             while isinstance(returned, dict) and returned.get("__no_return__"):
-                # A minion keeps what has to wait for its turn in a folder, and looks there again.
-                for queued in Path(salt.utils.state.state_queue_dir(functions.opts)).glob(
-                    "*%s.p" % jid
-                ):
-                    queued.unlink()
-                time.sleep(QUEUE_S)
+                self._wait_for_turn(name, jid)
                 returned, retcode = _called(functions, data)
         finally:
             note.unlink(missing_ok=True)
         out = "highstate" if fun.startswith("state.") else "nested"
         return {"ret": returned, "retcode": retcode, "jid": jid, "out": out}
+
+    def _wait_for_turn(self, name, jid):
+        """Wait as a minion does with states that it has put into its queue: running ones go first, and
+        queued ones in their order."""
+        opts = self.opts[name]
+        note, waiting = self._notes(name) / jid, self._notes(name, "waiting") / jid
+        note.rename(waiting)
+        while True:
+            with salt.utils.state.acquire_queue_lock(opts):
+                active = salt.utils.state.get_active_states(opts)
+                if not salt.utils.state.check_prior_running_states(opts, jid, active):
+                    for queued in _queue(opts).glob("*_%s.p" % jid):
+                        queued.unlink()
+                    waiting.rename(note)
+                    return
+            time.sleep(QUEUE_S)
 
     def events(self, tag):
         """Return the data of all events with this tag, oldest first."""
@@ -262,8 +275,8 @@ class Conductor:
 
     # minions that go away
 
-    def _notes(self, name):
-        return Path(self.opts[name]["cachedir"]) / "proc"
+    def _notes(self, name, kind="proc"):
+        return Path(self.opts[name]["cachedir"]) / kind
 
     def _is_down(self, name):
         return (self.folder / "down" / name).exists()
@@ -271,13 +284,20 @@ class Conductor:
     def minion_down(self, name):
         """Kill a minion with its jobs; commands that these have started go on."""
         (self.folder / "down" / name).touch()
-        for note in self._notes(name).iterdir():
+        for note in [*self._notes(name).iterdir(), *self._notes(name, "waiting").iterdir()]:
             with suppress(FileNotFoundError, ProcessLookupError):
                 os.kill(salt.payload.loads(note.read_bytes())["pid"], signal.SIGKILL)
                 note.unlink()
 
     def minion_up(self, name):
+        """Start a minion again; nothing waits for its turn there."""
+        shutil.rmtree(_queue(self.opts[name]), ignore_errors=True)
+        Path(salt.utils.state.queue_lock_path(self.opts[name])).unlink(missing_ok=True)
         (self.folder / "down" / name).unlink(missing_ok=True)
+
+
+def _queue(opts):
+    return Path(salt.utils.state.state_queue_dir(opts))
 
 
 def _functions(opts):

@@ -107,6 +107,13 @@ def test_states_of_one_minion_wait_for_each_other(conductor, migrate):
     assert all(state["result"] for state in second.result(30.0).values())
 
 
+def test_many_states_at_once_all_have_their_turn(conductor):
+    arguments = ("xen1", "state.sls", "xend.relocation")
+    some = [Process(conductor.call, *arguments, queue=True, test=True) for _ in range(4)]
+    for process in some:
+        assert len(process.result(60.0)) == 2
+
+
 def test_what_is_killed_or_raises_is_told_apart():
     with pytest.raises(Failed, match="ZeroDivisionError"):
         Process(lambda: 1 // 0).result(10.0)
