@@ -171,12 +171,13 @@ def test_a_port_that_is_none_is_refused(on, guest, port):
 def test_can_receive(on, guest):
     described = on("xen1").xm.domain("web01")
     marked = on("xen1").xm.mark_disks("web01")
-    found = on("xen2").xm.can_receive(
-        described,
-        source=on("xen1").xm.host(),
-        storage=on("xen2").xm.same_disks(marked, "xen1"),
-    )
+    storage = on("xen2").xm.same_disks(marked, "xen1")
     assert on("xen1").xm.unmark_disks(marked) is True
+    known = {"source": on("xen1").xm.host(), "storage": storage}
+    # A device that has nothing but its content to be known by.
+    refused = on("xen2").xm.can_receive(described, **known)
+    assert refused["ok"] is False and "accept: [storage]" in refused["blockers"][0]
+    found = on("xen2").xm.can_receive(described, accept=["storage"], **known)
     assert found["ok"] and found["blockers"] == []
     # By hand, with the description alone, it says what it could not compare.
     alone = on("xen2").xm.can_receive(described)
