@@ -1,8 +1,23 @@
-"""For all tests: pytest-salt-factories listens on loopback only (its default is every interface)."""
+"""For all tests: simulated hosts end with them, and pytest-salt-factories listens on loopback only.
 
+Its default is every interface.
+"""
+
+import contextlib
 import logging
 
 import pytest
+
+from tests.lab.fleet import Fleet
+
+
+@pytest.fixture(scope="module")
+def new_fleet(tmp_path_factory):
+    """A function that makes a fleet of these hosts, not started, which ends with the module's tests."""
+    with contextlib.ExitStack() as fleets:
+        yield lambda *specs: fleets.enter_context(
+            Fleet.create(tmp_path_factory.mktemp("lab") / "fleet", specs)
+        )
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -7,20 +7,17 @@ import pytest
 from tests.faults import campaign, faults, truth
 from tests.faults.conductor import Conductor
 from tests.faults.processes import Failed, Gone, Process
-from tests.lab.fleet import Fleet, HostSpec
+from tests.lab.fleet import HostSpec
 from tests.lab.layout import wait_until
 
 
 @pytest.fixture(scope="module")
-def conductor(tmp_path_factory):
-    root = tmp_path_factory.mktemp("faults")
-    specs = [HostSpec(name, config=campaign.CONFIG, time_scale=0.02) for name in ("xen1", "xen2")]
-    fleet = Fleet.create(root / "fleet", specs)
-    try:
-        fleet.start()
-        yield Conductor(fleet, root / "salt")
-    finally:
-        fleet.destroy()
+def conductor(new_fleet, tmp_path_factory):
+    fleet = new_fleet(
+        *[HostSpec(name, config=campaign.CONFIG, time_scale=0.02) for name in ("xen1", "xen2")]
+    )
+    fleet.start()
+    return Conductor(fleet, tmp_path_factory.mktemp("faults") / "salt")
 
 
 @pytest.fixture

@@ -1,6 +1,9 @@
 """Salt's own loader, in this process, over the tree's modules: what a minion would call."""
 
+import contextlib
 import copy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,6 +35,19 @@ CONFIG = r"""# -*- sh -*-
 
 (network-script network-bridge)
 (dom0-min-mem 196)
+"""
+
+
+# A host whose door is open, and whose dom0 keeps the memory that it has.
+OPEN = "(xend-relocation-server yes)\n(xend-relocation-hosts-allow '')\n(dom0-min-mem 1024)\n"
+
+HOLDER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import xend_lock
+with xend_lock.hold(sys.argv[2], sys.argv[3], who=sys.argv[4], shared=bool(sys.argv[5])):
+    print("held", flush=True)
+    sys.stdin.readline()
 """
 
 
@@ -98,3 +114,38 @@ def xend(load, config):
 def host_opts(host) -> dict:
     """The options of the minion on a simulated host."""
     return {**salt_config.minion(host), "id": host.name}
+
+
+@pytest.fixture
+def minion_on(load, fleet):
+    """A function that gives the minion on a host of the module's fleet; options are those of `xend:`."""
+
+    def make(name, test=False, **xend) -> Minion:
+        opts = host_opts(fleet[name])
+        opts["xend"].update(xend)
+        return load(pillar=salt_config.pillar(fleet), test=test, **opts)
+
+    return make
+
+
+@contextlib.contextmanager
+def holding(host, lock, who, shared=False):
+    """Another process on this host that has the lock, as long as it lives."""
+    arguments = [
+        str(REPO / "_utils"),
+        str(host.root / "kept"),
+        lock,
+        who,
+        "shared" if shared else "",
+    ]
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout.readline() == "held\n"
+            yield process
+        finally:
+            process.kill()

@@ -2,9 +2,8 @@
 
 import pytest
 
-from tests.functional.conftest import host_opts
-from tests.lab import salt_config
-from tests.lab.fleet import Fleet, HostSpec
+from tests.functional.conftest import OPEN
+from tests.lab.fleet import HostSpec
 
 HOSTS = ["10.20.0.12"]
 
@@ -102,34 +101,23 @@ def test_only_applied_can_watch(states):
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory):
-    text = "(xend-relocation-server yes)\n(xend-relocation-hosts-allow '')\n(dom0-min-mem 1024)\n"
-    fleet = Fleet.create(
-        tmp_path_factory.mktemp("lab") / "fleet",
-        [HostSpec(name="xen1", config=text), HostSpec(name="xen2", config=text)],
-    )
-    try:
-        fleet.start()
-        yield fleet
-    finally:
-        fleet.destroy()
+def fleet(new_fleet):
+    fleet = new_fleet(HostSpec("xen1", config=OPEN), HostSpec("xen2", config=OPEN))
+    fleet.start()
+    return fleet
 
 
 @pytest.fixture
-def at(load, running):
+def at(minion_on, fleet):
     """A function that gives the minion on a host, for a fleet with the guest web01 on xen1."""
-    running["xen1"].create_guest("web01")
-
-    def make(name, test=False):
-        return load(pillar=salt_config.pillar(running), test=test, **host_opts(running[name]))
-
-    yield make
-    for host in running:
+    fleet["xen1"].create_guest("web01")
+    yield minion_on
+    for host in fleet:
         for guest in host.guests():
             host.destroy_guest(guest)
 
 
-def test_a_guest_is_sent_and_seen_to_arrive(at, running):
+def test_a_guest_is_sent_and_seen_to_arrive(at, fleet):
     before = at("xen1").modules.xm.domain("web01")
     sent = at("xen1").states.xm.migrated("web01", target="xen2", source="xen1")
     assert sent["result"] is True
@@ -137,20 +125,20 @@ def test_a_guest_is_sent_and_seen_to_arrive(at, running):
     seen = at("xen2").states.xm.migrated("web01", target="xen2", source="xen1", domain=before)
     assert seen["result"] is True and "web01 runs on xen2" in seen["comment"]
     assert seen["changes"] == {"web01": {"old": "not on xen2", "new": "runs on xen2"}}
-    assert running["xen2"].guests()["web01"].alive and running["xen1"].guests() == {}
+    assert fleet["xen2"].guests()["web01"].alive and fleet["xen1"].guests() == {}
 
 
-def test_under_test_nothing_moves(at, running):
+def test_under_test_nothing_moves(at, fleet):
     before = at("xen1").modules.xm.domain("web01")
     for host, said in (("xen1", "would be moved to xen2"), ("xen2", "would be verified")):
         told = at(host, test=True).states.xm.migrated(
             "web01", target="xen2", source="xen1", domain=before
         )
         assert told["result"] is None and said in told["comment"]
-    assert list(running["xen1"].guests()) == ["web01"] and running["xen2"].guests() == {}
+    assert list(fleet["xen1"].guests()) == ["web01"] and fleet["xen2"].guests() == {}
 
 
-def test_what_is_there_already_is_no_change(at, running):
+def test_what_is_there_already_is_no_change(at, fleet):
     at("xen1").modules.xm.migrate("web01", "xen2")
     assert at("xen2").modules.xm.arrival("web01")["arrived"]
     for test in (False, True):
@@ -176,21 +164,21 @@ def test_the_source_could_not_say(at):
 
 
 @pytest.mark.parametrize("test", [False, True])
-def test_can_send(at, running, test):
+def test_can_send(at, fleet, test):
     state = at("xen1", test).states.xm.can_send
     assert state("web01", target="xen2")["result"] is True
-    running["xen1"].xm_run("pause", "web01")
+    fleet["xen1"].xm_run("pause", "web01")
     refused = state("web01", target="xen2")
     assert refused["result"] is False and refused["changes"] == {}
     assert "--p---" in refused["comment"] and "untouched" in refused["comment"]
 
 
 @pytest.mark.parametrize("test", [False, True])
-def test_can_receive(at, running, test):
+def test_can_receive(at, fleet, test):
     described = at("xen1").modules.xm.domain("web01")
     states = at("xen2", test).states.xm
     assert states.can_receive("web01", domain=described)["result"] is True
-    running["xen2"].create_guest("web01")
+    fleet["xen2"].create_guest("web01")
     refused = states.can_receive("web01", domain=described)
     assert refused["result"] is False and refused["changes"] == {}
     assert "name web01" in refused["comment"] and "untouched on its source" in refused["comment"]
@@ -210,26 +198,26 @@ def test_room_is_kept_only_for_a_guest_that_comes(at):
     assert at("xen2").modules.xend.release("web01") is False
 
 
-def test_a_leftover_is_mended(at, running):
-    guest = running["xen1"].guests()["web01"]
-    assert running["xen1"].xm_run("rename", "web01", "migrating-web01").returncode == 0
+def test_a_leftover_is_mended(at, fleet):
+    guest = fleet["xen1"].guests()["web01"]
+    assert fleet["xen1"].xm_run("rename", "web01", "migrating-web01").returncode == 0
     refused = at("xen1").states.xm.can_send("web01", target="xen2")
     assert refused["result"] is False and "left" in refused["comment"]
     step = {"do": "rename", "listed": "migrating-web01", "uuid": guest.uuid, "domid": guest.domid}
     told = at("xen1", test=True).states.xm.repaired("web01", **step)
     assert told["result"] is None and "migrating-web01" in told["comment"]
-    assert list(running["xen1"].guests()) == ["migrating-web01"]
+    assert list(fleet["xen1"].guests()) == ["migrating-web01"]
     done = at("xen1").states.xm.repaired("web01", **step)
     assert done["result"] is True and "is called web01 again" in done["comment"], done
-    assert running["xen1"].guests()["web01"].xend_name == "web01"
+    assert fleet["xen1"].guests()["web01"].xend_name == "web01"
     again = at("xen1").states.xm.repaired("web01", **step)
     assert again["result"] is False and "not touched" in again["comment"]
 
 
 @pytest.mark.parametrize("test", [False, True])
 @pytest.mark.parametrize("option", [{"live": "no"}, {"settle": "x"}, {"timeout": -1}])
-def test_bad_options_are_refused_on_both_ends_with_and_without_test(at, running, option, test):
+def test_bad_options_are_refused_on_both_ends_with_and_without_test(at, fleet, option, test):
     for host in ("xen1", "xen2"):
         done = at(host, test).states.xm.migrated("web01", target="xen2", source="xen1", **option)
         assert done["result"] is False and list(option)[0] in done["comment"], done
-    assert list(running["xen1"].guests()) == ["web01"]
+    assert list(fleet["xen1"].guests()) == ["web01"]

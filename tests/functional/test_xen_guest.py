@@ -10,11 +10,9 @@ import os
 import pytest
 from salt.exceptions import CommandExecutionError
 
-from tests.functional.conftest import host_opts
-from tests.lab import salt_config
-from tests.lab.fleet import Fleet, HostSpec
+from tests.functional.conftest import OPEN, host_opts
+from tests.lab.fleet import HostSpec
 
-CONFIG = "(xend-relocation-server yes)\n(xend-relocation-hosts-allow '')\n(dom0-min-mem 1024)\n"
 UUID = "6a3c5d52-77a1-4d9e-9d0a-5b1f2c3d4e5f"
 # A comment in Latin-1, as people wrote them then: no UTF-8.
 TEXT = b'# G\xe4ste\nname = "web01"\nmemory = 96\ndisk = ["phy:vg/web01,xvda,w"]\n'
@@ -22,14 +20,10 @@ FILE, LINK = "/etc/xen/web01", "/etc/xen/auto/20-web01"
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory):
-    hosts = [HostSpec(name, config=CONFIG, time_scale=0.02) for name in ("xen1", "xen2")]
-    fleet = Fleet.create(tmp_path_factory.mktemp("lab") / "fleet", hosts)
-    try:
-        fleet.start()
-        yield fleet
-    finally:
-        fleet.destroy()
+def running(new_fleet):
+    fleet = new_fleet(*[HostSpec(name, config=OPEN, time_scale=0.02) for name in ("xen1", "xen2")])
+    fleet.start()
+    return fleet
 
 
 @pytest.fixture
@@ -56,20 +50,8 @@ def files(host):
 
 
 @pytest.fixture
-def at(load, fleet):
-    """A function that gives the minion on a host; options are those of `xend:`."""
-
-    def make(name, test=False, **options):
-        opts = host_opts(fleet[name])
-        opts["xend"].update(options)
-        return load(pillar=salt_config.pillar(fleet), test=test, **opts)
-
-    return make
-
-
-@pytest.fixture
-def on(at):
-    return lambda name, **options: at(name, **options).modules.xen_guest
+def on(minion_on):
+    return lambda name, **options: minion_on(name, **options).modules.xen_guest
 
 
 @pytest.fixture
@@ -150,11 +132,11 @@ def test_two_files_for_one_guest_are_no_answer(on, fleet, web01):
 # Warnings
 
 
-def test_a_link_that_stays_behind_is_warned_of(at, fleet, web01):
-    (said,) = at("xen1").modules.xen_guest.warnings("web01")
+def test_a_link_that_stays_behind_is_warned_of(minion_on, fleet, web01):
+    (said,) = minion_on("xen1").modules.xen_guest.warnings("web01")
     assert "xen1 starts web01 at its next boot" in said and LINK in said
     fleet["xen1"].create_guest("web01")
-    check = at("xen1").modules.xm.can_send("web01", "xen2")
+    check = minion_on("xen1").modules.xm.can_send("web01", "xen2")
     assert check["ok"] and check["warnings"] == [said]
 
 
@@ -204,7 +186,7 @@ def test_what_would_be_done_is_said_and_not_done(on, fleet, web01):
     assert told == (on("xen2").put(found), on("xen1").take(found))
 
 
-def test_a_different_file_is_never_overwritten(at, on, fleet, web01):
+def test_a_different_file_is_never_overwritten(minion_on, on, fleet, web01):
     found = on("xen1").find("web01")
     fleet["xen2"].path(FILE).write_bytes(b"name = 'other'\n")
     before = files(fleet["xen2"])
@@ -215,8 +197,8 @@ def test_a_different_file_is_never_overwritten(at, on, fleet, web01):
     assert files(fleet["xen2"]) == before
     # It keeps the guest from coming at all.
     fleet["xen1"].create_guest("web01")
-    described = at("xen1").modules.xm.domain("web01")
-    blocked = at("xen2").modules.xm.can_receive(described, file=found)
+    described = minion_on("xen1").modules.xm.domain("web01")
+    blocked = minion_on("xen2").modules.xm.can_receive(described, file=found)
     assert blocked["ok"] is False and said in blocked["blockers"]
 
 
@@ -242,13 +224,13 @@ def test_what_was_not_found_does_not_move(on, fleet):
     assert on("xen2").put(found) == on("xen1").take(found) == {"changes": {}}
 
 
-def test_a_report_has_the_file_only_when_it_is_to_follow(at, fleet, web01):
+def test_a_report_has_the_file_only_when_it_is_to_follow(minion_on, fleet, web01):
     guest = fleet["xen1"].create_guest("web01")
-    assert at("xen1").modules.xm.report("web01")["file"] is None
-    report = at("xen1", follow=True, announce="/bin/true").modules.xm.report("web01")
+    assert minion_on("xen1").modules.xm.report("web01")["file"] is None
+    report = minion_on("xen1", follow=True, announce="/bin/true").modules.xm.report("web01")
     assert report["file"]["path"] == FILE and report["file"]["uuid"] == guest.uuid
     assert report["announces"] is True and report["problem"] is None
-    wrong = at("xen1", follow="yes").modules.xm.report("web01")
+    wrong = minion_on("xen1", follow="yes").modules.xm.report("web01")
     assert "xend:follow" in wrong["problem"] and wrong["domain"]["uuid"] == guest.uuid
 
 
@@ -292,10 +274,12 @@ def test_the_command_may_be_text(on, fleet, script, called):
     assert called() == ["web01", "web01", "", ""]
 
 
-def test_the_description_of_a_guest_is_what_the_command_is_told_of(at, fleet, script, called):
+def test_the_description_of_a_guest_is_what_the_command_is_told_of(
+    minion_on, fleet, script, called
+):
     fleet["xen1"].create_guest("web01", vifs=["bridge=xenbr0,mac=00:16:3e:00:00:03"])
-    described = at("xen1").modules.xm.domain("web01")
-    at("xen2", announce=[str(script)]).modules.xen_guest.announce("web01", described)
+    described = minion_on("xen1").modules.xm.domain("web01")
+    minion_on("xen2", announce=[str(script)]).modules.xen_guest.announce("web01", described)
     assert called() == ["web01", "web01", "00:16:3e:00:00:03", "xenbr0"]
 
 
@@ -316,8 +300,8 @@ def test_a_command_that_is_not_there_is_an_error(on, fleet):
 
 
 @pytest.mark.parametrize("value", [5, True, {"command": "/bin/true"}])
-def test_a_command_that_is_none_is_refused(at, fleet, value):
-    modules = at("xen2", announce=value).modules
+def test_a_command_that_is_none_is_refused(minion_on, fleet, value):
+    modules = minion_on("xen2", announce=value).modules
     said = refused(modules.xen_guest.announce, "web01", test=True)
     assert "xend:announce" in said and str(value) in said
     assert "xend:announce" in modules.xm.report("web01")["problem"]
@@ -326,14 +310,14 @@ def test_a_command_that_is_none_is_refused(at, fleet, value):
 # States
 
 
-def test_the_states_of_the_file(at, fleet, web01):
-    found = at("xen1").modules.xen_guest.find("web01")
+def test_the_states_of_the_file(minion_on, fleet, web01):
+    found = minion_on("xen1").modules.xen_guest.find("web01")
     before = files(fleet["xen1"]), files(fleet["xen2"])
     for host, function, said in (
         ("xen2", "present", "is here"),
         ("xen1", "absent", "is not here any more"),
     ):
-        told = getattr(at(host, test=True).states.xen_guest, function)("web01", file=found)
+        told = getattr(minion_on(host, test=True).states.xen_guest, function)("web01", file=found)
         assert (
             told["result"] is None
             and said in told["comment"]
@@ -344,37 +328,39 @@ def test_the_states_of_the_file(at, fleet, web01):
         ("xen2", "present", "is here"),
         ("xen1", "absent", "is not here any more"),
     ):
-        done = getattr(at(host).states.xen_guest, function)("web01", file=found)
+        done = getattr(minion_on(host).states.xen_guest, function)("web01", file=found)
         assert done["result"] is True and said in done["comment"]
         assert set(done["changes"]) == {FILE, LINK}
         for test in (False, True):
-            again = getattr(at(host, test=test).states.xen_guest, function)("web01", file=found)
+            again = getattr(minion_on(host, test=test).states.xen_guest, function)(
+                "web01", file=found
+            )
             assert again["result"] is True and again["changes"] == {}
     assert FILE in files(fleet["xen2"]) and FILE not in files(fleet["xen1"])
 
 
 @pytest.mark.parametrize("test", [False, True])
-def test_states_that_would_spoil_a_file_fail(at, fleet, web01, test):
-    found = at("xen1").modules.xen_guest.find("web01")
+def test_states_that_would_spoil_a_file_fail(minion_on, fleet, web01, test):
+    found = minion_on("xen1").modules.xen_guest.find("web01")
     for name in ("xen1", "xen2"):
         fleet[name].path(FILE).write_bytes(b"name = 'web01'\nmemory = 512\n")
     before = files(fleet["xen1"]), files(fleet["xen2"])
     for host, function in (("xen2", "present"), ("xen1", "absent")):
-        done = getattr(at(host, test=test).states.xen_guest, function)("web01", file=found)
+        done = getattr(minion_on(host, test=test).states.xen_guest, function)("web01", file=found)
         assert done["result"] is False and FILE in done["comment"] and done["changes"] == {}
     assert (files(fleet["xen1"]), files(fleet["xen2"])) == before
 
 
-def test_the_state_that_announces(at, fleet, script, called):
+def test_the_state_that_announces(minion_on, fleet, script, called):
     command = [str(script), "-q"]
-    told = at("xen2", test=True, announce=command).states.xen_guest.announced("web01")
+    told = minion_on("xen2", test=True, announce=command).states.xen_guest.announced("web01")
     assert told["result"] is None and "-q web01" in told["comment"] and called() is None
-    done = at("xen2", announce=command).states.xen_guest.announced("web01")
+    done = minion_on("xen2", announce=command).states.xen_guest.announced("web01")
     assert done["result"] is True and done["changes"] == told["changes"] and called()[1] == "web01"
     for test in (False, True):
-        idle = at("xen2", test=test).states.xen_guest.announced("web01")
+        idle = minion_on("xen2", test=test).states.xen_guest.announced("web01")
         assert idle["result"] is True and idle["changes"] == {}
-    failed = at("xen2", announce=[str(script), "fail"]).states.xen_guest.announced("web01")
+    failed = minion_on("xen2", announce=[str(script), "fail"]).states.xen_guest.announced("web01")
     assert (
         failed["result"] is False and "exit code 3" in failed["comment"] and failed["changes"] == {}
     )

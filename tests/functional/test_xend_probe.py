@@ -14,7 +14,7 @@ from salt.exceptions import CommandExecutionError
 
 from tests.functional.conftest import REPO, host_opts
 from tests.lab import tls
-from tests.lab.fleet import Fleet, HostSpec
+from tests.lab.fleet import HostSpec
 
 SHUT = "(xend-relocation-server yes)\n(xend-relocation-hosts-allow '^localhost$')\n"
 SECURE = (
@@ -27,7 +27,7 @@ TIMEOUT_S = 1
 
 
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory):
+def fleet(new_fleet):
     specs = {
         "xen1": "",
         "open": SECURE,
@@ -37,19 +37,15 @@ def fleet(tmp_path_factory):
         "mute": SECURE,
         "reset": SECURE,
     }
-    fleet = Fleet.create(
-        tmp_path_factory.mktemp("fleet") / "f",
-        [HostSpec(name, config=text, time_scale=0.02) for name, text in specs.items()],
+    fleet = new_fleet(
+        *[HostSpec(name, config=text, time_scale=0.02) for name, text in specs.items()]
     )
-    try:
-        for host in fleet:
-            tls.make_certificate(host.config.parent)
-        fleet.start()
-        for name in ("mute", "reset"):
-            fleet[name].fault(name)
-        yield fleet
-    finally:
-        fleet.destroy()
+    for host in fleet:
+        tls.make_certificate(host.config.parent)
+    fleet.start()
+    for name in ("mute", "reset"):
+        fleet[name].fault(name)
+    return fleet
 
 
 @pytest.fixture
@@ -87,9 +83,7 @@ def test_one_peer_over_tls(minion, fleet, name, result):
     "ssl, port, results", [(True, 8002, ["not-xend"]), (False, 8003, ["timeout", "not-xend"])]
 )
 def test_the_wrong_kind_of_port(minion, fleet, ssl, port, results):
-    found = minion.modules.xend.probe(
-        fleet["open"].address, ssl=ssl, port=port, timeout=TIMEOUT_S
-    )
+    found = minion.modules.xend.probe(fleet["open"].address, ssl=ssl, port=port, timeout=TIMEOUT_S)
     assert found["result"] in results
 
 

@@ -11,7 +11,7 @@ import time
 import pytest
 from salt.exceptions import CommandExecutionError
 
-from tests.functional.conftest import REPO, host_opts
+from tests.functional.conftest import holding, host_opts
 from tests.lab import tls
 from tests.lab.fleet import Fleet, HostSpec
 from tests.lab.layout import wait_until
@@ -27,21 +27,15 @@ CONFIG = """\
 
 
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory):
-    fleet = Fleet.create(
-        tmp_path_factory.mktemp("fleet") / "f",
-        [
-            HostSpec("xen1", time_scale=0.05, interfaces=("lo",)),
-            HostSpec("old1", version="3.2", time_scale=0.05, interfaces=("lo",)),
-        ],
+def fleet(new_fleet):
+    fleet = new_fleet(
+        HostSpec("xen1", time_scale=0.05, interfaces=("lo",)),
+        HostSpec("old1", version="3.2", time_scale=0.05, interfaces=("lo",)),
     )
     for host in fleet:
         host.config.write_text(CONFIG % host.address)
-    try:
-        fleet.start()
-        yield fleet
-    finally:
-        fleet.destroy()
+    fleet.start()
+    return fleet
 
 
 @pytest.fixture(params=["xen1"])
@@ -345,30 +339,9 @@ def test_two_restarts_never_overlap(xend, host):
 # migrations that go on, or are about to
 
 
-HOLDER = """
-import sys
-sys.path.insert(0, sys.argv[1])
-import xend_lock
-with xend_lock.hold(sys.argv[2], "relocation", shared=True, who=sys.argv[3]):
-    print("held", flush=True)
-    sys.stdin.readline()
-"""
-
-
-@contextlib.contextmanager
 def migrating(host, who="migration of web01 to xen2"):
     """Another process that moves a guest, as the lock says."""
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(REPO / "_utils"), str(host.root / "kept"), who],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            assert process.stdout.readline() == "held\n"
-            yield process
-        finally:
-            process.kill()
+    return holding(host, "relocation", who, shared=True)
 
 
 @contextlib.contextmanager
@@ -661,9 +634,7 @@ def test_a_cause_outside_the_file_is_named_as_such(xend, host):
 
 def test_when_even_the_way_back_fails_both_reasons_are_told(xend, host):
     tls.make_certificate(host.config.parent)
-    xend.configure(
-        ssl_server=True, ssl_key_file="relocation.key", ssl_cert_file="relocation.crt"
-    )
+    xend.configure(ssl_server=True, ssl_key_file="relocation.key", ssl_cert_file="relocation.crt")
     xend.restart()
     before = host.config.read_bytes()
     xend.configure(port=OTHER_PORT)

@@ -5,30 +5,20 @@ import os
 import pytest
 from salt.exceptions import CommandExecutionError
 
-from tests.functional.conftest import host_opts
-from tests.lab import salt_config
-from tests.lab.fleet import Fleet, HostSpec
-
-OPEN = "(xend-relocation-server yes)\n(xend-relocation-hosts-allow '')\n(dom0-min-mem {minimum})\n"
+from tests.functional.conftest import OPEN
+from tests.lab.fleet import HostSpec
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory):
+def running(new_fleet):
     """Three hosts whose doors are open: two of today, one with the xend of 3.0.3."""
-    config = OPEN.format(minimum=1024)
-    hosts = [
-        HostSpec(name="xen1", config=config),
-        HostSpec(name="xen2", config=config),
-        HostSpec(
-            name="old", version="3.0.3", config=config, info={"xen_major": "3", "xen_minor": "0"}
-        ),
-    ]
-    fleet = Fleet.create(tmp_path_factory.mktemp("lab") / "fleet", hosts)
-    try:
-        fleet.start()
-        yield fleet
-    finally:
-        fleet.destroy()
+    fleet = new_fleet(
+        HostSpec("xen1", config=OPEN),
+        HostSpec("xen2", config=OPEN),
+        HostSpec("old", version="3.0.3", config=OPEN, info={"xen_major": "3", "xen_minor": "0"}),
+    )
+    fleet.start()
+    return fleet
 
 
 @pytest.fixture
@@ -38,19 +28,14 @@ def fleet(running):
         host.release()
         for name in host.guests():
             host.destroy_guest(name)
-        if host.config.read_text() != OPEN.format(minimum=1024) or not host.running:
-            host.config.write_text(OPEN.format(minimum=1024))
+        if host.config.read_text() != OPEN or not host.running:
+            host.config.write_text(OPEN)
             host.restart()
 
 
 @pytest.fixture
-def on(load, fleet):
-    """A function that gives the execution modules of the minion on a host."""
-
-    def at(name, **options):
-        return load(pillar=salt_config.pillar(fleet), **host_opts(fleet[name]), **options).modules
-
-    return at
+def on(minion_on):
+    return lambda name: minion_on(name).modules
 
 
 @pytest.fixture
@@ -200,7 +185,7 @@ def test_the_name_or_the_uuid_in_use_there(on, fleet, guest):
 )
 def test_memory_that_is_free_or_given_back(on, fleet, guest, minimum, free_mib, ok):
     described = on("xen1").xm.domain("web01")
-    fleet["xen2"].config.write_text(OPEN.format(minimum=minimum))
+    fleet["xen2"].config.write_text(OPEN.replace("1024", str(minimum)))
     fleet["xen2"].restart()
     too_much = on("xen2").xm.info()["free_memory"] - free_mib
     fleet["xen2"].create_guest("filler", memory_mib=too_much, paused=True)
@@ -246,7 +231,10 @@ def test_a_timeout_that_is_none(on, fleet, guest, timeout):
 
 @pytest.mark.parametrize(
     "options, said",
-    [({"ssl": True}, "no TLS there"), ({"node": 1}, "no --node before Xen 3.3; this host runs 3.0")],
+    [
+        ({"ssl": True}, "no TLS there"),
+        ({"node": 1}, "no --node before Xen 3.3; this host runs 3.0"),
+    ],
 )
 def test_options_that_an_old_xm_has_not(on, fleet, options, said):
     fleet["old"].create_guest("web01")
@@ -319,7 +307,9 @@ def test_a_node_that_is_none(on, fleet, guest, node):
     assert "node" in str(caught.value) and fleet["xen1"].guests()["web01"].alive
 
 
-def test_a_lost_guest_is_reported_even_if_its_description_cannot_be_kept(on, fleet, guest, tmp_path):
+def test_a_lost_guest_is_reported_even_if_its_description_cannot_be_kept(
+    on, fleet, guest, tmp_path
+):
     modules = on("xen2")
     blocked = tmp_path / "file"
     blocked.write_text("")

@@ -11,18 +11,16 @@ import time
 import pytest
 from salt.exceptions import CommandExecutionError
 
-from tests.functional.conftest import host_opts
-from tests.lab import salt_config, storage
-from tests.lab.fleet import Fleet, HostSpec
+from tests.functional.conftest import OPEN
+from tests.lab import storage
+from tests.lab.fleet import HostSpec
 
-# What dom0 has it keeps, so that memory which is not free is not there.
-CONFIG = "(xend-relocation-server yes)\n(xend-relocation-hosts-allow '')\n(dom0-min-mem 1024)\n"
 MARKER = ".xend-for-salt."
 FEW_FLAGS = tuple("fpu tsc msr pae cx8 sep cmov mmx fxsr nx lm".split())
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory):
+def running(new_fleet):
     """Two hosts that are alike, one with another processor, one with an older Xen."""
     hosts = [
         HostSpec("xen1"),
@@ -31,13 +29,10 @@ def running(tmp_path_factory):
         HostSpec("old1", version="3.4.0"),
     ]
     for spec in hosts:
-        spec.config, spec.time_scale = CONFIG, 0.02
-    fleet = Fleet.create(tmp_path_factory.mktemp("lab") / "fleet", hosts)
-    try:
-        fleet.start()
-        yield fleet
-    finally:
-        fleet.destroy()
+        spec.config, spec.time_scale = OPEN, 0.02
+    fleet = new_fleet(*hosts)
+    fleet.start()
+    return fleet
 
 
 @pytest.fixture
@@ -46,10 +41,7 @@ def fleet(running):
     for host in running:
         if not host.path(storage.SHARED_MOUNT).is_symlink():
             host.mount()
-        for domain in host.hypervisor.domains():
-            host.hypervisor.destroy(domain["domid"])
-        for uuid in host.managed.all():
-            host.managed.forget(uuid)
+        host.clear()
         for path in host.path(storage.LOCAL).iterdir():
             path.unlink()
         for path in storage.FILES:
@@ -57,17 +49,8 @@ def fleet(running):
 
 
 @pytest.fixture
-def on(load, fleet):
-    """A function that gives the execution module xm of the minion on a host."""
-    made = {}
-
-    def at(name):
-        if name not in made:
-            pillar = salt_config.pillar(fleet)
-            made[name] = load(pillar=pillar, **host_opts(fleet[name])).modules.xm
-        return made[name]
-
-    return at
+def on(minion_on):
+    return lambda name: minion_on(name).modules.xm
 
 
 @pytest.fixture

@@ -4,11 +4,10 @@ On simulated hosts, whose hypervisor tells the truth. What is checked before is 
 """
 
 import contextlib
+import functools
 import json
 import multiprocessing
 import os
-import subprocess
-import sys
 import threading
 import time
 
@@ -17,39 +16,27 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from salt.exceptions import CommandExecutionError
 
-from tests.functional.conftest import REPO, Minion, host_opts, minion_opts
+from tests.functional.conftest import OPEN, Minion, holding, host_opts, minion_opts
 from tests.lab import salt_config
-from tests.lab.fleet import Fleet, HostSpec
+from tests.lab.fleet import HostSpec
 from tests.lab.layout import wait_until
 
-CONFIG = "(xend-relocation-server yes)\n(xend-relocation-hosts-allow '')\n(dom0-min-mem 1024)\n"
 OTHER_UUID = "00000000-1111-2222-3333-444444444444"
 PHASES = ["connecting", "sending", "suspended", "sent", "arriving", "running"]
 END_S = 60
-HOLDER = """
-import sys
-sys.path.insert(0, sys.argv[1])
-import xend_lock
-with xend_lock.hold(sys.argv[2], sys.argv[3], who="the backup of web01"):
-    print("held", flush=True)
-    sys.stdin.readline()
-"""
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory):
+def running(new_fleet):
     """Three hosts of today, and one whose xend has no --change_home_server."""
     hosts = [HostSpec(name) for name in ("xen1", "xen2", "xen3")] + [
         HostSpec("mid1", version="3.4.0")
     ]
     for spec in hosts:
-        spec.config, spec.time_scale = CONFIG, 0.02
-    fleet = Fleet.create(tmp_path_factory.mktemp("lab") / "fleet", hosts)
-    try:
-        fleet.start()
-        yield fleet
-    finally:
-        fleet.destroy()
+        spec.config, spec.time_scale = OPEN, 0.02
+    fleet = new_fleet(*hosts)
+    fleet.start()
+    return fleet
 
 
 @pytest.fixture
@@ -62,7 +49,7 @@ def fleet(running):
         host.kill_xc_restore()
     for host in running:
         up(host)
-        clear(host)
+        host.clear()
 
 
 def up(host):
@@ -72,24 +59,9 @@ def up(host):
     assert wait_until(lambda: host.xm_run("list").returncode == 0, 20)
 
 
-def clear(host):
-    for domain in host.hypervisor.domains():
-        host.hypervisor.destroy(domain["domid"])
-    for uuid in host.managed.all():
-        host.managed.forget(uuid)
-
-
 @pytest.fixture
-def modules(load, fleet):
-    """A function that gives the execution modules of the minion on a host."""
-    made = {}
-
-    def at(name):
-        if name not in made:
-            made[name] = load(pillar=salt_config.pillar(fleet), **host_opts(fleet[name])).modules
-        return made[name]
-
-    return at
+def modules(minion_on):
+    return functools.cache(lambda name: minion_on(name).modules)
 
 
 @pytest.fixture
@@ -496,7 +468,7 @@ STATES = {
 )
 def test_no_repair_ever_ends_a_guest_that_runs(on, fleet, made, do):
     host = fleet["xen1"]
-    clear(host)
+    host.clear()
     for state, name, uuid in made:
         domid = host.hypervisor.reserve_domid()
         template = host.create_guest("template", pages=1)
@@ -589,19 +561,8 @@ def works(host):
 # Two jobs
 
 
-@contextlib.contextmanager
 def another_process(host, lock="guest web01"):
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(REPO / "_utils"), str(host.root / "kept"), lock],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            assert process.stdout.readline() == "held\n"
-            yield process
-        finally:
-            process.kill()
+    return holding(host, lock, "the backup of web01")
 
 
 def test_a_guest_that_another_job_holds_is_not_touched(on, fleet):

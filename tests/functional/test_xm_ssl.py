@@ -5,7 +5,7 @@ from salt.exceptions import CommandExecutionError
 
 from tests.functional.conftest import host_opts
 from tests.lab import tls
-from tests.lab.fleet import Fleet, HostSpec
+from tests.lab.fleet import HostSpec
 
 SECURE = """\
 (xend-relocation-ssl-server yes)
@@ -15,20 +15,16 @@ SECURE = """\
 
 
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory):
-    specs = [
+def fleet(new_fleet):
+    fleet = new_fleet(
         HostSpec("plain", config="", time_scale=0.05),
         HostSpec("always", config="(xend-relocation-ssl yes)\n", time_scale=0.05),
         HostSpec("old", config="", version="3.2", time_scale=0.05),
         HostSpec("target", config=SECURE, time_scale=0.05),
-    ]
-    fleet = Fleet.create(tmp_path_factory.mktemp("fleet") / "f", specs)
-    try:
-        tls.make_certificate(fleet["target"].config.parent)
-        fleet.start()
-        yield fleet
-    finally:
-        fleet.destroy()
+    )
+    tls.make_certificate(fleet["target"].config.parent)
+    fleet.start()
+    return fleet
 
 
 @pytest.fixture

@@ -288,6 +288,13 @@ class Host:
 
     # breaking
 
+    def clear(self):
+        """Remove all guests, also those that xend only knows, whatever xend does meanwhile."""
+        for domain in self.hypervisor.domains():
+            self.hypervisor.destroy(domain["domid"])
+        for uuid in self.managed.all():
+            self.managed.forget(uuid)
+
     def _kill(self, *roles):
         found = self.layout.roles()
         doomed = [pid for role in roles for pid in found.get(role, [])]
@@ -370,7 +377,7 @@ class Fleet:
         return self
 
     def __exit__(self, *_exception):
-        self.stop()
+        self.destroy()
 
     @classmethod
     def create(cls, root, hosts, keep=False):

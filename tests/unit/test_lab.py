@@ -137,19 +137,15 @@ def test_patterns_mean_what_they_meant_in_python_2():
 
 
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory):
-    fleet = Fleet.create(
-        tmp_path_factory.mktemp("fleet") / "f",
-        [
-            HostSpec("xen1", time_scale=0.03),
-            HostSpec("xen2", time_scale=0.05),
-            HostSpec("old1", version="3.0.3", time_scale=0.03),
-            HostSpec("mid1", version="3.4.0", time_scale=0.03, reverse=None),
-        ],
+def fleet(new_fleet):
+    fleet = new_fleet(
+        HostSpec("xen1", time_scale=0.03),
+        HostSpec("xen2", time_scale=0.05),
+        HostSpec("old1", version="3.0.3", time_scale=0.03),
+        HostSpec("mid1", version="3.4.0", time_scale=0.03, reverse=None),
     )
     fleet.start()
-    yield fleet
-    fleet.destroy()
+    return fleet
 
 
 @pytest.fixture
@@ -888,18 +884,13 @@ def test_progress_lines_by_version(hosts):
 
 
 @pytest.fixture(scope="module")
-def lone(tmp_path_factory):
-    """One host with a fast clock, for starting xend often."""
-    fleet = Fleet.create(
-        tmp_path_factory.mktemp("lone") / "f",
-        [
-            HostSpec("xen1", time_scale=0.02),
-            HostSpec("xen2", time_scale=0.02),
-            HostSpec("old1", version="3.4.0", time_scale=0.02),
-        ],
+def lone(new_fleet):
+    """Hosts with a fast clock that are not started, for starting xend often."""
+    return new_fleet(
+        HostSpec("xen1", time_scale=0.02),
+        HostSpec("xen2", time_scale=0.02),
+        HostSpec("old1", version="3.4.0", time_scale=0.02),
     )
-    yield fleet
-    fleet.destroy()
 
 
 @pytest.fixture
@@ -1011,6 +1002,8 @@ def test_port_in_use_is_retried_then_fatal(stopped):
     host = stopped["xen1"]
     host.config.write_text(ON)
     with socket.socket() as other:
+        # Connections of the last test may still linger at the port.
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind((host.address, PORT))
         other.listen(1)
         result = host.start()

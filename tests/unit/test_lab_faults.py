@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from tests.lab import storage, sxp
-from tests.lab.fleet import Fleet, HostSpec
+from tests.lab.fleet import HostSpec
 from tests.lab.layout import wait_until
 
 DEPRECATED = "WARNING: xend/xm is deprecated.\n"
@@ -20,18 +20,14 @@ XM_LIMIT_S = 30
 
 
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory):
-    fleet = Fleet.create(
-        tmp_path_factory.mktemp("fleet") / "f",
-        [
-            HostSpec("xen1", time_scale=0.02),
-            HostSpec("xen2", time_scale=0.02, bridges=("xenbr0", "dmz"), uptime_s=5.0),
-            HostSpec("mid1", version="3.4.0", time_scale=0.02, cpu_vendor="AuthenticAMD"),
-        ],
+def fleet(new_fleet):
+    fleet = new_fleet(
+        HostSpec("xen1", time_scale=0.02),
+        HostSpec("xen2", time_scale=0.02, bridges=("xenbr0", "dmz"), uptime_s=5.0),
+        HostSpec("mid1", version="3.4.0", time_scale=0.02, cpu_vendor="AuthenticAMD"),
     )
     fleet.start()
-    yield fleet
-    fleet.destroy()
+    return fleet
 
 
 @pytest.fixture
@@ -49,10 +45,7 @@ def hosts(fleet):
         if not host.path(storage.SHARED_MOUNT).is_symlink():
             host.mount()
         until_xend_works(host)
-        for domain in host.hypervisor.domains():
-            host.hypervisor.destroy(domain["domid"])
-        for uuid in host.managed.all():
-            host.managed.forget(uuid)
+        host.clear()
         for path in (host.log, host.debug_log):
             path.write_text("")
 

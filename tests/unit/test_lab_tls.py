@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab import tls
-from tests.lab.fleet import Fleet, HostSpec
+from tests.lab.fleet import HostSpec
 from tests.lab.layout import wait_until
 
 PLAIN, SECURE = 8002, 8003
@@ -21,30 +21,20 @@ CONFIG = """\
 
 
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("fleet")
-    fleet = Fleet.create(
-        folder / "f",
-        [
-            HostSpec("xen1", config=CONFIG, time_scale=0.05),
-            HostSpec("xen2", config=CONFIG, time_scale=0.05),
-            HostSpec(
-                "shut",
-                config=CONFIG + "(xend-relocation-hosts-allow '^nobody$')\n",
-                time_scale=0.05,
-            ),
-            # What happens there can be watched.
-            HostSpec("slow1", config=CONFIG, time_scale=0.4),
-            HostSpec("slow2", config=CONFIG, time_scale=0.4),
-        ],
+def fleet(new_fleet):
+    shut = CONFIG + "(xend-relocation-hosts-allow '^nobody$')\n"
+    fleet = new_fleet(
+        HostSpec("xen1", config=CONFIG, time_scale=0.05),
+        HostSpec("xen2", config=CONFIG, time_scale=0.05),
+        HostSpec("shut", config=shut, time_scale=0.05),
+        # What happens there can be watched.
+        HostSpec("slow1", config=CONFIG, time_scale=0.4),
+        HostSpec("slow2", config=CONFIG, time_scale=0.4),
     )
-    try:
-        for host in fleet:
-            tls.make_certificate(host.config.parent)
-        fleet.start()
-        yield fleet
-    finally:
-        fleet.destroy()
+    for host in fleet:
+        tls.make_certificate(host.config.parent)
+    fleet.start()
+    return fleet
 
 
 @pytest.fixture
