@@ -60,8 +60,8 @@ lab: $(STAMP) ## the same fleet, left running to play with
 lab-stop: $(STAMP) ## end the fleet that `make lab` left running
 	@$(BOUNDED) 120 $(PY) -m tests.demo --stop
 
-test: $(STAMP) ## all tests: unit, functional, integration
-	@$(BOUNDED) 1500 $(PY) $(PYTEST) tests/unit tests/functional tests/integration
+test: $(STAMP) ## all tests: unit, functional, integration, and those of the fault campaign
+	@$(BOUNDED) 1500 $(PY) $(PYTEST) tests/unit tests/functional tests/integration tests/faults
 
 test-unit: $(STAMP) ## pure code and the lab
 	@$(BOUNDED) 600 $(PY) $(PYTEST) tests/unit

@@ -66,6 +66,8 @@ def master(salt_factories, pillar_file, root):
         "file_roots": salt_config.file_roots(root / "served"),
         "pillar_roots": {"base": [str(pillar_file.parent)]},
         "timeout": 10,
+        # Minions that are down are waited for so long each time they are asked whether they still work.
+        "gather_job_timeout": 5,
     }
     master = salt_factories.salt_master_daemon("master", overrides=overrides)
     with master.started():
@@ -190,9 +192,16 @@ def _site(master, minions, fleet, pillar_file):
 
 
 @pytest.fixture
-def site(_site):
-    """The fleet as it comes: no guests, closed doors, the pillar that names both hosts."""
-    reset(_site)
+def _quiet(_site):
+    """The fleet without guests, faults and reservations, with the pillar that names both hosts."""
+    for host in _site.fleet:
+        for path in [*host.root.glob("control/faults.json"), *host.root.glob("kept/.*.reserved")]:
+            path.unlink()
+        host.link()
+        host.restore_link()
+        host.clear()
+    if json.loads(_site.pillar_file.read_text()) != salt_config.pillar(_site.fleet):
+        _site.set_pillar(salt_config.pillar(_site.fleet))
     yield _site
     for host in _site.fleet:
         host.release()
@@ -200,30 +209,44 @@ def site(_site):
         host.restore_link()
 
 
-def reset(site):
-    for host in site.fleet:
-        for path in [*host.root.glob("control/faults.json"), *host.root.glob("kept/.*.reserved")]:
-            path.unlink()
-        host.link()
-        host.restore_link()
-        for name in host.guests():
-            host.destroy_guest(name)
+@pytest.fixture
+def site(_quiet):
+    """The fleet as it comes: no guests, closed doors, the pillar that names both hosts."""
+    close(_quiet.fleet)
+    return _quiet
+
+
+def close(fleet):
+    for host in fleet:
         if host.config.read_text() != CONFIGS[host.name] or not host.running:
             host.config.write_text(CONFIGS[host.name])
             host.stop()
             assert host.start().returncode == 0
             # In the same 1/100 s as the start, a change of the file would not count as newer.
             time.sleep(0.05)
-    site.set_pillar(salt_config.pillar(site.fleet))
+
+
+def state_of(fleet):
+    """What the hosts' files say, and the processes that have read them."""
+    return {host.name: (host.config.read_bytes(), host.pids()) for host in fleet}
+
+
+@pytest.fixture(scope="session")
+def _configured():
+    """What `state_of` has said right after both hosts were configured."""
+    return {}
 
 
 @pytest.fixture
-def configured(site):
-    """Both hosts configured for each other."""
-    found = site.states("state.apply", "xend.relocation")
-    for states in found.values():
-        assert all(state["result"] for state in states.values()), found
-    return site
+def configured(_quiet, _configured):
+    """Both hosts configured for each other; left as they are when the last test has kept them so."""
+    if not _configured or state_of(_quiet.fleet) != _configured:
+        close(_quiet.fleet)
+        found = _quiet.states("state.apply", "xend.relocation")
+        for states in found.values():
+            assert all(state["result"] for state in states.values()), found
+        _configured.update(state_of(_quiet.fleet))
+    return _quiet
 
 
 @pytest.fixture
