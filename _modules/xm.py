@@ -62,11 +62,6 @@ BUS_S = 1
 # answer again after a restart.
 SETTLE_S = 60
 
-MIGRATING = "migrating-"
-
-# Differences between two hosts that somebody may accept knowingly.
-RISKS = ("cpu", "version", "storage")
-
 # What a copy is called while a transfer of it may still be going on.
 UNSETTLED = ("sending", "migrating", "receiving", "arriving", "unknown")
 
@@ -164,20 +159,25 @@ def _rows():
 
 def _row(name):
     """
-    The row of a domain; None when it is not listed.
+    The row of a domain under just this name; None when it is not listed.
     """
-    found = _candidates([name])
+    found = [row for row in _candidates(name) if row["name"] == name]
     return found[0] if found else None
 
 
-def _candidates(names, domid=None):
+def _candidates(name, domid=None):
     """
-    The rows of domains that have one of these names, and this id if one is given. xend lets a guest come to
-    a host that holds a dead copy of it, and lists both then: the one that runs comes first.
+    The rows of domains that have this name, or had it before they were sent, and this id if one is given.
+    xend lets a guest come to a host that holds a dead copy of it, and lists both then: the one that runs
+    comes first.
     """
     runs = _pure("xm_output.runs")
-    found = [row for row in _rows() if row["name"] in names and domid in (None, row["domid"])]
-    return sorted(found, key=lambda row: (not runs(row["state"]), names.index(row["name"])))
+    found = [
+        row
+        for row in _rows()
+        if _plain(row["name"]) == _plain(name) and domid in (None, row["domid"])
+    ]
+    return sorted(found, key=lambda row: (not runs(row["state"]), row["name"] == _plain(name)))
 
 
 def list_():
@@ -288,8 +288,8 @@ def host():
     What another host must know of this one before a guest moves between them.
 
     Returns a dict: ``xen`` (major and minor version), ``machine``, ``caps``, ``hw_caps``, ``vendor``,
-    ``model`` and ``flags`` of the processor, ``free_mib``, ``bridges``, ``time`` (seconds since 1970) and
-    ``uptime_s``; None for what cannot be seen.
+    ``model`` and ``flags`` of the processor, ``free_mib``, ``bridges``, ``vif_script`` (xend's own),
+    ``time`` (seconds since 1970) and ``uptime_s``; None for what cannot be seen.
 
     CLI Example:
 
@@ -298,8 +298,22 @@ def host():
         salt 'xen*' xm.host
     """
     return _pure("xm_fit.facts")(
-        info(), _content("/proc/cpuinfo"), _content("/proc/uptime"), time.time(), _bridges()
+        info(),
+        _content("/proc/cpuinfo"),
+        _content("/proc/uptime"),
+        time.time(),
+        _bridges(),
+        _vif_script(),
     )
+
+
+def _vif_script():
+    try:
+        script = __salt__["xend.get"]("vif-script")
+    except CommandExecutionError:
+        # What xend cannot read at all, the checks of its configuration report.
+        return None
+    return script if hasattr(script, "upper") else None
 
 
 def _content(path):
@@ -423,7 +437,7 @@ def _view(name, uuid, domid):
     }
     try:
         before = _transfers()
-        rows = _candidates([MIGRATING + name, name], domid)
+        rows = _candidates(name, domid)
         described = [(row, _describe(row)) for row in rows]
         if None in [found for _, found in described]:
             # It left between the two looks.
@@ -563,7 +577,7 @@ def _copies():
 
 
 def _plain(listed):
-    return listed[len(MIGRATING) :] if listed.startswith(MIGRATING) else listed
+    return _pure("xm_outcome.plain")(listed)
 
 
 def unfinished():
@@ -665,7 +679,7 @@ def _blockers_of(name, live):
     """
     if name == "Domain-0":
         return ["Domain-0 is the host itself and cannot be moved"], []
-    if name.startswith(MIGRATING):
+    if name != _plain(name):
         return [
             "%s is the name that xend gives a domain while it is sent; migrating it under that name "
             "wedges it: wait until it has left, or mend it if its migration broke (xend.orch.recover)"
@@ -673,7 +687,7 @@ def _blockers_of(name, live):
         ], []
     found = domain(name)
     if found is None:
-        if _row(MIGRATING + name):
+        if _candidates(name):
             return [
                 "%s is being sent already, or is left over from a migration that broke" % name
             ], []
@@ -697,7 +711,9 @@ def _blockers_of(name, live):
     if live and found["runs"]:
         # Else xend would fail before it connects, after half a minute of looking for memory.
         overhead_mib = _pure("xm_fit.live_overhead_mib")(found)
-        blockers += _too_little_memory(overhead_mib, None, "for a live migration (live: False needs none)")
+        blockers += _too_little_memory(
+            overhead_mib, info().get("free_memory"), None, "for a live migration (live: False needs none)"
+        )
     return blockers, __salt__["xen_guest.warnings"](name, found["uuid"])
 
 
@@ -792,11 +808,10 @@ def can_receive(domain, config=None, source=None, storage=None, file=None, accep
             % (domain,)
         )
     accept = _accepted(accept)
-    blockers = _same_identity(domain)
-    blockers += _too_little_memory(_pure("xm_fit.needed_mib")(domain), config)
     here = host()
-    # Whether the source has memory for a live migration is judged there.
-    fit = _pure("xm_fit.fits")(domain, source, here, live=False, accept=accept)
+    blockers = _same_identity(domain)
+    blockers += _too_little_memory(_pure("xm_fit.needed_mib")(domain), here["free_mib"], config)
+    fit = _pure("xm_fit.fits")(domain, source, here, accept=accept)
     cannot, might_not = _pure("xm_fit.reboot_warnings")(
         domain, _exists, domain.get("image_files"), __opts__["id"]
     )
@@ -817,14 +832,10 @@ def _exists(path):
 
 
 def _accepted(accept):
-    accept = [accept] if hasattr(accept, "upper") else list(accept or [])
-    wrong = [word for word in accept if word not in RISKS]
-    if wrong:
-        raise CommandExecutionError(
-            "accept: %s is no risk that can be accepted; they are %s"
-            % (", ".join([repr(word) for word in wrong]), ", ".join(RISKS))
-        )
-    return accept
+    try:
+        return _pure("xm_fit.risks")(accept)
+    except ValueError as exc:
+        raise CommandExecutionError(exc.args[0])
 
 
 def _disks_here(domain):
@@ -978,8 +989,9 @@ def _other_namesake(row, wanted):
     ]
 
 
-def _too_little_memory(needed_mib, config, what="here"):
-    free_mib = info()["free_memory"]
+def _too_little_memory(needed_mib, free_mib, config, what="here"):
+    if free_mib is None:
+        return ["xm info does not show the free memory, of which %d MiB are needed %s" % (needed_mib, what)]
     given_back_mib = _from_dom0(config)
     if needed_mib <= free_mib + given_back_mib:
         return []

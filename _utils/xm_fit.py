@@ -8,7 +8,7 @@ What is said of disks is in xm_disks.
 import re
 
 # What an administrator may decide to risk.
-RISKS = ("cpu", "storage", "version")
+RISKS = ("cpu", "version", "storage")
 
 # What Xen takes for a domain besides its memory.
 DOMAIN_OVERHEAD_MIB = 1
@@ -83,7 +83,7 @@ NO_CPU_FLAGS = frozenset(
 BOOT_FILES = ("bootloader", "kernel", "ramdisk")
 
 
-def facts(info, cpuinfo, uptime, now, bridges):
+def facts(info, cpuinfo, uptime, now, bridges, vif_script=None):
     """
     What another host must know of this one.
 
@@ -95,9 +95,11 @@ def facts(info, cpuinfo, uptime, now, bridges):
         seconds since the epoch
     bridges
         list of names of the bridges, None when not known
+    vif_script
+        xend's vif-script, None for its default
 
     Returns a dict: host, xen ([major, minor]), extra, machine, caps (list of words), hw_caps, vendor, flags
-    (sorted list), model, free_mib, time, uptime_s, bridges. What is lacking is None.
+    (sorted list), model, free_mib, time, uptime_s, bridges, vif_script. What is lacking is None.
     """
     cpu = _first_cpu(cpuinfo or "")
     version = [info.get("xen_major"), info.get("xen_minor")]
@@ -117,6 +119,7 @@ def facts(info, cpuinfo, uptime, now, bridges):
         "time": now,
         "uptime_s": float(seconds[0]) if seconds else None,
         "bridges": bridges,
+        "vif_script": vif_script,
     }
 
 
@@ -133,23 +136,21 @@ def _first_cpu(cpuinfo):
     return found
 
 
-def fits(domain, source, target, live=True, accept=()):
+def fits(domain, source, target, accept=()):
     """
-    Whether a guest that runs on one host can go on running on another. Memory on the target is not
-    looked at: who counts it must know what dom0 gives back.
+    Whether a guest that runs on one host can go on running on another. Memory is not looked at: who counts
+    it must know what dom0 gives back.
 
     domain
         the description of the guest
     source, target
         what `facts` returned on the two hosts, at the same moment; source None when it is not known
-    live
-        whether the guest runs while its memory is sent
     accept
         a list of RISKS, or one of them: what would be a blocker is a warning then
 
     Returns {"blockers": [...], "warnings": [...]}: sentences. Raises ValueError for an unknown risk.
     """
-    accept = _risks(accept)
+    accept = risks(accept)
     target = _known(target, "the target")
     blockers, warnings = foreign_backends(domain), []
     found, unchecked = _bridges(domain, target)
@@ -175,8 +176,6 @@ def fits(domain, source, target, live=True, accept=()):
         if lacking:
             warnings.append("%s does not show its %s: not compared" % (host["host"], ", ".join(lacking)))
     warnings += _unshown(source, target) + _clocks(domain, source, target)
-    if live:
-        warnings += _room_on_source(domain, source)
     return {"blockers": blockers, "warnings": warnings}
 
 
@@ -191,13 +190,21 @@ def _known(host, name):
     return known
 
 
-def _risks(accept):
+def risks(accept):
+    """
+    What may differ between the two hosts all the same, as a list of RISKS.
+
+    accept
+        such a list, one of them, or None for none
+
+    Raises ValueError for a word that is none of them.
+    """
     words = [accept] if hasattr(accept, "upper") else list(accept or ())
     unknown = [word for word in words if word not in RISKS]
     if unknown:
         raise ValueError(
-            "accept: %s is nothing that can be accepted; known are %s"
-            % (", ".join(["%s" % word for word in unknown]), ", ".join(RISKS))
+            "accept: %s is no risk that can be accepted; they are %s"
+            % (", ".join([repr(word) for word in unknown]), ", ".join(RISKS))
         )
     return words
 
@@ -389,7 +396,7 @@ def _bridges(domain, target):
     """
     (blockers, warnings) about the bridges of a guest.
     """
-    wanted = [vif for vif in domain.get("vifs") or [] if vif.get("bridge") and _is_bridged(vif)]
+    wanted = [vif for vif in domain.get("vifs") or [] if vif.get("bridge") and _is_bridged(vif, target)]
     known = target["bridges"]
     if wanted and known is None:
         names = ", ".join(sorted(set([vif["bridge"] for vif in wanted])))
@@ -409,9 +416,9 @@ def _bridges(domain, target):
     ], []
 
 
-def _is_bridged(vif):
-    # Empty: xend's own vif-script, which is vif-bridge unless somebody chose another one.
-    words = (vif.get("script") or BRIDGE_SCRIPT).split()
+def _is_bridged(vif, target):
+    # Without one of its own it gets that of the host that takes it (xend 3.4 netif.getDeviceDetails).
+    words = (vif.get("script") or target["vif_script"] or BRIDGE_SCRIPT).split()
     return bool(words) and words[0].rpartition("/")[2] == BRIDGE_SCRIPT
 
 
@@ -460,16 +467,6 @@ def _clocks(domain, source, target):
             )
         )
     return found
-
-
-def _room_on_source(domain, source):
-    overhead_mib, free_mib = live_overhead_mib(domain), source["free_mib"]
-    if free_mib is None or overhead_mib <= free_mib:
-        return []
-    return [
-        "a live migration of %s takes %d MiB of %s, where %d MiB are free: xend takes the rest from dom0, or "
-        "refuses" % (domain["name"], overhead_mib, source["host"], free_mib)
-    ]
 
 
 # Memory

@@ -669,7 +669,7 @@ def _judge(name, source, target):
     for step in row["repairs"]:
         view = ends[step["on"]]
         listed = _listed(name, view)
-        own = _plain(listed)
+        own = plain(listed)
         # A suspended guest may have its own name already: xend gives it back even when it cannot resume it.
         if step["do"] == "rename" and listed == own:
             continue
@@ -701,7 +701,10 @@ def _listed(name, view):
     return view.get("listed") or usual
 
 
-def _plain(listed):
+def plain(listed):
+    """
+    The name of a domain that xm lists so: without migrating-.
+    """
     return listed[len(MIGRATING) :] if listed.startswith(MIGRATING) else listed
 
 
@@ -910,7 +913,7 @@ def _objection(ends, repairs, others, silent):
     seen = [view for view in ends.values() if view.get("listed")]
     if [view for view in seen if not view["uuid"]]:
         return "the uuid of a copy is not known"
-    if len(set([_plain(view["listed"]) for view in seen if view["copy"] != "managed"])) > 1:
+    if len(set([plain(view["listed"]) for view in seen if view["copy"] != "managed"])) > 1:
         # A guest that is just being started looks like one that was never completed.
         return "the copies have different names: one may be another guest with a copied uuid"
     # A suspended copy may go on only when the guest was started nowhere else.

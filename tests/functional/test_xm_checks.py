@@ -108,6 +108,24 @@ def test_the_facts_of_a_host(on, fleet):
     assert on("amd1").host()["vendor"] == "AuthenticAMD" and on("old1").host()["xen"] == [3, 4]
 
 
+@pytest.mark.parametrize(
+    "form, script",
+    [
+        ("", None),
+        ("(vif-script vif-route)\n", "vif-route"),
+        ("(vif-script 'vif-bridge bridge=dmz')\n", "vif-bridge bridge=dmz"),
+        ("(vif-script (vif-route))\n", None),
+    ],
+)
+def test_the_vif_script_of_a_host(on, fleet, form, script):
+    config = fleet["xen2"].config
+    config.write_text(OPEN + form)
+    try:
+        assert on("xen2").host()["vif_script"] == script
+    finally:
+        config.write_text(OPEN)
+
+
 def test_what_cannot_be_seen_is_none_and_is_said(on, check, fleet):
     fleet["xen1"].create_guest("web01", vifs=["bridge=xenbr0"])
     hidden = [

@@ -95,6 +95,7 @@ def test_facts_of_a_host():
         "time": NOW,
         "uptime_s": 86400.12,
         "bridges": ["xenbr0"],
+        "vif_script": None,
     }
 
 
@@ -359,6 +360,15 @@ def test_bridges(vif, is_needed):
         assert found["blockers"] == []
 
 
+@pytest.mark.parametrize("script", ["vif-openvswitch", "/etc/xen/scripts/vif-route x=y"])
+def test_a_host_whose_own_script_needs_no_bridge(script):
+    """The script of the host counts for cards that bring none of their own."""
+    found = fit(guest(vifs=[{"bridge": "ovs1"}]), target=host("xen2", vif_script=script))
+    assert found == {"blockers": [], "warnings": []}
+    card = {"bridge": "ovs1", "script": "vif-bridge"}
+    assert only(fit(guest(vifs=[card]), target=host("xen2", vif_script=script))["blockers"])
+
+
 def test_bridges_that_are_not_known():
     assert "xenbr0" in only(fit(target=host("xen2", bridges=None))["warnings"])
     assert fit(guest(vifs=[]), target=host("xen2", bridges=None))["warnings"] == []
@@ -398,13 +408,6 @@ def test_a_target_that_was_started_later(hours, is_said):
     assert len(found["warnings"]) == is_said
     if is_said:
         assert "%.1f h" % hours in found["warnings"][0] and "24.0 h" in found["warnings"][0]
-
-
-def test_a_live_migration_needs_room_on_the_source():
-    source = host(free_mib=2)
-    assert "3 MiB" in only(fit(source=source)["warnings"])
-    assert fit(source=source, live=False)["warnings"] == []
-    assert fit(source=host(free_mib=3))["warnings"] == []
 
 
 def test_a_source_of_which_nothing_is_known():
