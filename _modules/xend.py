@@ -1420,7 +1420,7 @@ def declared_hosts():
     The hosts that may exchange guests, as the pillar ``xend:relocation:hosts`` declares them.
 
     Returns a dict from minion id to ``address``, ``port`` and ``ssl_port``, whether the pillar gives a
-    bare address or a mapping for the host.
+    bare address or a mapping for the host. Raises an error when the pillar has no such mapping of hosts.
 
     CLI Example:
 
@@ -1430,8 +1430,14 @@ def declared_hosts():
     """
     # Not pillar.get: from Salt 3008 on it hides values from everything but templates.
     common = __salt__["config.get"]("xend:relocation", {}) or {}
+    declared = common.get("hosts") or {} if isinstance(common, dict) else None
+    if not isinstance(declared, dict):
+        raise CommandExecutionError(
+            "the pillar xend:relocation:hosts is no mapping from minion ids to addresses: %r"
+            % (common if declared is None else declared,)
+        )
     hosts = {}
-    for host, given in (common.get("hosts") or {}).items():
+    for host, given in declared.items():
         own = given if isinstance(given, dict) else {"address": given}
         hosts[host] = {
             "address": own.get("address"),

@@ -196,6 +196,9 @@ def applied(name, restart=True, timeout=60, config=None):
             - watch:
               - xend: xend-relocation-config
     """
+    if restart not in (True, False):
+        comment = "restart: %r is neither true nor false (text in quotes is no boolean)"
+        return _final(_ret(name, False, comment % (restart,)))
     try:
         before = __salt__["xend.status"](config=config)
     except CommandExecutionError as exc:

@@ -124,6 +124,20 @@ def test_who_is_no_address_cannot_be_told_to_a_firewall(show, allowed, said):
     assert named["xend-firewall-accept-10.20.0.0/24"] == accept(source="10.20.0.0/24")
 
 
+@pytest.mark.parametrize("restart", ["no", "false", None, []])
+def test_text_is_no_leave_to_restart(show, restart):
+    (state,) = show("xend.relocation", restart=restart).values()
+    assert state[0] == "test.fail_without_changes"
+    assert "restart" in state[1]["name"] and "neither true nor false" in state[1]["name"]
+
+
+@pytest.mark.parametrize("firewall", ["false", "yes", 1, ["10.20.0.12"]])
+def test_a_firewall_that_is_neither_on_nor_off(show, firewall):
+    (state,) = show("xend.firewall", firewall).values()
+    assert state[0] == "test.fail_without_changes"
+    assert "xend:firewall" in state[1]["name"] and "neither true nor false" in state[1]["name"]
+
+
 @pytest.mark.parametrize(
     "peers, admitted",
     [

@@ -313,6 +313,13 @@ def test_the_hosts_in_the_pillar(load):
     assert load().modules.xend.declared_hosts() == {}
 
 
+@pytest.mark.parametrize("relocation", [{"hosts": ["xen1"]}, {"hosts": "10.20.0.11"}, ["xen1"], "on"])
+def test_hosts_that_are_no_mapping_are_named(load, relocation):
+    with pytest.raises(CommandExecutionError) as caught:
+        load(pillar={"xend": {"relocation": relocation}}).modules.xend.declared_hosts()
+    assert "xend:relocation" in str(caught.value) and "mapping" in str(caught.value)
+
+
 def test_a_peer_is_probed_where_the_pillar_says(load):
     pillar = {"xend": {"relocation": {"hosts": {"xen2": {"address": "127.0.0.99", "port": 8022}}}}}
     xend = load(pillar=pillar).modules.xend

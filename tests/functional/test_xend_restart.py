@@ -721,6 +721,15 @@ def test_a_good_restart_under_watch_happens_once(load, host):
     assert str(host.pids()["xend"]) in found["applied"]["changes"]["xend"]["new"]
 
 
+@pytest.mark.parametrize("restart", ["no", "false", None])
+def test_text_is_no_leave_to_restart(minion, host, restart):
+    pid = host.pids()["xend"]
+    minion.modules.xend.set("xend-relocation-port", str(OTHER_PORT))
+    found = minion.states.xend.applied("apply", restart=restart)
+    assert found["result"] is False and "neither true nor false" in found["comment"]
+    assert repr(restart) in found["comment"] and host.pids()["xend"] == pid
+
+
 def test_applied_does_nothing_where_nothing_is_to_do(minion, host):
     pids = host.pids()
     found = minion.states.xend.applied("apply")

@@ -5,9 +5,7 @@
 
 xend-firewall:
   test.fail_without_changes:
-    - name: >-
-        The firewall was not changed, it can admit addresses and networks only. Peers of
-        {{ grains.id }}: {{ wrong }}. Name the peers in the pillar xend:firewall:peers.
+    - name: {{ ("The firewall was not changed. " ~ wrong) | json }}
 
 {%- elif asked %}
 
