@@ -251,13 +251,34 @@ def _describe(row):
     """
     What `xm.domain` returns for the domain of this row; None when it has just left.
     """
-    text = _ask(["list", "--long", _reference(row)])
-    if text is None:
-        return None
-    (found,) = _described("xm list --long %s" % row["name"], text, 1)
-    # The table and the description are two looks; the table is what people compare with.
-    found.update(state=row["state"], runs=_pure("xm_output.runs")(row["state"]), sxp=text)
-    return found
+    return _addressed(row)[1]
+
+
+def _addressed(row):
+    """
+    How to name the domain of this row to xm, and what `xm.domain` returns for it; None for both when it has
+    just left.
+
+    A name that begins with a hyphen would be read as an option, and two copies of a guest have one name. The
+    id of a domain stays the same as long as it lives here, but a guest may be called as the id of another
+    one, and xend looks for a name first (xend 4.2 XendDomain.domain_lookup_nr).
+    """
+    name, domid = row["name"], row["domid"]
+    ways = [str(domid)] if domid is not None else []
+    ways += [name] if domid is None or not name.startswith("-") else []
+    for reference in ways:
+        text = _ask(["list", "--long", reference])
+        if text is None:
+            return None, None
+        (found,) = _described("xm list --long %s" % name, text, 1)
+        if found["domid"] == domid:
+            # The table and the description are two looks; the table is what people compare with.
+            found.update(state=row["state"], runs=_pure("xm_output.runs")(row["state"]), sxp=text)
+            return reference, found
+    raise CommandExecutionError(
+        "xm cannot be told which domain is meant by %s, id %s: another domain is called %s; give that one "
+        "another name with `xm rename`" % (name, domid, domid)
+    )
 
 
 def _described(command, text, count=None):
@@ -273,14 +294,6 @@ def _described(command, text, count=None):
     if count is not None and len(forms) != count:
         raise CommandExecutionError("%s printed %d domains, not %d" % (command, len(forms), count))
     return [_pure("xm_output.describe")(form) for form in forms]
-
-
-def _reference(row):
-    """
-    How to name a domain to xm. A name that begins with a hyphen would be read as an option, and two copies
-    of a guest have one name; the id of a domain stays the same as long as it lives here.
-    """
-    return row["name"] if row["domid"] is None else str(row["domid"])
 
 
 def host():
@@ -1098,7 +1111,8 @@ def _migrate(name, target, live, port, ssl, node, timeout):
             % (name, "; ".join(check["blockers"]), _where_now(name, target))
         )
     peer = _peer(target, port, ssl)
-    guest = domain(name)
+    row = _row(name)
+    reference, guest = _addressed(row) if row else (None, None)
     if guest is None:
         raise CommandExecutionError("%s has left this host while it was checked" % name)
     options = _migrate_options(guest, live, peer["port"], peer["ssl"], node)
@@ -1106,7 +1120,7 @@ def _migrate(name, target, live, port, ssl, node, timeout):
     kept = _keep(guest)
     began = _clock()
     result = _watch(
-        ["migrate"] + options + [_reference(guest), peer["address"]],
+        ["migrate"] + options + [reference, peer["address"]],
         limit,
         _progress(guest, target),
     )
@@ -1500,18 +1514,19 @@ def _repair(do, name, listed, uuid, domid):
     before, after, done = REPAIRS[do]
     words = {"listed": listed, "name": name, "domid": domid}
     view = _where(name, uuid, domid=domid)
+    reference, guest = _addressed({"name": listed, "domid": domid, "state": ""})
     as_found = (view["listed"], view["domid"], view["uuid"]) == (listed, domid, uuid)
-    if not as_found or view["copy"] not in before:
+    if not guest or not as_found or view["copy"] not in before:
         raise CommandExecutionError(
             "%s was not touched: it is not any more as it was found (domain %s, %s, state %s)"
             % (listed, view["domid"] or "none", view["copy"], view["state"] or "none")
         )
     if do == "rename":
-        said = _mend(["rename", str(domid), name])
+        said = _mend(["rename", reference, name])
     elif do == "remove":
-        said = _mend(["destroy", str(domid)])
+        said = _mend(["destroy", reference])
     else:
-        said = _resume(listed, domid)
+        said = _resume(guest)
     view = _where(name, uuid, SETTLE_S, domid)
     if view["copy"] not in after:
         raise CommandExecutionError(
@@ -1550,16 +1565,15 @@ xs.xs().resume_domain(domid)
 """
 
 
-def _resume(listed, domid):
-    guest = _describe({"name": listed, "domid": domid, "state": ""})
-    if not guest or not guest["suspend_cancel"]:
+def _resume(guest):
+    if not guest["suspend_cancel"]:
         raise CommandExecutionError(
             "%s was not touched: its kernel cannot cancel a suspension (it has no SUSPEND_CANCEL note), so "
             "only xend could have resumed it. What is in its memory is lost: `xm destroy %s`, then `xm "
-            "create` with its configuration file" % (listed, listed)
+            "create` with its configuration file" % (guest["name"], guest["name"])
         )
     result = __salt__["cmd.run_all"](
-        [_option("python"), "-c", RESUME, str(domid)],
+        [_option("python"), "-c", RESUME, str(guest["domid"])],
         python_shell=False,
         ignore_retcode=True,
         timeout=ANSWER_S,

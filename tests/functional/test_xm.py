@@ -65,6 +65,37 @@ def test_a_guest_that_is_not_there_is_none(on, fleet):
     assert on("xen1").xm.domain("web01") is None
 
 
+@pytest.fixture
+def numbered(fleet):
+    """web01 and a guest that is called as the id of web01, which xend takes for what is meant by it."""
+    number = fleet["xen1"].create_guest("web02").domid + 2
+    fleet["xen1"].create_guest(str(number))
+    guest = fleet["xen1"].create_guest("web01")
+    assert guest.domid == number
+    return guest
+
+
+def test_a_guest_whose_id_is_the_name_of_another(on, fleet, numbered):
+    assert on("xen1").xm.domain("web01")["uuid"] == numbered.uuid
+    assert on("xen1").xm.where("web01")["copy"] == "running"
+    assert on("xen1").xm.migrate("web01", "xen2")["uuid"] == numbered.uuid
+    assert fleet["xen2"].wait_alive("web01").uuid == numbered.uuid
+    assert str(numbered.domid) in fleet["xen1"].guests()
+    # The other one has another id.
+    assert on("xen1").xm.migrate(str(numbered.domid), "xen2")["name"] == str(numbered.domid)
+
+
+def test_a_guest_that_xm_cannot_be_told_of_stays(on, fleet):
+    """Its name would be read as an option, and its id is the name of another one."""
+    number = fleet["xen1"].create_guest("web02").domid + 2
+    other = fleet["xen1"].create_guest(str(number))
+    assert fleet["xen1"].create_guest("-l").domid == number
+    with pytest.raises(CommandExecutionError) as caught:
+        on("xen1").xm.migrate("-l", "xen2")
+    assert "-l" in str(caught.value) and "another domain is called %d" % number in str(caught.value)
+    assert fleet["xen1"].guests()[other.name].alive and fleet["xen1"].guests()["-l"].alive
+
+
 def test_a_name_that_begins_with_a_hyphen_is_data(on, fleet):
     """xm would read `-l` as an option of its own."""
     fleet["xen1"].create_guest("-l")

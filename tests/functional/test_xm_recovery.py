@@ -545,6 +545,23 @@ def test_a_guest_that_took_the_name_of_one_that_is_left_over(on, fleet):
     assert [one["domid"] for one in found[:2]] == [guest.domid, other.domid]
 
 
+def test_a_repair_does_not_touch_a_guest_that_is_called_as_the_id_of_another(on, fleet):
+    host = fleet["xen1"]
+    number = host.create_guest("web02").domid + 2
+    other = host.create_guest(str(number))
+    left = host.create_guest("web01")
+    host.hypervisor.update(left.domid, xend_name="migrating-web01")
+    assert left.domid == number
+    on("xen1").repair("rename", "migrating-web01", left.uuid, left.domid)
+    assert host.guests()["web01"].xend_name == "web01"
+    assert host.guests()[other.name].xend_name == other.name
+    host.create_guest("db", paused=True)
+    dead = host.guests()["db"]
+    host.create_guest(str(dead.domid))
+    on("xen1").repair("remove", "db", dead.uuid, dead.domid)
+    assert "db" not in host.guests() and host.guests()[str(dead.domid)].alive
+
+
 def test_advice_on_one_of_two_copies_on_a_host_names_its_id(look, fleet):
     """By their name, xend would destroy either of the two."""
     guest = fleet["xen2"].create_guest("web01")

@@ -53,10 +53,11 @@ class Domains:
     # looking up
 
     def find(self, name):
-        """Return the domain with this name, id or uuid; raise NoDomain, XendError."""
-        for domain in self.hypervisor.domains():
-            if str(name) in (domain["xend_name"], str(domain["domid"]), domain["uuid"]):
-                return domain
+        """Return the domain with this name, else id, else uuid; raise NoDomain, XendError."""
+        for key in ("xend_name", "domid", "uuid"):
+            for domain in self.hypervisor.domains():
+                if str(name) == str(domain[key]):
+                    return domain
         self.find_managed(name)
         raise XendError("Domain is not running")
 
@@ -109,8 +110,9 @@ class Domains:
             for name in names:
                 found = [
                     row
+                    for key in ("name", "domid", "uuid")
                     for row in known
-                    if str(name) in (row["name"], str(row["domid"]), row["uuid"])
+                    if str(name) == str(row[key])
                 ]
                 if not found:
                     raise NoDomain(str(name))
