@@ -534,16 +534,19 @@ def _either(one, other):
     return both
 
 
-def copies(domain=None, wait=0):
+def copies(domain=None, wait=0, uuid=None):
     """
     Every guest that this host holds, whatever has become of it.
 
     domain, wait
         seconds to wait while a transfer of this domain (default: of any) can still be going on here
+    uuid
+        a guest of which it is asked whether xend has completed it here when it was received last
 
-    Returns ``copies``, a list of dicts: ``name`` (without migrating-), ``listed``, ``uuid``, ``domid``,
-    ``state`` and ``copy`` (see COPIES in ``_utils/xm_outcome.py``); and ``declared``, the minion ids of all
-    hosts in the pillar.
+    Returns a dict: ``copies``, a list of dicts: ``name`` (without migrating-), ``listed``, ``uuid``,
+    ``domid``, ``state`` and ``copy`` (see COPIES in ``_utils/xm_outcome.py``); ``completed``, the answer
+    about UUID by xend's log (None: it does not tell); and ``declared``, the minion ids of all hosts in the
+    pillar.
 
     CLI Example:
 
@@ -559,8 +562,17 @@ def copies(domain=None, wait=0):
             one for one in found if one["copy"] in UNSETTLED and domain in (None, one["name"])
         ]
         if not moving or _clock() >= deadline:
-            return {"copies": found, "declared": sorted(__salt__["xend.declared_hosts"]())}
+            return {
+                "copies": found,
+                "completed": _completed(uuid),
+                "declared": sorted(__salt__["xend.declared_hosts"]()),
+            }
         time.sleep(POLL_S)
+
+
+def _completed(uuid):
+    text = _pure("xm_progress.last_part")(_option("log")) if uuid else ""
+    return _pure("xm_progress.completed")(text, uuid)
 
 
 def _copies():
@@ -647,7 +659,7 @@ def _check(blockers, warnings):
     return {"ok": not blockers, "blockers": blockers, "warnings": warnings}
 
 
-def can_send(name, target, port=None, ssl=False, ask=True, live=True):
+def can_send(name, target, port=None, ssl=False, ask=True, live=True, node=None):
     """
     Whether a guest can leave this host for another one. Nothing is changed.
 
@@ -661,8 +673,8 @@ def can_send(name, target, port=None, ssl=False, ask=True, live=True):
         the way; xend verifies no certificate
     ask
         ask the target's relocation port whether it lets this host in
-    live
-        as for ``xm.migrate``: a live migration needs some memory on this host
+    live, node
+        as for ``xm.migrate``: a live migration needs some memory on this host, and old xm have no node
 
     Returns ``ok`` (bool), ``blockers`` and ``warnings``: lists of sentences, all that are known at once.
 
@@ -675,12 +687,13 @@ def can_send(name, target, port=None, ssl=False, ask=True, live=True):
     name = str(name)
     peer = _peer(target, port, _flag("ssl", ssl))
     blockers, warnings = _blockers_of(name, live)
+    blockers += _options_that_xm_lacks(peer["ssl"], node)
     if peer["own"]:
         blockers.append("the target %s (%s) is this host itself" % (target, peer["address"]))
     elif ask:
         answer = __salt__["xend.probe"](peer["address"], port=peer["port"], ssl=peer["ssl"])
         if answer["result"] != "accepted":
-            blockers.append(answer["message"])
+            blockers.append(answer["message"] + peer["hint"])
     else:
         warnings.append("the relocation port of %s was not asked" % target)
     return _check(blockers, warnings)
@@ -702,7 +715,8 @@ def _blockers_of(name, live):
     if found is None:
         if _candidates(name):
             return [
-                "%s is being sent already, or is left over from a migration that broke" % name
+                "%s is being sent already, or is left over from a migration that broke: xend.orch.recover "
+                "tells which, and mends what is safe" % name
             ], []
         return ["there is no domain %s on this host" % name], []
     blockers = []
@@ -760,6 +774,10 @@ def _peer(target, port=None, ssl=False):
         "ssl": ssl,
         "port": port,
         "own": target in own_names or address in (own, "127.0.0.1") or resolved != address,
+        "hint": ""
+        if target in declared or re.match(r"[0-9.]+\Z", target)
+        else "; %s is no minion id in the pillar xend:relocation:hosts, so it was taken for a host name"
+        % target,
     }
 
 
@@ -830,7 +848,11 @@ def can_receive(domain, config=None, source=None, storage=None, file=None, accep
     )
     blockers += fit["blockers"] + cannot
     warnings = fit["warnings"] + might_not
-    for verdict, sentence in storage if storage is not None else _disks_here(domain):
+    # What was compared was compared before this had its turn.
+    seen = _disks_here(domain)
+    if storage is not None:
+        seen = list(storage) + [found for found in seen if found[0] == "missing"]
+    for verdict, sentence in seen:
         if verdict in ("missing", "different") or verdict == "unproved" and "storage" not in accept:
             blockers.append(sentence)
         elif verdict in ("unproved", "unchecked") or "judged" in sentence:
@@ -888,7 +910,9 @@ def mark_disks(name):
         salt xen1 xm.mark_disks web01
     """
     guest = domain(name)
-    disks = guest["disks"] if guest else []
+    if not guest:
+        raise CommandExecutionError("there is no domain %s here whose disks could be marked" % name)
+    disks = guest["disks"]
     token = str(_uuid.uuid4())
     return {
         "token": token,
@@ -1104,7 +1128,7 @@ def _unlock(locks):
 
 
 def _migrate(name, target, live, port, ssl, node, timeout):
-    check = can_send(name, target, port, ssl, live=live)
+    check = can_send(name, target, port, ssl, live=live, node=node)
     if not check["ok"]:
         raise CommandExecutionError(
             "%s was not moved: %s. %s"
@@ -1277,7 +1301,7 @@ def check_options(
     accept
         as for ``xm.can_receive``
 
-    Returns True. Raises an error that names the option, its value and what would be right.
+    Returns True. Raises an error that names every wrong option, its value and what would be right.
 
     CLI Example:
 
@@ -1285,15 +1309,22 @@ def check_options(
 
         salt xen1 xm.check_options timeout=900 live=False
     """
-    _flag("live", live)
-    _flag("ssl", ssl)
-    _node(node)
-    _seconds("settle", settle)
-    _accepted(accept)
-    if port is not None:
-        _port(port)
-    if timeout is not None:
-        _limit(timeout, None)
+    wrong = []
+    for look, arguments in (
+        (_flag, ("live", live)),
+        (_flag, ("ssl", ssl)),
+        (_node, (node,)),
+        (_seconds, ("settle", settle)),
+        (_accepted, (accept,)),
+        (_port, (8002 if port is None else port,)),
+        (_limit, (1 if timeout is None else timeout, None)),
+    ):
+        try:
+            look(*arguments)
+        except CommandExecutionError as exc:
+            wrong.append(str(exc))
+    if wrong:
+        raise CommandExecutionError("; ".join(wrong))
     return True
 
 
@@ -1316,23 +1347,30 @@ def _migrate_options(guest, live, port, ssl, node):
     """
     options = ["--live"] if live else []
     options.append("--port=%d" % port)
-    managed = _is_managed(guest)
-    if ssl or node is not None or managed:
-        found = info()
-        version = (found.get("xen_major", 0), found.get("xen_minor", 0))
-        if version < (3, 3) and (ssl or node is not None):
-            raise CommandExecutionError(
-                "xm migrate has no %s before Xen 3.3; this host runs %d.%d"
-                % (("--ssl" if ssl else "--node",) + version)
-            )
-        if managed and version >= (4, 0):
-            # Else this host would keep it as a guest that it could start again.
-            options.append("--change_home_server")
+    if _is_managed(guest) and _xen_version() >= (4, 0):
+        # Else this host would keep it as a guest that it could start again.
+        options.append("--change_home_server")
     if ssl:
         options.append("--ssl")
     if node is not None:
         options.append("--node=%d" % int(node))
     return options
+
+
+def _options_that_xm_lacks(ssl, node):
+    """
+    Why xm migrate could not be given these options, as a list of sentences.
+    """
+    asked = [option for option, value in (("--ssl", ssl), ("--node", node is not None)) if value]
+    if not asked or _xen_version() >= (3, 3):
+        return []
+    words = (" and ".join(asked),) + _xen_version()
+    return ["xm migrate has no %s before Xen 3.3; this host runs %d.%d" % words]
+
+
+def _xen_version():
+    found = info()
+    return found.get("xen_major", 0), found.get("xen_minor", 0)
 
 
 def _is_managed(guest):
@@ -1362,15 +1400,16 @@ def _where_now(name, target):
     )["comment"]
 
 
-def arrival(name, uuid=None, source=None, timeout=60):
+def arrival(name, uuid=None, source=None, timeout=60, gone=False):
     """
-    Whether a guest that its source has sent away has arrived here and runs. Ask only when the source has
-    reported its own copy gone: what is said of the guest is wrong else.
+    Whether a guest that its source has sent away has arrived here and runs.
 
     name, uuid
         the domain that is expected
     source
         the host that it came from, for the report
+    gone
+        the source has reported its own copy gone; without that a guest that is not here is not called lost
     timeout
         seconds to wait while it can still be completed here; xm on the source returns some seconds
         before that
@@ -1392,8 +1431,8 @@ def arrival(name, uuid=None, source=None, timeout=60):
         name,
         source or "the source",
         __opts__["id"],
-        # Without its source nobody knows whether the guest was sent at all.
-        {"copy": "absent"} if source else {"copy": "unknown", "problem": "it was not asked"},
+        # Only its source knows whether the guest was sent at all.
+        {"copy": "absent"} if gone else {"copy": "unknown", "problem": "it was not asked"},
         view,
     )
     arrived = view["copy"] == "running"
@@ -1437,7 +1476,10 @@ def _keep(domain):
     folder = _option("kept")
     label = _label("%s.%s" % (domain["name"], domain.get("uuid")))
     path = os.path.join(folder, "%s.sxp" % label)
-    text = domain.get("sxp") or ""
+    text = domain.get("sxp")
+    if not text:
+        # An older one may be there, which is better than none.
+        raise CommandExecutionError("the description of %s lacks sxp, its own text" % domain["name"])
     try:
         if not os.path.isdir(folder):
             os.makedirs(folder, 0o700)

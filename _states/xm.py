@@ -36,21 +36,22 @@ def _present(report):
     return isinstance(report, dict) and "uuid" in report and "runs" in report
 
 
-def can_send(name, target, live=True, port=None, ssl=False, ask=True):
+def can_send(name, target, live=True, port=None, ssl=False, ask=True, node=None):
     """
     A guest can leave this host for another one: it runs, nothing binds it to this host, and the target
     lets this host in.
 
     name
         the domain
-    target, live, port, ssl
+    target, live, port, ssl, node
         as for the execution function ``xm.migrate``
     ask
         False: do not ask the target's relocation port (under ``test=True``, when its configuration is
         still to be applied)
 
-    Nothing is ever changed, so ``test=True`` makes no difference. A guest that is not here is no failure
-    of this state: ``xm.can_receive`` on the target says whether it runs there already.
+    Nothing is ever changed; warnings stand under ``changes``, where an orchestration shows them. A guest
+    that is not here is no failure of this state: ``xm.can_receive`` on the target says whether it runs
+    there already.
 
     .. code-block:: yaml
 
@@ -62,12 +63,14 @@ def can_send(name, target, live=True, port=None, ssl=False, ask=True):
     try:
         if __salt__["xm.where"](name)["copy"] in ("absent", "managed"):
             return _ret(name, comment="%s does not run on %s" % (name, __opts__["id"]))
-        check = __salt__["xm.can_send"](name, target, port=port, ssl=ssl, ask=ask, live=live)
+        check = __salt__["xm.can_send"](
+            name, target, port=port, ssl=ssl, ask=ask, live=live, node=node
+        )
         if not check["ok"]:
             return _ret(name, False, _not_sent(name, check))
     except CommandExecutionError as exc:
         return _ret(name, False, "%s was not moved: %s" % (name, exc))
-    return _ret(name, comment=_with("%s can leave %s" % (name, __opts__["id"]), check["warnings"]))
+    return _checked(name, "%s can leave %s" % (name, __opts__["id"]), check["warnings"])
 
 
 def can_receive(
@@ -100,8 +103,8 @@ def can_receive(
         seconds for which xend is not restarted here by Salt, because the guest is about to come, and from
         where, in words
 
-    Nothing but that is changed, and not under ``test=True``. When the guest is not described, it is looked
-    for here: a guest that runs here already needs no more room.
+    Nothing but that is changed, and not under ``test=True``; warnings stand under ``changes``. When the
+    guest is not described, it is looked for here: a guest that runs here already needs no more room.
 
     .. code-block:: yaml
 
@@ -127,7 +130,18 @@ def can_receive(
         return _ret(
             name, False, comment % (name, __opts__["id"], "; ".join(check["blockers"]))
         )
-    return _ret(name, comment=_with("%s can take %s" % (__opts__["id"], name), check["warnings"]))
+    return _checked(name, "%s can take %s" % (__opts__["id"], name), check["warnings"])
+
+
+def _checked(name, comment, warnings):
+    """
+    The result of a check that found nothing in the way. Of a minion whose states have neither failed nor
+    changed anything an orchestration shows nothing at all, so warnings stand among the changes.
+    """
+    if not warnings:
+        return _ret(name, comment=comment)
+    result = None if __opts__["test"] else True
+    return _ret(name, result, _with(comment, warnings), {"warnings": warnings})
 
 
 def _with(comment, warnings):
@@ -208,7 +222,9 @@ def migrated(
         if not _present(domain) and __salt__["xm.where"](name)["copy"] in ("absent", "managed"):
             return _ret(name, comment="%s does not run on %s" % (name, __opts__["id"]))
         if __opts__["test"]:
-            check = __salt__["xm.can_send"](name, target, port=port, ssl=ssl, ask=ask, live=live)
+            check = __salt__["xm.can_send"](
+                name, target, port=port, ssl=ssl, ask=ask, live=live, node=node
+            )
             if not check["ok"]:
                 return _ret(name, False, _not_sent(name, check))
             how = "live" if live else "suspended"
@@ -253,9 +269,12 @@ def _arrived(name, source, domain, settle):
             return _ret(name, comment="%s runs on %s already" % (name, __opts__["id"]))
         comment = "%s was not sent, and does not run on %s (%s)"
         return _ret(name, False, comment % (name, __opts__["id"], here["problem"] or here["copy"]))
+    changes = {name: {"old": "not on %s" % __opts__["id"], "new": "runs on %s" % __opts__["id"]}}
     if __opts__["test"]:
-        return _ret(name, None, "It would be verified that %s runs here" % name)
-    report = __salt__["xm.arrival"](name, uuid=domain["uuid"], source=source, timeout=settle)
+        return _ret(name, None, "it would be verified that %s runs here" % name, changes)
+    report = __salt__["xm.arrival"](
+        name, uuid=domain["uuid"], source=source, timeout=settle, gone=True
+    )
     comment = report["comment"]
     if report["lost"]:
         comment += "." + __salt__["xm.restart_advice"](domain)
@@ -264,12 +283,7 @@ def _arrived(name, source, domain, settle):
         __salt__["xend.release"](name)
     except CommandExecutionError as exc:
         comment += "; its reservation was not released: %s" % exc
-    changes = {}
-    if report["arrived"]:
-        changes = {
-            name: {"old": "not on %s" % __opts__["id"], "new": "runs on %s" % __opts__["id"]}
-        }
-    return _ret(name, report["arrived"], comment, changes)
+    return _ret(name, report["arrived"], comment, changes if report["arrived"] else {})
 
 
 def repaired(name, do, listed, uuid, domid):

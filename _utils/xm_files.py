@@ -20,9 +20,10 @@ LINKS_MAX = 16
 
 MOUNTS = "/proc/self/mounts"
 
-# File systems that several hosts have mounted at once; some are mounted as "fuse." and this.
-SHARED = ("nfs", "nfs4", "ocfs2", "gfs", "gfs2", "gpfs", "cifs", "smbfs", "smb3", "afs", "ceph", "glusterfs")
-SHARED += ("lustre", "moosefs", "mfs", "orangefs", "pvfs2", "sshfs")
+# File systems that no two hosts have mounted at once. Any other may be shared, and what is taken from one
+# host would be gone on the other.
+LOCAL = ("rootfs", "ext2", "ext3", "ext4", "ext4dev", "xfs", "jfs", "reiserfs", "reiser4", "btrfs", "zfs")
+LOCAL += ("f2fs", "bcachefs", "tmpfs", "ramfs", "overlay", "overlayfs", "aufs", "squashfs", "unionfs")
 
 # What editors and package managers leave beside a file.
 LEFT_BEHIND = re.compile(r"\.|.*(?:~|\.(?:bak|orig|swp|rpmsave|rpmorig|rpmnew|dpkg-[a-z]+))\Z")
@@ -373,7 +374,7 @@ def _is_shared(root, path):
         # The last one with a path lies on top of the others.
         if point and folder.startswith(point.rstrip("/") + "/") and len(point) >= longest:
             longest, kind = len(point), fields[2]
-    return kind.replace("fuse.", "", 1) in SHARED
+    return bool(kind) and kind not in LOCAL
 
 
 def _cannot_write(root, path):

@@ -78,7 +78,8 @@ LETTER_S = (
 RENAME = "`xm rename %(source_listed)s %(name)s` on %(source)s mends it"
 NEVER_RUNS = (
     "Do not unpause it: its CPU would run, but its console and xenstore are dead. `xm destroy "
-    "%(target_listed)s` on %(target)s removes the copy"
+    "%(target_listed)s` on %(target)s removes the copy, as xend.orch.recover does with remove_lost: "
+    "[%(name)s]"
 )
 DECIDE = "Look at both with `xm list` and on their consoles before starting, unpausing or destroying either"
 OTHER_GUEST = (
@@ -409,7 +410,9 @@ TABLE = (
         NOT_IT,
         "halted",
         "%(name)s runs nowhere: " + FACTS,
-        "Look at it on %(source)s with `xm list` and `xm console`; it can only be migrated while it runs",
+        "Look at it on %(source)s with `xm list` and `xm console`; it can only be migrated while it runs. "
+        "With the letter s in its state it cannot go on: it has shut itself down, or xend (before 3.1) has "
+        "left it suspended when a transfer failed; `xm destroy` and `xm create` start it afresh",
         (),
     ),
     (
@@ -495,6 +498,10 @@ NEVER_RUN = (
 NOT_SEEN = (
     "where %s is cannot be told: it was not seen to run on its source just before, %s, and %s. `xm list` on "
     "all hosts shows it; do not start it before all were seen"
+)
+COPIED = (
+    "%(names)s have one uuid and different names, so one may be another guest whose configuration was "
+    "copied: %(holds)s. Find that out before you touch either, and give the other guest a uuid of its own"
 )
 WITHHELD = ". Nothing is repaired by itself, because %s"
 
@@ -664,7 +671,7 @@ def _judge(name, source, target):
         words[side + "_holds"] = _holds(name, view)
     if words["source"] == words["target"] and words["source_listed"] == words["target_listed"]:
         # Two copies on one host: by their name, xend may take either.
-        words.update([(side + "_listed", view["domid"]) for side, view in ends.items()])
+        words.update([(side + "_listed", view["domid"]) for side, view in ends.items() if view.get("domid")])
     repairs = []
     for step in row["repairs"]:
         view = ends[step["on"]]
@@ -736,7 +743,7 @@ def gather(reports):
         ``domid``, ``state``, ``copy``, perhaps ``disks``), or ``problem``, why it does not say
 
     Copies of one uuid are copies of one guest. One whose uuid is not known counts as a copy of every guest of
-    its name. What a single host holds and runs, or has halted, or only knows, was not left by a migration.
+    its name. What a single host holds and runs, or has paused, or only knows, was not left by a migration.
 
     Returns a list of dicts, by name and uuid: what `report` returns, and ``name``, ``uuid`` and ``hosts``
     ({"source": host, "target": host}, None where that is no one host).
@@ -757,7 +764,8 @@ def gather_one(reports, guest):
     Where one guest is, whatever that is.
 
     reports
-        as for `gather`
+        as for `gather`; that of the target may have ``completed``, whether the guest was completed there when
+        it was received last (None: not known). One that has run there must not go on with its old memory
     guest
         a dict with ``name``, ``uuid`` (None when it is not known), ``source`` and ``target``; and ``ran``,
         whether it was seen to run on the source just before: else what is missing is not lost, and what is
@@ -792,11 +800,11 @@ def gather_one(reports, guest):
         found = _crowd(name, [one for one in mine if one["copy"] != "managed"])
     else:
         found = _withheld(name, ends, _others(name, uuid, copies), silent)
-    if not guest.get("ran"):
+    if not guest.get("ran") or not _never_ran(ends["target"], reports.get(guest["target"])):
         _ask_before_resuming(found["repairs"])
-        if found["lost"]:
-            found.update(outcome="unknown", lost=False, repairs=[])
-            found["comment"] = NOT_SEEN % (name, _holds(name, ends["source"]), _holds(name, ends["target"]))
+    if found["lost"] and not guest.get("ran"):
+        found.update(outcome="unknown", lost=False, repairs=[])
+        found["comment"] = NOT_SEEN % (name, _holds(name, ends["source"]), _holds(name, ends["target"]))
     return dict(found, name=name, uuid=uuid, hosts=dict([(side, guest[side]) for side in ends]))
 
 
@@ -842,7 +850,7 @@ def _others(name, uuid, copies):
 
 def _finding(uuid, group, copies, silent):
     held = [one for one in group if one["copy"] != "managed"]
-    if not held or len(held) == 1 and held[0]["copy"] in ("running", "halted"):
+    if not held or len(held) == 1 and _is_at_rest(held[0]):
         return None
     name = held[0]["name"]
     others = _others(name, uuid, copies)
@@ -857,6 +865,21 @@ def _finding(uuid, group, copies, silent):
     _ask_before_resuming(found["repairs"])
     hosts = dict([(side, view["host"]) for side, view in ends.items()])
     return dict(found, name=name, uuid=uuid, hosts=hosts)
+
+
+def _never_ran(view, said):
+    """
+    Whether the guest that came to this host has certainly not run there.
+    """
+    return view["copy"] == "unfinished" or isinstance(said, dict) and said.get("completed") is False
+
+
+def _is_at_rest(one):
+    """
+    Whether a single copy is what people have made of it. One that has shut down may be suspended: up to 3.0
+    xend gives a guest its name back when a transfer has failed, and does not resume it.
+    """
+    return one["copy"] == "running" or one["copy"] == "halted" and "s" not in (one["state"] or "")
 
 
 def _ask_before_resuming(repairs):
@@ -888,7 +911,7 @@ def _told(name, ends, others, silent):
     found = _withheld(name, ends, others, silent)
     target = ends["target"]
     # Nobody has said that this guest was migrated.
-    if target["copy"] == "unfinished" and ends["source"]["copy"] in GONE:
+    if target["copy"] == "unfinished" and ends["source"]["copy"] in GONE + ("foreign",):
         words = {"name": name, "listed": _listed(name, target), "host": target["host"]}
         words.update(state=target["state"], elsewhere=_holds(name, ends["source"]))
         found["comment"] = NEVER_RUN % words
@@ -900,6 +923,10 @@ def _withheld(name, ends, others, silent):
     What `report` says of these ends, without the repairs that are not safe among many hosts.
     """
     found = _judge(name, ends["source"], ends["target"])
+    both = [ends[side] for side in ("source", "target")]
+    copied = _copied(name, [view for view in both if view["copy"] not in NOT_IT + BLIND])
+    if copied:
+        return copied
     why = _objection(ends, found["repairs"], others, silent)
     if found["repairs"] and why:
         found.update(repairs=[], comment=found["comment"] + WITHHELD % why)
@@ -913,9 +940,6 @@ def _objection(ends, repairs, others, silent):
     seen = [view for view in ends.values() if view.get("listed")]
     if [view for view in seen if not view["uuid"]]:
         return "the uuid of a copy is not known"
-    if len(set([plain(view["listed"]) for view in seen if view["copy"] != "managed"])) > 1:
-        # A guest that is just being started looks like one that was never completed.
-        return "the copies have different names: one may be another guest with a copied uuid"
     # A suspended copy may go on only when the guest was started nowhere else.
     if "resume" in [step["do"] for step in repairs]:
         if silent:
@@ -925,7 +949,27 @@ def _objection(ends, repairs, others, silent):
     return ""
 
 
+def _copied(name, views):
+    """
+    What is to be said of domains that have one uuid; None when they have one name as well.
+    """
+    names = sorted(set([plain(_listed(name, view)) for view in views]))
+    if len(names) < 2:
+        return None
+    holds = "; ".join([_holds(name, view) for view in views])
+    return {
+        "outcome": "unknown",
+        "comment": COPIED % {"names": " and ".join(names), "holds": holds},
+        "repairs": [],
+        "lost": False,
+        "moved": False,
+    }
+
+
 def _crowd(name, held):
+    copied = _copied(name, held)
+    if copied:
+        return copied
     alive = [one for one in held if one["copy"] in ALIVE]
     holds = "; ".join([_holds(name, one) for one in held])
     if len(alive) > 1:

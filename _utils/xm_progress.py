@@ -1,7 +1,9 @@
 """
-How far a transfer is, from the lines that the source's xend logs while it sends a guest.
+What xend's log says of transfers: how far one is that the source sends, and whether the target has
+completed one.
 
-Which guest is sent, and who is told, is decided elsewhere. Only Tail reads a file, and nothing knows Salt.
+Which guest is sent, and who is told, is decided elsewhere. Only Tail and last_part read a file, and nothing
+knows Salt.
 """
 
 import codecs
@@ -31,6 +33,10 @@ ITERATIONS = (
 )
 STATISTICS = re.compile(r"delta \d+ms, .*?sent (\d+)Mb/s, dirtied \d+Mb/s (\d+) pages")
 PERCENT = re.compile(r"(\d+)%")
+
+# What the target logs (xend 3.0 to 4.4), with the whole configuration of the guest, uuid included.
+RECEPTION = re.compile(r"XendDomainInfo\.restore\(.*")
+COMPLETION = "XendDomainInfo.completeRestore"
 
 # The words of an event for people, in their order: key, template.
 SHOWN = (
@@ -319,6 +325,37 @@ class Progress(object):
         elif phase == "failed":
             change.update(percent=None, pages=None)
         return change
+
+
+def completed(text, uuid):
+    """
+    Whether xend has completed a guest that it has received, by its log.
+
+    text
+        the end of the log of the host that has received it
+    uuid
+        the guest's
+
+    Returns True or False, or None when the last reception of this guest is not in the text. What is logged
+    of a completion names no guest, so one of any other since then counts too. xend unpauses a guest after
+    that (xend 3.0 to 4.4 XendDomainInfo.completeRestore, XendCheckpoint.restore).
+    """
+    began = [
+        found.end() for found in RECEPTION.finditer(text) if uuid and uuid.lower() in found.group().lower()
+    ]
+    return COMPLETION in text[began[-1] :] if began else None
+
+
+def last_part(path):
+    """
+    The end of a log file, at most 1 MiB of it; "" when it cannot be read.
+    """
+    try:
+        with open(path, "rb") as stream:
+            stream.seek(max(0, os.fstat(stream.fileno()).st_size - TAIL_BYTES))
+            return stream.read(TAIL_BYTES).decode("utf-8", "replace")
+    except EnvironmentError:
+        return ""
 
 
 class Tail(object):

@@ -226,6 +226,10 @@ class World:
             self.wrong.append(
                 "the guest is %s, which %s cannot cause" % (verdict.outcome, self.plan.fault)
             )
+        # What is still going on, or cannot be seen, keeps the xend of its target.
+        if self.fault.at is None and not self.fault.blind and verdict.outcome in faults.WHOLE:
+            if list((self.target.root / "kept").glob(".%s.reserved" % self.name)):
+                self.wrong.append("xend of the target is still kept for it, which is over")
         moved = verdict.outcome == faults.MOVED
         if verdict.ok and not moved:
             self.wrong.append("success was reported, but the guest is %s" % verdict.outcome)
@@ -253,6 +257,10 @@ class World:
             self.wrong.append("it was called lost, but it is %s" % outcome)
         if outcome == faults.LOST and not lost and not self.fault.blind:
             self.wrong.append("it is lost, and nobody says so")
+        if outcome == faults.LOST and any(
+            step.startswith("%s: remove " % self.name) for step in run.steps
+        ):
+            self.wrong.append("the remainder of a lost guest was removed, unasked")
         words = [
             step.partition(": ")[2]
             for step in run.steps

@@ -238,7 +238,10 @@ class Conductor:
         functions = _functions(self.opts[name])
         data = {"jid": jid, "fun": fun, "tgt": name, "ret": "", "pid": os.getpid()}
         note = self._notes(name) / jid
-        note.write_bytes(salt.payload.dumps(data))
+        # Whole from the first moment: Salt takes an empty one for a remainder, and removes it.
+        written = self.folder / ("%s.%s" % (name, jid))
+        written.write_bytes(salt.payload.dumps(data))
+        written.rename(note)
         try:
             wire = salt.utils.args.condition_input(list(arg), kwarg)
             data["arg"] = salt.payload.loads(salt.payload.dumps(wire))

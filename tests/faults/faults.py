@@ -176,6 +176,12 @@ def recovery(world):
     world.recover_meanwhile()
 
 
+def until_xends_answer(world):
+    """Wait until the watchdogs have started both xends again."""
+    for host in (world.source, world.target):
+        layout.wait_until(lambda host=host: host.xm_run("list").returncode == 0, 20)
+
+
 # The guest's disk is an image of its name.
 DISKS = {"disks": ["file:/srv/xen/%s.img,xvda,w"], "vifs": ["bridge=xenbr0"]}
 ANY_TIME = (0.0, 0.95)
@@ -311,6 +317,18 @@ FAULTS = {
     ),
     "target: xend.restart asked": Fault(
         frozenset([MOVED]), at=ANY_TIME, during=restart_by_product("target")
+    ),
+    # Orphans carry the memory on, and the new xends know nothing of it.
+    "both xend children killed, recovery meanwhile": Fault(
+        BROKEN | ORPHANED | {LOST},
+        at=ANY_TIME,
+        during=all_of(
+            do("target", "kill_xend_child"),
+            do("source", "kill_xend_child"),
+            until_xends_answer,
+            recovery,
+        ),
+        blind=True,
     ),
     "recovery meanwhile": Fault(frozenset([MOVED]), at=ANY_TIME, during=recovery),
 }

@@ -5,34 +5,8 @@ from dataclasses import replace
 import pytest
 
 from tests.faults import campaign, faults, truth
-from tests.faults.conductor import Conductor
 from tests.faults.processes import Failed, Gone, Process
-from tests.lab.fleet import HostSpec
 from tests.lab.layout import wait_until
-
-
-@pytest.fixture(scope="module")
-def conductor(new_fleet, tmp_path_factory):
-    fleet = new_fleet(
-        *[HostSpec(name, config=campaign.CONFIG, time_scale=0.02) for name in ("xen1", "xen2")]
-    )
-    fleet.start()
-    return Conductor(fleet, tmp_path_factory.mktemp("faults") / "salt")
-
-
-@pytest.fixture
-def migrate(conductor):
-    """A function that migrates a guest; hosts and minions are whole again afterwards."""
-
-    def run(name, test=False, start=False, **options):
-        wanted = dict({"domain": name, "source": "xen1", "target": "xen2", "settle": 3}, **options)
-        act = conductor.start if start else conductor.orchestrate
-        return act("xend.orch.migrate", {"xend": {"migrate": wanted}}, test)
-
-    yield run
-    for host in conductor.fleet:
-        host.release()
-        conductor.minion_up(host.name)
 
 
 def test_a_guest_is_moved_by_the_real_sls(conductor, migrate):

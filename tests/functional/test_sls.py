@@ -124,6 +124,14 @@ def test_who_is_no_address_cannot_be_told_to_a_firewall(show, allowed, said):
     assert named["xend-firewall-accept-10.20.0.0/24"] == accept(source="10.20.0.0/24")
 
 
+@pytest.mark.parametrize("own", [{"server": False}, {"adress": "10.20.0.13"}, None])
+def test_a_host_without_an_address_does_not_disturb_the_others(show, own):
+    shown = show("xend.relocation", hosts=dict(HOSTS, xen9=own))
+    assert shown["xend-relocation-config"][1]["hosts_allow"] == sorted(
+        address for host, address in HOSTS.items() if host != "xen1"
+    )
+
+
 @pytest.mark.parametrize("restart", ["no", "false", None, []])
 def test_text_is_no_leave_to_restart(show, restart):
     (state,) = show("xend.relocation", restart=restart).values()

@@ -177,7 +177,14 @@ def test_can_send(at, fleet, test):
 def test_can_receive(at, fleet, test):
     described = at("xen1").modules.xm.domain("web01")
     states = at("xen2", test).states.xm
-    assert states.can_receive("web01", domain=described)["result"] is True
+    here = at("xen1").modules.xm.host()
+    fine = states.can_receive("web01", domain=described, source=here)
+    assert fine["result"] is True and fine["changes"] == {}
+    # Of a state without changes an orchestration shows nothing: a warning would be seen by nobody.
+    (warning,) = at("xen2").modules.xm.can_receive(described)["warnings"]
+    warned = states.can_receive("web01", domain=described)
+    assert warned["result"] is (None if test else True) and warning in warned["comment"]
+    assert warned["changes"] == {"warnings": [warning]}
     fleet["xen2"].create_guest("web01")
     refused = states.can_receive("web01", domain=described)
     assert refused["result"] is False and refused["changes"] == {}
@@ -196,6 +203,21 @@ def test_room_is_kept_only_for_a_guest_that_comes(at):
     assert at("xen2").modules.xend.release("web01", who="run 2") is False
     assert at("xen2").modules.xend.release("web01", who="run 1") is True
     assert at("xen2").modules.xend.release("web01") is False
+
+
+def test_a_guest_that_came_and_does_not_run_is_a_failure(at, fleet):
+    before = at("xen1").modules.xm.domain("web01")
+    at("xen2").states.xm.can_receive("web01", domain=before, reserve=300, who="run 1")
+    at("xen1").modules.xm.migrate("web01", "xen2")
+    fleet["xen2"].wait_alive("web01")
+    fleet["xen2"].hypervisor.update(fleet["xen2"].guests()["web01"].domid, cpu_time=5.0)
+    fleet["xen2"].xm_run("pause", "web01")
+    target = at("xen2")
+    seen = target.states.xm.migrated("web01", target="xen2", source="xen1", domain=before)
+    assert seen["result"] is False and seen["changes"] == {}
+    assert "runs nowhere" in seen["comment"] and "LOST" not in seen["comment"]
+    # It was seen, so that xend need not be kept for it any longer.
+    assert target.modules.xend.release("web01") is False
 
 
 def test_a_leftover_is_mended(at, fleet):

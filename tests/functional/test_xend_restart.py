@@ -168,6 +168,14 @@ def test_a_restart_brings_the_new_settings_and_leaves_guests_alone(xend, host):
         host.destroy_guest("web01")
 
 
+def test_a_file_that_was_written_in_the_future(xend, host):
+    """The clock was wrong, and was set back."""
+    os.utime(host.config, (time.time() + 86400, time.time() + 86400))
+    assert xend.status()["config_newer"]
+    xend.restart(timeout=20)
+    assert xend.status()["pending"] == []
+
+
 def test_a_xend_that_is_down_is_started(xend, host):
     host.stop()
     assert xend.restart()["pid"] == {"old": None, "new": host.pids()["xend"]}

@@ -207,6 +207,10 @@ def test_the_name_or_the_uuid_in_use_there(on, fleet, guest):
     fleet["xen2"].destroy_guest("web01")
     fleet["xen2"].create_guest("other", uuid=guest.uuid)
     assert guest.uuid in on("xen2").xm.can_receive(described)["blockers"][0]
+    fleet["xen2"].destroy_guest("other")
+    # Another web01 that is being sent, or was left over, wants its name back.
+    fleet["xen2"].create_guest("migrating-web01")
+    assert "name migrating-web01" in on("xen2").xm.can_receive(described)["blockers"][0]
 
 
 @pytest.mark.parametrize(
@@ -240,7 +244,7 @@ def test_migrate_reports_what_this_host_can_know(on, fleet, guest, live):
     assert sent["uuid"] == guest.uuid and sent["address"] == fleet["xen2"].address
     assert "Only xen2 can tell" in sent["comment"]
     assert guest.uuid in open(sent["kept"]).read()
-    arrived = on("xen2").xm.arrival("web01", uuid=guest.uuid, source="xen1")
+    arrived = on("xen2").xm.arrival("web01", uuid=guest.uuid, source="xen1", gone=True)
     assert arrived["arrived"] and arrived["copy"] == "running" and arrived["outcome"] == "moved"
 
 
@@ -289,7 +293,7 @@ def test_an_old_host_sends_to_a_new_one(on, fleet):
 def test_arrival_of_another_domain_with_that_name(on, fleet):
     fleet["xen2"].create_guest("web01")
     found = on("xen2").xm.arrival(
-        "web01", uuid="00000000-1111-2222-3333-444444444444", source="xen1", timeout=0
+        "web01", uuid="00000000-1111-2222-3333-444444444444", source="xen1", gone=True, timeout=0
     )
     assert not found["arrived"] and found["copy"] == "foreign" and found["lost"]
     assert "LOST" in found["comment"]
@@ -297,7 +301,7 @@ def test_arrival_of_another_domain_with_that_name(on, fleet):
 
 def test_arrival_when_xend_does_not_answer_is_unknown(on, fleet):
     fleet["xen2"].stop()
-    found = on("xen2").xm.arrival("web01", source="xen1", timeout=0)
+    found = on("xen2").xm.arrival("web01", source="xen1", gone=True, timeout=0)
     assert not found["arrived"] and found["copy"] == "unknown" and not found["lost"]
     assert "cannot be seen" in found["comment"] and "LOST" not in found["comment"]
 
@@ -380,6 +384,27 @@ def test_options_that_make_no_sense_are_named(on, fleet, option, value):
     with pytest.raises(CommandExecutionError) as caught:
         on("xen1").xm.check_options(**{option: value})
     assert option in str(caught.value) and str(value) in str(caught.value)
+
+
+def test_all_options_that_make_no_sense_are_named_at_once(on, fleet):
+    with pytest.raises(CommandExecutionError) as caught:
+        on("xen1").xm.check_options(timeout="5m", live="no", accept=["everything"])
+    for word in ("timeout", "5m", "live", "accept", "everything"):
+        assert word in str(caught.value)
+
+
+def test_options_that_an_old_xm_lacks_keep_a_guest_from_leaving(on, fleet):
+    fleet["old"].create_guest("web01")
+    check = on("old").xm.can_send("web01", "xen1", node=1)
+    assert check["blockers"] == ["xm migrate has no --node before Xen 3.3; this host runs 3.0"]
+    assert on("old").xm.can_send("web01", "xen1")["ok"]
+
+
+def test_a_target_that_the_pillar_does_not_know(on, fleet, guest):
+    (blocker,) = on("xen1").xm.can_send("web01", "xen7.invalid")["blockers"]
+    assert "xen7.invalid is no minion id in the pillar xend:relocation:hosts" in blocker
+    unheard = on("xen1").xm.can_send("web01", "127.0.0.1")["blockers"]
+    assert "minion id" not in "".join(unheard)
 
 
 def test_options_that_make_sense(on, fleet):

@@ -192,6 +192,19 @@ def test_what_a_host_holds_of_a_guest(on, fleet, word, do, options):
     assert words == {"absent": [], "foreign": ["running"]}.get(word, [word])
 
 
+@pytest.mark.parametrize("word, do, options", MADE)
+def test_only_a_guest_that_runs_has_arrived(on, fleet, word, do, options):
+    uuid = "6a3c5d52-77a1-4d9e-9d0a-5b1f2c3d4e5f"
+    do(fleet["xen2"], fleet["xen2"].create_guest("web01", **{"uuid": uuid, **options}))
+    found = on("xen2").arrival("web01", uuid=uuid, source="xen1", timeout=0, gone=True)
+    assert (found["copy"], found["arrived"]) == (word, word == "running"), found
+    assert found["lost"] is (word in ("absent", "foreign", "managed", "unfinished"))
+    # Nobody has said that it has left its source, where it may run happily.
+    unsure = on("xen2").arrival("web01", uuid=uuid, source="xen1", timeout=0)
+    assert unsure["lost"] is False and unsure["arrived"] is found["arrived"]
+    assert "LOST" not in unsure["comment"] and "no copy on xen1" not in unsure["comment"]
+
+
 @pytest.mark.parametrize("part", [0.5, 1.0])
 def test_a_transfer_that_goes_on_is_seen_at_both_ends(on, look, fleet, part):
     guest = fleet["xen1"].create_guest("web01")
@@ -210,6 +223,19 @@ def test_a_transfer_that_goes_on_is_seen_at_both_ends(on, look, fleet, part):
     assert fleet["xen2"].wait_alive("web01").uuid == guest.uuid
     assert on("xen2").where("web01", guest.uuid, wait=END_S)["copy"] == "running"
     assert look("xen1", "xen2", "xen3") == []
+
+
+def test_a_transfer_that_outlives_both_xends_is_seen(on, fleet):
+    """xc_save and xc_restore go on as orphans, and the new xends have no connection to show for it."""
+    guest = fleet["xen1"].create_guest("web01")
+    with held(fleet):
+        for name in ("xen1", "xen2"):
+            fleet[name].kill_xend()
+            up(fleet[name])
+        assert copy_words(on, "xen1", "xen2") == ["sending", "receiving"]
+        with pytest.raises(CommandExecutionError):
+            on("xen1").repair("rename", "migrating-web01", guest.uuid, guest.domid)
+        assert fleet["xen1"].guests()["web01"].xend_name == "migrating-web01"
 
 
 def test_a_xend_that_is_restarted_is_waited_for(on, fleet):
@@ -312,7 +338,7 @@ def test_the_source_s_xend_dies_when_the_guest_is_suspended(on, look, mend, flee
 def test_the_target_s_xend_dies_and_the_guest_is_lost(on, look, mend, fleet):
     guest = break_it(fleet, 1.0, "xen2")
     assert copy_words(on, "xen1", "xen2") == ["absent", "unfinished"]
-    arrived = on("xen2").arrival("web01", uuid=guest.uuid, source="xen1", timeout=0)
+    arrived = on("xen2").arrival("web01", uuid=guest.uuid, source="xen1", gone=True, timeout=0)
     assert (arrived["outcome"], arrived["lost"], arrived["arrived"]) == ("incomplete", True, False)
     (finding,) = look("xen1", "xen2", "xen3")
     assert finding["lost"] and "LOST" in finding["comment"]
@@ -337,7 +363,7 @@ def test_a_migration_that_takes_too_long_goes_on_without_its_job(on, fleet):
     assert "had not ended after 1" in str(caught.value) and "look again" in str(caught.value)
     assert copy_words(on, "xen1", "xen2") == ["sending", "receiving"]
     fleet["xen2"].release()
-    assert on("xen2").arrival("web01", uuid=guest.uuid, source="xen1")["outcome"] == "moved"
+    assert on("xen2").arrival("web01", uuid=guest.uuid, source="xen1", gone=True)["outcome"] == "moved"
     assert on("xen1").where("web01", wait=END_S)["copy"] == "absent"
 
 
@@ -511,7 +537,7 @@ def test_a_second_attempt_onto_a_copy_that_is_stuck_there(on, look, fleet):
     stuck = fleet["xen2"].create_guest("web01", uuid=guest.uuid, paused=True)
     on("xen1").migrate("web01", "xen2")
     assert wait_until(lambda: len(works(fleet["xen2"])) == 1, 20)
-    arrived = on("xen2").arrival("web01", uuid=guest.uuid, source="xen1")
+    arrived = on("xen2").arrival("web01", uuid=guest.uuid, source="xen1", gone=True)
     assert arrived["arrived"] and arrived["domid"] != stuck.domid
     assert sorted(one["copy"] for one in on("xen2").copies()["copies"]) == ["running", "unfinished"]
     (finding,) = look("xen1", "xen2", "xen3")
@@ -526,7 +552,7 @@ def test_a_guest_that_came_back_beside_what_was_left_of_it(on, look, mend, fleet
     fleet["xen2"].wait_alive("web01")
     on("xen2").migrate("web01", "xen1")
     assert wait_until(lambda: len(works(fleet["xen1"])) == 2, 20)
-    arrived = on("xen1").arrival("web01", uuid=guest.uuid, source="xen2")
+    arrived = on("xen1").arrival("web01", uuid=guest.uuid, source="xen2", gone=True)
     assert (arrived["arrived"], arrived["outcome"], arrived["listed"]) == (True, "moved", "web01")
     (finding,) = look("xen1", "xen2", "xen3")
     assert [(step["do"], step["domid"]) for step in finding["repairs"]] == [("remove", guest.domid)]
@@ -621,6 +647,9 @@ def test_a_migration_keeps_its_guest_and_xend_even_when_it_is_killed(on, modules
     finally:
         first.kill()
         first.join(END_S)
+    # What is needed to start it again was there before the first byte was sent.
+    kept = fleet["xen1"].root / "kept" / ("web01.%s.sxp" % guest.uuid)
+    assert guest.uuid in kept.read_text()
     # The lock is free, and what goes on without it is seen all the same.
     with pytest.raises(CommandExecutionError) as caught:
         on("xen1").migrate("web01", "xen2")
@@ -662,7 +691,7 @@ def test_no_guest_leaves_while_xend_is_restarted(on, fleet):
 def test_a_managed_guest_gets_a_new_home(on, fleet):
     guest = fleet["xen1"].create_guest("web01", managed=True)
     on("xen1").migrate("web01", "xen2")
-    arrived = on("xen2").arrival("web01", uuid=guest.uuid, source="xen1")
+    arrived = on("xen2").arrival("web01", uuid=guest.uuid, source="xen1", gone=True)
     assert arrived["outcome"] == "moved"
     assert on("xen1").where("web01")["copy"] == "absent" and fleet["xen1"].managed.all() == {}
     assert wait_until(lambda: list(fleet["xen2"].managed.all()) == [guest.uuid], 10)
@@ -673,12 +702,80 @@ def test_before_xen_4_0_the_source_goes_on_knowing_a_managed_guest(on, look, fle
     sent = on("mid1").migrate("web01", "xen2")
     assert "Only xen2 can tell" in sent["comment"]
     assert on("mid1").where("web01", guest.uuid)["copy"] == "managed"
-    assert on("xen2").arrival("web01", uuid=guest.uuid, source="mid1")["outcome"] == "moved"
+    assert on("xen2").arrival("web01", uuid=guest.uuid, source="mid1", gone=True)["outcome"] == "moved"
     where = {"name": "web01", "uuid": guest.uuid, "source": "mid1", "target": "xen2"}
     (found,) = look("mid1", "xen2", guest=where)
     assert found["moved"] and "Do not `xm start` it on mid1" in found["comment"]
     # It was not left by a migration that broke.
     assert look("mid1", "xen2") == []
+
+
+# Between two looks
+
+
+@pytest.fixture
+def meddled(minion_on, fleet, tmp_path):
+    """A function: the xm module of xen1, where ACT is done just before or just after `xm list`."""
+    threads = []
+
+    def make(act, when):
+        asked, done, script = (tmp_path / name for name in ("asked", "done", "xm"))
+        wait = "touch %s; until [ -e %s ]; do sleep 0.02; done" % (asked, done)
+        steps = [wait, '%s "$@"' % fleet["xen1"].layout.xm][:: 1 if when == "before" else -1]
+        script.write_text(
+            '#!/bin/sh\nif [ "$*" = list ]; then %s; exit; fi\nexec %s "$@"\n'
+            % ("; ".join(steps), fleet["xen1"].layout.xm)
+        )
+        script.chmod(0o755)
+
+        def meddle():
+            try:
+                assert wait_until(asked.exists, END_S)
+                act()
+            finally:
+                done.touch()
+
+        threads.append(threading.Thread(target=meddle))
+        threads[-1].start()
+        return minion_on("xen1", xm=str(script)).modules.xm
+
+    yield make
+    for thread in threads:
+        thread.join(END_S)
+
+
+def test_a_transfer_that_begins_while_one_looks_is_seen(meddled, fleet):
+    """A guest that is just being sent must not be taken for one that a broken migration has renamed."""
+    fleet["xen1"].create_guest("web01")
+    with contextlib.ExitStack() as stack:
+        xm = meddled(lambda: stack.enter_context(held(fleet)), "before")
+        assert xm.where("web01")["copy"] == "sending"
+
+
+def test_a_transfer_that_ends_while_one_looks_is_seen(meddled, fleet):
+    """xend is about to give the guest its name back."""
+    fleet["xen1"].create_guest("web01")
+
+    def end():
+        fleet["xen1"].kill_xc_save()
+        assert wait_until(lambda: process.poll() is not None, 20)
+
+    with held(fleet) as process:
+        assert meddled(end, "after").where("web01")["copy"] == "sending"
+
+
+def test_an_xm_that_claims_success_and_moved_nothing(minion_on, fleet, tmp_path):
+    """Only what is here counts, whatever the exit code."""
+    guest = fleet["xen1"].create_guest("web01")
+    script = tmp_path / "xm"
+    script.write_text(
+        '#!/bin/sh\n[ "$1" = migrate ] && exit 0\nexec %s "$@"\n' % fleet["xen1"].layout.xm
+    )
+    script.chmod(0o755)
+    with pytest.raises(CommandExecutionError) as caught:
+        minion_on("xen1", xm=str(script)).modules.xm.migrate("web01", "xen2")
+    assert "runs unharmed on xen1" in str(caught.value)
+    assert fleet["xen1"].guests()["web01"].domid == guest.domid and fleet["xen2"].guests() == {}
 
 
 # Events
@@ -696,7 +793,7 @@ def told(tmp_path):
 def test_the_events_of_a_migration(on, fleet, told, live):
     guest = fleet["xen1"].create_guest("web01")
     on("xen1").migrate("web01", "xen2", live=live)
-    on("xen2").arrival("web01", uuid=guest.uuid, source="xen1")
+    on("xen2").arrival("web01", uuid=guest.uuid, source="xen1", gone=True)
     events = told()
     assert {event["tag"] for event in events} == {"xend/migrate/web01"}
     data = [event["data"] for event in events]

@@ -3,9 +3,9 @@
 import pytest
 from salt.exceptions import CommandExecutionError
 
-from tests.functional.conftest import host_opts
+from tests.functional.conftest import OPEN, host_opts
 from tests.lab import tls
-from tests.lab.fleet import HostSpec
+from tests.lab.fleet import Fleet, HostSpec
 
 SECURE = """\
 (xend-relocation-ssl-server yes)
@@ -63,3 +63,28 @@ def test_a_xend_without_tls_says_so(send, fleet):
     with pytest.raises(CommandExecutionError) as raised:
         send("old", ssl=True)
     assert "3.3" in str(raised.value) and fleet["old"].guests()["web01"].alive
+
+
+@pytest.mark.parametrize("options, word", [([], "receiving"), (["--ssl"], "arriving")])
+def test_a_guest_that_is_being_completed_is_still_on_its_way(load, tmp_path_factory, options, word):
+    """xc_restore has ended. What is left to be seen is a connection of xend, and over TLS not even that."""
+    specs = [
+        HostSpec("xen1", config=OPEN, time_scale=0.05),
+        HostSpec("xen2", config=SECURE if options else OPEN, time_scale=1.0),
+    ]
+    with Fleet.create(tmp_path_factory.mktemp("completed") / "f", specs) as fleet:
+        source, target = fleet
+        if options:
+            tls.make_certificate(target.config.parent)
+        fleet.start()
+        xm = load(**host_opts(target)).modules.xm
+        xm.list()
+        guest = source.create_guest("web01")
+        source.wait_alive("web01")
+        assert source.xm_run("migrate", *options, "web01", target.address).returncode == 0
+        found = xm.where("web01", guest.uuid)
+        assert (found["copy"], found["state"]) == (word, "--p---")
+        with pytest.raises(CommandExecutionError) as raised:
+            xm.repair("remove", "web01", guest.uuid, found["domid"])
+        assert "not touched" in str(raised.value)
+        assert xm.arrival("web01", uuid=guest.uuid, source="xen1", timeout=30)["arrived"]

@@ -225,14 +225,20 @@ class Save:
                 if isinstance(error, XendError)
                 else ("OSError: " + words(error))
             )
+            # 3.0 only gives the name back: a guest that has suspended itself stays so.
+            resumes = self.domains.key >= (3, 1)
             self.log.failure(
                 "XendCheckpoint:185",
-                "Save failed on domain %s (%d) - resuming." % (self.name, self.domid),
+                "Save failed on domain %s (%d)%s."
+                % (self.name, self.domid, " - resuming" if resumes else ""),
                 text,
                 *SAVE_FRAMES,
             )
-            self.log.debug("XendDomainInfo:3146", "XendDomainInfo.resumeDomain(%d)" % self.domid)
-            self.hypervisor.resume(self.domid)
+            if resumes:
+                self.log.debug(
+                    "XendDomainInfo:3146", "XendDomainInfo.resumeDomain(%d)" % self.domid
+                )
+                self.hypervisor.resume(self.domid)
             self.hypervisor.update(self.domid, xend_name=self.name)
             raise
 

@@ -544,6 +544,9 @@ def mounts(host, monkeypatch, *lines):
         (["filer:/x %(root)s/etc/xe nfs rw 0 0\n", "x %(root)s/etc/xen/auto/web01.cfg nfs rw 0 0\n"], []),
         (["x %(root)s/etc/xen nfs rw 0 0\n", "/dev/sda1 %(root)s/etc/xen ext3 rw 0 0\n"], []),
         (["/dev/drbd0 %(root)s/etc/xen ocfs2 rw 0 0"], [PATH, LINK]),
+        (["/dev/fuse %(root)s/etc/xen fuse.pmxcfs rw 0 0"], [PATH, LINK]),
+        (["host %(root)s/etc/xen never-heard-of rw 0 0"], [PATH, LINK]),
+        (["/dev/mapper/vg-root %(root)s/etc xfs rw 0 0"], []),
         ([""], []),
     ],
 )

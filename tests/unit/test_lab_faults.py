@@ -25,6 +25,7 @@ def fleet(new_fleet):
         HostSpec("xen1", time_scale=0.02),
         HostSpec("xen2", time_scale=0.02, bridges=("xenbr0", "dmz"), uptime_s=5.0),
         HostSpec("mid1", version="3.4.0", time_scale=0.02, cpu_vendor="AuthenticAMD"),
+        HostSpec("old1", version="3.0.3", time_scale=0.02),
     )
     fleet.start()
     return fleet
@@ -397,6 +398,18 @@ def test_an_old_xend_waits_for_a_guest_without_limit(hosts):
     assert migration.wait(timeout=XM_LIMIT_S) == 0
     migration.communicate()
     target.wait_alive("web01")
+
+
+@pytest.mark.parametrize("name, state", [("xen1", "running"), ("old1", "suspended")])
+def test_only_since_3_1_a_guest_goes_on_when_its_save_fails(hosts, name, state):
+    host = hosts[name]
+    host.create_guest("web01")
+    migration = start_held(host, hosts["xen2"], 1.0)
+    host.kill_xc_save()
+    assert migration.wait(timeout=XM_LIMIT_S) == 1
+    guest = host.guests()["web01"]
+    assert (guest.xend_name, guest.state) == ("web01", state)
+    assert ("resumeDomain" in host.log.read_text()) is (name == "xen1")
 
 
 @pytest.mark.parametrize("kill", ["kill_xend_child", "kill_xend"])

@@ -62,6 +62,7 @@ def row(state, name="web01", domid=5, time_s=1.5):
         (row("---s--"), "sending", "halted", "migrating"),
         (row("---s-d", "migrating-web01"), "absent", "absent", "absent"),
         (row("---s-d"), "absent", "absent", "absent"),
+        (row("---sc-", "migrating-web01"), "sending", "halted", "migrating"),
         (row("----c-"), "halted", "halted", "halted"),
         (row("-----d"), "absent", "absent", "absent"),
         (row("--x---"), "unknown", "unknown", "unknown"),
@@ -512,14 +513,19 @@ def test_a_repair_of_a_lost_guest_waits_until_it_is_asked_for():
     assert "the other hosts" in found["comment"] and "somebody has created it paused" in found["comment"]
 
 
-def test_a_suspended_guest_goes_on_unasked_only_right_after_its_migration():
-    """Later it may have run elsewhere meanwhile, and have been stopped there."""
+def test_a_suspended_guest_goes_on_unasked_only_when_it_has_run_nowhere_since():
+    """Later, or with nothing in the target's log, it may have run elsewhere and have been stopped there."""
     reports = fleet(one("suspended"), [])
     (found,) = xm_outcome.gather(reports)
     assert [step["only_if_asked"] for step in found["repairs"]] == [True, True]
     guest = {"name": "web01", "uuid": "u1", "source": "xen1", "target": "xen2", "ran": True}
-    now = xm_outcome.gather_one(reports, guest)
-    assert [step["only_if_asked"] for step in now["repairs"]] == [False, False]
+    for completed, asked in ((False, False), (True, True), (None, True)):
+        reports["xen2"]["completed"] = completed
+        now = xm_outcome.gather_one(reports, guest)
+        assert [step["only_if_asked"] for step in now["repairs"]] == [asked, asked]
+    # A copy that has never run is proof enough.
+    now = xm_outcome.gather_one(fleet(one("suspended"), one("unfinished")), guest)
+    assert [step["only_if_asked"] for step in now["repairs"]] == [False, False, False]
 
 
 def test_what_a_known_migration_has_left_was_not_created_paused():
@@ -527,6 +533,22 @@ def test_what_a_known_migration_has_left_was_not_created_paused():
     guest = {"name": "web01", "uuid": "u1", "source": "xen1", "target": "xen2", "ran": True}
     assert "somebody has created it paused" not in xm_outcome.gather_one(reports, guest)["comment"]
     assert "somebody has created it paused" in xm_outcome.gather(reports)[0]["comment"]
+
+
+@pytest.mark.parametrize("more", [[], [one("running", name="web03", listed="web03")]])
+def test_two_guests_with_one_uuid_are_not_two_copies(more):
+    """Somebody has copied a configuration file with its uuid; both guests are well."""
+    reports = fleet(one("running"), one("running", name="web02", listed="web02"), more)
+    guest = {"name": "web01", "uuid": "u1", "source": "xen1", "target": "xen2", "ran": True}
+    for found in xm_outcome.gather(reports) + [xm_outcome.gather_one(reports, guest)]:
+        assert found["outcome"] == "unknown" and found["repairs"] == []
+        assert "web01 and web02" in found["comment"] and "one uuid" in found["comment"]
+        assert "pause" not in found["comment"] and "destroy" not in found["comment"]
+
+
+def test_a_domain_that_was_created_paused_beside_a_namesake_is_not_called_lost():
+    (found,) = xm_outcome.gather(fleet(one("running"), one("unfinished", uuid="u2")))
+    assert "If a migration has brought it" in found["comment"] and found["repairs"] == []
 
 
 def test_why_nothing_is_repaired_is_said():

@@ -154,6 +154,38 @@ def test_without_the_memory_there_is_no_percentage_of_it():
     assert [event["percent"] for event in watched(memory_mib=None).feed(LIVE, 101)][1:3] == [None, None]
 
 
+RECEIVED = "[00:36:25 322] DEBUG (XendDomainInfo:239) XendDomainInfo.restore(['domain', ['uuid', '%s']])"
+COMPLETING = "[00:36:36 322] DEBUG (XendDomainInfo:3021) XendDomainInfo.completeRestore"
+
+
+@pytest.mark.parametrize(
+    "lines, completed",
+    [
+        ([], None),
+        ([COMPLETING], None),
+        ([RECEIVED % "u2", COMPLETING], None),
+        ([RECEIVED % "u1"], False),
+        ([COMPLETING, RECEIVED % "u1"], False),
+        ([RECEIVED % "u1", COMPLETING, COMPLETING + " done"], True),
+        ([RECEIVED % "u1", COMPLETING], True),
+        ([RECEIVED % "u1", COMPLETING, RECEIVED % "u1"], False),
+        # Whose completion it was is not said.
+        ([RECEIVED % "u1", RECEIVED % "u2", COMPLETING], True),
+    ],
+)
+def test_whether_a_guest_was_completed(lines, completed):
+    assert xm_progress.completed("\n".join(lines), "U1") is completed
+    assert xm_progress.completed("\n".join(lines), None) is None
+
+
+def test_the_last_part_of_a_log(tmp_path):
+    path = tmp_path / "xend.log"
+    assert xm_progress.last_part(str(path)) == ""
+    path.write_bytes(b"\xff first\n" + b"x" * xm_progress.TAIL_BYTES + b"last\n")
+    text = xm_progress.last_part(str(path))
+    assert text.endswith("last\n") and "first" not in text and len(text) == xm_progress.TAIL_BYTES
+
+
 def test_other_transfers_in_the_same_log():
     """Line by line in turn, with the other one's first: not one event, figure or reason is taken from it."""
     mixed = rows(LIVE)

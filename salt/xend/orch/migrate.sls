@@ -36,6 +36,15 @@
 {%-     endif %}
 {%-   endfor %}
 {%- endif %}
+{%- if not wrong %}
+{%-   set asked = {} %}
+{%-   for key in known[3:] if migrate.get(key) is not none %}{% do asked.update({key: migrate[key]}) %}{% endfor %}
+{%-   set fine = salt["saltutil.cmd"](migrate.source, "xm.check_options", kwarg=asked, tgt_type="list")
+                .get(migrate.source, {}).get("ret") %}
+{%-   if fine is not sameas true %}
+{%-     do wrong.append((fine or migrate.source ~ " does not answer") | replace("ERROR: ", "")) %}
+{%-   endif %}
+{%- endif %}
 
 {%- if wrong %}
 
@@ -55,6 +64,13 @@ the pillar says what to migrate:
 {%- else %}
 
 {%- set left = reports[migrate.source] %}
+{%- set there = reports[migrate.target] %}
+{%- if not left.domain and there.domain and there.file is mapping %}
+{#-   It has moved before, but an interrupted run may have left its file behind. -#}
+{%-   do left.update({"file": salt["saltutil.cmd"](migrate.source, "xen_guest.find",
+                              arg=[migrate.domain, there.domain.uuid], tgt_type="list")
+                              .get(migrate.source, {}).get("ret")}) %}
+{%- endif %}
 {%- do migrate.update({"description": left.domain, "from": left.host, "file": left.file,
                        "problem": left.problem,
                        "who": "migration from " ~ migrate.source ~ ", begun "
@@ -76,7 +92,7 @@ the pillar says what to migrate:
 {%-   endif %}
 {%-   do migrate.update({"storage": same}) %}
 {%- endif %}
-{%- set follows = left.file and left.file.path %}
+{%- set follows = left.file is mapping and left.file.path %}
 {%- if opts.get("test") %}
 {#-   The door of the target cannot be asked while the settings that open it are still to be applied. -#}
 {%-   set plan = salt["saltutil.cmd"](migrate.target, "state.sls", arg=["xend.relocation"],

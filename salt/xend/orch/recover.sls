@@ -24,7 +24,7 @@
 {%- if wrong %}
 
 {%- set text = "Nothing was done. In the pillar xend:recover, " ~ wrong | join("; ") ~ ". Known are "
-               ~ known | join(", ") ~ "." %}
+               ~ known[:4] | join(", ") ~ "." %}
 
 the pillar says what to recover:
   test.fail_without_changes:
@@ -37,10 +37,10 @@ the pillar says what to recover:
 {%- set pair = [recover.source, recover.target] if recover.get("source") else none %}
 {%- set hosts = pair or recover.get("hosts") %}
 {%- set question = {"wait": recover.get("wait", 10)} %}
-{%- if pair %}{% do question.update({"domain": recover.domain}) %}{% endif %}
+{%- if pair %}{% do question.update({"domain": recover.domain, "uuid": recover.get("uuid")}) %}{% endif %}
 {%- set reports = {} %}
 {%- set answering = [] %}
-{%- set judged = {} %}
+{%- set judged = {"findings": none} %}
 {%- macro ask(tgt, tgt_type) %}
 {%-   set seen = salt["saltutil.cmd"](tgt, "xm.copies", kwarg=question, tgt_type=tgt_type) %}
 {%-   for host in (tgt if tgt_type == "list" else seen) %}
@@ -127,7 +127,7 @@ the pillar says what to recover:
       - salt: {{ safe[-2] | json }}
 {%-     endif %}
 {%-   endfor %}
-{%-   set good = found.outcome == "moved" or safe and not pair %}
+{%-   set good = found.outcome == "moved" or safe and not pair and safe | length == found.repairs | length %}
 {%-   set comment = ("found before the steps above: " if safe else "") ~ found.comment %}
 {{ says(found.name ~ ": " ~ found.outcome, comment, good) }}
 {%- endfor %}

@@ -1,0 +1,167 @@
+"""What orchestrations make of things that the campaign does not do: the real SLS, by the conductor."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def whole(conductor):
+    """Every test leaves hosts without guests, whose xend runs."""
+    yield
+    for host in conductor.fleet:
+        conductor.minion_up(host.name)
+        if not host.running:
+            host.kill_xend()
+            host.start()
+        host.clear()
+
+
+def recover(conductor, test=False, **options):
+    return conductor.orchestrate("xend.orch.recover", {"xend": {"recover": options}}, test)
+
+
+def events(host, guest):
+    return [entry["event"] for entry in host.journal() if entry["uuid"] == guest.uuid]
+
+
+def running(host, name):
+    guest = host.create_guest(name)
+    host.wait_alive(name)
+    # An idle guest of some seconds has not used any CPU, as if it had never run.
+    host.hypervisor.update(guest.domid, cpu_time=100.0)
+    return guest
+
+
+def test_a_guest_that_has_run_on_the_target_is_never_resumed_on_its_source(conductor, migrate):
+    """The source's xend dies with the guest suspended; the guest arrives, and is shut down there."""
+    xen1, xen2 = conductor.fleet
+    guest = running(xen1, "web01")
+    xen1.link(hold_at=1.0)
+    run = migrate("web01", start=True)
+    xen1.wait_held(60)
+    xen1.kill_xend_child()
+    xen1.release()
+    xen2.wait_alive("web01")
+    xen2.destroy_guest("web01")
+    said = conductor.finish(run)
+    assert not said.ok and "resumed" not in events(xen1, guest)
+    (left,) = xen1.guests().values()
+    assert not left.alive and "If it has not run on" in "\n".join(said.said())
+    # The operator has looked, and says so.
+    again = recover(conductor, resume=["web01"], hosts=["xen1", "xen2"])
+    assert again.ok and "resumed" in events(xen1, guest), again.said()
+
+
+def test_a_guest_is_not_well_before_all_is_mended(conductor):
+    """Suspended on its source, a dead copy on the target: without leave only the copy is removed."""
+    xen1, xen2 = conductor.fleet
+    running(xen1, "web01")
+    xen1.link(hold_at=1.0)
+    sender = threading.Thread(target=xen1.xm_run, args=("migrate", "--live", "web01", xen2.address))
+    sender.start()
+    xen1.wait_held(60)
+    xen1.kill_xend()
+    xen2.kill_xend()
+    xen1.release()
+    sender.join(60)
+    xen1.link()
+    for host in (xen1, xen2):
+        host.start()
+    run = recover(conductor, hosts=["xen1", "xen2"])
+    assert xen2.guests() == {} and not xen1.guests()["web01"].alive
+    assert not run.ok, run.said()
+    assert recover(conductor, hosts=["xen1", "xen2"], resume=["web01"]).ok
+    assert xen1.guests()["web01"].alive
+
+
+@pytest.mark.parametrize("test", [True, False])
+def test_wrong_options_are_all_named_before_anything_is_done(conductor, migrate, test):
+    xen1, _ = conductor.fleet
+    running(xen1, "web01")
+    run = migrate("web01", test=test, timeout="5m", live="no")
+    (step,) = run.steps.values()
+    assert not run.ok and "Nothing was moved" in step["name"]
+    assert "timeout: '5m'" in step["name"] and "live: 'no'" in step["name"]
+
+
+@pytest.mark.parametrize("options", [{"hosts": ["xen1", "xen2"]}, {}])
+def test_when_nobody_answers_that_is_said(conductor, options):
+    for host in conductor.fleet:
+        conductor.minion_down(host.name)
+    run = recover(conductor, **options)
+    text = "\n".join(run.said())
+    assert not run.ok and "Jinja" not in text
+    assert "start nothing" in text if options else "name them in xend:recover:hosts" in text
+
+
+def test_both_minions_go_in_mid_transfer(conductor, migrate):
+    xen1, xen2 = conductor.fleet
+    running(xen1, "web01")
+    xen1.link(hold_at=0.5)
+    run = migrate("web01", start=True)
+    xen1.wait_held(60)
+    for host in (xen1, xen2):
+        conductor.minion_down(host.name)
+    said = conductor.finish(run)
+    assert not said.ok and "start nothing" in "\n".join(said.said()), said.said()
+    xen1.release()
+    assert xen2.wait_alive("web01")
+
+
+@pytest.fixture
+def following(conductor):
+    """Both hosts let files follow; they have none of web01 afterwards."""
+    for host in conductor.fleet:
+        conductor.opts[host.name]["xend"]["follow"] = True
+        host.path("/etc/xen/auto").mkdir(parents=True, exist_ok=True)
+    yield
+    for host in conductor.fleet:
+        del conductor.opts[host.name]["xend"]["follow"]
+        for path in ("/etc/xen/web01.cfg", "/etc/xen/auto/web01"):
+            host.path(path).unlink(missing_ok=True)
+
+
+def test_a_file_that_an_earlier_run_has_left_behind_follows(conductor, migrate, following):
+    """Else the old host would start the guest a second time at its next boot."""
+    xen1, xen2 = conductor.fleet
+    running(xen1, "web01")
+    xen1.path("/etc/xen/web01.cfg").write_text('name = "web01"\n')
+    xen1.path("/etc/xen/auto/web01").symlink_to("../web01.cfg")
+    xen1.link(hold_at=0.5)
+    run = migrate("web01", start=True)
+    xen1.wait_held(60)
+    # Somebody copies the file meanwhile, so that the step for it fails.
+    there: Path = xen2.path("/etc/xen/web01.cfg")
+    there.write_text("# half of it\n")
+    xen1.release()
+    said = conductor.finish(run)
+    assert not said.ok and xen2.guests()["web01"].alive, said.said()
+    there.unlink()
+    dry = migrate("web01", test=True)
+    assert dry.ok and not there.exists() and xen1.path("/etc/xen/web01.cfg").exists()
+    again = migrate("web01")
+    assert again.ok, again.said()
+    assert there.read_text() == 'name = "web01"\n'
+    assert xen2.path("/etc/xen/auto/web01").is_symlink()
+    assert not xen1.path("/etc/xen/web01.cfg").exists()
+    assert not xen1.path("/etc/xen/auto/web01").is_symlink()
+
+
+@pytest.mark.parametrize("test", [True, False])
+def test_warnings_are_seen(conductor, migrate, test):
+    xen1, _ = conductor.fleet
+    running(xen1, "web01")
+    auto = xen1.path("/etc/xen/auto")
+    auto.mkdir(parents=True, exist_ok=True)
+    xen1.path("/etc/xen/web01.cfg").write_text('name = "web01"\n')
+    (auto / "web01").symlink_to("../web01.cfg")
+    try:
+        run = migrate("web01", test=test)
+    finally:
+        (auto / "web01").unlink()
+        xen1.path("/etc/xen/web01.cfg").unlink()
+    assert run.ok and "xen1 starts web01 at its next boot" in "\n".join(run.said()), run.said()
+    # That it runs on the target is not said before it does.
+    assert run.steps["web01 runs on xen2"]["result"] is (None if test else True)
