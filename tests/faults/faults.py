@@ -9,6 +9,10 @@ from dataclasses import dataclass, field
 
 from tests.lab import layout
 from tests.lab.fleet import Host
+from tests.lab.layout import wait_until
+
+# How long a helper may take to start, on a busy machine.
+HELPER_LIMIT_S = 10.0
 
 MOVED = "moved"
 SOURCE = "on the source"
@@ -93,6 +97,18 @@ def fault(side, name):
 def do(side, method, *arguments):
     """An action: call a method of the host."""
     return lambda world: getattr(getattr(world, side), method)(*arguments)
+
+
+def kill(side, role):
+    """An action: kill a helper of the transfer; at the very beginning the other end's may not be there yet."""
+
+    def act(world):
+        host = getattr(world, side)
+        if not wait_until(lambda: role in host.layout.roles(), HELPER_LIMIT_S):
+            world.wrong.append("there is no %s on %s that could be killed" % (role, host.name))
+        getattr(host, "kill_" + role)()
+
+    return act
 
 
 def all_of(*actions):
@@ -205,8 +221,8 @@ FAULTS = {
     "copied image, same path": Fault(UNHARMED, copied_storage, guest=DISKS, needs="unmount"),
     "bridge missing": Fault(UNHARMED, no_bridge, guest=DISKS, needs="unmount"),
     # While the memory is sent.
-    "xc_restore killed": Fault(BROKEN, at=ANY_TIME, during=do("target", "kill_xc_restore")),
-    "xc_save killed": Fault(BROKEN, at=ANY_TIME, during=do("source", "kill_xc_save")),
+    "xc_restore killed": Fault(BROKEN, at=ANY_TIME, during=kill("target", "xc_restore")),
+    "xc_save killed": Fault(BROKEN, at=ANY_TIME, during=kill("source", "xc_save")),
     "target: xend child killed": Fault(
         BROKEN | {LOST}, at=ANY_TIME, during=do("target", "kill_xend_child")
     ),
@@ -241,11 +257,11 @@ FAULTS = {
     ),
     # After the guest has suspended itself.
     "suspended, xc_save killed": Fault(
-        BROKEN, at=SUSPENDED_AT, during=do("source", "kill_xc_save")
+        BROKEN, at=SUSPENDED_AT, during=kill("source", "xc_save")
     ),
     # The rest of what was sent waits in the kernel, so the source believes that all is well.
     "suspended, xc_restore killed": Fault(
-        BROKEN | {LOST}, at=SUSPENDED_AT, during=do("target", "kill_xc_restore")
+        BROKEN | {LOST}, at=SUSPENDED_AT, during=kill("target", "xc_restore")
     ),
     "suspended, source: xend child killed": Fault(
         ORPHANED,
