@@ -100,7 +100,7 @@ def do(side, method, *arguments):
 
 
 def kill(side, role):
-    """An action: kill a helper of the transfer; at the very beginning the other end's may not be there yet."""
+    """An action: kill a helper of the transfer, which may be about to be started."""
 
     def act(world):
         host = getattr(world, side)
