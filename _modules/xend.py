@@ -9,7 +9,8 @@ Options, from the minion configuration or the pillar:
 ``xend:config``
     the configuration file, default ``/etc/xen/xend-config.sxp``
 ``xend:service``
-    the name of the service, default ``xend``, or ``xen`` (Debian) where only that one exists
+    the name of the service, default ``xend``, or ``xen`` (Debian) where only that one exists.
+    For these two, what the pillar ``xend:relocation`` says for this host or for all comes first
 ``xend:pidfile``, ``xend:log``
     default ``/var/run/xend.pid`` and ``/var/log/xen/xend.log``
 ``xend:source``
@@ -46,6 +47,7 @@ __func_alias__ = {"list_": "list", "set_": "set"}
 
 DEFAULTS = {
     "config": "/etc/xen/xend-config.sxp",
+    "service": None,
     "pidfile": "/var/run/xend.pid",
     "log": "/var/log/xen/xend.log",
     "source": None,
@@ -89,8 +91,27 @@ def _pure(name):
     return getattr(function, "__wrapped__", function)
 
 
+# What may differ between hosts that have one pillar.
+PER_HOST = ("config", "service")
+
+
 def _option(name, given=None):
-    return _native(given or __salt__["config.get"]("xend:" + name, None) or DEFAULTS[name])
+    found = given or name in PER_HOST and _said_for_this_host(name)
+    return _native(found or __salt__["config.get"]("xend:" + name, None) or DEFAULTS[name])
+
+
+def _said_for_this_host(name):
+    """
+    What the pillar xend:relocation says for this host, or for all. One that is no mapping says nothing
+    here; the SLS xend.relocation tells what is wrong with it.
+    """
+    common = __salt__["config.get"]("xend:relocation", None)
+    hosts = common.get("hosts") if isinstance(common, dict) else None
+    own = hosts.get(__opts__["id"]) if isinstance(hosts, dict) else None
+    for where in (own, common):
+        if isinstance(where, dict) and where.get(name):
+            return where[name]
+    return None
 
 
 def _native(value):
@@ -613,8 +634,8 @@ def _process():
     return _pure("xend_host.process")(_option("pidfile"))
 
 
-def _service(given=None):
-    name = given or __salt__["config.get"]("xend:service", None)
+def _service():
+    name = _option("service")
     if name:
         return name
     for name in ("xend", "xen"):
@@ -835,7 +856,10 @@ class _NotAsConfigured(CommandExecutionError):
 def _start(path, before, timeout):
     if _changed_at(path) > time.time():
         # The clock was set back since. With that time xend would never seem to have read the file.
-        os.utime(path, None)
+        try:
+            os.utime(path, None)
+        except EnvironmentError as exc:
+            raise _problem(path, exc)
     log_size = _log_size()
     service = _service()
     complaint = ""
@@ -1322,7 +1346,7 @@ def _reason_in_log(log_size):
 # Other hosts
 
 
-def probe(host=None, port=None, ssl=False, timeout=5, source=None):
+def probe(host=None, port=None, ssl=False, timeout=5, source=None, config=None):
     """
     Ask the relocation port of peers whether the xend that runs there would let this host in.
 
@@ -1330,13 +1354,16 @@ def probe(host=None, port=None, ssl=False, timeout=5, source=None):
         minion id (as in the pillar ``xend:relocation:hosts``), address or name of a peer, or a list of
         them; default: all other hosts in that pillar
     port
-        their relocation port; default: what the pillar says of the peer, else 8002 (8003 with ssl)
+        their relocation port; default: what the pillar says of the peer, else this host's own, which xend
+        takes, too (xend 4.4 XendDomain.domain_migrate)
     ssl
         ask over TLS
     timeout
         seconds that one answer may take, whatever the peer does
     source
         the local address to ask from; default: option ``xend:source``, else the routing table
+    config
+        the file that names this host's own port
 
     Only the harmless operation ``help`` is sent. Returns ``result`` (``accepted``, ``rejected``,
     ``refused``, ``unreachable``, ``timeout`` or ``not-xend``), ``message``, ``address`` and ``port``;
@@ -1356,11 +1383,12 @@ def probe(host=None, port=None, ssl=False, timeout=5, source=None):
         hosts = host if isinstance(host, (list, tuple)) else [host]
     if not hosts:
         raise CommandExecutionError("name a host, or list hosts in the pillar xend:relocation:hosts")
+    kind = "ssl_port" if ssl else "port"
+    own = _own_settings(config)
     peers = {}
     for peer in hosts:
         where = _declared(str(peer), declared)
-        known = where.get("ssl_port" if ssl else "port")
-        number = _first(port, known, 8003 if ssl else 8002)
+        number = _first(port, where.get(kind), own[kind])
         peers[str(peer)] = (where.get("address") or str(peer), number)
     checked_port = _pure("xend_options.written")
     try:
@@ -1372,6 +1400,20 @@ def probe(host=None, port=None, ssl=False, timeout=5, source=None):
     except (TypeError, ValueError) as exc:
         raise CommandExecutionError(str(exc))
     return answers if host is None or isinstance(host, (list, tuple)) else answers[str(host)]
+
+
+def _own_settings(config):
+    """
+    The settings that the file names, xend's defaults where it does not or cannot be read.
+    """
+    effective = _pure("xend_options.effective")
+    settings, _, _ = effective({}.get)
+    try:
+        settings.update(effective(_document(_option("config", config)).get)[0])
+    except CommandExecutionError:
+        # That a file is wrong is no reason not to ask another host.
+        log.debug("%s cannot be read", _option("config", config))
+    return settings
 
 
 def _declared(peer, declared):

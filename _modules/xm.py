@@ -668,9 +668,9 @@ def can_send(name, target, port=None, ssl=False, ask=True, live=True, node=None)
     target
         the minion id of the other host, as in the pillar ``xend:relocation:hosts``, or its address
     port, ssl
-        where and how the target listens; default: what the pillar says of it, without TLS unless this
-        host's own xend-relocation-ssl is on, which xm cannot overrule. TLS hides the guest's memory on
-        the way; xend verifies no certificate
+        where and how the target listens; default: what the pillar says of it, else this host's own port;
+        without TLS unless this host's own xend-relocation-ssl is on, which xm cannot overrule. TLS hides the
+        guest's memory on the way; xend verifies no certificate
     ask
         ask the target's relocation port whether it lets this host in
     live, node
@@ -763,9 +763,13 @@ def _peer(target, port=None, ssl=False):
         )
     own = declared.get(__opts__["id"], {}).get("address")
     resolved = _resolved(address)
-    ssl = ssl or _always_tls()
+    here = _own_settings()
+    # With this setting xend sends guests over TLS unasked: xm has an option for it, but none against it. A
+    # port that nobody names is this host's own (xend 4.4 XendDomain.domain_migrate).
+    ssl = ssl or here["ssl"]
+    kind = "ssl_port" if ssl else "port"
     if port is None:
-        port = where.get("ssl_port" if ssl else "port") or (8003 if ssl else 8002)
+        port = where.get(kind) or here[kind]
     port = _port(port)
     # xend would "migrate" a guest to its own host under another id.
     own_names = (__opts__["id"], __grains__.get("host"), __grains__.get("fqdn"), "localhost")
@@ -796,16 +800,12 @@ def _resolved(name):
     return address if _pure("xend_host.is_local")(address) else name
 
 
-def _always_tls():
-    """
-    Whether xend sends guests over TLS unasked: xm has an option for it, but none against it (xend 4.2
-    XendDomain.domain_migrate).
-    """
+def _own_settings():
     try:
-        return __salt__["xend.relocation"]()["ssl"]
+        return __salt__["xend.relocation"]()
     except CommandExecutionError:
         # A file that xend cannot read says nothing about the running one.
-        return False
+        return {"ssl": False, "port": 8002, "ssl_port": 8003}
 
 
 def can_receive(domain, config=None, source=None, storage=None, file=None, accept=None):
@@ -1066,9 +1066,9 @@ def migrate(name, target, live=True, port=None, ssl=False, node=None, timeout=No
     live
         let the guest run while its memory is sent; else it is suspended first
     port, ssl
-        where and how the target listens; default: what the pillar says of it, without TLS unless this
-        host's own xend-relocation-ssl is on, which xm cannot overrule. TLS hides the guest's memory on
-        the way; xend verifies no certificate
+        where and how the target listens; default: what the pillar says of it, else this host's own port;
+        without TLS unless this host's own xend-relocation-ssl is on, which xm cannot overrule. TLS hides the
+        guest's memory on the way; xend verifies no certificate
     node
         the NUMA node on the target (xend 3.3 and later)
     timeout

@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 
 import pytest
+import yaml
 
 from tests.functional.conftest import REPO
 
@@ -139,6 +141,12 @@ def test_text_is_no_leave_to_restart(show, restart):
     assert "restart" in state[1]["name"] and "neither true nor false" in state[1]["name"]
 
 
+def test_a_setting_that_the_firewall_does_not_know(show):
+    (state,) = show("xend.firewall", {"peer": ["10.20.0.12"]}).values()
+    assert state[0] == "test.fail_without_changes"
+    assert "xend:firewall knows peers and save only, not peer." in state[1]["name"]
+
+
 @pytest.mark.parametrize("firewall", ["false", "yes", 1, ["10.20.0.12"]])
 def test_a_firewall_that_is_neither_on_nor_off(show, firewall):
     (state,) = show("xend.firewall", firewall).values()
@@ -167,20 +175,71 @@ def test_the_only_host_has_no_peer_to_admit(show):
 
 
 def test_clean_switches_relocation_off_and_applies_it(show):
-    assert show("xend.relocation.clean", config="/etc/xen/other.sxp") == {
+    assert show("xend.relocation.clean", backup="minion") == {
         "xend-relocation-config": (
             "xend.relocation",
-            {"server": False, "ssl_server": False, "config": "/etc/xen/other.sxp"},
+            {"server": False, "ssl_server": False, "backup": "minion"},
         ),
         "xend-relocation-applied": (
             "xend.applied",
-            {
-                "restart": True,
-                "config": "/etc/xen/other.sxp",
-                "watch": [{"xend": "xend-relocation-config"}],
-            },
+            {"restart": True, "watch": [{"xend": "xend-relocation-config"}]},
         ),
     }
+
+
+@pytest.mark.parametrize("sls", ["xend.relocation", "xend.relocation.clean"])
+def test_the_file_of_a_host_is_the_one_that_is_changed(load, tmp_path, sls):
+    for name in ("own", "option"):
+        (tmp_path / name).write_text("(xend-relocation-server no)\n(xend-relocation-ssl-server yes)\n")
+    untouched = (tmp_path / "option").read_bytes()
+    own = {"address": "10.20.0.11", "config": str(tmp_path / "own"), "restart": False, "service": "xen"}
+    pillar = {"xend": {"relocation": {"hosts": dict(HOSTS, xen1=own)}}}
+    minion = load(
+        pillar=pillar,
+        file_roots=FILE_ROOTS,
+        grains=GRAINS,
+        xend={"config": str(tmp_path / "option"), "pidfile": str(tmp_path / "pid")},
+    )
+    done = minion.modules.state.sls(sls)
+    assert [state["result"] for state in done.values()] == [True, True], done
+    assert untouched not in (tmp_path / "own").read_bytes()
+    assert (tmp_path / "option").read_bytes() == untouched
+
+
+@pytest.mark.parametrize(
+    "xend, said",
+    [
+        ({"folow": True}, "xend:folow is no setting"),
+        ({"relocation": {"hosts": HOSTS, "adress": "10.20.0.11"}}, "xend:relocation:adress is no setting"),
+        ({"relocation": {"hosts": dict(HOSTS, xen1={"prot": 1})}}, "xend:relocation:prot is no setting"),
+        ({"relocation": {"hosts": ["xen1"]}}, "xend:relocation:hosts is no mapping"),
+        ({"relocation": ["xen1"]}, "xend:relocation is no mapping"),
+        ({"relocation": {"hosts": {"xen2": "10.20.0.12"}}}, "xend:relocation:hosts has no address for xen1"),
+        ({"relocation": {"hosts": {"xen1": "10.20.0.11"}}}, "xend:relocation:hosts names no other host"),
+    ],
+)
+def test_what_is_wrong_in_the_pillar_is_named_and_nothing_is_written(load, xend, said):
+    pillar = {"xend": dict({"relocation": {"hosts": HOSTS}}, **xend)}
+    minion = load(pillar=pillar, file_roots=FILE_ROOTS, grains=GRAINS)
+    (state,) = map(parts, minion.modules.state.show_sls("xend.relocation", pillar=pillar).values())
+    assert state[0] == "test.fail_without_changes"
+    assert "Nothing was changed" in state[1]["name"] and said in state[1]["name"]
+
+
+def test_every_setting_of_the_example_is_known(load):
+    """What is commented out there as well."""
+    text = (REPO / "salt/xend/pillar.example").read_text()
+    settings = "\n".join(
+        re.sub(r"^(  (?:  )?)# ", r"\1", line)
+        for line in text.splitlines()
+        if re.match(r"  (  )?# [a-z_]+:( |$)", line) or line.startswith(("xend:", "  relocation:"))
+    )
+    xend = yaml.safe_load(settings)["xend"]
+    assert {"follow", "service"} <= set(xend) and {"restart", "ssl_server"} <= set(xend["relocation"])
+    xend["relocation"]["hosts"] = HOSTS
+    minion = load(pillar={"xend": xend}, file_roots=FILE_ROOTS, grains=GRAINS)
+    shown = minion.modules.state.show_sls("xend.relocation", pillar={"xend": xend})
+    assert "xend-relocation-applied" in shown, shown
 
 
 def test_relocation_takes_every_setting_from_the_pillar(show):

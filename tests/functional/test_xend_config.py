@@ -1,5 +1,6 @@
 """The execution module xend on a file: reading, changing, and refusing to."""
 
+import json
 import os
 import re
 from pathlib import Path
@@ -328,6 +329,37 @@ def test_a_peer_is_probed_where_the_pillar_says(load):
         assert (answer["address"], answer["port"]) == ("127.0.0.99", 8022)
     assert xend.probe("xen2", port=8023)["port"] == 8023
     assert list(xend.probe()) == ["xen2"] and list(xend.probe(["xen2"])) == ["xen2"]
+
+
+def test_a_peer_that_the_pillar_does_not_name_is_asked_on_the_port_that_xm_would_take(xend, config):
+    """That is the source's own (xend 4.4 XendDomain.domain_migrate)."""
+    assert xend.probe("127.0.0.99")["port"] == 8002
+    xend.configure(port=8022, ssl_port=8023)
+    assert xend.probe("127.0.0.99")["port"] == 8022
+    assert xend.probe("127.0.0.99", ssl=True)["port"] == 8023
+    other = config.with_name("other.sxp")
+    other.write_text("(xend-relocation-port 8024)")
+    assert xend.probe("127.0.0.99", config=str(other))["port"] == 8024
+    config.write_text("(")
+    assert xend.probe("127.0.0.99")["port"] == 8002
+
+
+@pytest.mark.parametrize(
+    "relocation, port",
+    [
+        ({"hosts": {"xen1": {"config": "{0}/own"}}, "config": "{0}/all"}, "1"),
+        ({"hosts": {"xen1": "10.20.0.11", "xen2": {"config": "{0}/own"}}, "config": "{0}/all"}, "2"),
+        ({"hosts": {"xen2": {"config": "{0}/own"}}}, "3"),
+        ("on", "3"),
+        ({"hosts": "on"}, "3"),
+    ],
+)
+def test_the_pillar_of_one_host_says_which_file_counts(load, tmp_path, relocation, port):
+    for number, name in enumerate(["own", "all", "option"], 1):
+        (tmp_path / name).write_text("(xend-relocation-port %d)" % number)
+    pillar = json.loads(json.dumps({"xend": {"relocation": relocation}}).replace("{0}", str(tmp_path)))
+    minion = load(pillar=pillar, xend={"config": str(tmp_path / "option")})
+    assert minion.modules.xend.get("xend-relocation-port") == port
 
 
 @pytest.mark.parametrize(

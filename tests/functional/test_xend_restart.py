@@ -665,6 +665,14 @@ def test_a_service_that_does_not_restart_xend_changes_nothing(load, host):
     assert host.config.read_bytes() == changed and host.pids() == pids
 
 
+def test_the_pillar_of_one_host_says_which_service_is_restarted(load, host):
+    pillar = {"xend": {"relocation": {"hosts": {"xen1": {"address": host.address, "service": "xend-3.4"}}}}}
+    xend = load(pillar=pillar, **host_opts(host)).modules.xend
+    with pytest.raises(CommandExecutionError) as raised:
+        xend.restart(timeout=1)
+    assert "service xend-3.4" in text_of(raised)
+
+
 def test_a_full_disk_stops_neither_a_change_nor_the_way_back(tmp_path, xend, host):
     before = host.config.read_bytes()
     xend.restart()

@@ -8,15 +8,12 @@ xend-relocation-config:
   xend.relocation:
     - server: false
     - ssl_server: false
-  {%- for name in ["config", "backup"] if host.get(name) is not none %}
-    - {{ name }}: {{ host[name] | json }}
-  {%- endfor %}
+  {%- if host.get("backup") %}
+    - backup: {{ host.backup | json }}
+  {%- endif %}
 
 xend-relocation-applied:
   xend.applied:
     - restart: {{ host.restart | json }}
-  {%- if host.get("config") %}
-    - config: {{ host.config | json }}
-  {%- endif %}
     - watch:
       - xend: xend-relocation-config

@@ -3,8 +3,8 @@
 
 {%- if wrong %}
 
-{%- set text = "Nothing was changed. In the pillar xend:relocation, " ~ wrong | join("; ") ~ ". Each Xen host "
-               ~ "stands under hosts there, as a line 'minion id: IPv4 address'; pillar.example explains it." %}
+{%- set text = "Nothing was changed. In the pillar, " ~ wrong | join("; ") ~ ". Each Xen host stands under "
+               ~ "xend:relocation:hosts, as a line 'minion id: IPv4 address'; pillar.example explains it." %}
 
 xend-relocation-config:
   test.fail_without_changes:
@@ -23,9 +23,6 @@ xend-relocation-config:
 xend-relocation-applied:
   xend.applied:
     - restart: {{ host.restart | json }}
-  {%- if host.get("config") %}
-    - config: {{ host.config | json }}
-  {%- endif %}
     - watch:
       - xend: xend-relocation-config
 
