@@ -31,7 +31,6 @@ import time
 import uuid as _uuid
 
 from salt.exceptions import CommandExecutionError
-from salt.utils.atomicfile import atomic_open as _atomic_open
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +60,9 @@ BUS_S = 1
 # How long the source may take to give a guest its name back after xm has reported a failure, and xend to
 # answer again after a restart.
 SETTLE_S = 60
+
+# The ending of the files that note which guests were sent away (xm_kept).
+NOTE = ".sent"
 
 # What a copy is called while a transfer of it may still be going on.
 UNSETTLED = ("sending", "migrating", "receiving", "arriving", "unknown")
@@ -544,9 +546,11 @@ def copies(domain=None, wait=0, uuid=None):
         a guest of which it is asked whether xend has completed it here when it was received last
 
     Returns a dict: ``copies``, a list of dicts: ``name`` (without migrating-), ``listed``, ``uuid``,
-    ``domid``, ``state`` and ``copy`` (see COPIES in ``_utils/xm_outcome.py``); ``completed``, the answer
-    about UUID by xend's log (None: it does not tell); and ``declared``, the minion ids of all hosts in the
-    pillar.
+    ``domid``, ``state`` and ``copy`` (see COPIES in ``_utils/xm_outcome.py``); ``sent``, the notes on guests
+    that were sent from here and of which nobody has told yet that they have arrived, a list of dicts:
+    ``name``, ``uuid``, ``target``, ``at`` (time), ``what`` (memory, disks) and ``kept`` (the file with its
+    description); ``completed``, the answer about UUID by xend's log (None: it does not tell); and
+    ``declared``, the minion ids of all hosts in the pillar.
 
     CLI Example:
 
@@ -557,6 +561,8 @@ def copies(domain=None, wait=0, uuid=None):
     deadline, watched = _clock() + _seconds("wait", wait), {}
     while True:
         found = _copies()
+        # Last: of a guest that was not there any more the note is.
+        sent = _noted()
         _outwait(found, watched)
         moving = [
             one for one in found if one["copy"] in UNSETTLED and domain in (None, one["name"])
@@ -564,6 +570,7 @@ def copies(domain=None, wait=0, uuid=None):
         if not moving or _clock() >= deadline:
             return {
                 "copies": found,
+                "sent": sent,
                 "completed": _completed(uuid),
                 "declared": sorted(__salt__["xend.declared_hosts"]()),
             }
@@ -619,12 +626,20 @@ def unfinished():
 
         salt 'xen*' xm.unfinished
     """
-    found = []
-    for one in copies()["copies"]:
+    here, found = copies(), []
+    others = {"every other host": {"problem": "not asked"}}
+    for one in here["copies"]:
         if one["copy"] not in ("running", "managed", "halted", "sending", "receiving"):
-            others = {__opts__["id"]: {"copies": [one]}, "every other host": {"problem": "not asked"}}
+            others[__opts__["id"]] = {"copies": [one]}
             (finding,) = _pure("xm_outcome.gather")(others)
             found.append(dict(one, advice=finding["comment"]))
+    seen = [one["uuid"] for one in here["copies"] if one["copy"] != "managed"]
+    for made in here["sent"]:
+        if made["uuid"] not in seen:
+            others[__opts__["id"]] = {"copies": [], "sent": [made]}
+            (finding,) = _pure("xm_outcome.gather")(others)
+            gone = {"listed": made["name"], "domid": None, "state": None, "copy": "absent"}
+            found.append(dict(gone, name=made["name"], uuid=made["uuid"], advice=finding["comment"]))
     return found
 
 
@@ -1142,6 +1157,7 @@ def _migrate(name, target, live, port, ssl, node, timeout):
     options = _migrate_options(guest, live, peer["port"], peer["ssl"], node)
     limit = _limit(timeout, guest)
     kept = _keep(guest)
+    _note(guest, str(target), kept)
     began = _clock()
     result = _watch(
         ["migrate"] + options + [reference, peer["address"]],
@@ -1162,8 +1178,14 @@ def _migrate(name, target, live, port, ssl, node, timeout):
     )
     if view["copy"] not in ("absent", "managed"):
         is_here = view["copy"] in ("running", "left")
+        comment = report["comment"]
+        if view["copy"] == "running":
+            try:
+                _forget(name, guest["uuid"])
+            except CommandExecutionError as exc:
+                comment += "; %s" % exc
         said = "%s was not moved: %s" if is_here else "the migration of %s has not ended well: %s"
-        raise CommandExecutionError(said % (name, report["comment"]))
+        raise CommandExecutionError(said % (name, comment))
     return {
         "name": name,
         "uuid": guest["uuid"],
@@ -1239,6 +1261,10 @@ def _progress(guest, target):
     return look
 
 
+def _tag(name):
+    return re.sub(r"[^A-Za-z0-9_.+-]", "_", name).lstrip(".-")
+
+
 def _tell(event):
     """
     Send an event over Salt's bus. Returns whether somebody hears it, quickly enough: whatever is wrong with
@@ -1246,7 +1272,7 @@ def _tell(event):
     """
     began = _clock()
     try:
-        sent = __salt__["event.send"]("xend/migrate/" + _label(event["domain"]), event)
+        sent = __salt__["event.send"]("xend/migrate/" + _tag(event["domain"]), event)
     except Exception as exc:  # pylint: disable=broad-except
         log.debug("the event %r was not sent: %s", event, exc)
         sent = False
@@ -1457,14 +1483,20 @@ def restart_advice(domain):
 
         salt xen2 xm.restart_advice '{"name": "web01", "memory_mib": 96}'
     """
-    disks = ", ".join(disk.get("uname", "?") for disk in domain.get("disks") or []) or "no disks"
-    what = "uuid %s, %s MiB, %s" % (domain.get("uuid"), domain.get("memory_mib"), disks)
     try:
         kept = "is kept in %s on %s" % (_keep(domain), __opts__["id"])
     except CommandExecutionError as exc:
         # That the guest is lost must be said whatever else fails.
         kept = "could not be kept here (%s); the source kept it before it sent the guest" % exc
-    return _pure("xm_outcome.how_to_start_again")(what, kept)
+    return _pure("xm_outcome.how_to_start_again")(_in_words(domain), kept)
+
+
+def _in_words(domain):
+    disks = ", ".join(disk.get("uname", "?") for disk in domain.get("disks") or []) or "no disks"
+    return "uuid %s, %s MiB, %s" % (domain.get("uuid"), domain.get("memory_mib"), disks)
+
+
+# What is kept of guests that are sent away
 
 
 def _keep(domain):
@@ -1473,35 +1505,85 @@ def _keep(domain):
 
     Returns the file, which holds what `xm list --long` printed; one file per name and uuid.
     """
-    folder = _option("kept")
-    label = _label("%s.%s" % (domain["name"], domain.get("uuid")))
-    path = os.path.join(folder, "%s.sxp" % label)
     text = domain.get("sxp")
     if not text:
         # An older one may be there, which is better than none.
         raise CommandExecutionError("the description of %s lacks sxp, its own text" % domain["name"])
+    return _write("the description of %s", domain, ".sxp", text)
+
+
+def _note(guest, target, kept):
+    """
+    Take note that a guest is sent away, for those who have to find it when nobody has seen it arrive.
+    """
+    words = {
+        "name": guest["name"],
+        "uuid": guest["uuid"],
+        "target": target,
+        "at": time.strftime("%Y-%m-%d %H:%M:%S"),
+        "what": _in_words(guest),
+        "kept": kept,
+    }
+    _write("the note that %s is sent", guest, NOTE, _pure("xm_kept.note")(words))
+
+
+def _write(what, guest, ending, text):
+    folder = _option("kept")
+    path = _pure("xm_kept.path")(folder, guest["name"], guest.get("uuid"), ending)
     try:
         if not os.path.isdir(folder):
             os.makedirs(folder, 0o700)
-        # Replaced as a whole and readable for root only: it may hold the guest's VNC password.
-        with _atomic_open(path, "wb") as stream:
-            stream.write(text if isinstance(text, bytes) else text.encode("utf-8"))
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(path, 0o600)
+        # Readable for root only: a description may hold the guest's VNC password.
+        _pure("xend_lock.replace")(path, text if isinstance(text, bytes) else text.encode("utf-8"))
     except EnvironmentError as exc:
         raise CommandExecutionError(
-            "%s: the description of %s cannot be kept there: %s"
-            % (path, domain["name"], exc.strerror)
+            "%s: %s cannot be kept there: %s" % (path, what % guest["name"], exc.strerror)
         )
     return path
 
 
-def _label(text):
+def _noted():
+    try:
+        return _pure("xm_kept.noted")(_option("kept"))
+    except EnvironmentError as exc:
+        raise CommandExecutionError(
+            "%s: it cannot be seen which guests were sent from here: %s" % (exc.filename, exc.strerror)
+        )
+
+
+def _forget(name, uuid):
+    try:
+        return _pure("xm_kept.forget")(_option("kept"), name, uuid)
+    except EnvironmentError as exc:
+        raise CommandExecutionError(
+            "%s: the note that %s was sent cannot be removed: %s" % (exc.filename, name, exc.strerror)
+        )
+
+
+def conclude(name, uuid=None, who=None):
     """
-    A name as part of a file name or of an event's tag.
+    A migration is over: this host waits for nothing of it any more.
+
+    name
+        the domain
+    uuid
+        its uuid, when it is known where the guest is: the note that it was sent from here is removed
+    who
+        as for ``xend.release``: the reservation for it is ended when it was made with these words
+
+    Returns True.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xm.conclude web01 uuid=6a3c5d52-77a1-4d9e-9d0a-5b1f2c3d4e5f
     """
-    return re.sub(r"[^A-Za-z0-9_.+-]", "_", text).lstrip(".-")
+    if who is not None:
+        __salt__["xend.release"](str(name), who=who)
+    if uuid is not None:
+        _forget(str(name), uuid)
+    return True
 
 
 # Repairing
@@ -1515,9 +1597,9 @@ def repair(do, listed, uuid, domid):
     do
         ``rename``: a guest that still runs under the name migrating-NAME gets its own back. ``remove``: a
         copy that has never run, or the suspended remainder of a guest that runs elsewhere, is destroyed.
-        ``resume``: a suspended guest goes on.
+        ``resume``: a suspended guest goes on. ``forget``: the note that it was sent from here is removed.
     listed, uuid, domid
-        the domain, as it was found; another one is never touched
+        the domain, as it was found; another one is never touched. A guest to forget has no domid
 
     Returns a sentence. Raises an error when the domain is not as it was found, or is not mended afterwards.
 
@@ -1527,14 +1609,18 @@ def repair(do, listed, uuid, domid):
 
         salt xen1 xm.repair rename migrating-web01 6a3c5d52-77a1-4d9e-9d0a-5b1f2c3d4e5f 7
     """
-    if do not in REPAIRS:
-        raise CommandExecutionError("do: %r is none of %s" % (do, ", ".join(sorted(REPAIRS))))
+    known = sorted(REPAIRS) + ["forget"]
+    if do not in known:
+        raise CommandExecutionError("do: %r is none of %s" % (do, ", ".join(known)))
     name = _plain(str(listed))
     locks = []
     try:
         held = _lock(locks, name, "the repair of %s" % name)
         if held:
             raise CommandExecutionError("%s was not mended: %s" % (name, held))
+        if do == "forget":
+            _forget(name, uuid)
+            return "that %s was sent from here is not noted any more" % name
         return _repair(do, name, str(listed), uuid, domid)
     finally:
         _unlock(locks)

@@ -305,9 +305,10 @@ def repaired(name, do, listed, uuid, domid):
             - uuid: 6a3c5d52-77a1-4d9e-9d0a-5b1f2c3d4e5f
             - domid: 7
     """
-    changes = {listed: {"old": "domain %s" % domid, "new": DONE[do]}}
+    which = "noted as sent" if do == "forget" else "domain %s" % domid
+    changes = {listed: {"old": which, "new": DONE[do]}}
     if __opts__["test"]:
-        return _ret(name, None, "%s, domain %s, would be %s" % (listed, domid, DONE[do]), changes)
+        return _ret(name, None, "%s, %s, would be %s" % (listed, which, DONE[do]), changes)
     try:
         comment = __salt__["xm.repair"](do, listed, uuid, domid)
     except CommandExecutionError as exc:
@@ -315,4 +316,9 @@ def repaired(name, do, listed, uuid, domid):
     return _ret(name, True, comment, changes)
 
 
-DONE = {"rename": "renamed to its own name", "remove": "removed", "resume": "resumed"}
+DONE = {
+    "rename": "renamed to its own name",
+    "remove": "removed",
+    "resume": "resumed",
+    "forget": "forgotten",
+}

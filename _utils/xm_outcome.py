@@ -521,6 +521,11 @@ ROLES = (
 )
 
 
+SENT = "%(name)s was sent from %(host)s to %(target)s at %(at)s"
+ARRIVED = SENT + ", and is on %(now)s"
+MISSED = SENT + ". Unless it was shut down since, or started afresh, this is so: "
+SETTLED = ". Once that is settled, remove_lost: [%(name)s] of xend.orch.recover ends this report"
+
 RESTART = (
     " To start it again: `xm create` with its configuration file, on one host only, once both were seen "
     "without a running copy. Its description as xend had it (%(what)s) %(kept)s"
@@ -740,22 +745,31 @@ def gather(reports):
 
     reports
         for each host either ``copies``, a list of dicts (``name`` without migrating-, ``listed``, ``uuid``,
-        ``domid``, ``state``, ``copy``, perhaps ``disks``), or ``problem``, why it does not say
+        ``domid``, ``state``, ``copy``, perhaps ``disks``), and perhaps ``sent``, a list of notes on guests
+        that were sent from there (dicts, see xm_kept.note); or ``problem``, why it does not say
 
     Copies of one uuid are copies of one guest. One whose uuid is not known counts as a copy of every guest of
-    its name. What a single host holds and runs, or has paused, or only knows, was not left by a migration.
+    its name. What a single host holds and runs, or has paused, or only knows, was not left by a migration. A
+    guest on which there is a note was; the note goes when nothing else is to be done.
 
     Returns a list of dicts, by name and uuid: what `report` returns, and ``name``, ``uuid`` and ``hosts``
-    ({"source": host, "target": host}, None where that is no one host).
+    ({"source": host, "target": host}, None where that is no one host). ``do`` in a repair may also be
+    "forget": remove the note.
     """
     copies, silent = _answers(reports)
+    notes = _notes(reports)
     findings = []
     for uuid, group in _groups(copies):
-        found = _finding(uuid, group, copies, silent)
+        mine = [made for made in notes if made["uuid"] == uuid]
+        found = _finding(uuid, group, copies, silent, mine)
         if found:
             ends = found["hosts"]
             ends.update([(side, None) for side in ends if ends[side] not in reports])
             findings.append(found)
+    seen = [one["uuid"] for one in copies if one["copy"] != "managed"]
+    seen += [found["uuid"] for found in findings]
+    for uuid in sorted(set([made["uuid"] for made in notes]) - set(seen)):
+        findings.append(_missing([made for made in notes if made["uuid"] == uuid], reports, silent))
     return sorted(findings, key=lambda found: (found["name"], found["uuid"] or ""))
 
 
@@ -764,48 +778,73 @@ def gather_one(reports, guest):
     Where one guest is, whatever that is.
 
     reports
-        as for `gather`; that of the target may have ``completed``, whether the guest was completed there when
-        it was received last (None: not known). One that has run there must not go on with its old memory
+        as for `gather`; a note on this guest counts when its source has it; that of the target may have
+        ``completed``, whether the guest was completed there when it was received last (None: not known). One
+        that has run there must not go on with its old memory
     guest
         a dict with ``name``, ``uuid`` (None when it is not known), ``source`` and ``target``; and ``ran``,
-        whether it was seen to run on the source just before: else what is missing is not lost, and what is
-        suspended may have run elsewhere since
+        whether it was seen to run on the source just before: else what is missing is not lost, unless there
+        is a note on it, and what is suspended may have run elsewhere since
 
     Returns a finding as `gather` does.
     """
     name, uuid = guest["name"], guest.get("uuid")
     copies, silent = _answers(reports)
-    mine = [
-        one
-        for one in copies
-        if (uuid and one["uuid"] == uuid) or (one["name"] == name and not (uuid and one["uuid"]))
+    mine = [one for one in copies if _is_of(name, uuid, one)]
+    notes = [
+        made for made in _notes(reports) if made["host"] == guest["source"] and _is_of(name, uuid, made)
     ]
-    ends, rest = {}, [one for one in mine if one["copy"] != "managed"]
-    for side in ("source", "target"):
-        host = guest[side]
-        here = [one for one in mine if one["host"] == host]
-        if host in silent or host not in reports:
-            ends[side] = {"copy": "unknown", "problem": silent.get(host, "it was not asked"), "host": host}
-        elif here:
-            ends[side] = here[0]
-        else:
-            namesakes = [one for one in copies if one["host"] == host and one["name"] == name]
-            ends[side] = dict(namesakes[0], copy="foreign") if namesakes else {"copy": "absent", "host": host}
-        rest = [one for one in rest if one is not ends[side]]
+    ends = dict([(side, _end(guest[side], name, mine, copies, reports)) for side in ("source", "target")])
+    held = [one for one in mine if one["copy"] != "managed"]
+    rest = [one for one in held if one is not ends["source"] and one is not ends["target"]]
     known = [view["uuid"] for view in ends.values() if view.get("uuid")]
     if len(set(known)) > 1:
         # Without the uuid that was meant, the one on the source counts.
         ends["target"] = dict(ends["target"], copy="foreign")
     if rest:
-        found = _crowd(name, [one for one in mine if one["copy"] != "managed"])
+        found = _crowd(name, held)
     else:
         found = _withheld(name, ends, _others(name, uuid, copies), silent)
     if not guest.get("ran") or not _never_ran(ends["target"], reports.get(guest["target"])):
         _ask_before_resuming(found["repairs"])
-    if found["lost"] and not guest.get("ran"):
+    if found["lost"] and notes:
+        _add_note(found, notes, guest.get("ran"))
+    elif found["lost"] and not guest.get("ran"):
         found.update(outcome="unknown", lost=False, repairs=[])
         found["comment"] = NOT_SEEN % (name, _holds(name, ends["source"]), _holds(name, ends["target"]))
+    _forget_last(found["repairs"], notes)
+    alive = ends["target" if found["moved"] else "source"]
+    uuid = uuid or alive.get("uuid")
     return dict(found, name=name, uuid=uuid, hosts=dict([(side, guest[side]) for side in ends]))
+
+
+def _is_of(name, uuid, one):
+    """
+    Whether a copy, or a note, is one of this guest, as far as uuids are known.
+    """
+    return bool(uuid and one["uuid"] == uuid) or one["name"] == name and not (uuid and one["uuid"])
+
+
+def _end(host, name, mine, copies, reports):
+    """
+    What a host holds of a guest whose copies anywhere are MINE.
+    """
+    said = reports.get(host, {"problem": "it was not asked"})
+    if not _has_said(said):
+        return {"copy": "unknown", "problem": _problem(said), "host": host}
+    here = [one for one in mine if one["host"] == host]
+    if here:
+        return here[0]
+    namesakes = [one for one in copies if one["host"] == host and one["name"] == name]
+    return dict(namesakes[0], copy="foreign") if namesakes else {"copy": "absent", "host": host}
+
+
+def _has_said(said):
+    return isinstance(said, dict) and said.get("copies") is not None
+
+
+def _problem(said):
+    return (said.get("problem") if isinstance(said, dict) else said) or "it does not answer"
 
 
 def _answers(reports):
@@ -814,9 +853,8 @@ def _answers(reports):
     """
     copies, silent = [], {}
     for host, said in reports.items():
-        if not isinstance(said, dict) or said.get("copies") is None:
-            said = said if isinstance(said, dict) else {"problem": said}
-            silent[host] = said.get("problem") or "it does not answer"
+        if not _has_said(said):
+            silent[host] = _problem(said)
         else:
             copies += [
                 dict(one, host=host)
@@ -848,11 +886,13 @@ def _others(name, uuid, copies):
     return [one for one in copies if uuid and one["name"] == name and one["uuid"] not in (uuid, None)]
 
 
-def _finding(uuid, group, copies, silent):
+def _finding(uuid, group, copies, silent, notes):
     held = [one for one in group if one["copy"] != "managed"]
-    if not held or len(held) == 1 and _is_at_rest(held[0]):
+    if not held:
         return None
     name = held[0]["name"]
+    if len(held) == 1 and _is_at_rest(held[0]):
+        return _arrived(name, held[0], notes) if notes and held[0]["uuid"] else None
     others = _others(name, uuid, copies)
     if len(held) > 1:
         ends = {"source": held[0], "target": held[1]}
@@ -861,10 +901,90 @@ def _finding(uuid, group, copies, silent):
         other = {"source": "target", "target": "source"}[side]
         knows = [one for one in group if one["copy"] == "managed"]
         ends = {side: held[0], other: _elsewhere(others, knows, silent)}
-    found = _crowd(name, held) if len(held) > 2 else _told(name, ends, others, silent)
+    found = _crowd(name, held) if len(held) > 2 else _told(name, ends, others, silent, notes)
     _ask_before_resuming(found["repairs"])
+    _forget_last(found["repairs"], notes)
     hosts = dict([(side, view["host"]) for side, view in ends.items()])
     return dict(found, name=name, uuid=uuid, hosts=hosts)
+
+
+# Guests that were sent
+
+
+def _notes(reports):
+    """
+    All notes, each with its ``host``, by time.
+    """
+    found = []
+    for host, said in reports.items():
+        if _has_said(said):
+            found += [dict(made, host=host) for made in said.get("sent") or []]
+    return sorted(found, key=lambda made: (made["at"], made["host"]))
+
+
+def _arrived(name, one, notes):
+    """
+    The finding for a guest of which nobody had taken note that it is well, since it was sent.
+    """
+    words = dict(notes[-1], now="%s (%s, state %s)" % (one["host"], one["listed"], one["state"]))
+    found = {
+        "name": name,
+        "uuid": one["uuid"],
+        "outcome": "unharmed" if one["host"] == notes[-1]["host"] else "moved",
+        "comment": ARRIVED % words,
+        "repairs": [],
+        "lost": False,
+        "hosts": {"source": words["host"], "target": one["host"]},
+    }
+    found["moved"] = found["outcome"] == "moved"
+    _forget(found["repairs"], notes, False)
+    return found
+
+
+def _missing(notes, reports, silent):
+    """
+    The finding for a guest that was sent, and that no host holds which has answered.
+    """
+    last = notes[-1]
+    guest = {"name": last["name"], "uuid": last["uuid"], "source": last["host"], "target": last["target"]}
+    if silent:
+        # It may have been moved on from its target.
+        reports = dict([(host, said) for host, said in reports.items() if host != last["target"]])
+        reports[", ".join(sorted(silent))] = {"problem": "; ".join(sorted(set(silent.values())))}
+        guest["target"] = ", ".join(sorted(silent))
+    found = gather_one(reports, guest)
+    if not found["lost"]:
+        found["comment"] = SENT % last + ". " + found["comment"]
+    if not silent:
+        _forget(found["repairs"], notes, True)
+    return found
+
+
+def _add_note(found, notes, was_seen):
+    """
+    Add to the finding for a lost guest what its note says.
+    """
+    last = notes[-1]
+    begin = "" if was_seen else MISSED % last
+    kept = "is kept in %s on %s" % (last["kept"], last["host"])
+    found["comment"] = (
+        begin + found["comment"] + "." + how_to_start_again(last["what"], kept) + SETTLED % last
+    )
+
+
+def _forget_last(repairs, notes):
+    """
+    After all that mends a guest, nothing is left to be noted of it.
+    """
+    if repairs:
+        _forget(repairs, notes, True in [step["only_if_asked"] for step in repairs])
+
+
+def _forget(repairs, notes, only_if_asked):
+    for made in notes:
+        step = dict(_step("source", "forget", only_if_asked), domid=None)
+        step.update(host=made["host"], listed=made["name"], name=made["name"], uuid=made["uuid"])
+        repairs.append(step)
 
 
 def _never_ran(view, said):
@@ -907,11 +1027,14 @@ def _elsewhere(others, knows, silent):
     return {"copy": "absent", "host": "the other hosts"}
 
 
-def _told(name, ends, others, silent):
+def _told(name, ends, others, silent, notes):
     found = _withheld(name, ends, others, silent)
     target = ends["target"]
+    if notes:
+        if found["lost"]:
+            _add_note(found, notes, True)
     # Nobody has said that this guest was migrated.
-    if target["copy"] == "unfinished" and ends["source"]["copy"] in GONE + ("foreign",):
+    elif target["copy"] == "unfinished" and ends["source"]["copy"] in GONE + ("foreign",):
         words = {"name": name, "listed": _listed(name, target), "host": target["host"]}
         words.update(state=target["state"], elsewhere=_holds(name, ends["source"]))
         found["comment"] = NEVER_RUN % words

@@ -15,6 +15,7 @@ from pathlib import Path
 from tests.faults import faults, truth
 from tests.faults.conductor import Conductor, hurry, quiet
 from tests.faults.processes import Failed, Gone
+from tests.lab import salt_config
 from tests.lab.fleet import Fleet, HostSpec
 from tests.lab.layout import wait_until
 
@@ -206,6 +207,9 @@ class World:
         )
         return self.source.layout.held_marker.exists()
 
+    def notes(self):
+        return [note for host in self.fleet for note in salt_config.notes(host)]
+
     def neighbours(self):
         return [
             (host.name, guest.name, guest.domid, guest.state, guest.alive)
@@ -228,9 +232,12 @@ class World:
             )
         # What is still going on, or cannot be seen, keeps the xend of its target.
         if self.fault.at is None and not self.fault.blind and verdict.outcome in faults.WHOLE:
-            if list((self.target.root / "kept").glob(".%s.reserved" % self.name)):
+            mine = ".%s.reserved" % self.name
+            if mine in [path.name for path in salt_config.reservations(self.target)]:
                 self.wrong.append("xend of the target is still kept for it, which is over")
         moved = verdict.outcome == faults.MOVED
+        if verdict.ok and moved and self.notes():
+            self.wrong.append("it has moved, and still counts as one that may be missing")
         if verdict.ok and not moved:
             self.wrong.append("success was reported, but the guest is %s" % verdict.outcome)
         if (
@@ -324,9 +331,16 @@ class World:
                 self.wrong.append("the recovery touched the remainder of a lost guest, unasked")
             if was in faults.ASKED:
                 self.recovery(**{faults.ASKED[was]: [self.name]})
+        elif self.notes():
+            # Those who were to see it arrive, or stay, did not live to do so.
+            self.recovery()
+            if truth.everything(self.fleet) != before:
+                self.wrong.append("the recovery touched a guest that is well")
         again = self.recovery()
         if again and (again.changed() or not again.ok):
             self.wrong.append("when all is well, the recovery says: %s" % "; ".join(again.said()))
+        if self.notes():
+            self.wrong.append("after the recovery it still counts as one that may be missing")
         now = truth.look(self.fleet, self.uuid)
         if was == faults.LOST:
             if now.copies:

@@ -1,9 +1,13 @@
 """What orchestrations make of things that the campaign does not do: the real SLS, by the conductor."""
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
+
+from tests.lab import salt_config
+from tests.lab.layout import wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -16,6 +20,8 @@ def whole(conductor):
             host.kill_xend()
             host.start()
         host.clear()
+        for note in salt_config.notes(host):
+            note.unlink()
 
 
 def recover(conductor, test=False, **options):
@@ -108,6 +114,72 @@ def test_both_minions_go_in_mid_transfer(conductor, migrate):
     assert not said.ok and "start nothing" in "\n".join(said.said()), said.said()
     xen1.release()
     assert xen2.wait_alive("web01")
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_an_orchestration_that_is_killed_leaves_no_guest_unaccounted_for(conductor, migrate, lost):
+    xen1, xen2 = conductor.fleet
+    guest = running(xen1, "web01")
+    xen1.link(hold_at=0.5)
+    run = migrate("web01", start=True)
+    xen1.wait_held(60)
+    run.kill()
+    if lost:
+        xen2.kill_xend()
+    xen1.release()
+    # The job on the source goes on: its minion lives.
+    assert wait_until(lambda: xen1.guests() == {} and not xen1.layout.roles().get("xc_save"), 30)
+    if not lost:
+        xen2.wait_alive("web01")
+        first = recover(conductor, hosts=["xen1", "xen2"])
+        assert first.ok and "is on xen2" in "\n".join(first.said())
+    else:
+        xen2.clear()
+        xen2.start()
+        dry = recover(conductor, test=True, hosts=["xen1", "xen2"])
+        for run in (dry, recover(conductor, hosts=["xen1", "xen2"])):
+            (step,) = run.steps.values()
+            assert not run.ok and "web01 is LOST" in step["name"]
+            assert f"web01.{guest.uuid}.sxp on xen1" in step["name"]
+        again = migrate("web01")
+        assert not again.ok and "web01 is LOST" in "\n".join(again.said()), again.said()
+        dry = recover(conductor, test=True, hosts=["xen1", "xen2"], remove_lost=["web01"])
+        assert dry.ok and salt_config.notes(xen1), dry.said()
+        assert recover(conductor, hosts=["xen1", "xen2"], remove_lost=["web01"]).ok
+    last = recover(conductor, hosts=["xen1", "xen2"])
+    assert last.ok and "nothing" in "\n".join(last.steps) and not last.changed()
+
+
+SLOW_XM = """#!/bin/sh
+touch {folder}/asked
+for _ in $(seq 600); do [ -e {folder}/go ] && break; sleep 0.05; done
+exec {xm} "$@"
+"""
+
+
+def test_a_guest_that_moves_while_the_hosts_are_asked_is_not_called_lost(conductor, tmp_path):
+    """The target says that it has none, before it comes; the source, when it has gone."""
+    xen1, xen2 = conductor.fleet
+    conductor.call_all("state.sls", "xend.relocation")
+    running(xen1, "web01")
+    options = conductor.opts["xen1"]["xend"]
+    own = options["xm"]
+    slow = tmp_path / "xm"
+    slow.write_text(SLOW_XM.format(folder=tmp_path, xm=own))
+    slow.chmod(0o755)
+    options["xm"] = str(slow)
+    try:
+        run = conductor.start("xend.orch.recover", {"xend": {"recover": {"hosts": ["xen1", "xen2"]}}})
+    finally:
+        options["xm"] = own
+    assert wait_until((tmp_path / "asked").exists, 20)
+    time.sleep(1)
+    assert "comment" in conductor.call("xen1", "xm.migrate", "web01", "xen2")
+    xen2.wait_alive("web01")
+    (tmp_path / "go").touch()
+    said = conductor.finish(run)
+    assert said.ok and "is on xen2" in "\n".join(said.said()), said.said()
+    assert salt_config.notes(xen1) == []
 
 
 @pytest.fixture

@@ -50,6 +50,8 @@ def fleet(running):
     for host in running:
         up(host)
         host.clear()
+        for note in salt_config.notes(host):
+            note.unlink()
 
 
 def up(host):
@@ -541,7 +543,8 @@ def test_a_second_attempt_onto_a_copy_that_is_stuck_there(on, look, fleet):
     assert arrived["arrived"] and arrived["domid"] != stuck.domid
     assert sorted(one["copy"] for one in on("xen2").copies()["copies"]) == ["running", "unfinished"]
     (finding,) = look("xen1", "xen2", "xen3")
-    assert [(step["do"], step["domid"]) for step in finding["repairs"]] == [("remove", stuck.domid)]
+    steps = [(step["do"], step["domid"]) for step in finding["repairs"]]
+    assert steps == [("remove", stuck.domid), ("forget", None)]
     on("xen2").repair("remove", "web01", guest.uuid, stuck.domid)
     (left,) = fleet["xen2"].hypervisor.domains()
     assert left["domid"] == arrived["domid"] and len(works(fleet["xen2"])) == 1
@@ -555,7 +558,8 @@ def test_a_guest_that_came_back_beside_what_was_left_of_it(on, look, mend, fleet
     arrived = on("xen1").arrival("web01", uuid=guest.uuid, source="xen2", gone=True)
     assert (arrived["arrived"], arrived["outcome"], arrived["listed"]) == (True, "moved", "web01")
     (finding,) = look("xen1", "xen2", "xen3")
-    assert [(step["do"], step["domid"]) for step in finding["repairs"]] == [("remove", guest.domid)]
+    steps = [(step["do"], step["domid"]) for step in finding["repairs"]]
+    assert steps == [("remove", guest.domid), ("forget", None)]
     mend(finding)
     assert fleet["xen1"].wait_alive("web01").domid == arrived["domid"]
     assert look("xen1", "xen2", "xen3") == []
@@ -685,6 +689,69 @@ def test_no_guest_leaves_while_xend_is_restarted(on, fleet):
     assert fleet["xen1"].guests()["web01"].alive and fleet["xen2"].guests() == {}
 
 
+# Guests that were sent
+
+
+def test_a_guest_that_was_sent_is_kept_in_mind_until_somebody_has_seen_it(on, look, mend, fleet):
+    guest = fleet["xen1"].create_guest("web01")
+    kept = on("xen1").migrate("web01", "xen2")["kept"]
+    (made,) = on("xen1").copies()["sent"]
+    assert (made["name"], made["uuid"], made["target"]) == ("web01", guest.uuid, "xen2")
+    assert made["kept"] == kept and "96 MiB" in made["what"]
+    (mode,) = [note.stat().st_mode & 0o777 for note in salt_config.notes(fleet["xen1"])]
+    assert mode == 0o600
+    (one,) = on("xen1").unfinished()
+    assert (one["uuid"], one["copy"]) == (guest.uuid, "absent")
+    assert "web01 was sent from xen1 to xen2 at" in one["advice"] and "before" in one["advice"]
+    fleet["xen2"].wait_alive("web01")
+    (found,) = look("xen1", "xen2", "xen3")
+    assert found["outcome"] == "moved" and "is on xen2" in found["comment"]
+    assert mend(found) == ["that web01 was sent from here is not noted any more"]
+    assert look("xen1", "xen2", "xen3") == [] and on("xen1").unfinished() == []
+
+
+def test_a_guest_that_is_on_no_host_is_lost(on, look, mend, fleet):
+    """What becomes of those who were to look for it on the target does not matter."""
+    guest = fleet["xen1"].create_guest("web01")
+    kept = on("xen1").migrate("web01", "xen2")["kept"]
+    fleet["xen2"].clear()
+    (found,) = look("xen1", "xen2", "xen3")
+    assert (found["outcome"], found["lost"]) == ("lost", True)
+    assert "Unless it was shut down since, or started afresh" in found["comment"]
+    assert kept + " on xen1" in found["comment"] and guest.uuid in found["comment"]
+    assert [step["only_if_asked"] for step in found["repairs"]] == [True]
+    (unknown,) = look("xen1", "xen2", silent=["xen3"])
+    assert unknown["outcome"] == "unknown" and unknown["repairs"] == []
+    # Who asks for this very guest, later, is told as well.
+    asked = {"name": "web01", "uuid": None, "source": "xen1", "target": "xen2"}
+    (again,) = look("xen1", "xen2", guest=asked)
+    assert again["lost"] and again["comment"] == found["comment"]
+    mend(found)
+    assert look("xen1", "xen2", "xen3") == []
+    assert "cannot be told" in look("xen1", "xen2", guest=asked)[0]["comment"]
+
+
+def test_a_guest_that_was_not_sent_after_all_is_not_noted(on, fleet):
+    fleet["xen1"].create_guest("web01")
+    fleet["xen2"].create_guest("web01")
+    with pytest.raises(CommandExecutionError):
+        on("xen1").migrate("web01", "xen2")
+    assert on("xen1").copies()["sent"] == [] and salt_config.notes(fleet["xen1"]) == []
+
+
+def test_no_guest_is_sent_of_which_no_note_can_be_made(on, fleet):
+    guest = fleet["xen1"].create_guest("web01")
+    note = fleet["xen1"].root / "kept" / ("web01.%s.sent" % guest.uuid)
+    note.mkdir(parents=True)
+    try:
+        with pytest.raises(CommandExecutionError) as caught:
+            on("xen1").migrate("web01", "xen2")
+        assert "the note that web01 is sent cannot be kept there" in str(caught.value)
+        assert fleet["xen1"].guests()["web01"].alive and fleet["xen2"].guests() == {}
+    finally:
+        note.rmdir()
+
+
 # Managed domains
 
 
@@ -707,6 +774,7 @@ def test_before_xen_4_0_the_source_goes_on_knowing_a_managed_guest(on, look, fle
     (found,) = look("mid1", "xen2", guest=where)
     assert found["moved"] and "Do not `xm start` it on mid1" in found["comment"]
     # It was not left by a migration that broke.
+    on("mid1").conclude("web01", uuid=guest.uuid)
     assert look("mid1", "xen2") == []
 
 

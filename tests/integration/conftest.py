@@ -195,7 +195,11 @@ def _site(master, minions, fleet, pillar_file):
 def _quiet(_site):
     """The fleet without guests, faults and reservations, with the pillar that names both hosts."""
     for host in _site.fleet:
-        for path in [*host.root.glob("control/faults.json"), *host.root.glob("kept/.*.reserved")]:
+        for path in [
+            *host.root.glob("control/faults.json"),
+            *salt_config.notes(host),
+            *salt_config.reservations(host),
+        ]:
             path.unlink()
         host.link()
         host.restore_link()

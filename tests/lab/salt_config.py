@@ -49,6 +49,16 @@ def minion(host: Host) -> dict:
     }
 
 
+def notes(host: Host) -> list[Path]:
+    """The files in which the product notes that guests were sent from this host."""
+    return list((host.root / "kept").glob("*.sent"))
+
+
+def reservations(host: Host) -> list[Path]:
+    """The files in which the product notes that guests are expected on this host."""
+    return list((host.root / "kept").glob(".*.reserved"))
+
+
 def pillar(fleet: Fleet) -> dict:
     """The pillar of the fleet, as pillar.example explains it."""
     hosts = {host.name: host.address for host in fleet}

@@ -665,6 +665,139 @@ def test_no_repair_in_a_fleet_can_harm():
     assert repaired > 300
 
 
+# Guests that were sent
+
+
+def note(name="web01", uuid="u1", target="xen2", at="2012-03-04 05:06:07"):
+    kept = "/kept/%s.sxp" % name
+    return {"name": name, "uuid": uuid, "target": target, "at": at, "what": "96 MiB", "kept": kept}
+
+
+def noted(reports, **notes):
+    """
+    The reports, with these notes of these hosts.
+    """
+    for host, made in notes.items():
+        reports[host] = dict(reports[host], sent=made if isinstance(made, list) else [made])
+    return reports
+
+
+def forgets(found):
+    return [
+        (step["host"], step["uuid"], step["only_if_asked"])
+        for step in found["repairs"]
+        if step["do"] == "forget"
+    ]
+
+
+@pytest.mark.parametrize(
+    "held, outcome, asked",
+    [
+        # Nobody has seen it arrive, or stay, and now somebody has.
+        ([[], one("running")], "moved", False),
+        ([[], [], one("running")], "moved", False),
+        ([[], one("halted")], "moved", False),
+        ([one("managed"), one("running")], "moved", False),
+        ([one("running"), []], "unharmed", False),
+        ([one("running"), one("running", uuid="u2")], "unharmed", False),
+        # When all is mended.
+        ([one("left"), []], "leftover", False),
+        ([one("running"), one("unfinished")], "leftover", False),
+        ([one("suspended"), []], "leftover", True),
+        # It is on no host.
+        ([[], []], "lost", True),
+        ([[], [], one("running", name="db", uuid="u2")], "lost", True),
+        ([[], one("running", uuid="u2")], "lost", True),
+        ([one("managed"), []], "lost", True),
+        ([[], one("unfinished")], "incomplete", True),
+        ([[]], "unknown", True),
+        # It may yet be seen.
+        ([[], [], SILENT], "unknown", None),
+        ([[], SILENT], "unknown", None),
+        ([one("sending"), one("receiving")], "going_on", None),
+        ([one("running"), one("running")], "both", None),
+    ],
+)
+def test_what_becomes_of_a_note(held, outcome, asked):
+    (found,) = [
+        each for each in xm_outcome.gather(noted(fleet(*held), xen1=note())) if each["uuid"] == "u1"
+    ]
+    assert found["outcome"] == outcome and found["name"] == "web01"
+    assert forgets(found) == ([] if asked is None else [("xen1", "u1", asked)])
+    # First the guest, then the note.
+    assert [step["do"] for step in found["repairs"]][-1:] in ([], ["forget"])
+    assert "%" not in found["comment"] and found["lost"] == (outcome in ("lost", "incomplete"))
+
+
+def test_the_report_of_a_guest_that_is_missing_says_all_that_is_needed():
+    (found,) = xm_outcome.gather(noted(fleet([], []), xen1=note()))
+    for text in (
+        "web01 was sent from xen1 to xen2 at 2012-03-04 05:06:07. Unless it was shut down since",
+        "web01 is LOST: there is no copy on xen1, and there is no copy on xen2",
+        "xend.log on xen2",
+        "(96 MiB) is kept in /kept/web01.sxp on xen1",
+        "remove_lost: [web01]",
+    ):
+        assert text in found["comment"]
+    (found,) = xm_outcome.gather(noted(fleet([], one("unfinished")), xen1=note()))
+    assert "is LOST" in found["comment"] and "created it paused" not in found["comment"]
+    assert "/kept/web01.sxp on xen1" in found["comment"]
+    (found,) = xm_outcome.gather(noted(fleet([], [], SILENT, SILENT), xen1=note()))
+    assert "was sent from xen1 to xen2" in found["comment"] and "LOST" not in found["comment"]
+    assert "xen3, xen4" in found["comment"] and "start it anywhere before" in found["comment"]
+
+
+def test_of_several_notes_the_last_one_is_told_and_all_go():
+    """An earlier migration had moved it to xen3, and nobody lived to see that either."""
+    older = note(target="xen3", at="2012-03-04 05:00:00")
+    reports = noted(fleet([], [], []), xen1=older, xen3=note())
+    (found,) = xm_outcome.gather(reports)
+    assert "sent from xen3 to xen2 at 2012-03-04 05:06:07" in found["comment"]
+    assert forgets(found) == [("xen1", "u1", True), ("xen3", "u1", True)]
+
+
+def test_where_one_guest_is_that_was_sent():
+    reports = noted(fleet([], []), xen1=note(), xen2=note("db", "u2", "xen1"))
+    for ran in (True, False):
+        for uuid in ("u1", None):
+            found = xm_outcome.gather_one(reports, dict(GUEST, uuid=uuid, ran=ran))
+            assert (found["outcome"], found["lost"]) == ("lost", True)
+            assert "/kept/web01.sxp on xen1" in found["comment"]
+            assert ("Unless it was shut down since" in found["comment"]) is not ran
+    # A note on another guest of that name says nothing of this one.
+    found = xm_outcome.gather_one(noted(fleet([], []), xen1=note(uuid="u2")), dict(GUEST, ran=False))
+    assert found["outcome"] == "unknown"
+    # Who mends it knows then where it is.
+    found = xm_outcome.gather_one(noted(fleet(one("left"), []), xen1=note()), GUEST)
+    assert [step["do"] for step in found["repairs"]] == ["rename", "forget"]
+
+
+def test_nobody_is_forgotten_unseen_and_nobody_who_is_missing_is_left_out():
+    chance = random.Random(11)
+    missing = 0
+    for _ in range(3000):
+        reports = random_fleet(chance)
+        answering = [host for host in sorted(reports) if reports[host] is not SILENT]
+        for host in answering:
+            made = [note(uuid=chance.choice(["u1", "u2"]), target="xen%d" % chance.randint(1, 4))]
+            reports = noted(reports, **{host: made if chance.random() < 0.5 else []})
+        copies = [
+            each for host in answering for each in reports[host]["copies"] if each["copy"] != "managed"
+        ]
+        findings = xm_outcome.gather(reports)
+        assert findings == xm_outcome.gather(shuffled(reports, chance))
+        for host in answering:
+            for made in reports[host]["sent"]:
+                if made["uuid"] not in [each["uuid"] for each in copies]:
+                    missing += 1
+                    assert made["uuid"] in [found["uuid"] for found in findings]
+        for found in findings:
+            for host, uuid, asked in forgets(found):
+                assert uuid in [made["uuid"] for made in reports[host]["sent"]]
+                assert asked or uuid in [each["uuid"] for each in copies]
+    assert missing > 500
+
+
 GUEST = {"name": "web01", "uuid": "u1", "source": "xen1", "target": "xen2", "ran": True}
 
 

@@ -5,10 +5,10 @@
 
     Options, in the pillar xend:recover: hosts (a list of minion ids; default: all minions with the grain
     virtual_subtype:Xen Dom0), wait (seconds to wait for transfers that go on, default 10), remove_lost
-    (names of guests that are lost: also remove their paused copies), resume (names of guests that are
-    suspended on their source: let them go on, because it is known that they have not run elsewhere since).
-    With domain, uuid, ran, who, source and
-    target it says where that guest is, as xend.orch.migrate wants to know after a failure. -#}
+    (names of guests that are lost, when that is settled: also remove their paused copies, and the notes that
+    they were sent), resume (names of guests that are suspended on their source: let them go on, because it is
+    known that they have not run elsewhere since). With domain, uuid, ran, who, source and target it says where
+    that guest is, as xend.orch.migrate wants to know after a failure. -#}
 {%- set given = salt["pillar.get"]("xend:recover", {}) %}
 {%- set recover = {} %}
 {%- do recover.update(given if given is mapping else {}) %}
@@ -47,10 +47,11 @@ the pillar says what to recover:
 {%-     set report = seen.get(host, {}).get("ret") %}
 {%-     if report is mapping %}
 {%-       do reports.update({host: report}) %}
-{%-       do answering.append(host) %}
 {%-     else %}
 {%-       do reports.update({host: {"problem": report or "its minion does not answer"}}) %}
 {%-     endif %}
+{%-     if host in answering %}{% do answering.remove(host) %}{% endif %}
+{%-     if report is mapping %}{% do answering.append(host) %}{% endif %}
 {%-   endfor %}
 {%- endmacro %}
 {%- set asked = {"name": recover.domain, "uuid": recover.get("uuid"), "ran": recover.get("ran", false),
@@ -78,12 +79,25 @@ the pillar says what to recover:
 {%-   do ask(others, "list") %}
 {%-   do judge() %}
 {%- endif %}
+{#- Hosts are not asked at the very same moment. A guest that its source had sent when it was asked is there at
+    the second look, if it has arrived at all. -#}
+{%- if judged.findings is iterable and judged.findings is not string and judged.findings is not mapping
+      and judged.findings | selectattr("lost") | list %}
+{%-   do ask(answering | list, "list") %}
+{%-   do judge() %}
+{%- endif %}
 {%- set findings = judged.findings %}
 {%- if pair and recover.get("who") and findings is iterable and findings is not string
       and findings[0].outcome not in ["going_on", "unknown"] %}
-{#-   The target need not keep its xend for this guest any longer. -#}
-{%-   do salt["saltutil.cmd"](recover.target, "xend.release", arg=[recover.domain],
-                              kwarg={"who": recover.who}, tgt_type="list") %}
+{#-   The target need not keep its xend for this guest any longer, and the source need not keep in mind that it
+      was sent, when it was seen to run. -#}
+{%-   set waiting, concluded = [recover.target], {"who": recover.who} %}
+{%-   if findings[0].outcome in ["moved", "unharmed"] and reports[recover.source].sent %}
+{%-     do waiting.append(recover.source) %}
+{%-     do concluded.update({"uuid": findings[0].uuid}) %}
+{%-   endif %}
+{%-   do salt["saltutil.cmd"](waiting, "xm.conclude", arg=[recover.domain], kwarg=concluded,
+                              tgt_type="list") %}
 {%- endif %}
 {%- set silent = [] %}
 {%- for host in reports if host not in answering %}{% do silent.append(host) %}{% endfor %}
@@ -109,8 +123,9 @@ the pillar says what to recover:
 
 {%- for found in findings %}
 {%-   set safe = [] %}
-{%-   set wanted = {"remove": recover.get("remove_lost") or [], "resume": recover.get("resume") or [],
-                    "rename": recover.get("resume") or []} %}
+{%-   set remove_lost, resume = recover.get("remove_lost") or [], recover.get("resume") or [] %}
+{%-   set wanted = {"remove": remove_lost, "resume": resume, "rename": resume,
+                    "forget": remove_lost + resume} %}
 {%-   for repair in found.repairs if not repair.only_if_asked or found.name in wanted[repair.do] %}
 {%-     do safe.append(found.name ~ ": " ~ repair.do ~ " " ~ repair.listed ~ " on " ~ repair.host) %}
 

@@ -1,0 +1,84 @@
+"""
+What is kept of guests in a folder of their host when they are sent away: descriptions, and notes.
+
+A note says that a guest was sent. It stays until the guest was seen somewhere else, whatever becomes of
+those who wanted to look; so no guest can be missing without anybody knowing. What is to be concluded from
+one is decided in xm_outcome.
+"""
+
+import errno
+import json
+import os
+import re
+
+NOTE = ".sent"
+WORDS = ("name", "uuid", "target", "at", "what", "kept")
+
+
+def path(folder, name, uuid, ending):
+    """
+    The file in which something is kept of a guest; ENDING begins with a dot.
+    """
+    # No hidden file, and none in another folder.
+    label = re.sub(r"[^A-Za-z0-9_.+-]", "_", "%s.%s" % (name, uuid)).lstrip(".-")
+    return os.path.join(folder, label + ending)
+
+
+def note(words):
+    """
+    The bytes of a note.
+
+    words
+        a dict of text: `name` and `uuid` of the guest, `target`, the host that it is sent to, `at`, the time,
+        `what`, the guest in words, and `kept`, the file with its description
+    """
+    return json.dumps(dict([(word, words[word]) for word in WORDS])).encode("utf-8")
+
+
+def noted(folder):
+    """
+    The notes of a folder, each a dict as for `note`, by time. What is no note is left out; a folder that is
+    missing has none. Raises EnvironmentError when one cannot be read.
+    """
+    try:
+        names = os.listdir(folder)
+    except EnvironmentError as exc:
+        if exc.errno != errno.ENOENT:
+            raise
+        return []
+    found = [_understood(os.path.join(folder, name)) for name in names if name.endswith(NOTE)]
+    return sorted([words for words in found if words], key=lambda words: (words["at"], words["name"]))
+
+
+def _understood(path):
+    try:
+        with open(path, "rb") as stream:
+            words = json.loads(stream.read().decode("utf-8"))
+        return dict([(word, _native(words[word])) for word in WORDS])
+    except EnvironmentError as exc:
+        # Somebody else has just removed it.
+        if exc.errno != errno.ENOENT:
+            raise
+    except (KeyError, TypeError, ValueError, AttributeError):
+        pass
+    return None
+
+
+def _native(text):
+    """
+    Text as the type that messages are made of: bytes under Python 2.
+    """
+    return text if isinstance(text, str) else text.encode("utf-8")
+
+
+def forget(folder, name, uuid):
+    """
+    Remove the note on a guest. Returns whether there was one.
+    """
+    try:
+        os.unlink(path(folder, name, uuid, NOTE))
+    except EnvironmentError as exc:
+        if exc.errno != errno.ENOENT:
+            raise
+        return False
+    return True

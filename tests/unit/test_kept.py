@@ -1,0 +1,76 @@
+"""
+What is kept of guests that are sent away: the files, and what is read from them.
+This file runs on Python 2.7 as well.
+"""
+
+import os
+
+import pytest
+
+import xm_kept
+
+WORDS = {
+    "name": "web01",
+    "uuid": "u1",
+    "target": "xen2",
+    "at": "2012-03-04 05:06:07",
+    "what": "uuid u1, 96 MiB, phy:/dev/vg/web01",
+    "kept": "/kept/web01.u1.sxp",
+}
+
+
+def write(folder, words):
+    path = xm_kept.path(str(folder), words["name"], words["uuid"], xm_kept.NOTE)
+    with open(path, "wb") as stream:
+        stream.write(xm_kept.note(words))
+    return path
+
+
+def test_a_note_is_read_as_it_was_written(tmp_path):
+    write(tmp_path, WORDS)
+    (found,) = xm_kept.noted(str(tmp_path))
+    assert found == WORDS
+    # Under Python 2 it goes into messages with bytes in them.
+    assert [type(text) for text in found.values()] == [str] * len(WORDS)
+
+
+def test_notes_come_in_the_order_of_time(tmp_path):
+    for name, minute in (("c", "01"), ("a", "03"), ("b", "02")):
+        write(tmp_path, dict(WORDS, name=name, at="2012-03-04 05:%s" % minute))
+    assert [words["name"] for words in xm_kept.noted(str(tmp_path))] == ["c", "b", "a"]
+
+
+def test_a_note_goes_once(tmp_path):
+    write(tmp_path, WORDS)
+    other = write(tmp_path, dict(WORDS, uuid="u2"))
+    assert xm_kept.forget(str(tmp_path), "web01", "u1") is True
+    assert xm_kept.forget(str(tmp_path), "web01", "u1") is False
+    assert [words["uuid"] for words in xm_kept.noted(str(tmp_path))] == ["u2"] and os.path.exists(other)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[]", b"3", b"null", b"{}", b'{"name": "web01"}', b"\xff\xfe", b'{"name": 5}']
+)
+def test_what_is_no_note_is_left_alone(tmp_path, data):
+    path = tmp_path / "web01.u1.sent"
+    path.write_bytes(data)
+    (tmp_path / "web01.u1.sxp").write_bytes(b"(domain)")
+    assert xm_kept.noted(str(tmp_path)) == [] and path.read_bytes() == data
+
+
+def test_a_folder_that_is_not_there_has_no_notes(tmp_path):
+    assert xm_kept.noted(str(tmp_path / "none")) == []
+    assert xm_kept.forget(str(tmp_path / "none"), "web01", "u1") is False
+
+
+def test_a_folder_that_cannot_be_read_is_no_empty_one(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(EnvironmentError):
+        xm_kept.noted(str(tmp_path / "file"))
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/x", ".hidden", "-rf", "a b", "a/b"])
+def test_no_name_leads_out_of_the_folder(tmp_path, name):
+    found = xm_kept.path(str(tmp_path), name, "u1", ".sxp")
+    assert os.path.dirname(found) == str(tmp_path)
+    assert os.path.basename(found)[0] not in ".-" and found.endswith(".u1.sxp")
