@@ -1383,12 +1383,11 @@ def probe(host=None, port=None, ssl=False, timeout=5, source=None, config=None):
         hosts = host if isinstance(host, (list, tuple)) else [host]
     if not hosts:
         raise CommandExecutionError("name a host, or list hosts in the pillar xend:relocation:hosts")
-    kind = "ssl_port" if ssl else "port"
-    own = _own_settings(config)
+    own = own_port(ssl, config)
     peers = {}
     for peer in hosts:
         where = _declared(str(peer), declared)
-        number = _first(port, where.get(kind), own[kind])
+        number = _first(port, where.get("ssl_port" if ssl else "port"), own)
         peers[str(peer)] = (where.get("address") or str(peer), number)
     checked_port = _pure("xend_options.written")
     try:
@@ -1402,9 +1401,22 @@ def probe(host=None, port=None, ssl=False, timeout=5, source=None, config=None):
     return answers if host is None or isinstance(host, (list, tuple)) else answers[str(host)]
 
 
-def _own_settings(config):
+def own_port(ssl=False, config=None):
     """
-    The settings that the file names, xend's defaults where it does not or cannot be read.
+    The relocation port of this host by its file, on which other hosts are asked when nobody names theirs.
+
+    ssl
+        the port for TLS
+    config
+        the file
+
+    Returns an integer; xend's default where the file names none, or cannot be read.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xend.own_port
     """
     effective = _pure("xend_options.effective")
     settings, _, _ = effective({}.get)
@@ -1413,7 +1425,7 @@ def _own_settings(config):
     except CommandExecutionError:
         # That a file is wrong is no reason not to ask another host.
         log.debug("%s cannot be read", _option("config", config))
-    return settings
+    return settings["ssl_port" if ssl else "port"]
 
 
 def _declared(peer, declared):

@@ -32,6 +32,8 @@ import uuid as _uuid
 
 from salt.exceptions import CommandExecutionError
 
+from salt.utils.atomicfile import atomic_open as _atomic_open
+
 log = logging.getLogger(__name__)
 
 __func_alias__ = {"list_": "list"}
@@ -548,8 +550,8 @@ def copies(domain=None, wait=0, uuid=None):
     Returns a dict: ``copies``, a list of dicts: ``name`` (without migrating-), ``listed``, ``uuid``,
     ``domid``, ``state`` and ``copy`` (see COPIES in ``_utils/xm_outcome.py``); ``sent``, the notes on guests
     that were sent from here and of which nobody has told yet that they have arrived, a list of dicts:
-    ``name``, ``uuid``, ``target``, ``at`` (time), ``what`` (memory, disks) and ``kept`` (the file with its
-    description); ``completed``, the answer about UUID by xend's log (None: it does not tell); and
+    ``id``, ``name``, ``uuid``, ``target``, ``at`` (time), ``what`` (memory, disks) and ``kept`` (the file
+    with its description); ``completed``, the answer about UUID by xend's log (None: it does not tell); and
     ``declared``, the minion ids of all hosts in the pillar.
 
     CLI Example:
@@ -633,9 +635,10 @@ def unfinished():
             others[__opts__["id"]] = {"copies": [one]}
             (finding,) = _pure("xm_outcome.gather")(others)
             found.append(dict(one, advice=finding["comment"]))
-    seen = [one["uuid"] for one in here["copies"] if one["copy"] != "managed"]
+    held = [one for one in here["copies"] if one["copy"] != "managed"]
+    seen = [one["uuid"] or one["name"] for one in held]
     for made in here["sent"]:
-        if made["uuid"] not in seen:
+        if made["uuid"] not in seen and made["name"] not in seen:
             others[__opts__["id"]] = {"copies": [], "sent": [made]}
             (finding,) = _pure("xm_outcome.gather")(others)
             gone = {"listed": made["name"], "domid": None, "state": None, "copy": "absent"}
@@ -643,7 +646,7 @@ def unfinished():
     return found
 
 
-def findings(reports, guest=None):
+def findings(reports, guest=None, before=None):
     """
     What the reports of several hosts mean together: the one decision table, asked.
 
@@ -652,6 +655,9 @@ def findings(reports, guest=None):
     guest
         a dict with ``name``, ``uuid``, ``source`` and ``target``: say where this guest is, whatever
         that is; default: find what migrations have left of any guest
+    before
+        what this function has returned when the hosts were asked before; what was not lost then is not called
+        lost now
 
     Returns a list of dicts: ``name``, ``uuid``, ``outcome``, ``comment`` and ``repairs`` (the steps that are
     safe, each with ``host`` and ``do``).
@@ -663,8 +669,10 @@ def findings(reports, guest=None):
         salt xen1 xm.findings '{"xen1": {"copies": []}, "xen2": {"problem": "does not answer"}}'
     """
     if guest is None:
-        return _pure("xm_outcome.gather")(reports)
-    return [_pure("xm_outcome.gather_one")(reports, guest)]
+        found = _pure("xm_outcome.gather")(reports)
+    else:
+        found = [_pure("xm_outcome.gather_one")(reports, guest)]
+    return found if before is None else _pure("xm_outcome.confirmed")(found, before)
 
 
 # Checking
@@ -778,17 +786,15 @@ def _peer(target, port=None, ssl=False):
         )
     own = declared.get(__opts__["id"], {}).get("address")
     resolved = _resolved(address)
-    here = _own_settings()
-    # With this setting xend sends guests over TLS unasked: xm has an option for it, but none against it. A
-    # port that nobody names is this host's own (xend 4.4 XendDomain.domain_migrate).
-    ssl = ssl or here["ssl"]
-    kind = "ssl_port" if ssl else "port"
+    ssl = ssl or _always_tls()
     if port is None:
-        port = where.get(kind) or here[kind]
+        port = where.get("ssl_port" if ssl else "port") or __salt__["xend.own_port"](ssl)
     port = _port(port)
     # xend would "migrate" a guest to its own host under another id.
     own_names = (__opts__["id"], __grains__.get("host"), __grains__.get("fqdn"), "localhost")
+    ids = [target] + sorted([host for host in declared if declared[host]["address"] == target])
     return {
+        "id": ids[-1],
         "address": address,
         "ssl": ssl,
         "port": port,
@@ -815,12 +821,16 @@ def _resolved(name):
     return address if _pure("xend_host.is_local")(address) else name
 
 
-def _own_settings():
+def _always_tls():
+    """
+    Whether xend sends guests over TLS unasked: xm has an option for it, but none against it (xend 4.2
+    XendDomain.domain_migrate).
+    """
     try:
-        return __salt__["xend.relocation"]()
+        return __salt__["xend.relocation"]()["ssl"]
     except CommandExecutionError:
         # A file that xend cannot read says nothing about the running one.
-        return {"ssl": False, "port": 8002, "ssl_port": 8003}
+        return False
 
 
 def can_receive(domain, config=None, source=None, storage=None, file=None, accept=None):
@@ -1157,7 +1167,7 @@ def _migrate(name, target, live, port, ssl, node, timeout):
     options = _migrate_options(guest, live, peer["port"], peer["ssl"], node)
     limit = _limit(timeout, guest)
     kept = _keep(guest)
-    _note(guest, str(target), kept)
+    note = _note(guest, peer["id"], kept)
     began = _clock()
     result = _watch(
         ["migrate"] + options + [reference, peer["address"]],
@@ -1179,9 +1189,10 @@ def _migrate(name, target, live, port, ssl, node, timeout):
     if view["copy"] not in ("absent", "managed"):
         is_here = view["copy"] in ("running", "left")
         comment = report["comment"]
-        if view["copy"] == "running":
+        # When xm was not waited for, or killed, xend may yet begin.
+        if view["copy"] == "running" and result["over"] and result["retcode"] > 0:
             try:
-                _forget(name, guest["uuid"])
+                _forget(name, guest["uuid"], note)
             except CommandExecutionError as exc:
                 comment += "; %s" % exc
         said = "%s was not moved: %s" if is_here else "the migration of %s has not ended well: %s"
@@ -1514,17 +1525,20 @@ def _keep(domain):
 
 def _note(guest, target, kept):
     """
-    Take note that a guest is sent away, for those who have to find it when nobody has seen it arrive.
+    Take note that a guest is sent away, for those who have to find it when nobody has seen it arrive. Returns
+    the id of the note.
     """
     words = {
+        "id": str(_uuid.uuid4()),
         "name": guest["name"],
         "uuid": guest["uuid"],
         "target": target,
-        "at": time.strftime("%Y-%m-%d %H:%M:%S"),
+        "at": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
         "what": _in_words(guest),
         "kept": kept,
     }
     _write("the note that %s is sent", guest, NOTE, _pure("xm_kept.note")(words))
+    return words["id"]
 
 
 def _write(what, guest, ending, text):
@@ -1533,8 +1547,12 @@ def _write(what, guest, ending, text):
     try:
         if not os.path.isdir(folder):
             os.makedirs(folder, 0o700)
-        # Readable for root only: a description may hold the guest's VNC password.
-        _pure("xend_lock.replace")(path, text if isinstance(text, bytes) else text.encode("utf-8"))
+        # Replaced as a whole and readable for root only: it may hold the guest's VNC password.
+        with _atomic_open(path, "wb") as stream:
+            stream.write(text if isinstance(text, bytes) else text.encode("utf-8"))
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(path, 0o600)
     except EnvironmentError as exc:
         raise CommandExecutionError(
             "%s: %s cannot be kept there: %s" % (path, what % guest["name"], exc.strerror)
@@ -1551,39 +1569,43 @@ def _noted():
         )
 
 
-def _forget(name, uuid):
+def _forget(name, uuid, note):
+    """
+    Remove a note, unless it was made anew. Whoever does has the lock of the guest.
+    """
     try:
-        return _pure("xm_kept.forget")(_option("kept"), name, uuid)
+        return _pure("xm_kept.forget")(_option("kept"), name, uuid, note)
     except EnvironmentError as exc:
         raise CommandExecutionError(
             "%s: the note that %s was sent cannot be removed: %s" % (exc.filename, name, exc.strerror)
         )
 
 
-def conclude(name, uuid=None, who=None):
+def forget(name, uuid, note):
     """
-    A migration is over: this host waits for nothing of it any more.
+    Remove the note that a guest was sent from here, once it was seen to run elsewhere.
 
-    name
+    name, uuid
         the domain
-    uuid
-        its uuid, when it is known where the guest is: the note that it was sent from here is removed
-    who
-        as for ``xend.release``: the reservation for it is ended when it was made with these words
+    note
+        the ``id`` of the note, as ``xm.copies`` has shown it; one that was made since stays
 
-    Returns True.
+    Returns whether there is no note any more. Raises an error while the guest is moved or mended.
 
     CLI Example:
 
     .. code-block:: bash
 
-        salt xen1 xm.conclude web01 uuid=6a3c5d52-77a1-4d9e-9d0a-5b1f2c3d4e5f
+        salt xen1 xm.forget web01 6a3c5d52-77a1-4d9e-9d0a-5b1f2c3d4e5f 0f3e9a51-93a7-4c15-8a5b-0f4a8f1f6c1e
     """
-    if who is not None:
-        __salt__["xend.release"](str(name), who=who)
-    if uuid is not None:
-        _forget(str(name), uuid)
-    return True
+    name, locks = str(name), []
+    try:
+        held = _lock(locks, name, "the end of the migration of %s" % name)
+        if held:
+            raise CommandExecutionError("that %s was sent is still noted: %s" % (name, held))
+        return _forget(name, uuid, note)
+    finally:
+        _unlock(locks)
 
 
 # Repairing
@@ -1597,9 +1619,9 @@ def repair(do, listed, uuid, domid):
     do
         ``rename``: a guest that still runs under the name migrating-NAME gets its own back. ``remove``: a
         copy that has never run, or the suspended remainder of a guest that runs elsewhere, is destroyed.
-        ``resume``: a suspended guest goes on. ``forget``: the note that it was sent from here is removed.
+        ``resume``: a suspended guest goes on.
     listed, uuid, domid
-        the domain, as it was found; another one is never touched. A guest to forget has no domid
+        the domain, as it was found; another one is never touched
 
     Returns a sentence. Raises an error when the domain is not as it was found, or is not mended afterwards.
 
@@ -1609,18 +1631,14 @@ def repair(do, listed, uuid, domid):
 
         salt xen1 xm.repair rename migrating-web01 6a3c5d52-77a1-4d9e-9d0a-5b1f2c3d4e5f 7
     """
-    known = sorted(REPAIRS) + ["forget"]
-    if do not in known:
-        raise CommandExecutionError("do: %r is none of %s" % (do, ", ".join(known)))
+    if do not in REPAIRS:
+        raise CommandExecutionError("do: %r is none of %s" % (do, ", ".join(sorted(REPAIRS))))
     name = _plain(str(listed))
     locks = []
     try:
         held = _lock(locks, name, "the repair of %s" % name)
         if held:
             raise CommandExecutionError("%s was not mended: %s" % (name, held))
-        if do == "forget":
-            _forget(name, uuid)
-            return "that %s was sent from here is not noted any more" % name
         return _repair(do, name, str(listed), uuid, domid)
     finally:
         _unlock(locks)

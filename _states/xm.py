@@ -286,14 +286,17 @@ def _arrived(name, source, domain, settle):
     return _ret(name, report["arrived"], comment, changes if report["arrived"] else {})
 
 
-def repaired(name, do, listed, uuid, domid):
+def repaired(name, do, listed, uuid, domid=None, note=None):
     """
     What a broken migration has left of a guest on this host is cleaned up, by one safe step.
 
     name
         the guest, for the report
     do, listed, uuid, domid
-        as for the execution function ``xm.repair``, which looks once more before it does anything
+        as for the execution function ``xm.repair``, which looks once more before it does anything; or
+        ``forget``: the ``note`` with this id, that the guest was sent from here, is removed (``xm.forget``)
+    note
+        the id of the note to forget
 
     .. code-block:: yaml
 
@@ -310,10 +313,18 @@ def repaired(name, do, listed, uuid, domid):
     if __opts__["test"]:
         return _ret(name, None, "%s, %s, would be %s" % (listed, which, DONE[do]), changes)
     try:
+        if do == "forget":
+            return _forgotten(name, uuid, note, changes)
         comment = __salt__["xm.repair"](do, listed, uuid, domid)
     except CommandExecutionError as exc:
         return _ret(name, False, str(exc))
     return _ret(name, True, comment, changes)
+
+
+def _forgotten(name, uuid, note, changes):
+    if __salt__["xm.forget"](name, uuid, note):
+        return _ret(name, True, "that %s was sent from here is not noted any more" % name, changes)
+    return _ret(name, False, "%s has been sent from here once more, which is noted" % name)
 
 
 DONE = {

@@ -176,7 +176,7 @@ def reserve(folder, name, who, seconds, now):
         raise ValueError("seconds: %s is not more than 0 and at most %d" % (seconds, MAX_S))
     made = {"name": name, "who": who, "until": now + seconds}
     with _books(folder):
-        replace(_reservation(folder, name), json.dumps(made).encode("utf-8"))
+        _replace(_reservation(folder, name), json.dumps(made))
     return made
 
 
@@ -240,16 +240,12 @@ def _understood(path):
         return None
 
 
-def replace(path, data):
-    """
-    Write a file as a whole, readable for its owner only; it is on the disk when this returns. Raises
-    EnvironmentError, and the file is as it was, when it cannot be written.
-    """
+def _replace(path, text):
     temporary = path + ".new"
     descriptor = _open(temporary, os.O_WRONLY | os.O_TRUNC)
     try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
+        with os.fdopen(descriptor, "w") as stream:
+            stream.write(text)
             stream.flush()
             os.fsync(descriptor)
         os.rename(temporary, path)

@@ -1,8 +1,8 @@
 """
 What is kept of guests in a folder of their host when they are sent away: descriptions, and notes.
 
-A note says that a guest was sent. It stays until the guest was seen somewhere else, whatever becomes of
-those who wanted to look; so no guest can be missing without anybody knowing. What is to be concluded from
+A note says that a guest was sent. It stays until the guest was seen to run somewhere else, whatever becomes
+of those who wanted to look; so no guest can be missing without anybody knowing. What is to be concluded from
 one is decided in xm_outcome.
 """
 
@@ -12,7 +12,7 @@ import os
 import re
 
 NOTE = ".sent"
-WORDS = ("name", "uuid", "target", "at", "what", "kept")
+WORDS = ("id", "name", "uuid", "target", "at", "what", "kept")
 
 
 def path(folder, name, uuid, ending):
@@ -29,16 +29,17 @@ def note(words):
     The bytes of a note.
 
     words
-        a dict of text: `name` and `uuid` of the guest, `target`, the host that it is sent to, `at`, the time,
-        `what`, the guest in words, and `kept`, the file with its description
+        a dict of text: `id`, which no other note has, `name` and `uuid` of the guest, `target`, the host that
+        it is sent to, `at`, the time, `what`, the guest in words, and `kept`, the file with its description
     """
     return json.dumps(dict([(word, words[word]) for word in WORDS])).encode("utf-8")
 
 
 def noted(folder):
     """
-    The notes of a folder, each a dict as for `note`, by time. What is no note is left out; a folder that is
-    missing has none. Raises EnvironmentError when one cannot be read.
+    The notes of a folder, each a dict as for `note`, by time. Of one that cannot be read there is what the
+    name of its file tells. A folder that is missing has none. Raises EnvironmentError when the folder cannot
+    be read.
     """
     try:
         names = os.listdir(folder)
@@ -46,22 +47,32 @@ def noted(folder):
         if exc.errno != errno.ENOENT:
             raise
         return []
-    found = [_understood(os.path.join(folder, name)) for name in names if name.endswith(NOTE)]
+    found = [_read(os.path.join(folder, name)) for name in names if name.endswith(NOTE)]
     return sorted([words for words in found if words], key=lambda words: (words["at"], words["name"]))
 
 
-def _understood(path):
+def _read(path):
     try:
         with open(path, "rb") as stream:
             words = json.loads(stream.read().decode("utf-8"))
         return dict([(word, _native(words[word])) for word in WORDS])
     except EnvironmentError as exc:
         # Somebody else has just removed it.
-        if exc.errno != errno.ENOENT:
-            raise
+        if exc.errno == errno.ENOENT:
+            return None
     except (KeyError, TypeError, ValueError, AttributeError):
         pass
-    return None
+    stem = path[: -len(NOTE)]
+    name, _, uuid = os.path.basename(stem).rpartition(".")
+    return {
+        "id": "",
+        "name": name,
+        "uuid": uuid,
+        "target": "another host",
+        "at": "some time (%s cannot be read)" % path,
+        "what": "uuid %s" % uuid,
+        "kept": stem + ".sxp",
+    }
 
 
 def _native(text):
@@ -71,14 +82,15 @@ def _native(text):
     return text if isinstance(text, str) else text.encode("utf-8")
 
 
-def forget(folder, name, uuid):
+def forget(folder, name, uuid, id_):
     """
-    Remove the note on a guest. Returns whether there was one.
+    Remove the note on a guest, if it is the one with this id. Returns whether there is no note any more.
     """
-    try:
-        os.unlink(path(folder, name, uuid, NOTE))
-    except EnvironmentError as exc:
-        if exc.errno != errno.ENOENT:
-            raise
+    found = path(folder, name, uuid, NOTE)
+    words = _read(found)
+    if words is None:
+        return True
+    if words["id"] != id_:
         return False
+    os.unlink(found)
     return True

@@ -522,9 +522,17 @@ ROLES = (
 
 
 SENT = "%(name)s was sent from %(host)s to %(target)s at %(at)s"
-ARRIVED = SENT + ", and is on %(now)s"
-MISSED = SENT + ". Unless it was shut down since, or started afresh, this is so: "
+ARRIVED = SENT + ", and runs on %(now)s"
+MISSED = SENT + ". Unless it was shut down since, saved, or started afresh, this is so: "
+CLONED = (
+    SENT + "; on %(now)s a domain runs that has its uuid and is called %(other)s. Either it was renamed, or "
+    "that is another guest whose configuration was copied, and %(name)s is LOST: find that out"
+)
 SETTLED = ". Once that is settled, remove_lost: [%(name)s] of xend.orch.recover ends this report"
+IN_BETWEEN = (
+    "where %s is cannot be told: when the hosts were asked once again, it was not where it had been. Start "
+    "it nowhere, and ask again"
+)
 
 RESTART = (
     " To start it again: `xm create` with its configuration file, on one host only, once both were seen "
@@ -750,11 +758,11 @@ def gather(reports):
 
     Copies of one uuid are copies of one guest. One whose uuid is not known counts as a copy of every guest of
     its name. What a single host holds and runs, or has paused, or only knows, was not left by a migration. A
-    guest on which there is a note was; the note goes when nothing else is to be done.
+    guest of which there is a note, and no copy, is missing.
 
     Returns a list of dicts, by name and uuid: what `report` returns, and ``name``, ``uuid`` and ``hosts``
     ({"source": host, "target": host}, None where that is no one host). ``do`` in a repair may also be
-    "forget": remove the note.
+    "forget": remove the note whose ``id`` is ``note``.
     """
     copies, silent = _answers(reports)
     notes = _notes(reports)
@@ -766,10 +774,13 @@ def gather(reports):
             ends = found["hosts"]
             ends.update([(side, None) for side in ends if ends[side] not in reports])
             findings.append(found)
-    seen = [one["uuid"] for one in copies if one["copy"] != "managed"]
-    seen += [found["uuid"] for found in findings]
+    held = [one for one in copies if one["copy"] != "managed"]
+    seen = [each["uuid"] for each in held + findings]
+    unclear = [one["name"] for one in held if not one["uuid"]]
     for uuid in sorted(set([made["uuid"] for made in notes]) - set(seen)):
-        findings.append(_missing([made for made in notes if made["uuid"] == uuid], reports, silent))
+        mine = [made for made in notes if made["uuid"] == uuid and made["name"] not in unclear]
+        if mine:
+            findings.append(_missing(mine, copies, reports, silent))
     return sorted(findings, key=lambda found: (found["name"], found["uuid"] or ""))
 
 
@@ -784,9 +795,10 @@ def gather_one(reports, guest):
     guest
         a dict with ``name``, ``uuid`` (None when it is not known), ``source`` and ``target``; and ``ran``,
         whether it was seen to run on the source just before: else what is missing is not lost, unless there
-        is a note on it, and what is suspended may have run elsewhere since
+        is a note on it and every host has answered, and what is suspended may have run elsewhere since
 
-    Returns a finding as `gather` does.
+    Returns a finding as `gather` does, and ``settled``: the notes on a guest that was seen to have moved,
+    each with ``host``, ``uuid`` and ``note`` (its id).
     """
     name, uuid = guest["name"], guest.get("uuid")
     copies, silent = _answers(reports)
@@ -807,15 +819,38 @@ def gather_one(reports, guest):
         found = _withheld(name, ends, _others(name, uuid, copies), silent)
     if not guest.get("ran") or not _never_ran(ends["target"], reports.get(guest["target"])):
         _ask_before_resuming(found["repairs"])
-    if found["lost"] and notes:
-        _add_note(found, notes, guest.get("ran"))
-    elif found["lost"] and not guest.get("ran"):
+    ran = guest.get("ran")
+    if found["lost"] and notes and ran:
+        found["comment"] += _kept(notes[-1])
+    elif found["outcome"] == "lost" and notes and not silent:
+        found = _missing(notes, copies, reports, silent)
+    elif found["lost"] and not ran:
         found.update(outcome="unknown", lost=False, repairs=[])
-        found["comment"] = NOT_SEEN % (name, _holds(name, ends["source"]), _holds(name, ends["target"]))
-    _forget_last(found["repairs"], notes)
-    alive = ends["target" if found["moved"] else "source"]
-    uuid = uuid or alive.get("uuid")
-    return dict(found, name=name, uuid=uuid, hosts=dict([(side, guest[side]) for side in ends]))
+        begin = SENT % notes[-1] + ". " if notes else ""
+        seen = tuple([_holds(name, ends[side]) for side in ("source", "target")])
+        found["comment"] = begin + NOT_SEEN % ((name,) + seen)
+    uuid = uuid or found.get("uuid") or ends["target" if found["moved"] else "source"].get("uuid")
+    settled = [
+        {"host": made["host"], "uuid": made["uuid"], "note": made["id"]}
+        for made in notes
+        if found["moved"] and made["uuid"] == uuid
+    ]
+    hosts = dict([(side, guest[side]) for side in ends])
+    return dict(found, name=name, uuid=uuid, hosts=hosts, settled=settled)
+
+
+def confirmed(findings, before):
+    """
+    The findings of a second look, without calling anything lost that was not lost at the first one, BEFORE.
+
+    Hosts are not asked at the very same moment: a guest that its source has sent when it is asked may not
+    have been on its target yet when that was. At a later look it is, if it has arrived at all.
+    """
+    lost = [(found["name"], found["uuid"]) for found in before if found["lost"]]
+    for found in findings:
+        if found["lost"] and (found["name"], found["uuid"]) not in lost:
+            found.update(outcome="unknown", lost=False, repairs=[], comment=IN_BETWEEN % found["name"])
+    return findings
 
 
 def _is_of(name, uuid, one):
@@ -844,7 +879,8 @@ def _has_said(said):
 
 
 def _problem(said):
-    return (said.get("problem") if isinstance(said, dict) else said) or "it does not answer"
+    said = said.get("problem") if isinstance(said, dict) else said
+    return "%s" % (said or "it does not answer",)
 
 
 def _answers(reports):
@@ -892,7 +928,8 @@ def _finding(uuid, group, copies, silent, notes):
         return None
     name = held[0]["name"]
     if len(held) == 1 and _is_at_rest(held[0]):
-        return _arrived(name, held[0], notes) if notes and held[0]["uuid"] else None
+        is_back = uuid and held[0]["uuid"] == uuid and held[0]["copy"] == "running"
+        return _seen(held[0], notes) if is_back else None
     others = _others(name, uuid, copies)
     if len(held) > 1:
         ends = {"source": held[0], "target": held[1]}
@@ -903,7 +940,6 @@ def _finding(uuid, group, copies, silent, notes):
         ends = {side: held[0], other: _elsewhere(others, knows, silent)}
     found = _crowd(name, held) if len(held) > 2 else _told(name, ends, others, silent, notes)
     _ask_before_resuming(found["repairs"])
-    _forget_last(found["repairs"], notes)
     hosts = dict([(side, view["host"]) for side, view in ends.items()])
     return dict(found, name=name, uuid=uuid, hosts=hosts)
 
@@ -922,69 +958,78 @@ def _notes(reports):
     return sorted(found, key=lambda made: (made["at"], made["host"]))
 
 
-def _arrived(name, one, notes):
+def _seen(one, notes):
     """
-    The finding for a guest of which nobody had taken note that it is well, since it was sent.
+    The finding for a guest that was sent, and of which a single copy runs; None when that is where it was
+    sent from. There a transfer may yet begin: xend tries for long to reach a host that is silent.
     """
-    words = dict(notes[-1], now="%s (%s, state %s)" % (one["host"], one["listed"], one["state"]))
-    found = {
-        "name": name,
-        "uuid": one["uuid"],
-        "outcome": "unharmed" if one["host"] == notes[-1]["host"] else "moved",
-        "comment": ARRIVED % words,
-        "repairs": [],
-        "lost": False,
-        "hosts": {"source": words["host"], "target": one["host"]},
+    notes = [made for made in notes if made["host"] != one["host"]]
+    if not notes:
+        return None
+    last = notes[-1]
+    words = dict(last, now="%(host)s (domain %(domid)s, state %(state)s)" % one, other=one["name"])
+    if one["name"] != last["name"]:
+        return _noted("unknown", CLONED % words + SETTLED % last, last, one["host"], _forget(notes, True))
+    return _noted("moved", ARRIVED % words, last, one["host"], _forget(notes, False))
+
+
+def _noted(outcome, comment, made, target, repairs):
+    return {
+        "name": made["name"],
+        "uuid": made["uuid"],
+        "outcome": outcome,
+        "comment": comment,
+        "repairs": repairs,
+        "lost": outcome in LOST,
+        "moved": outcome == "moved",
+        "hosts": {"source": made["host"], "target": target},
     }
-    found["moved"] = found["outcome"] == "moved"
-    _forget(found["repairs"], notes, False)
-    return found
 
 
-def _missing(notes, reports, silent):
+def _missing(notes, copies, reports, silent):
     """
-    The finding for a guest that was sent, and that no host holds which has answered.
+    The finding for a guest that was sent, and of which no host that has answered holds a copy.
     """
     last = notes[-1]
-    guest = {"name": last["name"], "uuid": last["uuid"], "source": last["host"], "target": last["target"]}
+    name = last["name"]
+    known = [one for one in copies if one["uuid"] == last["uuid"]]
+    source, target = [_end(host, name, known, copies, reports) for host in (last["host"], last["target"])]
+    others = [one for one in known if one is not source and one is not target]
     if silent:
         # It may have been moved on from its target.
-        reports = dict([(host, said) for host, said in reports.items() if host != last["target"]])
-        reports[", ".join(sorted(silent))] = {"problem": "; ".join(sorted(set(silent.values())))}
-        guest["target"] = ", ".join(sorted(silent))
-    found = gather_one(reports, guest)
-    if not found["lost"]:
-        found["comment"] = SENT % last + ". " + found["comment"]
-    if not silent:
-        _forget(found["repairs"], notes, True)
-    return found
+        target = _unseen(silent)
+    elif target["copy"] == "absent" and others:
+        target = others[0]
+    judged = _judge(name, source, target)
+    if judged["lost"]:
+        comment = MISSED % last + judged["comment"] + _kept(last)
+    else:
+        comment = SENT % last + ". " + judged["comment"] + SETTLED % last
+    host = target["host"] if target["host"] in reports else None
+    return _noted(judged["outcome"], comment, last, host, [] if silent else _forget(notes, True))
 
 
-def _add_note(found, notes, was_seen):
+def _kept(made):
     """
-    Add to the finding for a lost guest what its note says.
+    What a note says on how to start a lost guest again.
     """
-    last = notes[-1]
-    begin = "" if was_seen else MISSED % last
-    kept = "is kept in %s on %s" % (last["kept"], last["host"])
-    found["comment"] = (
-        begin + found["comment"] + "." + how_to_start_again(last["what"], kept) + SETTLED % last
-    )
+    where = "is kept in %(kept)s on %(host)s" % made
+    return "." + how_to_start_again(made["what"], where) + SETTLED % made
 
 
-def _forget_last(repairs, notes):
-    """
-    After all that mends a guest, nothing is left to be noted of it.
-    """
-    if repairs:
-        _forget(repairs, notes, True in [step["only_if_asked"] for step in repairs])
-
-
-def _forget(repairs, notes, only_if_asked):
-    for made in notes:
-        step = dict(_step("source", "forget", only_if_asked), domid=None)
-        step.update(host=made["host"], listed=made["name"], name=made["name"], uuid=made["uuid"])
-        repairs.append(step)
+def _forget(notes, only_if_asked):
+    return [
+        dict(
+            _step("source", "forget", only_if_asked),
+            host=made["host"],
+            listed=made["name"],
+            name=made["name"],
+            uuid=made["uuid"],
+            domid=None,
+            note=made["id"],
+        )
+        for made in notes
+    ]
 
 
 def _never_ran(view, said):
@@ -1017,8 +1062,7 @@ def _elsewhere(others, knows, silent):
     The other end of a guest of which a single copy was seen.
     """
     if silent:
-        problems = "; ".join(sorted(set(["%s" % problem for problem in silent.values()])))
-        return {"copy": "unknown", "host": ", ".join(sorted(silent)), "problem": problems}
+        return _unseen(silent)
     if others:
         # It may have been started afresh, with a new uuid, on the disks of the one that was missed.
         return dict(others[0], copy="foreign")
@@ -1027,17 +1071,22 @@ def _elsewhere(others, knows, silent):
     return {"copy": "absent", "host": "the other hosts"}
 
 
+def _unseen(silent):
+    problems = "; ".join(sorted(set(silent.values())))
+    return {"copy": "unknown", "host": ", ".join(sorted(silent)), "problem": problems}
+
+
 def _told(name, ends, others, silent, notes):
     found = _withheld(name, ends, others, silent)
     target = ends["target"]
-    if notes:
-        if found["lost"]:
-            _add_note(found, notes, True)
-    # Nobody has said that this guest was migrated.
-    elif target["copy"] == "unfinished" and ends["source"]["copy"] in GONE + ("foreign",):
+    # Nobody has said that this guest was migrated, or that it has not arrived and is just being rebooted.
+    if target["copy"] == "unfinished" and ends["source"]["copy"] in GONE + ("foreign",):
         words = {"name": name, "listed": _listed(name, target), "host": target["host"]}
         words.update(state=target["state"], elsewhere=_holds(name, ends["source"]))
         found["comment"] = NEVER_RUN % words
+        if notes and notes[-1]["host"] != target["host"]:
+            found["comment"] = SENT % notes[-1] + ". " + found["comment"] + _kept(notes[-1])
+            found["repairs"] += _forget(notes, True)
     return found
 
 

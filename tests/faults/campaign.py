@@ -208,7 +208,13 @@ class World:
         return self.source.layout.held_marker.exists()
 
     def notes(self):
-        return [note for host in self.fleet for note in salt_config.notes(host)]
+        """The hosts that keep in mind that they have sent the guest."""
+        start = "%s." % self.name
+        return [
+            host.name
+            for host in self.fleet
+            if [path for path in salt_config.notes(host) if path.name.startswith(start)]
+        ]
 
     def neighbours(self):
         return [
@@ -331,17 +337,18 @@ class World:
                 self.wrong.append("the recovery touched the remainder of a lost guest, unasked")
             if was in faults.ASKED:
                 self.recovery(**{faults.ASKED[was]: [self.name]})
-        elif self.notes():
-            # Those who were to see it arrive, or stay, did not live to do so.
+        if self.notes() and was != faults.LOST:
+            # Those who were to see it arrive did not live to do so.
+            before = truth.everything(self.fleet)
             self.recovery()
             if truth.everything(self.fleet) != before:
                 self.wrong.append("the recovery touched a guest that is well")
         again = self.recovery()
         if again and (again.changed() or not again.ok):
             self.wrong.append("when all is well, the recovery says: %s" % "; ".join(again.said()))
-        if self.notes():
-            self.wrong.append("after the recovery it still counts as one that may be missing")
         now = truth.look(self.fleet, self.uuid)
+        if [host for host in self.notes() if host not in now.alive_on()] and not self.fault.paused:
+            self.wrong.append("after the recovery it still counts as one that may be missing")
         if was == faults.LOST:
             if now.copies:
                 self.wrong.append("of the lost guest there is still %s" % (now.copies,))

@@ -88,10 +88,13 @@ def mend(on):
     """A function that takes the steps that a finding proposes; returns what was said."""
 
     def act(finding):
-        return [
-            on(step["host"]).repair(step["do"], step["listed"], step["uuid"], step["domid"])
-            for step in finding["repairs"]
-        ]
+        return [take(step) for step in finding["repairs"]]
+
+    def take(step):
+        xm = on(step["host"])
+        if step["do"] == "forget":
+            return xm.forget(step["name"], step["uuid"], step["note"])
+        return xm.repair(step["do"], step["listed"], step["uuid"], step["domid"])
 
     return act
 
@@ -543,8 +546,7 @@ def test_a_second_attempt_onto_a_copy_that_is_stuck_there(on, look, fleet):
     assert arrived["arrived"] and arrived["domid"] != stuck.domid
     assert sorted(one["copy"] for one in on("xen2").copies()["copies"]) == ["running", "unfinished"]
     (finding,) = look("xen1", "xen2", "xen3")
-    steps = [(step["do"], step["domid"]) for step in finding["repairs"]]
-    assert steps == [("remove", stuck.domid), ("forget", None)]
+    assert [(step["do"], step["domid"]) for step in finding["repairs"]] == [("remove", stuck.domid)]
     on("xen2").repair("remove", "web01", guest.uuid, stuck.domid)
     (left,) = fleet["xen2"].hypervisor.domains()
     assert left["domid"] == arrived["domid"] and len(works(fleet["xen2"])) == 1
@@ -558,10 +560,11 @@ def test_a_guest_that_came_back_beside_what_was_left_of_it(on, look, mend, fleet
     arrived = on("xen1").arrival("web01", uuid=guest.uuid, source="xen2", gone=True)
     assert (arrived["arrived"], arrived["outcome"], arrived["listed"]) == (True, "moved", "web01")
     (finding,) = look("xen1", "xen2", "xen3")
-    steps = [(step["do"], step["domid"]) for step in finding["repairs"]]
-    assert steps == [("remove", guest.domid), ("forget", None)]
+    assert [(step["do"], step["domid"]) for step in finding["repairs"]] == [("remove", guest.domid)]
     mend(finding)
     assert fleet["xen1"].wait_alive("web01").domid == arrived["domid"]
+    (finding,) = look("xen1", "xen2", "xen3")
+    assert finding["outcome"] == "moved" and mend(finding) == [True]
     assert look("xen1", "xen2", "xen3") == []
 
 
@@ -705,8 +708,8 @@ def test_a_guest_that_was_sent_is_kept_in_mind_until_somebody_has_seen_it(on, lo
     assert "web01 was sent from xen1 to xen2 at" in one["advice"] and "before" in one["advice"]
     fleet["xen2"].wait_alive("web01")
     (found,) = look("xen1", "xen2", "xen3")
-    assert found["outcome"] == "moved" and "is on xen2" in found["comment"]
-    assert mend(found) == ["that web01 was sent from here is not noted any more"]
+    assert found["outcome"] == "moved" and "runs on xen2" in found["comment"]
+    assert mend(found) == [True]
     assert look("xen1", "xen2", "xen3") == [] and on("xen1").unfinished() == []
 
 
@@ -717,7 +720,7 @@ def test_a_guest_that_is_on_no_host_is_lost(on, look, mend, fleet):
     fleet["xen2"].clear()
     (found,) = look("xen1", "xen2", "xen3")
     assert (found["outcome"], found["lost"]) == ("lost", True)
-    assert "Unless it was shut down since, or started afresh" in found["comment"]
+    assert "Unless it was shut down since, saved, or started afresh" in found["comment"]
     assert kept + " on xen1" in found["comment"] and guest.uuid in found["comment"]
     assert [step["only_if_asked"] for step in found["repairs"]] == [True]
     (unknown,) = look("xen1", "xen2", silent=["xen3"])
@@ -737,6 +740,53 @@ def test_a_guest_that_was_not_sent_after_all_is_not_noted(on, fleet):
     with pytest.raises(CommandExecutionError):
         on("xen1").migrate("web01", "xen2")
     assert on("xen1").copies()["sent"] == [] and salt_config.notes(fleet["xen1"]) == []
+
+
+def test_a_migration_that_may_yet_begin_is_kept_in_mind(on, look, fleet, modules, tmp_path):
+    """xm is not waited for any longer, while xend has not even renamed the guest."""
+    fleet["xen1"].create_guest("web01")
+    xm = modules("xen1").xm
+    slow = tmp_path / "xm"
+    slow.write_text('#!/bin/sh\n[ "$1" = migrate ] && sleep 5\nexec %s "$@"\n' % fleet["xen1"].xm)
+    slow.chmod(0o755)
+    options = modules("xen1").pack["__opts__"]["xend"]
+    own, options["xm"] = options["xm"], str(slow)
+    try:
+        with pytest.raises(CommandExecutionError) as caught:
+            xm.migrate("web01", "xen2", timeout=1)
+    finally:
+        options["xm"] = own
+    assert "begin" in str(caught.value) and len(on("xen1").copies()["sent"]) == 1
+    # It is well, so nobody needs to hear of it.
+    assert look("xen1", "xen2", "xen3") == []
+    # The next one takes note of itself.
+    on("xen1").migrate("web01", "xen2")
+    assert len(on("xen1").copies()["sent"]) == 1
+
+
+def test_a_note_is_not_removed_while_its_guest_is_moved_nor_when_it_was_made_anew(on, look, fleet):
+    fleet["xen1"].create_guest("web01")
+    on("xen1").migrate("web01", "xen2")
+    fleet["xen2"].wait_alive("web01")
+    (found,) = look("xen1", "xen2", "xen3")
+    (step,) = found["repairs"]
+    asked = step["name"], step["uuid"], step["note"]
+    with another_process(fleet["xen1"]), pytest.raises(CommandExecutionError) as caught:
+        on("xen1").forget(*asked)
+    assert "the backup of web01" in str(caught.value)
+    on("xen2").migrate("web01", "xen1")
+    fleet["xen1"].wait_alive("web01")
+    on("xen1").migrate("web01", "xen2")
+    fleet["xen2"].wait_alive("web01")
+    assert on("xen1").forget(*asked) is False and len(on("xen1").copies()["sent"]) == 1
+
+
+def test_the_target_is_noted_by_its_minion_id(on, look, fleet):
+    fleet["xen1"].create_guest("web01")
+    on("xen1").migrate("web01", fleet["xen2"].address)
+    fleet["xen2"].clear()
+    (found,) = look("xen1", "xen2", "xen3")
+    assert found["lost"] and "was sent from xen1 to xen2 at" in found["comment"]
 
 
 def test_no_guest_is_sent_of_which_no_note_can_be_made(on, fleet):
@@ -774,7 +824,8 @@ def test_before_xen_4_0_the_source_goes_on_knowing_a_managed_guest(on, look, fle
     (found,) = look("mid1", "xen2", guest=where)
     assert found["moved"] and "Do not `xm start` it on mid1" in found["comment"]
     # It was not left by a migration that broke.
-    on("mid1").conclude("web01", uuid=guest.uuid)
+    (made,) = found["settled"]
+    assert on(made["host"]).forget("web01", made["uuid"], made["note"]) is True
     assert look("mid1", "xen2") == []
 
 

@@ -207,6 +207,10 @@ def test_the_source_s_minion_dies_in_mid_migration(configured, guest, minions):
     assert "do not start it on xen1" in run.comment(LOOK) or "start it nowhere" in run.report()
     assert configured.xen2.wait_alive("web01").uuid == guest.uuid
     assert list(configured.where()) == ["xen2"]
+    # The first one who can see it says where it is.
+    later = configured.orchestrate("recover", {"xend": {"recover": {}}})
+    assert later.exit_code == 0 and "web01: moved" in later.steps, later.report()
+    assert "and runs on xen2" in later.comment("web01: moved")
     later = configured.orchestrate("recover", {"xend": {"recover": {}}})
     assert later.exit_code == 0 and "nothing is left over" in later.steps, later.report()
 

@@ -10,6 +10,7 @@ import pytest
 import xm_kept
 
 WORDS = {
+    "id": "i1",
     "name": "web01",
     "uuid": "u1",
     "target": "xen2",
@@ -43,24 +44,34 @@ def test_notes_come_in_the_order_of_time(tmp_path):
 def test_a_note_goes_once(tmp_path):
     write(tmp_path, WORDS)
     other = write(tmp_path, dict(WORDS, uuid="u2"))
-    assert xm_kept.forget(str(tmp_path), "web01", "u1") is True
-    assert xm_kept.forget(str(tmp_path), "web01", "u1") is False
+    assert xm_kept.forget(str(tmp_path), "web01", "u1", "i1") is True
+    assert xm_kept.forget(str(tmp_path), "web01", "u1", "i1") is True
     assert [words["uuid"] for words in xm_kept.noted(str(tmp_path))] == ["u2"] and os.path.exists(other)
+
+
+def test_a_note_that_was_made_anew_stays(tmp_path):
+    write(tmp_path, dict(WORDS, id="i2"))
+    assert xm_kept.forget(str(tmp_path), "web01", "u1", "i1") is False
+    assert [words["id"] for words in xm_kept.noted(str(tmp_path))] == ["i2"]
 
 
 @pytest.mark.parametrize(
     "data", [b"", b"{", b"[]", b"3", b"null", b"{}", b'{"name": "web01"}', b"\xff\xfe", b'{"name": 5}']
 )
-def test_what_is_no_note_is_left_alone(tmp_path, data):
-    path = tmp_path / "web01.u1.sent"
+def test_a_note_that_cannot_be_read_is_one_all_the_same(tmp_path, data):
+    path = tmp_path / "web.01.u1.sent"
     path.write_bytes(data)
-    (tmp_path / "web01.u1.sxp").write_bytes(b"(domain)")
-    assert xm_kept.noted(str(tmp_path)) == [] and path.read_bytes() == data
+    (tmp_path / "web.01.u1.sxp").write_bytes(b"(domain)")
+    (found,) = xm_kept.noted(str(tmp_path))
+    assert (found["name"], found["uuid"]) == ("web.01", "u1") and str(path) in found["at"]
+    assert found["kept"] == str(tmp_path / "web.01.u1.sxp")
+    assert xm_kept.forget(str(tmp_path), "web.01", "u1", found["id"]) is True
+    assert xm_kept.noted(str(tmp_path)) == []
 
 
 def test_a_folder_that_is_not_there_has_no_notes(tmp_path):
     assert xm_kept.noted(str(tmp_path / "none")) == []
-    assert xm_kept.forget(str(tmp_path / "none"), "web01", "u1") is False
+    assert xm_kept.forget(str(tmp_path / "none"), "web01", "u1", "i1") is True
 
 
 def test_a_folder_that_cannot_be_read_is_no_empty_one(tmp_path):

@@ -668,9 +668,10 @@ def test_no_repair_in_a_fleet_can_harm():
 # Guests that were sent
 
 
-def note(name="web01", uuid="u1", target="xen2", at="2012-03-04 05:06:07"):
+def note(name="web01", uuid="u1", target="xen2", at="2012-03-04 05:06:07 UTC"):
     kept = "/kept/%s.sxp" % name
-    return {"name": name, "uuid": uuid, "target": target, "at": at, "what": "96 MiB", "kept": kept}
+    words = {"name": name, "uuid": uuid, "target": target, "at": at, "what": "96 MiB", "kept": kept}
+    return dict(words, id="%s %s %s" % (name, uuid, at))
 
 
 def noted(reports, **notes):
@@ -684,7 +685,7 @@ def noted(reports, **notes):
 
 def forgets(found):
     return [
-        (step["host"], step["uuid"], step["only_if_asked"])
+        (step["host"], step["note"], step["only_if_asked"])
         for step in found["repairs"]
         if step["do"] == "forget"
     ]
@@ -693,67 +694,98 @@ def forgets(found):
 @pytest.mark.parametrize(
     "held, outcome, asked",
     [
-        # Nobody has seen it arrive, or stay, and now somebody has.
+        # Nobody had seen it arrive, and now somebody has.
         ([[], one("running")], "moved", False),
         ([[], [], one("running")], "moved", False),
-        ([[], one("halted")], "moved", False),
         ([one("managed"), one("running")], "moved", False),
-        ([one("running"), []], "unharmed", False),
-        ([one("running"), one("running", uuid="u2")], "unharmed", False),
-        # When all is mended.
-        ([one("left"), []], "leftover", False),
-        ([one("running"), one("unfinished")], "leftover", False),
-        ([one("suspended"), []], "leftover", True),
         # It is on no host.
         ([[], []], "lost", True),
         ([[], [], one("running", name="db", uuid="u2")], "lost", True),
         ([[], one("running", uuid="u2")], "lost", True),
         ([one("managed"), []], "lost", True),
+        ([[], [], one("managed")], "lost", True),
         ([[], one("unfinished")], "incomplete", True),
         ([[]], "unknown", True),
+        # Another guest, or it under another name.
+        ([[], one("running", name="web02")], "unknown", True),
         # It may yet be seen.
         ([[], [], SILENT], "unknown", None),
         ([[], SILENT], "unknown", None),
+        # First that is mended.
+        ([one("left"), []], "leftover", None),
+        ([one("running"), one("unfinished")], "leftover", None),
+        ([one("suspended"), []], "leftover", None),
         ([one("sending"), one("receiving")], "going_on", None),
         ([one("running"), one("running")], "both", None),
+        ([[], one("unknown")], "unknown", None),
+        ([[], one("unknown", uuid=None)], "unknown", None),
     ],
 )
 def test_what_becomes_of_a_note(held, outcome, asked):
-    (found,) = [
-        each for each in xm_outcome.gather(noted(fleet(*held), xen1=note())) if each["uuid"] == "u1"
-    ]
-    assert found["outcome"] == outcome and found["name"] == "web01"
-    assert forgets(found) == ([] if asked is None else [("xen1", "u1", asked)])
+    findings = xm_outcome.gather(noted(fleet(*held), xen1=note()))
+    (found,) = [each for each in findings if each["uuid"] in ("u1", None) and each["name"] != "db"]
+    assert found["outcome"] == outcome
+    assert forgets(found) == ([] if asked is None else [("xen1", note()["id"], asked)])
     # First the guest, then the note.
-    assert [step["do"] for step in found["repairs"]][-1:] in ([], ["forget"])
-    assert "%" not in found["comment"] and found["lost"] == (outcome in ("lost", "incomplete"))
+    assert asked is None or [step["do"] for step in found["repairs"]][-1] == "forget"
+    assert "web01" in found["comment"] and "%" not in found["comment"]
+    assert found["lost"] == (outcome in ("lost", "incomplete"))
+
+
+@pytest.mark.parametrize("copies", [one("running"), one("halted"), [one("managed"), one("running")]])
+def test_a_guest_that_is_where_it_was_sent_from_may_be_sent_yet(copies):
+    """xend tries for long to reach a host that is silent, whatever has become of xm."""
+    assert xm_outcome.gather(noted(fleet(copies, []), xen1=note())) == []
+
+
+def test_a_guest_that_has_stopped_is_not_said_to_have_moved():
+    assert xm_outcome.gather(noted(fleet([], one("halted")), xen1=note())) == []
 
 
 def test_the_report_of_a_guest_that_is_missing_says_all_that_is_needed():
     (found,) = xm_outcome.gather(noted(fleet([], []), xen1=note()))
     for text in (
-        "web01 was sent from xen1 to xen2 at 2012-03-04 05:06:07. Unless it was shut down since",
+        "web01 was sent from xen1 to xen2 at 2012-03-04 05:06:07 UTC. Unless it was shut down since",
         "web01 is LOST: there is no copy on xen1, and there is no copy on xen2",
         "xend.log on xen2",
         "(96 MiB) is kept in /kept/web01.sxp on xen1",
         "remove_lost: [web01]",
     ):
         assert text in found["comment"]
+    # It may just be starting.
     (found,) = xm_outcome.gather(noted(fleet([], one("unfinished")), xen1=note()))
-    assert "is LOST" in found["comment"] and "created it paused" not in found["comment"]
-    assert "/kept/web01.sxp on xen1" in found["comment"]
+    for text in ("web01 was sent from xen1", "rebooted, it runs in a minute", "/kept/web01.sxp on xen1"):
+        assert text in found["comment"]
+    (found,) = xm_outcome.gather(noted(fleet(one("unfinished"), []), xen1=note()))
+    assert "was sent" not in found["comment"]
     (found,) = xm_outcome.gather(noted(fleet([], [], SILENT, SILENT), xen1=note()))
     assert "was sent from xen1 to xen2" in found["comment"] and "LOST" not in found["comment"]
     assert "xen3, xen4" in found["comment"] and "start it anywhere before" in found["comment"]
+    assert found["hosts"] == {"source": "xen1", "target": None}
+    # Where xend knows it, somebody may have shut it down.
+    (found,) = xm_outcome.gather(noted(fleet([], [], one("managed")), xen1=note()))
+    assert "`xm start web01` on xen3" in found["comment"]
+    # A target that nobody asks says nothing for ever; that, too, can be ended.
+    (found,) = xm_outcome.gather(noted(fleet([], []), xen1=note(target="10.0.0.9")))
+    assert "10.0.0.9" in found["comment"] and "remove_lost: [web01]" in found["comment"]
+
+
+def test_a_guest_with_the_same_uuid_is_no_proof_that_another_one_is_well():
+    (found,) = xm_outcome.gather(noted(fleet([], one("running", name="web02")), xen1=note()))
+    assert found["name"] == "web01" and "called web02" in found["comment"] and not found["moved"]
+    assert "LOST" in found["comment"] and "remove_lost: [web01]" in found["comment"]
 
 
 def test_of_several_notes_the_last_one_is_told_and_all_go():
     """An earlier migration had moved it to xen3, and nobody lived to see that either."""
-    older = note(target="xen3", at="2012-03-04 05:00:00")
-    reports = noted(fleet([], [], []), xen1=older, xen3=note())
-    (found,) = xm_outcome.gather(reports)
+    older, newer = note(target="xen3", at="2012-03-04 05:00:00 UTC"), note()
+    (found,) = xm_outcome.gather(noted(fleet([], [], []), xen1=older, xen3=newer))
     assert "sent from xen3 to xen2 at 2012-03-04 05:06:07" in found["comment"]
-    assert forgets(found) == [("xen1", "u1", True), ("xen3", "u1", True)]
+    assert forgets(found) == [("xen1", older["id"], True), ("xen3", newer["id"], True)]
+    # It has not left xen3, so one of them is settled.
+    (found,) = xm_outcome.gather(noted(fleet([], [], one("running")), xen1=older, xen3=newer))
+    assert found["outcome"] == "moved" and forgets(found) == [("xen1", older["id"], False)]
+    assert "from xen1 to xen3" in found["comment"]
 
 
 def test_where_one_guest_is_that_was_sent():
@@ -761,41 +793,78 @@ def test_where_one_guest_is_that_was_sent():
     for ran in (True, False):
         for uuid in ("u1", None):
             found = xm_outcome.gather_one(reports, dict(GUEST, uuid=uuid, ran=ran))
-            assert (found["outcome"], found["lost"]) == ("lost", True)
+            assert (found["outcome"], found["lost"], found["settled"]) == ("lost", True, [])
             assert "/kept/web01.sxp on xen1" in found["comment"]
             assert ("Unless it was shut down since" in found["comment"]) is not ran
     # A note on another guest of that name says nothing of this one.
     found = xm_outcome.gather_one(noted(fleet([], []), xen1=note(uuid="u2")), dict(GUEST, ran=False))
     assert found["outcome"] == "unknown"
-    # Who mends it knows then where it is.
-    found = xm_outcome.gather_one(noted(fleet(one("left"), []), xen1=note()), GUEST)
-    assert [step["do"] for step in found["repairs"]] == ["rename", "forget"]
+    # Seen to have moved, it need not be kept in mind any longer.
+    for uuid in ("u1", None):
+        found = xm_outcome.gather_one(noted(fleet([], one("running")), xen1=note()), dict(GUEST, uuid=uuid))
+        assert found["settled"] == [{"host": "xen1", "uuid": "u1", "note": note()["id"]}]
+    for held in ([one("running"), []], [one("left"), []], [[], one("unfinished")], [[], SILENT]):
+        assert xm_outcome.gather_one(noted(fleet(*held), xen1=note()), GUEST)["settled"] == []
+
+
+@pytest.mark.parametrize(
+    "held, target",
+    [
+        ([[], [], SILENT], "xen3"),
+        ([[], [], SILENT], "xen2"),
+        ([[], []], "xen3"),
+        ([[], one("unfinished")], "xen2"),
+    ],
+)
+def test_an_old_note_alone_makes_no_lost_guest(held, target):
+    """It may run where nobody could look."""
+    reports = noted(fleet(*held), xen1=note(target=target))
+    found = xm_outcome.gather_one(reports, dict(GUEST, uuid=None, ran=False))
+    assert found["outcome"] == "unknown" and not found["lost"] and "LOST" not in found["comment"]
+    assert "web01 was sent from xen1 to %s" % target in found["comment"]
+
+
+def test_nothing_is_called_lost_at_first_sight():
+    lost = noted(fleet([], []), xen1=[note(), note("db", "u2")])
+    db_runs = noted(fleet([], one("running", "db", "u2")), xen1=[note(), note("db", "u2")])
+    before = xm_outcome.gather(db_runs)
+    assert [(each["name"], each["lost"]) for each in before] == [("db", False), ("web01", True)]
+    found = xm_outcome.confirmed(xm_outcome.gather(lost), before)
+    assert [(each["name"], each["lost"]) for each in found] == [("db", False), ("web01", True)]
+    assert found[0]["outcome"] == "unknown" and found[0]["repairs"] == []
+    assert "db" in found[0]["comment"] and "ask again" in found[0]["comment"]
+    assert found[1] == xm_outcome.gather(lost)[1]
 
 
 def test_nobody_is_forgotten_unseen_and_nobody_who_is_missing_is_left_out():
     chance = random.Random(11)
-    missing = 0
+    missing = forgotten = 0
     for _ in range(3000):
         reports = random_fleet(chance)
         answering = [host for host in sorted(reports) if reports[host] is not SILENT]
         for host in answering:
             made = [note(uuid=chance.choice(["u1", "u2"]), target="xen%d" % chance.randint(1, 4))]
             reports = noted(reports, **{host: made if chance.random() < 0.5 else []})
-        copies = [
-            each for host in answering for each in reports[host]["copies"] if each["copy"] != "managed"
-        ]
+        copies = [dict(each, host=host) for host in answering for each in reports[host]["copies"]]
+        copies = [each for each in copies if each["copy"] != "managed"]
         findings = xm_outcome.gather(reports)
         assert findings == xm_outcome.gather(shuffled(reports, chance))
         for host in answering:
             for made in reports[host]["sent"]:
-                if made["uuid"] not in [each["uuid"] for each in copies]:
+                if not [each for each in copies if each["uuid"] in (made["uuid"], None)]:
                     missing += 1
-                    assert made["uuid"] in [found["uuid"] for found in findings]
+                    (found,) = [each for each in findings if each["uuid"] == made["uuid"]]
+                    assert not found["moved"] and found["outcome"] in ("lost", "unknown")
+                    assert found["lost"] <= (len(answering) == len(reports))
         for found in findings:
-            for host, uuid, asked in forgets(found):
-                assert uuid in [made["uuid"] for made in reports[host]["sent"]]
-                assert asked or uuid in [each["uuid"] for each in copies]
-    assert missing > 500
+            for host, made, asked in forgets(found):
+                assert made in [each["id"] for each in reports[host]["sent"]]
+                if not asked:
+                    forgotten += 1
+                    (seen,) = [each for each in copies if each["uuid"] == found["uuid"]]
+                    assert seen["copy"] == "running" and seen["host"] != host
+                    assert seen["name"] == found["name"] and found["moved"]
+    assert missing > 500 and forgotten > 20
 
 
 GUEST = {"name": "web01", "uuid": "u1", "source": "xen1", "target": "xen2", "ran": True}

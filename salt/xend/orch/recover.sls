@@ -40,7 +40,7 @@ the pillar says what to recover:
 {%- if pair %}{% do question.update({"domain": recover.domain, "uuid": recover.get("uuid")}) %}{% endif %}
 {%- set reports = {} %}
 {%- set answering = [] %}
-{%- set judged = {"findings": none} %}
+{%- set judged = {"findings": none, "before": none} %}
 {%- macro ask(tgt, tgt_type) %}
 {%-   set seen = salt["saltutil.cmd"](tgt, "xm.copies", kwarg=question, tgt_type=tgt_type) %}
 {%-   for host in (tgt if tgt_type == "list" else seen) %}
@@ -58,9 +58,11 @@ the pillar says what to recover:
                  "source": recover.source, "target": recover.target} if pair else none %}
 {#- The decision table is a utility of the minions; whoever answers can be asked for it. -#}
 {%- macro judge() %}
+{%-   do judged.update({"findings": none}) %}
 {%-   if answering %}
 {%-     do judged.update({"findings": salt["saltutil.cmd"](answering[:1], "xm.findings",
-                              arg=[reports, asked], tgt_type="list").get(answering[0], {}).get("ret")}) %}
+                              arg=[reports, asked, judged.before], tgt_type="list")
+                              .get(answering[0], {}).get("ret")}) %}
 {%-   endif %}
 {%- endmacro %}
 {%- do ask(hosts or "virtual_subtype:Xen Dom0", "list" if hosts else "grain") %}
@@ -79,10 +81,10 @@ the pillar says what to recover:
 {%-   do ask(others, "list") %}
 {%-   do judge() %}
 {%- endif %}
-{#- Hosts are not asked at the very same moment. A guest that its source had sent when it was asked is there at
-    the second look, if it has arrived at all. -#}
+{#- Nothing is called lost at first sight: hosts are not asked at the very same moment. -#}
 {%- if judged.findings is iterable and judged.findings is not string and judged.findings is not mapping
       and judged.findings | selectattr("lost") | list %}
+{%-   do judged.update({"before": judged.findings}) %}
 {%-   do ask(answering | list, "list") %}
 {%-   do judge() %}
 {%- endif %}
@@ -90,14 +92,13 @@ the pillar says what to recover:
 {%- if pair and recover.get("who") and findings is iterable and findings is not string
       and findings[0].outcome not in ["going_on", "unknown"] %}
 {#-   The target need not keep its xend for this guest any longer, and the source need not keep in mind that it
-      was sent, when it was seen to run. -#}
-{%-   set waiting, concluded = [recover.target], {"who": recover.who} %}
-{%-   if findings[0].outcome in ["moved", "unharmed"] and reports[recover.source].sent %}
-{%-     do waiting.append(recover.source) %}
-{%-     do concluded.update({"uuid": findings[0].uuid}) %}
-{%-   endif %}
-{%-   do salt["saltutil.cmd"](waiting, "xm.conclude", arg=[recover.domain], kwarg=concluded,
-                              tgt_type="list") %}
+      was sent when it was seen to run there. -#}
+{%-   do salt["saltutil.cmd"](recover.target, "xend.release", arg=[recover.domain],
+                              kwarg={"who": recover.who}, tgt_type="list") %}
+{%-   for made in findings[0].get("settled") or [] %}
+{%-     do salt["saltutil.cmd"](made.host, "xm.forget", arg=[recover.domain, made.uuid, made.note],
+                                tgt_type="list") %}
+{%-   endfor %}
 {%- endif %}
 {%- set silent = [] %}
 {%- for host in reports if host not in answering %}{% do silent.append(host) %}{% endfor %}
@@ -121,13 +122,14 @@ the pillar says what to recover:
 
 {%- else %}
 
+{%- set names = findings | map(attribute="name") | list %}
 {%- for found in findings %}
 {%-   set safe = [] %}
+{%-   set who = found.name if names.count(found.name) == 1 else found.name ~ " (" ~ found.uuid ~ ")" %}
 {%-   set remove_lost, resume = recover.get("remove_lost") or [], recover.get("resume") or [] %}
-{%-   set wanted = {"remove": remove_lost, "resume": resume, "rename": resume,
-                    "forget": remove_lost + resume} %}
+{%-   set wanted = {"remove": remove_lost, "forget": remove_lost, "resume": resume, "rename": resume} %}
 {%-   for repair in found.repairs if not repair.only_if_asked or found.name in wanted[repair.do] %}
-{%-     do safe.append(found.name ~ ": " ~ repair.do ~ " " ~ repair.listed ~ " on " ~ repair.host) %}
+{%-     do safe.append(who ~ ": " ~ repair.do ~ " " ~ repair.listed ~ " on " ~ repair.host) %}
 
 {{ safe[-1] | json }}:
   salt.state:
@@ -144,7 +146,7 @@ the pillar says what to recover:
 {%-   endfor %}
 {%-   set good = found.outcome == "moved" or safe and not pair and safe | length == found.repairs | length %}
 {%-   set comment = ("found before the steps above: " if safe else "") ~ found.comment %}
-{{ says(found.name ~ ": " ~ found.outcome, comment, good) }}
+{{ says(who ~ ": " ~ found.outcome, comment, good) }}
 {%- endfor %}
 
 {%- if not findings and not silent %}

@@ -8,3 +8,6 @@ what was left is cleaned up:
     - listed: {{ repair.listed | json }}
     - uuid: {{ repair.uuid | json }}
     - domid: {{ repair.domid | json }}
+  {%- if repair.note is defined %}
+    - note: {{ repair.note | json }}
+  {%- endif %}
