@@ -1167,7 +1167,7 @@ def _migrate(name, target, live, port, ssl, node, timeout):
     options = _migrate_options(guest, live, peer["port"], peer["ssl"], node)
     limit = _limit(timeout, guest)
     kept = _keep(guest)
-    note = _note(guest, peer["id"], kept)
+    _note(guest, peer["id"], kept)
     began = _clock()
     result = _watch(
         ["migrate"] + options + [reference, peer["address"]],
@@ -1191,10 +1191,7 @@ def _migrate(name, target, live, port, ssl, node, timeout):
         comment = report["comment"]
         # When xm was not waited for, or killed, xend may yet begin.
         if view["copy"] == "running" and result["over"] and result["retcode"] > 0:
-            try:
-                _forget(name, guest["uuid"], note)
-            except CommandExecutionError as exc:
-                comment += "; %s" % exc
+            comment += _forget_own(guest["uuid"])
         said = "%s was not moved: %s" if is_here else "the migration of %s has not ended well: %s"
         raise CommandExecutionError(said % (name, comment))
     return {
@@ -1525,8 +1522,7 @@ def _keep(domain):
 
 def _note(guest, target, kept):
     """
-    Take note that a guest is sent away, for those who have to find it when nobody has seen it arrive. Returns
-    the id of the note.
+    Take note that a guest is sent away, for those who have to find it when nobody has seen it arrive.
     """
     words = {
         "id": str(_uuid.uuid4()),
@@ -1538,7 +1534,6 @@ def _note(guest, target, kept):
         "kept": kept,
     }
     _write("the note that %s is sent", guest, NOTE, _pure("xm_kept.note")(words))
-    return words["id"]
 
 
 def _write(what, guest, ending, text):
@@ -1679,7 +1674,21 @@ def _repair(do, name, listed, uuid, domid):
             "%s was not mended: it is %s now, in state %s (%s)"
             % (listed, view["copy"], view["state"] or "none", said or view["problem"] or "no message")
         )
-    return done % words
+    # A guest that has its name back is not being sent any more.
+    return done % words + (_forget_own(uuid) if do != "remove" else "")
+
+
+def _forget_own(uuid):
+    """
+    Remove the note on a guest that goes on here. Returns what there is to say about it.
+    """
+    try:
+        for made in _noted():
+            if made["uuid"] == uuid:
+                _forget(made["name"], uuid, made["id"])
+    except CommandExecutionError as exc:
+        return "; %s" % exc
+    return ""
 
 
 def _mend(arguments):

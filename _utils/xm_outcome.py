@@ -536,8 +536,9 @@ IN_BETWEEN = (
 
 RESTART = (
     " To start it again: `xm create` with its configuration file, on one host only, once both were seen "
-    "without a running copy. Its description as xend had it (%(what)s) %(kept)s"
+    "without a running copy."
 )
+DESCRIBED = " Its description as xend had it (%(what)s) %(kept)s"
 
 
 def copy(row, transferring, is_other=False):
@@ -741,7 +742,7 @@ def how_to_start_again(what, kept):
     kept
         what there is to say about where its description is kept
     """
-    return RESTART % {"what": what, "kept": kept}
+    return RESTART + DESCRIBED % {"what": what, "kept": kept}
 
 
 # Many hosts
@@ -1002,19 +1003,20 @@ def _missing(notes, copies, reports, silent):
         target = others[0]
     judged = _judge(name, source, target)
     if judged["lost"]:
-        comment = MISSED % last + judged["comment"] + _kept(last)
+        is_known = "managed" in (source["copy"], target["copy"])
+        comment = MISSED % last + judged["comment"] + _kept(last, is_known)
     else:
         comment = SENT % last + ". " + judged["comment"] + SETTLED % last
     host = target["host"] if target["host"] in reports else None
     return _noted(judged["outcome"], comment, last, host, [] if silent else _forget(notes, True))
 
 
-def _kept(made):
+def _kept(made, is_known=False):
     """
-    What a note says on how to start a lost guest again.
+    What a note says on how to start a lost guest again; where xend knows it, that has been said.
     """
-    where = "is kept in %(kept)s on %(host)s" % made
-    return "." + how_to_start_again(made["what"], where) + SETTLED % made
+    words = {"what": made["what"], "kept": "is kept in %(kept)s on %(host)s" % made}
+    return "." + ("" if is_known else RESTART) + DESCRIBED % words + SETTLED % made
 
 
 def _forget(notes, only_if_asked):

@@ -419,3 +419,5 @@ class Worker:
             for name in host.guests():
                 if not name.startswith("neighbour"):
                     host.destroy_guest(name)
+            for note in salt_config.notes(host):
+                note.unlink()

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -762,6 +763,22 @@ def test_a_migration_that_may_yet_begin_is_kept_in_mind(on, look, fleet, modules
     # The next one takes note of itself.
     on("xen1").migrate("web01", "xen2")
     assert len(on("xen1").copies()["sent"]) == 1
+
+
+def test_a_guest_that_has_its_name_back_is_not_kept_in_mind(on, look, mend, fleet):
+    fleet["xen1"].create_guest("web01")
+    fleet["xen2"].link(hold_at=0.5)
+    with ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(on("xen1").migrate, "web01", "xen2")
+        fleet["xen2"].wait_held()
+        fleet["xen1"].kill_xend_child()
+        fleet["xen2"].release()
+        with pytest.raises(CommandExecutionError):
+            sent.result(END_S)
+    (found,) = look("xen1", "xen2", "xen3")
+    assert found["outcome"] == "leftover" and len(salt_config.notes(fleet["xen1"])) == 1
+    mend(found)
+    assert fleet["xen1"].guests()["web01"].alive and salt_config.notes(fleet["xen1"]) == []
 
 
 def test_a_note_is_not_removed_while_its_guest_is_moved_nor_when_it_was_made_anew(on, look, fleet):

@@ -61,7 +61,7 @@ the pillar says what to recover:
 {%-   do judged.update({"findings": none}) %}
 {%-   if answering %}
 {%-     do judged.update({"findings": salt["saltutil.cmd"](answering[:1], "xm.findings",
-                              arg=[reports, asked, judged.before], tgt_type="list")
+                              arg=[reports, asked] + ([judged.before] if judged.before else []), tgt_type="list")
                               .get(answering[0], {}).get("ret")}) %}
 {%-   endif %}
 {%- endmacro %}
