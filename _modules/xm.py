@@ -628,18 +628,17 @@ def unfinished():
 
         salt 'xen*' xm.unfinished
     """
-    here, found = copies(), []
+    here, found, host = copies(), [], str(__opts__["id"])
     others = {"every other host": {"problem": "not asked"}}
     for one in here["copies"]:
         if one["copy"] not in ("running", "managed", "halted", "sending", "receiving"):
-            others[__opts__["id"]] = {"copies": [one]}
+            others[host] = {"copies": [one]}
             (finding,) = _pure("xm_outcome.gather")(others)
             found.append(dict(one, advice=finding["comment"]))
-    held = [one for one in here["copies"] if one["copy"] != "managed"]
-    seen = [one["uuid"] or one["name"] for one in held]
+    seen = [one["name"] for one in here["copies"] if one["copy"] != "managed"]
     for made in here["sent"]:
-        if made["uuid"] not in seen and made["name"] not in seen:
-            others[__opts__["id"]] = {"copies": [], "sent": [made]}
+        if made["name"] not in seen:
+            others[host] = {"copies": [], "sent": [made]}
             (finding,) = _pure("xm_outcome.gather")(others)
             gone = {"listed": made["name"], "domid": None, "state": None, "copy": "absent"}
             found.append(dict(gone, name=made["name"], uuid=made["uuid"], advice=finding["comment"]))

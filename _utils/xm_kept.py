@@ -32,7 +32,12 @@ def note(words):
         a dict of text: `id`, which no other note has, `name` and `uuid` of the guest, `target`, the host that
         it is sent to, `at`, the time, `what`, the guest in words, and `kept`, the file with its description
     """
-    return json.dumps(dict([(word, words[word]) for word in WORDS])).encode("utf-8")
+    return json.dumps(dict([(word, _decoded(words[word])) for word in WORDS])).encode("utf-8")
+
+
+def _decoded(text):
+    # Under Python 2, names of disks are bytes, in whatever encoding.
+    return text.decode("utf-8", "replace") if isinstance(text, bytes) else text
 
 
 def noted(folder):

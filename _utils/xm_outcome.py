@@ -525,17 +525,17 @@ SENT = "%(name)s was sent from %(host)s to %(target)s at %(at)s"
 ARRIVED = SENT + ", and runs on %(now)s"
 MISSED = SENT + ". Unless it was shut down since, saved, or started afresh, this is so: "
 CLONED = (
-    SENT + "; on %(now)s a domain runs that has its uuid and is called %(other)s. Either it was renamed, or "
-    "that is another guest whose configuration was copied, and %(name)s is LOST: find that out"
+    SENT + "; %(now)s has its uuid and is called %(other)s. Either it was renamed, or that is another guest "
+    "whose configuration was copied, and %(name)s is LOST: find that out"
 )
+NAMESAKES = ". A domain of that name with another uuid is on %s: look whether it was started in its place"
 SETTLED = ". Once that is settled, remove_lost: [%(name)s] of xend.orch.recover ends this report"
 IN_BETWEEN = (
-    "where %s is cannot be told: when the hosts were asked once again, it was not where it had been. Start "
-    "it nowhere, and ask again"
+    "where %s is cannot be told: that has changed while the hosts were asked. Start it nowhere, and ask again"
 )
 
 RESTART = (
-    " To start it again: `xm create` with its configuration file, on one host only, once both were seen "
+    " To start it again: `xm create` with its configuration file, on one host only, once all were seen "
     "without a running copy."
 )
 DESCRIBED = " Its description as xend had it (%(what)s) %(kept)s"
@@ -769,19 +769,21 @@ def gather(reports):
     notes = _notes(reports)
     findings = []
     for uuid, group in _groups(copies):
-        mine = [made for made in notes if made["uuid"] == uuid]
-        found = _finding(uuid, group, copies, silent, mine)
+        found = _finding(uuid, group, copies, silent, notes)
         if found:
             ends = found["hosts"]
             ends.update([(side, None) for side in ends if ends[side] not in reports])
             findings.append(found)
     held = [one for one in copies if one["copy"] != "managed"]
-    seen = [each["uuid"] for each in held + findings]
-    unclear = [one["name"] for one in held if not one["uuid"]]
-    for uuid in sorted(set([made["uuid"] for made in notes]) - set(seen)):
-        mine = [made for made in notes if made["uuid"] == uuid and made["name"] not in unclear]
-        if mine:
-            findings.append(_missing(mine, copies, reports, silent))
+    # A copy of its name whose uuid is not known may be it.
+    seen = [(one["name"], one["uuid"]) for one in held]
+    for name, uuid in sorted(set([(made["name"], made["uuid"]) for made in notes]) - set(seen)):
+        if (name, None) not in seen:
+            mine = _of(notes, name, uuid)
+            clones = [one for one in held if one["uuid"] == uuid]
+            findings.append(
+                _cloned(clones[0], mine) if clones else _missing(mine, copies, reports, silent)
+            )
     return sorted(findings, key=lambda found: (found["name"], found["uuid"] or ""))
 
 
@@ -790,7 +792,7 @@ def gather_one(reports, guest):
     Where one guest is, whatever that is.
 
     reports
-        as for `gather`; a note on this guest counts when its source has it; that of the target may have
+        as for `gather`; a note on this guest counts when its source has it; the report of the target may have
         ``completed``, whether the guest was completed there when it was received last (None: not known). One
         that has run there must not go on with its old memory
     guest
@@ -803,10 +805,12 @@ def gather_one(reports, guest):
     """
     name, uuid = guest["name"], guest.get("uuid")
     copies, silent = _answers(reports)
-    mine = [one for one in copies if _is_of(name, uuid, one)]
-    notes = [
-        made for made in _notes(reports) if made["host"] == guest["source"] and _is_of(name, uuid, made)
+    mine = [
+        one
+        for one in copies
+        if (uuid and one["uuid"] == uuid) or (one["name"] == name and not (uuid and one["uuid"]))
     ]
+    notes = [made for made in _of(_notes(reports), name, uuid) if made["host"] == guest["source"]]
     ends = dict([(side, _end(guest[side], name, mine, copies, reports)) for side in ("source", "target")])
     held = [one for one in mine if one["copy"] != "managed"]
     rest = [one for one in held if one is not ends["source"] and one is not ends["target"]]
@@ -821,8 +825,9 @@ def gather_one(reports, guest):
     if not guest.get("ran") or not _never_ran(ends["target"], reports.get(guest["target"])):
         _ask_before_resuming(found["repairs"])
     ran = guest.get("ran")
-    if found["lost"] and notes and ran:
-        found["comment"] += _kept(notes[-1])
+    if found["lost"] and ran:
+        found["comment"] += _namesakes(name, uuid, copies, ends.values())
+        found["comment"] += _kept(notes[-1]) if notes else ""
     elif found["outcome"] == "lost" and notes and not silent:
         found = _missing(notes, copies, reports, silent)
     elif found["lost"] and not ran:
@@ -831,10 +836,11 @@ def gather_one(reports, guest):
         seen = tuple([_holds(name, ends[side]) for side in ("source", "target")])
         found["comment"] = begin + NOT_SEEN % ((name,) + seen)
     uuid = uuid or found.get("uuid") or ends["target" if found["moved"] else "source"].get("uuid")
+    arrived = found["moved"] and ends["target"]["name"] == name
     settled = [
         {"host": made["host"], "uuid": made["uuid"], "note": made["id"]}
         for made in notes
-        if found["moved"] and made["uuid"] == uuid
+        if arrived and made["uuid"] == uuid
     ]
     hosts = dict([(side, guest[side]) for side in ends])
     return dict(found, name=name, uuid=uuid, hosts=hosts, settled=settled)
@@ -852,13 +858,6 @@ def confirmed(findings, before):
         if found["lost"] and (found["name"], found["uuid"]) not in lost:
             found.update(outcome="unknown", lost=False, repairs=[], comment=IN_BETWEEN % found["name"])
     return findings
-
-
-def _is_of(name, uuid, one):
-    """
-    Whether a copy, or a note, is one of this guest, as far as uuids are known.
-    """
-    return bool(uuid and one["uuid"] == uuid) or one["name"] == name and not (uuid and one["uuid"])
 
 
 def _end(host, name, mine, copies, reports):
@@ -902,7 +901,7 @@ def _answers(reports):
 
 
 def _order(one):
-    return ROLES.index(one["copy"]), one["host"], one["listed"], one["domid"] or 0
+    return ROLES.index(one["copy"]), one["host"], one["listed"], one["domid"] or 0, one["uuid"] or ""
 
 
 def _groups(copies):
@@ -928,8 +927,9 @@ def _finding(uuid, group, copies, silent, notes):
     if not held:
         return None
     name = held[0]["name"]
+    notes = _of(notes, name, uuid) if uuid else []
     if len(held) == 1 and _is_at_rest(held[0]):
-        is_back = uuid and held[0]["uuid"] == uuid and held[0]["copy"] == "running"
+        is_back = notes and held[0]["uuid"] and held[0]["copy"] == "running"
         return _seen(held[0], notes) if is_back else None
     others = _others(name, uuid, copies)
     if len(held) > 1:
@@ -968,10 +968,18 @@ def _seen(one, notes):
     if not notes:
         return None
     last = notes[-1]
-    words = dict(last, now="%(host)s (domain %(domid)s, state %(state)s)" % one, other=one["name"])
-    if one["name"] != last["name"]:
-        return _noted("unknown", CLONED % words + SETTLED % last, last, one["host"], _forget(notes, True))
+    words = dict(last, now="%(host)s (domain %(domid)s, state %(state)s)" % one)
     return _noted("moved", ARRIVED % words, last, one["host"], _forget(notes, False))
+
+
+def _cloned(one, notes):
+    """
+    The finding for a guest that was sent, when the only domain with its uuid has another name.
+    """
+    last = notes[-1]
+    now = "domain %(domid)s on %(host)s (state %(state)s)" % one
+    comment = CLONED % dict(last, now=now, other=one["listed"]) + SETTLED % last
+    return _noted("unknown", comment, last, one["host"], _forget(notes, True))
 
 
 def _noted(outcome, comment, made, target, repairs):
@@ -1002,13 +1010,30 @@ def _missing(notes, copies, reports, silent):
     elif target["copy"] == "absent" and others:
         target = others[0]
     judged = _judge(name, source, target)
+    comment = judged["comment"] + _namesakes(name, last["uuid"], copies, (source, target))
     if judged["lost"]:
         is_known = "managed" in (source["copy"], target["copy"])
-        comment = MISSED % last + judged["comment"] + _kept(last, is_known)
+        comment = MISSED % last + comment + _kept(last, is_known)
     else:
-        comment = SENT % last + ". " + judged["comment"] + SETTLED % last
+        comment = SENT % last + ". " + comment + ("" if silent else SETTLED % last)
     host = target["host"] if target["host"] in reports else None
     return _noted(judged["outcome"], comment, last, host, [] if silent else _forget(notes, True))
+
+
+def _namesakes(name, uuid, copies, ends):
+    """
+    What is to be said of domains of this name on hosts that are none of the two ends.
+    """
+    hosts = [end["host"] for end in ends]
+    others = [one["host"] for one in _others(name, uuid, copies) if one["host"] not in hosts]
+    return NAMESAKES % ", ".join(sorted(set(others))) if others else ""
+
+
+def _of(notes, name, uuid):
+    """
+    The notes on a guest, by its name alone when its uuid is not known.
+    """
+    return [made for made in notes if made["name"] == name and uuid in (None, made["uuid"])]
 
 
 def _kept(made, is_known=False):

@@ -35,6 +35,13 @@ def test_a_note_is_read_as_it_was_written(tmp_path):
     assert [type(text) for text in found.values()] == [str] * len(WORDS)
 
 
+def test_a_disk_may_be_called_anything(tmp_path):
+    what = b"phy:/dev/vg/gr\xfcn" if str is bytes else "phy:/dev/vg/gr\xfcn"
+    write(tmp_path, dict(WORDS, what=what))
+    (found,) = xm_kept.noted(str(tmp_path))
+    assert found["what"].startswith("phy:/dev/vg/gr") and isinstance(found["what"], str)
+
+
 def test_notes_come_in_the_order_of_time(tmp_path):
     for name, minute in (("c", "01"), ("a", "03"), ("b", "02")):
         write(tmp_path, dict(WORDS, name=name, at="2012-03-04 05:%s" % minute))

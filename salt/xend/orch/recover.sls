@@ -5,7 +5,7 @@
 
     Options, in the pillar xend:recover: hosts (a list of minion ids; default: all minions with the grain
     virtual_subtype:Xen Dom0), wait (seconds to wait for transfers that go on, default 10), remove_lost
-    (names of guests that are lost, when that is settled: also remove their paused copies, and the notes that
+    (names or uuids of guests that are lost, when that is settled: also remove their paused copies, and the notes that
     they were sent), resume (names of guests that are suspended on their source: let them go on, because it is
     known that they have not run elsewhere since). With domain, uuid, ran, who, source and target it says where
     that guest is, as xend.orch.migrate wants to know after a failure. -#}
@@ -56,14 +56,17 @@ the pillar says what to recover:
 {%- endmacro %}
 {%- set asked = {"name": recover.domain, "uuid": recover.get("uuid"), "ran": recover.get("ran", false),
                  "source": recover.source, "target": recover.target} if pair else none %}
-{#- The decision table is a utility of the minions; whoever answers can be asked for it. -#}
+{#- The decision table is a utility of the minions; whoever answers can be asked for it, but rather one that
+    knows of guests that were sent: an older one has not been synced. -#}
 {%- macro judge() %}
 {%-   do judged.update({"findings": none}) %}
-{%-   if answering %}
-{%-     do judged.update({"findings": salt["saltutil.cmd"](answering[:1], "xm.findings",
-                              arg=[reports, asked] + ([judged.before] if judged.before else []), tgt_type="list")
-                              .get(answering[0], {}).get("ret")}) %}
-{%-   endif %}
+{%-   set able = [] %}
+{%-   for host in answering if reports[host].sent is defined %}{% do able.append(host) %}{% endfor %}
+{%-   for host in (able or answering)[:1] %}
+{%-     do judged.update({"findings": salt["saltutil.cmd"](host, "xm.findings", tgt_type="list",
+                              arg=[reports, asked] + ([judged.before] if able and judged.before else []))
+                              .get(host, {}).get("ret")}) %}
+{%-   endfor %}
 {%- endmacro %}
 {%- do ask(hosts or "virtual_subtype:Xen Dom0", "list" if hosts else "grain") %}
 {%- do judge() %}
@@ -128,7 +131,8 @@ the pillar says what to recover:
 {%-   set who = found.name if names.count(found.name) == 1 else found.name ~ " (" ~ found.uuid ~ ")" %}
 {%-   set remove_lost, resume = recover.get("remove_lost") or [], recover.get("resume") or [] %}
 {%-   set wanted = {"remove": remove_lost, "forget": remove_lost, "resume": resume, "rename": resume} %}
-{%-   for repair in found.repairs if not repair.only_if_asked or found.name in wanted[repair.do] %}
+{%-   for repair in found.repairs
+        if not repair.only_if_asked or found.name in wanted[repair.do] or found.uuid in wanted[repair.do] %}
 {%-     do safe.append(who ~ ": " ~ repair.do ~ " " ~ repair.listed ~ " on " ~ repair.host) %}
 
 {{ safe[-1] | json }}:
