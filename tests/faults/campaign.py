@@ -31,8 +31,8 @@ SETTLE_S = 3
 RUNS = r"%s (still )?(is|runs)\b[^.;]* on %s\b"
 # Nothing happens any more when nothing has for so long.
 STEADY_S, STEADY_LIMIT_S = 0.4, 30.0
-# A fault after which Salt waits a minute for xend is planned in one round of three.
-COSTLY_EVERY = 3
+# A fault after which Salt waits a minute for xend is planned in one round of four.
+COSTLY_EVERY = 4
 
 
 @dataclass(frozen=True)
