@@ -1378,22 +1378,18 @@ def probe(host=None, port=None, ssl=False, timeout=5, source=None, config=None):
     """
     declared = declared_hosts()
     if host is None:
-        hosts = [peer for peer in declared if peer != __opts__["id"] and declared[peer]["address"]]
+        hosts = [one for one in declared if one != __opts__["id"] and declared[one]["address"]]
     else:
         hosts = host if isinstance(host, (list, tuple)) else [host]
     if not hosts:
         raise CommandExecutionError("name a host, or list hosts in the pillar xend:relocation:hosts")
-    own = own_port(ssl, config)
-    peers = {}
-    for peer in hosts:
-        where = _declared(str(peer), declared)
-        number = _first(port, where.get("ssl_port" if ssl else "port"), own)
-        peers[str(peer)] = (where.get("address") or str(peer), number)
+    # Under Python 2 the name of a loop in brackets stays: not `host`, which is asked for below.
+    asked = [(str(one), peer(one, port, ssl, config)) for one in hosts]
     checked_port = _pure("xend_options.written")
     try:
         peers = dict(
-            (peer, (where, int(checked_port("xend-relocation-port", number))))
-            for peer, (where, number) in peers.items()
+            (name, (where["address"], int(checked_port("xend-relocation-port", where["port"]))))
+            for name, where in asked
         )
         answers = _ask_all(peers, ssl, float(timeout), _option("source", source))
     except (TypeError, ValueError) as exc:
@@ -1401,22 +1397,41 @@ def probe(host=None, port=None, ssl=False, timeout=5, source=None, config=None):
     return answers if host is None or isinstance(host, (list, tuple)) else answers[str(host)]
 
 
-def own_port(ssl=False, config=None):
+def peer(host, port=None, ssl=False, config=None):
     """
-    The relocation port of this host by its file, on which other hosts are asked when nobody names theirs.
+    Where the xend of another host takes guests.
 
+    host
+        its minion id, address or name
+    port
+        its relocation port; default: what the pillar says of it, else this host's own, which xend takes,
+        too (xend 4.4 XendDomain.domain_migrate)
     ssl
         the port for TLS
     config
-        the file
+        the file that names this host's own port
 
-    Returns an integer; xend's default where the file names none, or cannot be read.
+    Returns ``id`` (None when the pillar does not name it), ``address`` and ``port``. Nobody is asked.
 
     CLI Example:
 
     .. code-block:: bash
 
-        salt xen1 xend.own_port
+        salt xen1 xend.peer xen2
+    """
+    host, declared = str(host), declared_hosts()
+    ids = sorted([one for one in declared if host in (one, declared[one]["address"])])
+    known = host if host in ids else (ids or [None])[0]
+    where = declared.get(known, {})
+    kind = "ssl_port" if ssl else "port"
+    if port is None:
+        port = where[kind] if where else _own_ports(config)[kind]
+    return {"id": known, "address": where.get("address") or host, "port": port}
+
+
+def _own_ports(config):
+    """
+    The relocation settings that the file names, xend's defaults where it does not or cannot be read.
     """
     effective = _pure("xend_options.effective")
     settings, _, _ = effective({}.get)
@@ -1425,17 +1440,7 @@ def own_port(ssl=False, config=None):
     except CommandExecutionError:
         # That a file is wrong is no reason not to ask another host.
         log.debug("%s cannot be read", _option("config", config))
-    return settings["ssl_port" if ssl else "port"]
-
-
-def _declared(peer, declared):
-    """
-    What the pillar says of a peer that is named by its minion id or its address; {} when nothing.
-    """
-    for name, where in declared.items():
-        if peer in (name, where["address"]):
-            return where
-    return {}
+    return settings
 
 
 def _ask_all(peers, ssl, timeout_s, source):

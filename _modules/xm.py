@@ -31,7 +31,6 @@ import time
 import uuid as _uuid
 
 from salt.exceptions import CommandExecutionError
-
 from salt.utils.atomicfile import atomic_open as _atomic_open
 
 log = logging.getLogger(__name__)
@@ -62,9 +61,6 @@ BUS_S = 1
 # How long the source may take to give a guest its name back after xm has reported a failure, and xend to
 # answer again after a restart.
 SETTLE_S = 60
-
-# The ending of the files that note which guests were sent away (xm_kept).
-NOTE = ".sent"
 
 # What a copy is called while a transfer of it may still be going on.
 UNSETTLED = ("sending", "migrating", "receiving", "arriving", "unknown")
@@ -772,9 +768,10 @@ def _peer(target, port=None, ssl=False):
     """
     target = str(target)
     declared = __salt__["xend.declared_hosts"]()
-    where = declared.get(target, {})
-    address = where.get("address") or target
-    if target in declared and not where.get("address"):
+    ssl = ssl or _always_tls()
+    where = __salt__["xend.peer"](target, port, ssl)
+    address = where["address"]
+    if target in declared and not declared[target]["address"]:
         raise CommandExecutionError(
             "%s has no address in the pillar xend:relocation:hosts" % target
         )
@@ -785,21 +782,16 @@ def _peer(target, port=None, ssl=False):
         )
     own = declared.get(__opts__["id"], {}).get("address")
     resolved = _resolved(address)
-    ssl = ssl or _always_tls()
-    if port is None:
-        port = where.get("ssl_port" if ssl else "port") or __salt__["xend.own_port"](ssl)
-    port = _port(port)
     # xend would "migrate" a guest to its own host under another id.
     own_names = (__opts__["id"], __grains__.get("host"), __grains__.get("fqdn"), "localhost")
-    ids = [target] + sorted([host for host in declared if declared[host]["address"] == target])
     return {
-        "id": ids[-1],
+        "id": where["id"] or target,
         "address": address,
         "ssl": ssl,
-        "port": port,
+        "port": _port(where["port"]),
         "own": target in own_names or address in (own, "127.0.0.1") or resolved != address,
         "hint": ""
-        if target in declared or re.match(r"[0-9.]+\Z", target)
+        if where["id"] or re.match(r"[0-9.]+\Z", target)
         else "; %s is no minion id in the pillar xend:relocation:hosts, so it was taken for a host name"
         % target,
     }
@@ -1268,10 +1260,6 @@ def _progress(guest, target):
     return look
 
 
-def _tag(name):
-    return re.sub(r"[^A-Za-z0-9_.+-]", "_", name).lstrip(".-")
-
-
 def _tell(event):
     """
     Send an event over Salt's bus. Returns whether somebody hears it, quickly enough: whatever is wrong with
@@ -1279,7 +1267,8 @@ def _tell(event):
     """
     began = _clock()
     try:
-        sent = __salt__["event.send"]("xend/migrate/" + _tag(event["domain"]), event)
+        tag = "xend/migrate/" + _pure("xm_kept.label")(event["domain"])
+        sent = __salt__["event.send"](tag, event)
     except Exception as exc:  # pylint: disable=broad-except
         log.debug("the event %r was not sent: %s", event, exc)
         sent = False
@@ -1516,7 +1505,8 @@ def _keep(domain):
     if not text:
         # An older one may be there, which is better than none.
         raise CommandExecutionError("the description of %s lacks sxp, its own text" % domain["name"])
-    return _write("the description of %s", domain, ".sxp", text)
+    path = _pure("xm_kept.description_file")(_option("kept"), domain["name"], domain.get("uuid"))
+    return _write(path, text, "the description of %s" % domain["name"])
 
 
 def _note(guest, target, kept):
@@ -1532,12 +1522,12 @@ def _note(guest, target, kept):
         "what": _in_words(guest),
         "kept": kept,
     }
-    _write("the note that %s is sent", guest, NOTE, _pure("xm_kept.note")(words))
+    path = _pure("xm_kept.note_file")(_option("kept"), guest["name"], guest["uuid"])
+    _write(path, _pure("xm_kept.note")(words), "the note that %s is sent" % guest["name"])
 
 
-def _write(what, guest, ending, text):
-    folder = _option("kept")
-    path = _pure("xm_kept.path")(folder, guest["name"], guest.get("uuid"), ending)
+def _write(path, text, what):
+    folder = os.path.dirname(path)
     try:
         if not os.path.isdir(folder):
             os.makedirs(folder, 0o700)
@@ -1548,9 +1538,7 @@ def _write(what, guest, ending, text):
             os.fsync(stream.fileno())
         os.chmod(path, 0o600)
     except EnvironmentError as exc:
-        raise CommandExecutionError(
-            "%s: %s cannot be kept there: %s" % (path, what % guest["name"], exc.strerror)
-        )
+        raise CommandExecutionError("%s: %s cannot be kept there: %s" % (path, what, exc.strerror))
     return path
 
 

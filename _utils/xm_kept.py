@@ -11,17 +11,29 @@ import json
 import os
 import re
 
-NOTE = ".sent"
+NOTE, DESCRIPTION = ".sent", ".sxp"
 WORDS = ("id", "name", "uuid", "target", "at", "what", "kept")
 
 
-def path(folder, name, uuid, ending):
+def label(text):
     """
-    The file in which something is kept of a guest; ENDING begins with a dot.
+    A name as part of a file name, not hidden and not in another folder, or of an event's tag.
     """
-    # No hidden file, and none in another folder.
-    label = re.sub(r"[^A-Za-z0-9_.+-]", "_", "%s.%s" % (name, uuid)).lstrip(".-")
-    return os.path.join(folder, label + ending)
+    return re.sub(r"[^A-Za-z0-9_.+-]", "_", text).lstrip(".-")
+
+
+def description_file(folder, name, uuid):
+    """
+    The file in which the description of a guest is kept.
+    """
+    return os.path.join(folder, label("%s.%s" % (name, uuid)) + DESCRIPTION)
+
+
+def note_file(folder, name, uuid):
+    """
+    The file in which the note on a guest is kept.
+    """
+    return os.path.join(folder, label("%s.%s" % (name, uuid)) + NOTE)
 
 
 def note(words):
@@ -76,7 +88,7 @@ def _read(path):
         "target": "another host",
         "at": "some time (%s cannot be read)" % path,
         "what": "uuid %s" % uuid,
-        "kept": stem + ".sxp",
+        "kept": stem + DESCRIPTION,
     }
 
 
@@ -91,7 +103,7 @@ def forget(folder, name, uuid, id_):
     """
     Remove the note on a guest, if it is the one with this id. Returns whether there is no note any more.
     """
-    found = path(folder, name, uuid, NOTE)
+    found = note_file(folder, name, uuid)
     words = _read(found)
     if words is None:
         return True

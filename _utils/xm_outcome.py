@@ -803,7 +803,7 @@ def gather_one(reports, guest):
     Returns a finding as `gather` does, and ``settled``: the notes on a guest that was seen to have moved,
     each with ``host``, ``uuid`` and ``note`` (its id).
     """
-    name, uuid = guest["name"], guest.get("uuid")
+    name, uuid, ran = guest["name"], guest.get("uuid"), guest.get("ran")
     copies, silent = _answers(reports)
     mine = [
         one
@@ -822,9 +822,8 @@ def gather_one(reports, guest):
         found = _crowd(name, held)
     else:
         found = _withheld(name, ends, _others(name, uuid, copies), silent)
-    if not guest.get("ran") or not _never_ran(ends["target"], reports.get(guest["target"])):
+    if not ran or not _never_ran(ends["target"], reports.get(guest["target"])):
         _ask_before_resuming(found["repairs"])
-    ran = guest.get("ran")
     if found["lost"] and ran:
         found["comment"] += _namesakes(name, uuid, copies, ends.values())
         found["comment"] += _kept(notes[-1]) if notes else ""

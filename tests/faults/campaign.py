@@ -347,7 +347,7 @@ class World:
         if again and (again.changed() or not again.ok):
             self.wrong.append("when all is well, the recovery says: %s" % "; ".join(again.said()))
         now = truth.look(self.fleet, self.uuid)
-        if [host for host in self.notes() if host not in now.alive_on()] and not self.fault.paused:
+        if set(self.notes()) - set(now.alive_on()):
             self.wrong.append("after the recovery it still counts as one that may be missing")
         if was == faults.LOST:
             if now.copies:

@@ -40,13 +40,19 @@ def running(host, name):
     return guest
 
 
+def held(source, migrate, part):
+    """A migration of web01 that stands still after this part of the memory, in a process of its own."""
+    source.link(hold_at=part)
+    run = migrate("web01", start=True)
+    source.wait_held(60)
+    return run
+
+
 def test_a_guest_that_has_run_on_the_target_is_never_resumed_on_its_source(conductor, migrate):
     """The source's xend dies with the guest suspended; the guest arrives, and is shut down there."""
     xen1, xen2 = conductor.fleet
     guest = running(xen1, "web01")
-    xen1.link(hold_at=1.0)
-    run = migrate("web01", start=True)
-    xen1.wait_held(60)
+    run = held(xen1, migrate, 1.0)
     xen1.kill_xend_child()
     xen1.release()
     xen2.wait_alive("web01")
@@ -105,9 +111,7 @@ def test_when_nobody_answers_that_is_said(conductor, options):
 def test_both_minions_go_in_mid_transfer(conductor, migrate):
     xen1, xen2 = conductor.fleet
     running(xen1, "web01")
-    xen1.link(hold_at=0.5)
-    run = migrate("web01", start=True)
-    xen1.wait_held(60)
+    run = held(xen1, migrate, 0.5)
     for host in (xen1, xen2):
         conductor.minion_down(host.name)
     said = conductor.finish(run)
@@ -120,9 +124,7 @@ def test_both_minions_go_in_mid_transfer(conductor, migrate):
 def test_an_orchestration_that_is_killed_leaves_no_guest_unaccounted_for(conductor, migrate, lost):
     xen1, xen2 = conductor.fleet
     guest = running(xen1, "web01")
-    xen1.link(hold_at=0.5)
-    run = migrate("web01", start=True)
-    xen1.wait_held(60)
+    run = held(xen1, migrate, 0.5)
     run.kill()
     if lost:
         xen2.kill_xend()
@@ -219,9 +221,7 @@ def test_a_file_that_an_earlier_run_has_left_behind_follows(conductor, migrate, 
     running(xen1, "web01")
     xen1.path("/etc/xen/web01.cfg").write_text('name = "web01"\n')
     xen1.path("/etc/xen/auto/web01").symlink_to("../web01.cfg")
-    xen1.link(hold_at=0.5)
-    run = migrate("web01", start=True)
-    xen1.wait_held(60)
+    run = held(xen1, migrate, 0.5)
     # Somebody copies the file meanwhile, so that the step for it fails.
     there: Path = xen2.path("/etc/xen/web01.cfg")
     there.write_text("# half of it\n")

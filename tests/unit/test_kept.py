@@ -21,7 +21,7 @@ WORDS = {
 
 
 def write(folder, words):
-    path = xm_kept.path(str(folder), words["name"], words["uuid"], xm_kept.NOTE)
+    path = xm_kept.note_file(str(folder), words["name"], words["uuid"])
     with open(path, "wb") as stream:
         stream.write(xm_kept.note(words))
     return path
@@ -89,6 +89,6 @@ def test_a_folder_that_cannot_be_read_is_no_empty_one(tmp_path):
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/x", ".hidden", "-rf", "a b", "a/b"])
 def test_no_name_leads_out_of_the_folder(tmp_path, name):
-    found = xm_kept.path(str(tmp_path), name, "u1", ".sxp")
+    found = xm_kept.description_file(str(tmp_path), name, "u1")
     assert os.path.dirname(found) == str(tmp_path)
     assert os.path.basename(found)[0] not in ".-" and found.endswith(".u1.sxp")
