@@ -297,14 +297,14 @@ def check(config=None, version=None):
     return _pure("xend_check.findings")(
         data,
         _pure,
-        _xen_version(version),
+        _tools_version(version),
         _pure("xend_host.is_local"),
         os.path.exists,
         _tls_folder(),
     )
 
 
-def _xen_version(given):
+def _tools_version(given):
     """
     The numbers of a version as a tuple: the given one, or as much as xm tells; None when it does not.
     """
@@ -314,10 +314,8 @@ def _xen_version(given):
             raise CommandExecutionError("version: %s is no version; write it like 3.0.3" % given)
         return tuple(int(number) for number in numbers.group().split("."))
     try:
-        # This is the hypervisor's; the tools of RHEL 5 are older than that (3.0.3 beside 3.1), never newer.
-        info = __salt__["xm.info"]()
-        return info["xen_major"], info["xen_minor"]
-    except (CommandExecutionError, KeyError):
+        return _pure("xm_output.tools_version")(__salt__["xm.info"]())
+    except CommandExecutionError:
         # No xm, no xend, or a xend that this very file keeps from starting.
         return None
 
@@ -904,7 +902,7 @@ def _reasons_not_to_start(document):
     What in the file would keep xend from starting, as far as it can be known without trying, and what
     would not but should be mended.
     """
-    version = _xen_version(None)
+    version = _tools_version(None)
     values, _, _ = _pure("xend_options.effective")(document.get)
     unreadable = _pure("xend_options.unreadable")(document.get)
     read = _pure("xend_options.read_at_start")(values, version)
@@ -925,7 +923,8 @@ def _reasons_not_to_start(document):
     warnings = []
     if values.get("ssl_server"):
         if version is not None and version < (3, 3):
-            reasons.append("ssl_server is on, and xend has no TLS before 3.3; this is %d.%d" % version)
+            numbers = ".".join([str(part) for part in version])
+            reasons.append("ssl_server is on, and xend has no TLS before 3.3; this is %s" % numbers)
         else:
             wrong, warnings = _wrong_with_tls(values)
             reasons += wrong

@@ -300,9 +300,10 @@ def host():
     """
     What another host must know of this one before a guest moves between them.
 
-    Returns a dict: ``xen`` (major and minor version), ``machine``, ``caps``, ``hw_caps``, ``vendor``,
-    ``model`` and ``flags`` of the processor, ``free_mib``, ``bridges``, ``vif_script`` (xend's own),
-    ``time`` (seconds since 1970) and ``uptime_s``; None for what cannot be seen.
+    Returns a dict: ``xen`` (major and minor version), ``tools`` (the version of xend and xm, which may be
+    older), ``machine``, ``caps``, ``hw_caps``, ``vendor``, ``model`` and ``flags`` of the processor,
+    ``free_mib``, ``bridges``, ``vif_script`` (xend's own), ``time`` (seconds since 1970) and ``uptime_s``; None
+    for what cannot be seen.
 
     CLI Example:
 
@@ -310,13 +311,15 @@ def host():
 
         salt 'xen*' xm.host
     """
+    said = info()
     return _pure("xm_fit.facts")(
-        info(),
+        said,
         _content("/proc/cpuinfo"),
         _content("/proc/uptime"),
         time.time(),
         _bridges(),
         _vif_script(),
+        _pure("xm_output.tools_version")(said),
     )
 
 
@@ -1369,7 +1372,7 @@ def _migrate_options(guest, live, port, ssl, node):
     """
     options = ["--live"] if live else []
     options.append("--port=%d" % port)
-    if _is_managed(guest) and _xen_version() >= (4, 0):
+    if _is_managed(guest) and _tools_version() >= (4, 0):
         # Else this host would keep it as a guest that it could start again.
         options.append("--change_home_server")
     if ssl:
@@ -1384,15 +1387,14 @@ def _options_that_xm_lacks(ssl, node):
     Why xm migrate could not be given these options, as a list of sentences.
     """
     asked = [option for option, value in (("--ssl", ssl), ("--node", node is not None)) if value]
-    if not asked or _xen_version() >= (3, 3):
+    if not asked or _tools_version() >= (3, 3):
         return []
-    words = (" and ".join(asked),) + _xen_version()
+    words = (" and ".join(asked),) + _tools_version()[:2]
     return ["xm migrate has no %s before Xen 3.3; this host runs %d.%d" % words]
 
 
-def _xen_version():
-    found = info()
-    return found.get("xen_major", 0), found.get("xen_minor", 0)
+def _tools_version():
+    return _pure("xm_output.tools_version")(info()) or (0, 0)
 
 
 def _is_managed(guest):

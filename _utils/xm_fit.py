@@ -83,7 +83,7 @@ NO_CPU_FLAGS = frozenset(
 BOOT_FILES = ("bootloader", "kernel", "ramdisk")
 
 
-def facts(info, cpuinfo, uptime, now, bridges, vif_script=None):
+def facts(info, cpuinfo, uptime, now, bridges, vif_script=None, tools=None):
     """
     What another host must know of this one.
 
@@ -97,9 +97,12 @@ def facts(info, cpuinfo, uptime, now, bridges, vif_script=None):
         list of names of the bridges, None when not known
     vif_script
         xend's vif-script, None for its default
+    tools
+        what xm_output.tools_version returns
 
-    Returns a dict: host, xen ([major, minor]), extra, machine, caps (list of words), hw_caps, vendor, flags
-    (sorted list), model, free_mib, time, uptime_s, bridges, vif_script. What is lacking is None.
+    Returns a dict: host, xen ([major, minor] of the hypervisor), tools (the version of xend), extra, machine,
+    caps (list of words), hw_caps, vendor, flags (sorted list), model, free_mib, time, uptime_s, bridges,
+    vif_script. What is lacking is None.
     """
     cpu = _first_cpu(cpuinfo or "")
     version = [info.get("xen_major"), info.get("xen_minor")]
@@ -108,6 +111,7 @@ def facts(info, cpuinfo, uptime, now, bridges, vif_script=None):
     return {
         "host": _text(info.get("host")),
         "xen": version if all([isinstance(part, int) for part in version]) else None,
+        "tools": list(tools) if tools else None,
         "extra": _text(info.get("xen_extra")),
         "machine": _text(info.get("machine")),
         "caps": caps.split() if caps else None,

@@ -18,6 +18,10 @@ HEADER = re.compile(r"Name\s+ID\s")
 # While it is sent, xend calls a domain so (xend 4.4 XendCheckpoint.save); `xl` keeps the old name.
 MIGRATING = "migrating-"
 
+# What `xm info` calls xend_config_format -> the oldest tools that print it (XendNode of xend 3.0.3, 3.0.4 and
+# 3.1; up to 4.4 it is 4, and 3.0.2 prints nothing).
+CONFIG_FORMATS = {None: (3, 0, 2), 2: (3, 0, 3), 3: (3, 0, 4), 4: (3, 1)}
+
 DISK_CLASSES = ("vbd", "tap", "tap2")
 VIF_CLASSES = ("vif", "vif2")
 
@@ -63,6 +67,26 @@ def info(text):
             value = value.strip()
             found[name.strip()] = int(value) if re.match(r"\d+\Z", value) else value
     return found
+
+
+def tools_version(info):
+    """
+    The version of xend and xm, which need not be that of the hypervisor: RHEL 5 runs the tools of 3.0.3 on a
+    hypervisor that calls itself 3.1.
+
+    info
+        what `info` returns
+
+    Returns a tuple of ints, or None when nothing tells. Of tools from 3.1 on the hypervisor's version is
+    taken, with which they are shipped; so it is where the line about them lacks although they must have it.
+    """
+    numbers = (info.get("xen_major"), info.get("xen_minor"))
+    hypervisor = numbers if all([isinstance(part, int) for part in numbers]) else None
+    shown = info.get("xend_config_format")
+    if shown is None:
+        return CONFIG_FORMATS[None] if hypervisor and hypervisor < (3, 1) else hypervisor
+    since = CONFIG_FORMATS.get(shown, (3, 1))
+    return max(since, hypervisor or since) if since >= (3, 1) else since
 
 
 def runs(state):

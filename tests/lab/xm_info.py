@@ -33,8 +33,9 @@ INFO_AFTER_VERSION = (
     ("cc_compile_by", ""),
     ("cc_compile_domain", "(none)"),
     ("cc_compile_date", "Mon Nov 23 00:14:19 UTC 2026"),
-    ("xend_config_format", "4"),
 )
+# What the tools say of themselves, from which version on; older ones than these print no such line.
+CONFIG_FORMATS = (((3, 0, 3), "2"), ((3, 0, 4), "3"), ((3, 1), "4"))
 # Lines of `xm info` that only newer tools print.
 INFO_SINCE = {"virt_caps": (3, 4), "free_cpus": (4, 0), "xen_commandline": (3, 3)}
 CONSTANTS_BEFORE = (
@@ -107,6 +108,8 @@ def host(name, version, total_mib, free_mib, overrides):
         *INFO_AFTER_VERSION,
     ]
     key = sxp.version_key(version)
+    formats = [value for since, value in CONFIG_FORMATS if key >= since]
+    rows += [("xend_config_format", value) for value in formats[-1:]]
     return [
         (name, overrides.get(name, value))
         for name, value in rows

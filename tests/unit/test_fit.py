@@ -96,6 +96,7 @@ def test_facts_of_a_host():
         "uptime_s": 86400.12,
         "bridges": ["xenbr0"],
         "vif_script": None,
+        "tools": None,
     }
 
 

@@ -132,3 +132,26 @@ def test_a_list_that_is_not_understood_is_an_error(text, said):
     with pytest.raises(ValueError) as caught:
         xm_output.domains(text)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "xen, shown, expected",
+    [
+        # RHEL 5: the tools of 3.0.3 on a hypervisor that calls itself 3.1.
+        ((3, 1), 2, (3, 0, 3)),
+        ((3, 0), 2, (3, 0, 3)),
+        ((3, 0), 3, (3, 0, 4)),
+        ((3, 1), 4, (3, 1)),
+        ((3, 4), 4, (3, 4)),
+        ((4, 4), 4, (4, 4)),
+        ((3, 0), None, (3, 0, 2)),
+        ((3, 2), None, (3, 2)),
+        ((None, None), 2, (3, 0, 3)),
+        ((None, None), 4, (3, 1)),
+        ((None, None), None, None),
+    ],
+)
+def test_version_of_the_tools(xen, shown, expected):
+    lines = zip(("xen_major", "xen_minor", "xend_config_format"), xen + (shown,))
+    info = dict([(name, value) for name, value in lines if value is not None])
+    assert xm_output.tools_version(info) == expected
