@@ -27,6 +27,7 @@ BACKLOG = 5
 IPV4 = re.compile(r"\d+\.\d+\.\d+\.\d+\Z")
 MFN = re.compile(r"(store|console)-mfn (\d+)\Z")
 RESET = struct.pack("ii", 1, 0)
+DISK_CLASSES = ("vbd", "tap", "tap2")
 OPERATIONS = {"help": (3, 0), "quit": (3, 0), "receive": (3, 0), "sslreceive": (3, 3)}
 # What pyOpenSSL's exceptions print.
 FILE_ERRORS = [
@@ -467,29 +468,38 @@ class Restore:
 
     def wait_for_devices(self, domain):
         """Wait until the devices are connected; raise VmError for one that cannot be."""
-        faults = self.layout.faults()
         for number, (kind, *items) in enumerate(devices(domain["config"])):
             self.log.debug("DevController:139", "Waiting for devices %s." % kind)
             settings = {item[0]: item[1] for item in items if len(item) > 1}
-            path = storage.disk_path(settings.get("uname", ""))
-            if path and (faults.get("disk-missing") or not self.layout.path(path).exists()):
-                self.layout.pause("wait-for-devices")
-                raise VmError(
-                    "Device %d (%s) could not be connected. %s does not exist."
-                    % (51712 + 16 * number, kind, path)
-                )
-            # The other scripts (vif-route, vif-nat) need no bridge.
-            bridge = settings.get("bridge") if settings.get("script") == "vif-bridge" else None
-            if bridge and (
-                faults.get("bridge-missing")
-                or not storage.bridge_folder(self.layout, bridge).exists()
-            ):
-                self.layout.pause("wait-for-devices")
-                raise VmError(
-                    "Device %d (vif) could not be connected. bridge %s does not exist!"
-                    % (number, bridge)
-                )
+            if kind in DISK_CLASSES:
+                self.wait_for_disk(number, kind, settings)
+            elif kind == "vif":
+                self.wait_for_vif(number, settings)
         self.layout.pause("wait-for-devices")
+
+    def wait_for_disk(self, number, kind, settings):
+        path = storage.disk_path(settings.get("uname", ""))
+        if path and (
+            self.layout.has_fault("disk-missing") or not self.layout.path(path).exists()
+        ):
+            self.layout.pause("wait-for-devices")
+            raise VmError(
+                "Device %d (%s) could not be connected. %s does not exist."
+                % (51712 + 16 * number, kind, path)
+            )
+
+    def wait_for_vif(self, number, settings):
+        # The other scripts (vif-route, vif-nat) need no bridge.
+        bridge = settings.get("bridge") if settings.get("script") == "vif-bridge" else None
+        if bridge and (
+            self.layout.has_fault("bridge-missing")
+            or not storage.bridge_folder(self.layout, bridge).exists()
+        ):
+            self.layout.pause("wait-for-devices")
+            raise VmError(
+                "Device %d (vif) could not be connected. bridge %s does not exist!"
+                % (number, bridge)
+            )
 
 
 def fork_helper(layout, log, role, arguments, descriptor, handle, ends=None):
