@@ -302,8 +302,8 @@ def host():
 
     Returns a dict: ``xen`` (major and minor version), ``tools`` (the version of xend and xm, which may be
     older), ``machine``, ``caps``, ``hw_caps``, ``vendor``, ``model`` and ``flags`` of the processor,
-    ``free_mib``, ``bridges``, ``vif_script`` (xend's own), ``time`` (seconds since 1970) and ``uptime_s``; None
-    for what cannot be seen.
+    ``free_mib``, ``bridges``, ``vif_script`` (xend's own), ``time`` (seconds since 1970) and ``uptime_s``;
+    None for what cannot be seen.
 
     CLI Example:
 
@@ -680,7 +680,7 @@ def _check(blockers, warnings):
     return {"ok": not blockers, "blockers": blockers, "warnings": warnings}
 
 
-def can_send(name, target, port=None, ssl=False, ask=True, live=True, node=None):
+def can_send(name, target, port=None, ssl=False, ask=True, live=True, node=None, accept=None):
     """
     Whether a guest can leave this host for another one. Nothing is changed.
 
@@ -696,6 +696,8 @@ def can_send(name, target, port=None, ssl=False, ask=True, live=True, node=None)
         ask the target's relocation port whether it lets this host in
     live, node
         as for ``xm.migrate``: a live migration needs some memory on this host, and old xm have no node
+    accept
+        as for ``xm.can_receive``
 
     Returns ``ok`` (bool), ``blockers`` and ``warnings``: lists of sentences, all that are known at once.
 
@@ -707,7 +709,7 @@ def can_send(name, target, port=None, ssl=False, ask=True, live=True, node=None)
     """
     name = str(name)
     peer = _peer(target, port, _flag("ssl", ssl))
-    blockers, warnings = _blockers_of(name, live)
+    blockers, warnings = _blockers_of(name, live, _accepted(accept))
     blockers += _options_that_xm_lacks(peer["ssl"], node)
     if peer["own"]:
         blockers.append("the target %s (%s) is this host itself" % (target, peer["address"]))
@@ -720,7 +722,7 @@ def can_send(name, target, port=None, ssl=False, ask=True, live=True, node=None)
     return _check(blockers, warnings)
 
 
-def _blockers_of(name, live):
+def _blockers_of(name, live, accept):
     """
     What keeps a guest from being sent, as far as this host alone can tell: blockers and warnings.
     """
@@ -755,7 +757,7 @@ def _blockers_of(name, live):
             "%s has %d PCI device(s) of this host passed through; detach them first"
             % (name, len(found["pci"]))
         )
-    blockers += _pure("xm_fit.foreign_backends")(found)
+    blockers += _pure("xm_devices.foreign_backends")(found)
     if live and found["runs"]:
         # Else xend would fail before it connects, after half a minute of looking for memory.
         overhead_mib = _pure("xm_fit.live_overhead_mib")(found)
@@ -842,7 +844,7 @@ def can_receive(domain, config=None, source=None, storage=None, file=None, accep
     file
         the guest's configuration file, as ``xen_guest.find`` returned it on its host, when it is to follow
     accept
-        a list of what may differ all the same: ``cpu``, ``version``, ``storage``
+        a list of what may differ all the same: ``cpu``, ``version``, ``storage``, ``devices``
 
     Returns ``ok`` (bool), ``blockers`` and ``warnings``: lists of sentences, all that are known at once.
 
@@ -862,11 +864,12 @@ def can_receive(domain, config=None, source=None, storage=None, file=None, accep
     blockers = _same_identity(domain)
     blockers += _too_little_memory(_pure("xm_fit.needed_mib")(domain), here["free_mib"], config)
     fit = _pure("xm_fit.fits")(domain, source, here, accept=accept)
+    devices = _pure("xm_devices.fits")(domain, here)
     cannot, might_not = _pure("xm_fit.reboot_warnings")(
         domain, _exists, domain.get("image_files"), __opts__["id"]
     )
-    blockers += fit["blockers"] + cannot
-    warnings = fit["warnings"] + might_not
+    blockers += devices["blockers"] + fit["blockers"] + cannot
+    warnings = devices["warnings"] + fit["warnings"] + might_not
     # What was compared was compared before this had its turn.
     seen = _disks_here(domain)
     if storage is not None:
@@ -1074,7 +1077,7 @@ def _from_dom0(config):
 # Moving
 
 
-def migrate(name, target, live=True, port=None, ssl=False, node=None, timeout=None):
+def migrate(name, target, live=True, port=None, ssl=False, node=None, timeout=None, accept=None):
     """
     Send a guest to another host.
 
@@ -1092,6 +1095,8 @@ def migrate(name, target, live=True, port=None, ssl=False, node=None, timeout=No
         the NUMA node on the target (xend 3.3 and later)
     timeout
         seconds to wait for the transfer; default: by the memory of the guest, at least 300
+    accept
+        as for ``xm.can_receive``
 
     Everything that ``xm.can_send`` checks is checked first. While it goes on, events with the tag
     ``xend/migrate/NAME`` tell how far it is. Returns ``name``, ``uuid``, ``address``, ``port``, ``seconds``,
@@ -1108,7 +1113,7 @@ def migrate(name, target, live=True, port=None, ssl=False, node=None, timeout=No
         salt xen1 xm.migrate web01 target=10.20.0.12 live=False timeout=900
     """
     name = str(name)
-    check_options(live=live, port=port, ssl=ssl, node=node, timeout=timeout)
+    check_options(live=live, port=port, ssl=ssl, node=node, timeout=timeout, accept=accept)
     locks = []
     try:
         held = _lock(locks, name, "the migration of %s to %s" % (name, target))
@@ -1116,7 +1121,7 @@ def migrate(name, target, live=True, port=None, ssl=False, node=None, timeout=No
             raise CommandExecutionError(
                 "%s was not moved: %s. %s" % (name, held, _where_now(name, target))
             )
-        return _migrate(name, target, live, port, ssl, node, timeout)
+        return _migrate(name, target, live, port, ssl, node, timeout, accept)
     finally:
         _unlock(locks)
 
@@ -1146,8 +1151,8 @@ def _unlock(locks):
         holding.__exit__(None, None, None)
 
 
-def _migrate(name, target, live, port, ssl, node, timeout):
-    check = can_send(name, target, port, ssl, live=live, node=node)
+def _migrate(name, target, live, port, ssl, node, timeout, accept):
+    check = can_send(name, target, port, ssl, live=live, node=node, accept=accept)
     if not check["ok"]:
         raise CommandExecutionError(
             "%s was not moved: %s. %s"

@@ -36,14 +36,14 @@ def _present(report):
     return isinstance(report, dict) and "uuid" in report and "runs" in report
 
 
-def can_send(name, target, live=True, port=None, ssl=False, ask=True, node=None):
+def can_send(name, target, live=True, port=None, ssl=False, ask=True, node=None, accept=None):
     """
     A guest can leave this host for another one: it runs, nothing binds it to this host, and the target
     lets this host in.
 
     name
         the domain
-    target, live, port, ssl, node
+    target, live, port, ssl, node, accept
         as for the execution function ``xm.migrate``
     ask
         False: do not ask the target's relocation port (under ``test=True``, when its configuration is
@@ -64,7 +64,7 @@ def can_send(name, target, live=True, port=None, ssl=False, ask=True, node=None)
         if __salt__["xm.where"](name)["copy"] in ("absent", "managed"):
             return _ret(name, comment="%s does not run on %s" % (name, __opts__["id"]))
         check = __salt__["xm.can_send"](
-            name, target, port=port, ssl=ssl, ask=ask, live=live, node=node
+            name, target, port=port, ssl=ssl, ask=ask, live=live, node=node, accept=accept
         )
         if not check["ok"]:
             return _ret(name, False, _not_sent(name, check))
@@ -183,6 +183,7 @@ def migrated(
     timeout=None,
     settle=60,
     ask=True,
+    accept=None,
 ):
     """
     A guest runs on the target and is gone from this host. Run it on the source, where it sends the guest,
@@ -196,7 +197,7 @@ def migrated(
         the minion id of the source, for the reports of the target
     domain
         what ``xm.domain`` returned before on the source, or None when the guest was not there
-    live, port, ssl, node, timeout
+    live, port, ssl, node, timeout, accept
         as for the execution function ``xm.migrate``
     settle
         seconds that the target waits while the guest can still be completed
@@ -215,7 +216,7 @@ def migrated(
     """
     try:
         __salt__["xm.check_options"](
-            live=live, port=port, ssl=ssl, node=node, timeout=timeout, settle=settle
+            live=live, port=port, ssl=ssl, node=node, timeout=timeout, settle=settle, accept=accept
         )
         if __opts__["id"] == target:
             return _arrived(name, source, domain, settle)
@@ -223,7 +224,7 @@ def migrated(
             return _ret(name, comment="%s does not run on %s" % (name, __opts__["id"]))
         if __opts__["test"]:
             check = __salt__["xm.can_send"](
-                name, target, port=port, ssl=ssl, ask=ask, live=live, node=node
+                name, target, port=port, ssl=ssl, ask=ask, live=live, node=node, accept=accept
             )
             if not check["ok"]:
                 return _ret(name, False, _not_sent(name, check))
@@ -231,7 +232,7 @@ def migrated(
             comment = _with("%s would be moved to %s, %s" % (name, target, how), check["warnings"])
             return _ret(name, None, comment, _moves(name, target))
         sent = __salt__["xm.migrate"](
-            name, target, live=live, port=port, ssl=ssl, node=node, timeout=timeout
+            name, target, live=live, port=port, ssl=ssl, node=node, timeout=timeout, accept=accept
         )
     except CommandExecutionError as exc:
         return _ret(name, False, str(exc))

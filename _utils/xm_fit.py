@@ -1,14 +1,14 @@
 """
-Whether a guest fits another host: version of Xen, processor, memory, bridges, clocks, files of its own.
+Whether a guest fits another host: version of Xen, processor, memory, clocks, files of its own.
 
 All is judged from facts that the callers bring; nothing is read here, and nothing knows xm or Salt.
-What is said of disks is in xm_disks.
+What is said of disks is in xm_disks, of other devices in xm_devices.
 """
 
 import re
 
 # What an administrator may decide to risk.
-RISKS = ("cpu", "version", "storage")
+RISKS = ("cpu", "version", "storage", "devices")
 
 # What Xen takes for a domain besides its memory.
 DOMAIN_OVERHEAD_MIB = 1
@@ -21,9 +21,6 @@ HW_CAPS = re.compile(r"[0-9a-f]{8}(:[0-9a-f]{8})*\Z")
 
 MAX_SKEW_S = 5
 MAX_YOUNGER_S = 3600
-
-DOM0 = (None, "", "0", 0, "Domain-0")
-BRIDGE_SCRIPT = "vif-bridge"
 
 # The words of hw_caps that are CPUID registers; the others are Xen's own notes (xen cpufeature.h). With each:
 # what Linux calls its bits in /proc/cpuinfo, from bit 0 on; "-" has no name there, "/" is between the names
@@ -156,10 +153,7 @@ def fits(domain, source, target, accept=()):
     """
     accept = risks(accept)
     target = _known(target, "the target")
-    blockers, warnings = foreign_backends(domain), []
-    found, unchecked = _bridges(domain, target)
-    blockers += found
-    warnings += unchecked
+    blockers, warnings = [], []
     if source is None:
         warnings.append(
             "processors, versions of Xen and clocks were not compared: nothing is known of the host that %s "
@@ -373,57 +367,6 @@ COMPARED = (
     ("hw_caps", "hw_caps"),
     ("uptime_s", "uptime"),
 )
-
-
-def foreign_backends(domain):
-    """
-    The disks and network interfaces of a guest that another domain than dom0 serves, as a list of
-    sentences. On another host there is no such domain, or not the same.
-    """
-    found = []
-    for kind, key in (("disk", "disks"), ("network interface", "vifs")):
-        for device in domain.get(key) or []:
-            if device.get("backend") not in DOM0:
-                found.append(
-                    "the %s %s of %s is served by the domain %s, which does not move along; let dom0 serve it"
-                    % (
-                        kind,
-                        device.get("dev") or device.get("mac") or device.get("uname") or "without a name",
-                        domain["name"],
-                        device["backend"],
-                    )
-                )
-    return found
-
-
-def _bridges(domain, target):
-    """
-    (blockers, warnings) about the bridges of a guest.
-    """
-    wanted = [vif for vif in domain.get("vifs") or [] if vif.get("bridge") and _is_bridged(vif, target)]
-    known = target["bridges"]
-    if wanted and known is None:
-        names = ", ".join(sorted(set([vif["bridge"] for vif in wanted])))
-        return [], ["whether %s has the bridge %s was not checked" % (target["host"], names)]
-    return [
-        "the network interface %s of %s needs the bridge %s, and %s has %s: xend would find out only when "
-        "all memory is there, and the guest would be lost on both; make the bridge there"
-        % (
-            vif.get("mac") or "without an address",
-            domain["name"],
-            vif["bridge"],
-            target["host"],
-            "only " + ", ".join(known) if known else "none",
-        )
-        for vif in wanted
-        if vif["bridge"] not in known
-    ], []
-
-
-def _is_bridged(vif, target):
-    # Without one of its own it gets that of the host that takes it (xend 3.4 netif.getDeviceDetails).
-    words = (vif.get("script") or target["vif_script"] or BRIDGE_SCRIPT).split()
-    return bool(words) and words[0].rpartition("/")[2] == BRIDGE_SCRIPT
 
 
 def _unshown(source, target):

@@ -293,8 +293,8 @@ def test_only_words_of_cpuid_are_compared(number, is_compared):
 
 
 def test_all_that_is_wrong_is_said_at_once():
-    target = host("xen2", xen=[3, 4], vendor="AuthenticAMD", hw_caps=caps(), bridges=[])
-    assert len(fit(target=target)["blockers"]) == 4
+    target = host("xen2", xen=[3, 4], vendor="AuthenticAMD", hw_caps=caps())
+    assert len(fit(target=target)["blockers"]) == 3
     assert len(fit(target=host("xen2", vendor="x", hw_caps=caps()), accept=["cpu"])["warnings"]) == 2
 
 
@@ -337,59 +337,6 @@ def test_kinds_of_guests(image, one, other, said):
         assert ("PAE" in found["blockers"][0]) == (said == "PAE")
 
 
-@pytest.mark.parametrize(
-    "vif, is_needed",
-    [
-        ({"bridge": "xenbr1"}, True),
-        ({"bridge": "xenbr1", "script": "vif-bridge"}, True),
-        ({"bridge": "xenbr1", "script": "/etc/xen/scripts/vif-bridge"}, True),
-        ({"bridge": "xenbr1", "script": "/etc/xen/scripts/vif-bridge vlan=3"}, True),
-        ({"bridge": "xenbr1", "script": "vif-route"}, False),
-        ({"bridge": "xenbr1", "script": "/etc/xen/scripts/vif-nat"}, False),
-        ({"bridge": "xenbr0"}, False),
-        ({"bridge": ""}, False),
-        ({}, False),
-    ],
-)
-def test_bridges(vif, is_needed):
-    found = fit(guest(vifs=[dict(vif, mac="00:16:3e:00:00:09")]))
-    assert found["warnings"] == []
-    if is_needed:
-        for word in ("xenbr1", "xenbr0", "00:16:3e:00:00:09", "xen2"):
-            assert word in only(found["blockers"])
-    else:
-        assert found["blockers"] == []
-
-
-@pytest.mark.parametrize("script", ["vif-openvswitch", "/etc/xen/scripts/vif-route x=y"])
-def test_a_host_whose_own_script_needs_no_bridge(script):
-    """The script of the host counts for cards that bring none of their own."""
-    found = fit(guest(vifs=[{"bridge": "ovs1"}]), target=host("xen2", vif_script=script))
-    assert found == {"blockers": [], "warnings": []}
-    card = {"bridge": "ovs1", "script": "vif-bridge"}
-    assert only(fit(guest(vifs=[card]), target=host("xen2", vif_script=script))["blockers"])
-
-
-def test_bridges_that_are_not_known():
-    assert "xenbr0" in only(fit(target=host("xen2", bridges=None))["warnings"])
-    assert fit(guest(vifs=[]), target=host("xen2", bridges=None))["warnings"] == []
-
-
-@pytest.mark.parametrize("backend", [None, "", "0", "Domain-0"])
-def test_dom0_serves(backend):
-    domain = guest(disks=[{"dev": "xvda", "backend": backend}])
-    assert xm_fit.foreign_backends(domain) == []
-
-
-def test_another_domain_serves():
-    domain = guest(
-        disks=[{"dev": "xvda", "backend": "storage"}], vifs=[{"mac": "00:16:3e:00:00:01", "backend": "5"}]
-    )
-    disk, vif = xm_fit.foreign_backends(domain)
-    assert "xvda" in disk and "storage" in disk and "00:16:3e:00:00:01" in vif
-    assert fit(domain)["blockers"] == [disk, vif]
-
-
 # What is only said
 
 
@@ -412,10 +359,9 @@ def test_a_target_that_was_started_later(hours, is_said):
 
 
 def test_a_source_of_which_nothing_is_known():
-    for target, blockers in ((host("xen2"), 0), (host("xen2", bridges=[]), 1)):
-        found = xm_fit.fits(guest(), None, target)
-        assert len(found["blockers"]) == blockers
-        assert "not compared" in only(found["warnings"])
+    found = xm_fit.fits(guest(), None, host("xen2"))
+    assert found["blockers"] == []
+    assert "not compared" in only(found["warnings"])
 
 
 @pytest.mark.parametrize("fact", ["xen", "machine", "caps", "vendor", "flags", "hw_caps", "uptime_s"])

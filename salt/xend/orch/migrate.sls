@@ -5,8 +5,8 @@
 
     Options beside these three: live (default true), port, ssl, node, timeout (seconds for the transfer),
     settle (seconds that the target may take to complete it), accept (differences of the hosts that are
-    accepted: cpu, version, storage). With test=True all is checked and nothing is moved. pillar.example
-    explains them. -#}
+    accepted: cpu, version, storage, devices). With test=True all is checked and nothing is moved.
+    pillar.example explains them. -#}
 {%- set given = salt["pillar.get"]("xend:migrate", {}) %}
 {%- set migrate = {} %}
 {%- do migrate.update(given if given is mapping else {}) %}

@@ -7,7 +7,7 @@ the guest is moved:
     - source: {{ migrate.source | json }}
     - target: {{ migrate.target | json }}
     - domain: {{ migrate.description | json }}
-  {%- for option in ["live", "port", "ssl", "node", "timeout", "settle", "ask"]
+  {%- for option in ["live", "port", "ssl", "node", "timeout", "settle", "ask", "accept"]
       if migrate.get(option) is not none %}
     - {{ option }}: {{ migrate[option] | json }}
   {%- endfor %}
