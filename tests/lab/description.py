@@ -13,6 +13,10 @@ DOM0_UUID = "00000000-0000-0000-0000-000000000000"
 # Live figures that a running xend puts between the stored settings, in this order.
 BEFORE_IMAGE = ("start_time", "cpu_time", "online_vcpus")
 TAP_CLASSES = ("tap", "tap2")
+# The tools of 3.0.3 know neither on_xend_start nor on_xend_stop.
+LIFECYCLE_SINCE = (3, 0, 4)
+# What only the store of managed domains has; `xm list --long` does not print it.
+STORED_ONLY = ("auto_power_on",)
 
 
 def mac_address():
@@ -60,8 +64,9 @@ def build(name, uuid, memory_mib, vcpus, image, disks, vifs, version, extra):
     """Return the settings of a guest as xend stores them: nested lists of text.
 
     image -- "linux" or "hvm"
-    extra -- further settings, name to text: bootloader, cpu_weight, on_crash, on_reboot and, for
-             the image, kernel, ramdisk, args, nomigrate; maxmem and shadow_memory in MiB
+    extra -- further settings, name to text: bootloader, cpu_weight, on_crash, on_reboot,
+             on_xend_start, on_xend_stop, auto_power_on and, for the image, kernel, ramdisk, args,
+             nomigrate; maxmem and shadow_memory in MiB
     """
     vcpus = str(vcpus)
     memory = str(memory_mib)
@@ -123,9 +128,13 @@ def build(name, uuid, memory_mib, vcpus, image, disks, vifs, version, extra):
         ["memory", memory],
         ["shadow_memory", str(extra.get("shadow_memory", "0" if image == "linux" else "9"))],
         ["features", ""],
-        ["on_xend_start", "ignore"],
-        ["on_xend_stop", "ignore"],
     ]
+    if sxp.version_key(version) >= LIFECYCLE_SINCE:
+        settings += [
+            [key, str(extra.get(key, "ignore"))] for key in ("on_xend_start", "on_xend_stop")
+        ]
+    if "auto_power_on" in extra:
+        settings.append(["auto_power_on", str(extra["auto_power_on"])])
     devices = [vif_device(vif) for vif in vifs] + [disk_device(disk, version) for disk in disks]
     devices.append(
         [
@@ -134,6 +143,11 @@ def build(name, uuid, memory_mib, vcpus, image, disks, vifs, version, extra):
         ]
     )
     return ["domain"] + settings + [["image", picture]] + devices
+
+
+def shown(config):
+    """Return a description without what xm does not print of it."""
+    return [item for item in config if item[0] not in STORED_ONLY]
 
 
 def live(domain, state):

@@ -14,6 +14,8 @@ MIGRATING = "migrating-"
 DOM0_NAMES = ("Domain-0", "0", description.DOM0_UUID)
 # xend asks for this much at once when a domain is built, and for the rest later.
 SHELL_KIB = 16384
+# From when on xend stops and starts guests with itself, and from when on it reads auto_power_on.
+AUTOSTART_SINCE, POWER_ON_SINCE = (3, 1), (3, 4)
 
 
 class XendError(Exception):
@@ -151,7 +153,7 @@ class Domains:
             "power": "paused" if domain["paused"] else "running",
             "cpu_time": hypervisor.cpu_time(domain),
             "uptime_s": description.uptime(domain),
-            "long": description.live(domain, letters),
+            "long": description.shown(description.live(domain, letters)),
         }
 
     def _managed_row(self, uuid, config):
@@ -165,7 +167,7 @@ class Domains:
             "power": "halted",
             "cpu_time": float(sxp.child_value(config, "cpu_time", 0)),
             "uptime_s": 0,
-            "long": config,
+            "long": description.shown(config),
         }
 
     def announce(self, domid, config):
@@ -248,16 +250,25 @@ class Domains:
             self.layout.version,
             {},
         )
+        return self.build(
+            config, ("XendDomainInfo:105", "XendDomainInfo.create(%r)" % (config,)), paused
+        )
+
+    def build(self, config, line, paused=False):
+        """Build and start a domain from its description, with this line of the log; return its id."""
+        name, uuid, memory_mib, vcpus = [
+            sxp.child_value(config, key) for key in ("name", "uuid", "memory", "vcpus")
+        ]
         needed_kib = memory.domain_kib(config, self.layout.version)
         self.balloon(needed_kib)
         domid = self.hypervisor.reserve_domid()
-        self.log.debug("XendDomainInfo:105", "XendDomainInfo.create(%r)" % (config,))
+        self.log.debug(*line)
         self.hypervisor.create(
             domid,
-            settings["name"],
+            name,
             uuid,
-            memory_mib,
-            int(settings["vcpus"]),
+            int(memory_mib),
+            int(vcpus),
             self.layout.spec["pages"],
             config,
             kib=needed_kib,
@@ -322,11 +333,106 @@ class Domains:
                 % (kind, kind, number),
             )
 
+    # what xend does by itself at its start and its end
+
+    def autostart(self):
+        """Start the managed domains that want it; those that run, or were suspended, are left alone.
+
+        The first that cannot be started ends the round (XendDomain.autostart_domains, and
+        SrvServer.start, which calls it).
+        """
+        if self.key < AUTOSTART_SINCE:
+            return
+        running = [domain["xend_name"] for domain in self.hypervisor.domains()]
+        wanted = [
+            config
+            for uuid, config in self.managed.all().items()
+            if sxp.child_value(config, "name") not in running
+            and not self.managed.checkpoint(uuid).exists()
+            and self.starts_with_xend(config)
+        ]
+        try:
+            for config in wanted:
+                self.check_name_is_free(
+                    sxp.child_value(config, "name"), sxp.child_value(config, "uuid")
+                )
+                self.build(config, ("XendDomainInfo:2504", "XendDomainInfo.constructDomain"))
+        except XendError as error:
+            self.log.failure(
+                "SrvServer:160",
+                "Failed while autostarting domains",
+                "%s: %s" % (error.label, error),
+                ("server/SrvServer.py", 158, "start", "xenddomain().autostart_domains()"),
+                ("XendDomain.py", 636, "autostart_domains", "self.domain_start(dom_uuid, False)"),
+            )
+
+    def starts_with_xend(self, config):
+        """Whether a start of xend starts the halted domain with this description."""
+        power_on = (
+            sxp.child_value(config, "auto_power_on", "") if self.key >= POWER_ON_SINCE else ""
+        )
+        # xend's own idea of a boolean: `no` and `false` are true.
+        return sxp.child_value(config, "on_xend_start") == "start" or power_on not in (
+            "",
+            "0",
+            "False",
+        )
+
     def cleanup(self):
-        """Say, at the end of xend, which domains go on without it."""
+        """Do at the end of xend what each running domain wants; raise XendError before 3.2.
+
+        From 3.2 on, a domain that cannot be suspended does not keep xend from the others
+        (XendDomain.cleanup_domains).
+        """
+        if self.key < AUTOSTART_SINCE:
+            return
         self.log.debug("XendDomain:644", "cleanup_domains")
         for domain in self.hypervisor.domains():
-            self.log.debug("XendDomain:660", "Domain %s continues to run." % domain["xend_name"])
+            if not hypervisor.is_running(domain):
+                continue
+            name, action = domain["xend_name"], sxp.child_value(domain["config"], "on_xend_stop")
+            if action == "shutdown":
+                self.log.debug("XendDomain:655", "Shutting down domain: %s" % name)
+                self.log.debug("XendDomainInfo:526", "XendDomainInfo.shutdown(poweroff)")
+                self.power_off(domain)
+            elif action == "suspend":
+                try:
+                    self.suspend(domain)
+                except XendError as error:
+                    if self.key < (3, 2):
+                        raise
+                    self.log.failure(
+                        "XendDomain:663",
+                        "Domain %s failed to suspend." % name,
+                        "%s: %s" % (error.label, error),
+                        (
+                            "XendDomain.py",
+                            658,
+                            "cleanup_domains",
+                            "self.domain_suspend(dom.getName())",
+                        ),
+                        ("XendDomain.py", 919, "domain_suspend", '"support.")'),
+                    )
+            elif self.key >= (3, 2):
+                self.log.debug("XendDomain:660", "Domain %s continues to run." % name)
+
+    def power_off(self, domain):
+        """Let a guest shut itself down; on_poweroff is destroy."""
+        self.hypervisor.note("shut down", domain)
+        if domain["uuid"] in self.managed:
+            self.managed.save(description.live(domain, ""))
+        self.hypervisor.destroy(domain["domid"])
+
+    def suspend(self, domain):
+        """Save a managed domain beside its description; raise XendError for any other one."""
+        if domain["uuid"] not in self.managed:
+            raise XendError("Domain is not managed by Xend lifecycle support.")
+        image = description.to_send(domain, self.layout.version)
+        length = len(image).to_bytes(4, "big")
+        self.managed.checkpoint(domain["uuid"]).write_bytes(b"LinuxGuestRecord" + length + image)
+        self.managed.save(description.live(domain, ""))
+        self.hypervisor.suspend(domain["domid"])
+        self.hypervisor.destroy(domain["domid"])
 
 
 def devices(config):

@@ -262,6 +262,23 @@ class Host:
             self.hypervisor.unpause(domid)
         return self.guests()[name]
 
+    def define_guest(
+        self, name, memory_mib=96, vcpus=1, disks=(), vifs=(), image="linux", uuid=None, **extra
+    ):
+        """Let xend manage a guest that does not run, as `xm new` does; return its uuid.
+
+        The arguments are those of `create_guest`.
+        """
+        for disk in disks:
+            storage.provide(self.layout, disk.partition(",")[0])
+        uuid = uuid or hypervisor.new_uuid()
+        self.managed.save(
+            description.build(
+                name, uuid, memory_mib, vcpus, image, disks, vifs, self.version, extra
+            )
+        )
+        return uuid
+
     def wait_alive(self, name, timeout_s=10.0):
         """Wait until the guest `name` works here; return it, raise TimeoutError."""
         if not wait_until(lambda: name in self.guests() and self.guests()[name].alive, timeout_s):

@@ -43,5 +43,9 @@ class Managed:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, sxp.pretty(config) + "\n")
 
+    def checkpoint(self, uuid):
+        """Return the path of the image of a domain that xend has suspended."""
+        return self.folder / uuid / "checkpoint.chk"
+
     def forget(self, uuid):
         shutil.rmtree(self._file(uuid).parent, ignore_errors=True)

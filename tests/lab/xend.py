@@ -84,9 +84,9 @@ class Daemon:
         self.recreate()
         self.serve()
         self.report(status, STARTED)
+        self.domains.autostart()
         self.watch()
-        self.stop()
-        return 0
+        return self.stop()
 
     @staticmethod
     def report(status, word):
@@ -166,17 +166,31 @@ class Daemon:
                 # A reload opens the servers for xm anew and leaves the relocation port alone.
                 self.close_server()
                 self.serve()
+                self.domains.autostart()
             if self.layout.abandoned() or not self.layout.root.exists():
                 os._exit(0)
 
     def stop(self):
+        """End as xend does when it is told to; return its exit code."""
         self.log.debug("SrvServer:77", "SrvServer.cleanup()")
         self.log.debug("XMLRPCServer:251", "XMLRPCServer.cleanup()")
         self.close_server()
-        self.domains.cleanup()
+        code = 0
+        try:
+            self.domains.cleanup()
+        except XendError as error:
+            # The signal's handler runs in the midst of xend's start, so to speak.
+            self.log.failure(
+                "SrvDaemon:353",
+                "Exception starting xend (%s)" % error,
+                "%s: %s" % (error.label, error),
+                ("server/SrvDaemon.py", 346, "run", "servers.start(status)"),
+            )
+            code = 1
         if self.layout.pidfile.exists() and self.layout.pidfile.read_text() == str(os.getpid()):
             self.layout.pidfile.unlink(missing_ok=True)
         self.layout.deregister()
+        return code
 
 
 class Control:
