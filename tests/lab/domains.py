@@ -7,7 +7,7 @@ Here: looking domains up, listing, pausing, renaming, creating. Moving a domain 
 import threading
 import time
 
-from tests.lab import description, hypervisor, managed, memory, options, sxp, xm_info
+from tests.lab import block, description, hypervisor, managed, memory, options, sxp, xm_info
 from tests.lab.layout import BALLOON_RETRIES
 
 MIGRATING = "migrating-"
@@ -273,6 +273,7 @@ class Domains:
             config,
             kib=needed_kib,
         )
+        block.take_all(self.layout, self.hypervisor, domid)
         self.hypervisor.boot(domid)
         if not paused:
             self.hypervisor.unpause(domid)

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.lab import description, hypervisor, lowlevel, managed, memory, storage
+from tests.lab import block, description, drbd, hypervisor, lowlevel, managed, memory, storage
 from tests.lab.layout import (
     DEFAULT_TIME_SCALE,
     Layout,
@@ -55,6 +55,7 @@ BODIES = {
     "sys.exit(xm.main(sys.argv[1:], os.environ.get('XEND_CONFIG', %(config)r), "
     "%(version)r, %(socket)r, %(lab)r))",
     "bin/xend": "from tests.lab import xend\nsys.exit(xend.main(%(root)r, sys.argv[1:]))",
+    "bin/drbdadm": "from tests.lab import drbd\nsys.exit(drbd.main(%(root)r, sys.argv[1:]))",
     "usr/lib/xen/bin/xc_save": "from tests.lab import helpers\n"
     "sys.exit(helpers.main('xc_save', %(root)r, sys.argv[1:]))",
     "usr/lib/xen/bin/xc_restore": "from tests.lab import helpers\n"
@@ -73,6 +74,7 @@ class HostSpec:
     cpu_vendor, cpu_flags -- what /proc/cpuinfo says
     uptime_s -- what /proc/uptime says; None: a day
     bridges -- the bridges that there are
+    loops -- how many loop devices there are; None: as many as are needed
     """
 
     name: str
@@ -90,6 +92,7 @@ class HostSpec:
     cpu_flags: tuple = tuple("fpu tsc msr pae cx8 sep cmov mmx fxsr sse sse2 nx lm".split())
     uptime_s: float | None = None
     bridges: tuple = ("xenbr0",)
+    loops: int | None = None
 
 
 @dataclass(frozen=True)
@@ -257,6 +260,7 @@ class Host:
         self.hypervisor.create(domid, name, uuid, memory_mib, vcpus, pages, config, kib=needed_kib)
         if managed:
             self.managed.save(config)
+        block.take_all(self.layout, self.hypervisor, domid)
         self.hypervisor.boot(domid)
         if not paused:
             self.hypervisor.unpause(domid)
@@ -289,8 +293,37 @@ class Host:
         return self.guests()[name]
 
     def make_image(self, path, size=storage.IMAGE_BYTES):
-        """Write a disk image of random content to `path` of this host; return its real Path."""
+        """Write a disk image of random content to `path` of this host; return its real Path.
+
+        Below /dev it becomes a block device.
+        """
+        if path.startswith("/dev/") and not self.path(path).exists():
+            return storage.make_device(self.layout, path, size)
         return storage.make_image(self.path(path), size)
+
+    def mount_device(self, device, options="rw", on="/mnt"):
+        """Let the host itself have mounted a device; `device` is what its /proc/mounts shows."""
+        with open(self.path("/proc/mounts"), "a") as mounts:
+            mounts.write("%s %s ext3 %s 0 0\n" % (device, on, options))
+
+    def unmount_devices(self):
+        self.path("/proc/mounts").write_text(storage.MOUNTS)
+
+    def take_loop(self, path, owner=None):
+        """Set up a loop device with a file of the host; return its path, None when none is free."""
+        number = storage.take_loop(self.layout, path, owner)
+        return number and "/dev/loop" + number.partition(":")[2]
+
+    def release_loops(self, owner=None):
+        storage.release_loops(self.layout, owner)
+
+    def add_script(self, name):
+        """Put a hotplug script into /etc/xen/scripts of this host."""
+        return storage.add_script(self.layout, name)
+
+    def drbd(self, resource, **changes):
+        """Add a DRBD resource to this host or change it: cs, ro, ds, two_primaries, addresses, present."""
+        return drbd.put(self.layout, resource, **changes)
 
     def unmount(self, path=storage.SHARED_MOUNT):
         """Take shared storage away from this host; an empty folder of its own is left."""

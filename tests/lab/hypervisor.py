@@ -13,6 +13,7 @@ import time
 import uuid as uuids
 from contextlib import contextmanager
 
+from tests.lab import storage
 from tests.lab.layout import write_atomic
 from tests.lab.memory import KIB_PER_MIB
 
@@ -209,6 +210,7 @@ class Hypervisor:
             domain = state["domains"].pop(str(domid), None)
         if domain is not None:
             self.memory_file(domid).unlink(missing_ok=True)
+            storage.release_loops(self.layout, domid)
             self.note("destroyed", domain)
         return domain
 

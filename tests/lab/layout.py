@@ -33,6 +33,7 @@ DELAYS_S = {
     "tcp-gives-up": 100.0,
     "destroy": 0.8,
     "wait-for-devices": 0.3,
+    "device-create-timeout": 100.0,
     "unpause": 1.6,
     "wedge": 200.0,
 }

@@ -16,7 +16,7 @@ import threading
 import time
 from contextlib import suppress
 
-from tests.lab import description, memory, network, options, storage, sxp, tls
+from tests.lab import block, description, memory, network, options, storage, sxp, tls
 from tests.lab.domains import SHELL_KIB, VmError, XendError, devices
 from tests.lab.layout import ENDS, write_atomic
 
@@ -27,7 +27,6 @@ BACKLOG = 5
 IPV4 = re.compile(r"\d+\.\d+\.\d+\.\d+\Z")
 MFN = re.compile(r"(store|console)-mfn (\d+)\Z")
 RESET = struct.pack("ii", 1, 0)
-DISK_CLASSES = ("vbd", "tap", "tap2")
 OPERATIONS = {"help": (3, 0), "quit": (3, 0), "receive": (3, 0), "sslreceive": (3, 3)}
 # What pyOpenSSL's exceptions print.
 FILE_ERRORS = [
@@ -322,6 +321,8 @@ class Restore:
         self.log = domains.log
         self.connection = connection
         self.ends = ends
+        # What the scripts of the disks have said, by the number of the device.
+        self.answers = {}
         sender = ends[1] if ends else connection.getpeername()
         self.wire = network.Wire(self.layout, self.layout.host_at(sender[0]))
 
@@ -390,11 +391,11 @@ class Restore:
         try:
             self.layout.pause("shell")
             for kind, *items in devices(config):
-                self.log.info(
-                    "XendDomainInfo:2363",
-                    "createDevice: %s : %r"
-                    % (kind, {item[0]: item[1] for item in items if len(item) > 1}),
-                )
+                settings = {item[0]: item[1] for item in items if len(item) > 1}
+                self.log.info("XendDomainInfo:2363", "createDevice: %s : %r" % (kind, settings))
+                uname = settings.get("uname", "")
+                if kind in block.CLASSES and not block.is_valid(self.layout, uname):
+                    raise VmError('Block device type "%s" is invalid.' % uname.partition(":")[0])
             self.hypervisor.create(
                 domid,
                 sxp.child_value(config, "name"),
@@ -406,9 +407,25 @@ class Restore:
                 float(sxp.child_value(config, "start_time", time.time())),
                 kib=0,
             )
+            self.plug_disks(domid, config)
         finally:
             self.domains.unannounce(domid)
         return domid
+
+    def plug_disks(self, domid, config):
+        """Run the scripts of the disks, as udev does when xend has created a device; nobody asks yet."""
+        scripts = block.Scripts(
+            self.layout, self.hypervisor, domid, sxp.child_value(config, "uuid")
+        )
+        backends = []
+        for number, (kind, *items) in enumerate(devices(config)):
+            if kind not in block.CLASSES:
+                continue
+            settings = {item[0]: item[1] for item in items if len(item) > 1}
+            self.answers[number] = scripts.add(kind, settings)
+            if self.answers[number].backend:
+                backends.append(self.answers[number].backend)
+                self.hypervisor.update(domid, backends=backends)
 
     def fill(self, domid, config):
         """Receive the memory, connect the guest and let it run; raise XendError."""
@@ -471,22 +488,24 @@ class Restore:
         for number, (kind, *items) in enumerate(devices(domain["config"])):
             self.log.debug("DevController:139", "Waiting for devices %s." % kind)
             settings = {item[0]: item[1] for item in items if len(item) > 1}
-            if kind in DISK_CLASSES:
-                self.wait_for_disk(number, kind, settings)
+            if kind in block.CLASSES:
+                self.wait_for_disk(number, kind)
             elif kind == "vif":
                 self.wait_for_vif(number, settings)
         self.layout.pause("wait-for-devices")
 
-    def wait_for_disk(self, number, kind, settings):
-        path = storage.disk_path(settings.get("uname", ""))
-        if path and (
-            self.layout.has_fault("disk-missing") or not self.layout.path(path).exists()
-        ):
-            self.layout.pause("wait-for-devices")
-            raise VmError(
-                "Device %d (%s) could not be connected. %s does not exist."
-                % (51712 + 16 * number, kind, path)
-            )
+    def wait_for_disk(self, number, kind):
+        """Raise VmError with what the disk's script has said, unless it has attached the disk."""
+        answer = self.answers[number]
+        if answer.status == "connected":
+            return
+        text = " Hotplug scripts not working."
+        if answer.status is not None:
+            text = ("\n" if answer.status == "busy" else " ") + answer.text
+        self.layout.pause("wait-for-devices" if answer.status else "device-create-timeout")
+        raise VmError(
+            "Device %d (%s) could not be connected.%s" % (51712 + 16 * number, kind, text)
+        )
 
     def wait_for_vif(self, number, settings):
         # The other scripts (vif-route, vif-nat) need no bridge.

@@ -1,13 +1,19 @@
 """A host's file system, as far as guests and their keepers look at it.
 
-Here: the folders and files that a host starts with, disk images, and which path a disk means. Whether
-a disk can be attached is the restoring xend's decision.
+Here: the folders and files that a host starts with, disk images, block devices, loop devices and mounts,
+and which path a disk means. Whether a disk can be attached is decided in block.py.
+
+No device node can be made without being root: a file in /dev stands for one, and is a block device since
+sysfs shows its name and numbers, as it does for real ones.
 """
 
 import os
+import re
 import shutil
+import stat
 from pathlib import Path, PurePosixPath
 
+from tests.lab import drbd
 from tests.lab.layout import Layout
 
 SHARED_MOUNT = "/srv/xen"
@@ -37,6 +43,16 @@ bogomips\t: 5200.00
 
 """
 # How a disk's name says that it is a file or a device; xend leaves all others to scripts.
+SCRIPTS = "/etc/xen/scripts"
+BLOCK_SCRIPTS = ("block", "blktap", "block-nbd", "block-enbd")
+DM_MAJOR = 253
+ROOT_DISK = ("sda1", "8:1")
+MOUNTS = """/dev/sda1 / ext3 rw,relatime 0 0
+proc /proc proc rw,relatime 0 0
+sysfs /sys sysfs rw,relatime 0 0
+"""
+LOOPS = re.compile(r"loop\d+\Z")
+LINKS = 40
 DISK_TYPES = ("file:", "phy:", "tap:tapdisk:", "tap2:tapdisk:", "tap:ioemu:", "tap:", "tap2:")
 
 
@@ -55,6 +71,14 @@ def build(layout, spec):
     layout.path("/proc/uptime").write_text("%.2f %.2f\n" % (uptime_s, uptime_s * 0.9))
     for bridge in spec.bridges:
         bridge_folder(layout, bridge).mkdir(parents=True)
+    for name in BLOCK_SCRIPTS:
+        add_script(layout, name)
+    layout.path("/proc/mounts").write_text(MOUNTS)
+    _register(layout, *ROOT_DISK)
+    if spec.loops is None:
+        layout.path("/dev/loop-control").touch()
+    for number in range(spec.loops or 0):
+        add_loop(layout, number)
 
 
 def bridge_folder(layout, bridge):
@@ -90,6 +114,10 @@ def provide(layout, uname):
 
     Only what is below LOCAL belongs to this host alone.
     """
+    if uname.startswith("drbd:"):
+        for host in _hosts(layout):
+            add_script(host, "block-drbd")
+            drbd.put(host, uname[len("drbd:") :])
     path = disk_path(uname)
     if path is None or layout.path(path).exists():
         return
@@ -98,12 +126,19 @@ def provide(layout, uname):
         make_image(layout.path(path))
         return
     real = make_image(layout.shared / path.lstrip("/"))
-    # A folder of images as a whole, so that what is written next to one is seen everywhere too; the
-    # devices of hosts are their own.
-    steps = [(path, real)] if uname.startswith("phy:") else [(folder, real.parent), (path, real)]
-    for host in layout.fleet_root.glob("hosts/*/host.json"):
-        for where, what in steps:
-            link(Layout(host.parent), where, what)
+    for host in _hosts(layout):
+        if uname.startswith("phy:"):
+            # The devices of hosts are their own, and so are their names and numbers.
+            if not os.path.lexists(host.path(path)):
+                make_device(host, path, real=real)
+        else:
+            # A folder of images as a whole, so that what is written next to one is seen everywhere too.
+            link(host, folder, real.parent)
+            link(host, path, real)
+
+
+def _hosts(layout):
+    return [Layout(host.parent) for host in layout.fleet_root.glob("hosts/*/host.json")]
 
 
 def link(layout, path, real):
@@ -129,3 +164,148 @@ def mount(layout, path):
     real = layout.shared if path == SHARED_MOUNT else layout.shared / path.lstrip("/")
     shutil.rmtree(layout.path(path))
     layout.path(path).symlink_to(real)
+
+
+def real(layout, path):
+    """Return where a path of the host leads: links are meant from the root of the host, if it has that."""
+    done, steps, links = layout.root, str(path).split("/"), 0
+    while steps:
+        step = steps.pop(0)
+        if step == "..":
+            done = done.parent
+        elif step not in ("", "."):
+            done = done / step
+            if done.is_symlink() and links < LINKS:
+                links += 1
+                target = os.readlink(done)
+                steps = target.split("/") + steps
+                done = done.parent
+                if target.startswith("/"):
+                    done = layout.root if os.path.lexists(layout.path(target)) else Path("/")
+    return done
+
+
+# hotplug scripts
+
+
+def add_script(layout, name):
+    """Put a hotplug script on the host; it only has to be there. Return its Path."""
+    path = layout.path("%s/%s" % (SCRIPTS, name))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
+    return path
+
+
+def has_script(layout, name):
+    path = layout.path("%s/%s" % (SCRIPTS, name))
+    return path.is_file() and bool(path.stat().st_mode & stat.S_IXUSR)
+
+
+# block devices
+
+
+def make_device(layout, path, size=IMAGE_BYTES, real=None):
+    """Let `path` of the host lead to a block device, as /dev/vg/web01 does to /dev/dm-3; return its node.
+
+    real -- the image that is its content, for a device of several hosts; default: a new one
+    """
+    minor = 0
+    while not _register(layout, "dm-%d" % minor, "%d:%d" % (DM_MAJOR, minor)):
+        minor += 1
+    node = layout.path("/dev/dm-%d" % minor)
+    node.unlink()
+    if real:
+        os.link(real, node)
+    else:
+        make_image(node, size)
+    link = layout.path(path)
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(os.path.relpath(node, link.parent))
+    return node
+
+
+def _register(layout, name, number):
+    """Let the kernel of the host know a block device; return whether it did not know one of that name."""
+    folder = layout.path("/sys/block/" + name)
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        return False
+    (folder / "dev").write_text(number + "\n")
+    layout.path("/dev/" + name).touch()
+    return True
+
+
+def device_number(layout, path):
+    """Return "major:minor" of the block device that a path of the host leads to, or None."""
+    node = real(layout, path)
+    try:
+        status = node.stat()
+    except OSError:
+        return None
+    if stat.S_ISBLK(status.st_mode):
+        return "%d:%d" % (os.major(status.st_rdev), os.minor(status.st_rdev))
+    known = layout.path("/sys/block/%s/dev" % node.name)
+    if node.parent == layout.path("/dev") and known.exists():
+        return known.read_text().strip()
+    return None
+
+
+def mounts(layout):
+    """Return (what is mounted, options) of each line of the host's /proc/mounts."""
+    lines = layout.path("/proc/mounts").read_text().splitlines()
+    return [(fields[0], fields[3]) for fields in map(str.split, lines) if len(fields) > 3]
+
+
+# loop devices
+
+
+def add_loop(layout, number):
+    _register(layout, "loop%d" % number, "7:%d" % number)
+
+
+def take_loop(layout, path, owner=None):
+    """Set up a free loop device with a file of the host; return its number, None when none is free.
+
+    owner -- the domain that it goes with
+    """
+    while True:
+        known = _loops(layout)
+        free = [name for name in known if not (layout.path("/sys/block") / name / "loop").exists()]
+        if free:
+            folder = layout.path("/sys/block") / free[0] / "loop"
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                continue
+            (folder / "backing_file").write_text(str(path) + "\n")
+            (folder / "owner").write_text(str(owner))
+            return "7:%s" % free[0][len("loop") :]
+        if not layout.path("/dev/loop-control").exists():
+            return None
+        add_loop(layout, len(known))
+
+
+def _loops(layout):
+    names = [path.name for path in layout.path("/sys/block").iterdir() if LOOPS.match(path.name)]
+    return sorted(names, key=lambda name: int(name[len("loop") :]))
+
+
+def loops_of(layout, image):
+    """Return the names of the loop devices that are set up with a file."""
+    found = []
+    for name in _loops(layout):
+        backing = layout.path("/sys/block") / name / "loop/backing_file"
+        if backing.exists():
+            other = real(layout, backing.read_text().strip())
+            if other.exists() and other.samefile(image):
+                found.append(name)
+    return found
+
+
+def release_loops(layout, owner):
+    """Take down the loop devices of a domain that is gone."""
+    for folder in layout.path("/sys/block").glob("loop*/loop"):
+        if (folder / "owner").read_text() == str(owner):
+            shutil.rmtree(folder)
