@@ -311,8 +311,9 @@ FAULTS = {
     "image vanishes meanwhile": Fault(
         frozenset([LOST]), at=ANY_TIME, during=unmounted, guest=DISKS, needs="unmount"
     ),
+    # The hotplug scripts of network cards have run before the memory comes.
     "bridge vanishes meanwhile": Fault(
-        frozenset([LOST]), at=ANY_TIME, during=no_bridge, guest=DISKS, needs="unmount"
+        frozenset([MOVED]), at=ANY_TIME, during=no_bridge, guest=DISKS, needs="unmount"
     ),
     "target cut off at the end": Fault(
         frozenset([MOVED]), do("target", "cut_after_destroy"), blind=True, needs="cut_after_destroy"

@@ -4,10 +4,12 @@ Here: building a description from a guest's settings, and joining it with the li
 domain, and where the text goes, is decided elsewhere.
 """
 
+import os
 import random
 import time
 
 from tests.lab import hypervisor, sxp
+from tests.lab.storage import SCRIPTS
 
 DOM0_UUID = "00000000-0000-0000-0000-000000000000"
 # Live figures that a running xend puts between the stored settings, in this order.
@@ -17,6 +19,7 @@ TAP_CLASSES = ("tap", "tap2")
 LIFECYCLE_SINCE = (3, 0, 4)
 # What only the store of managed domains has; `xm list --long` does not print it.
 STORED_ONLY = ("auto_power_on",)
+VNC_KEYS = ("vncunused", "vncdisplay", "vnclisten", "vncpasswd")
 
 
 def mac_address():
@@ -46,18 +49,33 @@ def disk_device(text, version):
     return ["device", items]
 
 
-def vif_device(text):
-    """Return the device sxp of a network card written as in a domain file: "bridge=xenbr0"."""
+def vif_device(text, version):
+    """Return the device sxp of a network card written as in a domain file: "bridge=xenbr0".
+
+    A card that runs shows the script that its host gave it, as a path from 3.1 on.
+    """
     given = dict(part.strip().split("=", 1) for part in text.split(",") if "=" in part)
+    script = given.get("script", "vif-bridge")
+    if script and sxp.version_key(version) >= (3, 1):
+        script = os.path.join(SCRIPTS, script)
     items = [
         "vif",
-        ["bridge", given.get("bridge", "xenbr0")],
+        ["bridge", given.get("bridge", "")],
         ["mac", given.get("mac") or mac_address()],
-        ["script", given.get("script", "vif-bridge")],
+        ["script", script],
+        ["type", given.get("type", "")],
+        ["vifname", given.get("vifname", "")],
         ["uuid", hypervisor.new_uuid()],
         ["backend", "0"],
     ]
-    return ["device", items]
+    return ["device", items[:1] + [item for item in items[1:] if item[1]]]
+
+
+def vfb_devices(settings):
+    """Return the device sxps of a virtual frame buffer with these settings, a dict, and its keyboard."""
+    items = [[key, str(settings[key])] for key in VNC_KEYS if key in settings]
+    vfb = ["vfb", ["vnc", "1"]] + items + [["type", "vnc"], ["uuid", hypervisor.new_uuid()]]
+    return [["device", ["vkbd"]], ["device", vfb]]
 
 
 def build(name, uuid, memory_mib, vcpus, image, disks, vifs, version, extra):
@@ -66,7 +84,9 @@ def build(name, uuid, memory_mib, vcpus, image, disks, vifs, version, extra):
     image -- "linux" or "hvm"
     extra -- further settings, name to text: bootloader, cpu_weight, on_crash, on_reboot,
              on_xend_start, on_xend_stop, auto_power_on and, for the image, kernel, ramdisk, args,
-             nomigrate; maxmem and shadow_memory in MiB
+             nomigrate; maxmem and shadow_memory in MiB; of HVM guests vncunused, vncdisplay, vnclisten,
+             vncpasswd, serial; vfb (a dict of such VNC settings) for others; devices: further ones as
+             nested lists, such as [["irq", ["irq", "4"]]]
     """
     vcpus = str(vcpus)
     memory = str(memory_mib)
@@ -86,6 +106,8 @@ def build(name, uuid, memory_mib, vcpus, image, disks, vifs, version, extra):
             ["device_model", "/usr/lib/xen/bin/qemu-dm"],
             ["vnc", "1"],
         ]
+        picture += [[key, str(extra[key])] for key in VNC_KEYS if key in extra]
+        picture += [["serial", extra["serial"]]] if "serial" in extra else []
     modern = sxp.version_key(version) >= (4, 0)
     if modern:
         picture += [
@@ -135,7 +157,11 @@ def build(name, uuid, memory_mib, vcpus, image, disks, vifs, version, extra):
         ]
     if "auto_power_on" in extra:
         settings.append(["auto_power_on", str(extra["auto_power_on"])])
-    devices = [vif_device(vif) for vif in vifs] + [disk_device(disk, version) for disk in disks]
+    devices = [vif_device(vif, version) for vif in vifs]
+    devices += [disk_device(disk, version) for disk in disks]
+    if "vfb" in extra or image == "hvm" and sxp.version_key(version) >= (3, 1):
+        devices += vfb_devices(extra.get("vfb", extra))
+    devices += [["device", device] for device in extra.get("devices", [])]
     devices.append(
         [
             "device",

@@ -7,7 +7,18 @@ Here: looking domains up, listing, pausing, renaming, creating. Moving a domain 
 import threading
 import time
 
-from tests.lab import block, description, hypervisor, managed, memory, options, sxp, xm_info
+from tests.lab import (
+    block,
+    description,
+    device_model,
+    hotplug,
+    hypervisor,
+    managed,
+    memory,
+    options,
+    sxp,
+    xm_info,
+)
 from tests.lab.layout import BALLOON_RETRIES
 
 MIGRATING = "migrating-"
@@ -274,6 +285,8 @@ class Domains:
             kib=needed_kib,
         )
         block.take_all(self.layout, self.hypervisor, domid)
+        hotplug.run(self.layout, config, domid, self.config.get("vif-script"))
+        device_model.start(self.layout, domid, config, self.config.get("vnc-listen"))
         self.hypervisor.boot(domid)
         if not paused:
             self.hypervisor.unpause(domid)

@@ -18,7 +18,18 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.lab import block, description, drbd, hypervisor, lowlevel, managed, memory, storage
+from tests.lab import (
+    block,
+    description,
+    device_model,
+    drbd,
+    hotplug,
+    hypervisor,
+    lowlevel,
+    managed,
+    memory,
+    storage,
+)
 from tests.lab.layout import (
     DEFAULT_TIME_SCALE,
     Layout,
@@ -245,7 +256,8 @@ class Host:
         """Put a guest straight into the hypervisor, as if it had been running for long.
 
         disks, vifs -- as in a domain file: "file:/srv/x.img,xvda,w", "bridge=xenbr0". A disk that is
-                       missing is made: all hosts have it, unless it is below /srv/local
+                       missing is made: all hosts have it, unless it is below /srv/local. A card without
+                       a script gets xend's own; "script=" leaves it out of the description
         managed -- whether xend goes on knowing it when it does not run
         extra -- see description.build
         """
@@ -261,6 +273,8 @@ class Host:
         if managed:
             self.managed.save(config)
         block.take_all(self.layout, self.hypervisor, domid)
+        hotplug.run(self.layout, config, domid)
+        device_model.start(self.layout, domid, config, "127.0.0.1")
         self.hypervisor.boot(domid)
         if not paused:
             self.hypervisor.unpause(domid)
@@ -291,6 +305,10 @@ class Host:
                 % (name, self.name, timeout_s, self.guests().get(name))
             )
         return self.guests()[name]
+
+    def occupy(self, port, address="0.0.0.0"):
+        """Let a program of dom0 listen on a port, in what the kernel of the host shows; 0: none."""
+        device_model.occupy(self.layout, port, address)
 
     def make_image(self, path, size=storage.IMAGE_BYTES):
         """Write a disk image of random content to `path` of this host; return its real Path.
@@ -592,6 +610,8 @@ def _create_host(fleet_root, spec, number, state):
     layout = Layout(root)
     hypervisor.Hypervisor.initialise(layout)
     storage.build(layout, spec)
+    hotplug.install(layout)
+    device_model.show(layout)
     lowlevel.install(layout, sys.executable, LAB.parent.parent)
     if spec.config is not None:
         data = spec.config.encode() if isinstance(spec.config, str) else spec.config

@@ -13,7 +13,7 @@ import time
 import uuid as uuids
 from contextlib import contextmanager
 
-from tests.lab import storage
+from tests.lab import device_model, hotplug, storage
 from tests.lab.layout import write_atomic
 from tests.lab.memory import KIB_PER_MIB
 
@@ -211,6 +211,8 @@ class Hypervisor:
         if domain is not None:
             self.memory_file(domid).unlink(missing_ok=True)
             storage.release_loops(self.layout, domid)
+            hotplug.detach(self.layout, domain)
+            device_model.end(self.layout, domid)
             self.note("destroyed", domain)
         return domain
 

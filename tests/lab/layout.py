@@ -33,7 +33,6 @@ DELAYS_S = {
     "tcp-gives-up": 100.0,
     "destroy": 0.8,
     "wait-for-devices": 0.3,
-    "device-create-timeout": 100.0,
     "unpause": 1.6,
     "wedge": 200.0,
 }
@@ -53,6 +52,7 @@ FAULTS = {
     "ignore-suspend": "the guests on the host do not react to being told to suspend",
     "disk-missing": "no disk of an arriving guest can be attached",
     "bridge-missing": "no network card of an arriving guest can be attached",
+    "hotplug-mute": "the hotplug scripts of an arriving guest's network cards never answer",
     "no-openssl": "pyOpenSSL is not installed: no TLS, neither listening nor sending",
 }
 

@@ -26,6 +26,9 @@ KEYS = {
     "xend-relocation-server-ssl-cert-file": ("file", None, "3.3"),
     "xend-relocation-ssl": ("bool", False, "3.3"),
     "dom0-min-mem": ("int", 0, "3.0"),
+    "vif-script": ("string", "vif-bridge", "3.0"),
+    "vnc-listen": ("string", "127.0.0.1", "3.0.3"),
+    "device-create-timeout": ("int", 100, "4.0"),
     "enable-dom0-ballooning": ("bool", True, "4.0"),
 }
 

@@ -16,7 +16,17 @@ import threading
 import time
 from contextlib import suppress
 
-from tests.lab import block, description, memory, network, options, storage, sxp, tls
+from tests.lab import (
+    block,
+    description,
+    device_model,
+    hotplug,
+    memory,
+    network,
+    options,
+    sxp,
+    tls,
+)
 from tests.lab.domains import SHELL_KIB, VmError, XendError, devices
 from tests.lab.layout import ENDS, write_atomic
 
@@ -27,6 +37,8 @@ BACKLOG = 5
 IPV4 = re.compile(r"\d+\.\d+\.\d+\.\d+\Z")
 MFN = re.compile(r"(store|console)-mfn (\d+)\Z")
 RESET = struct.pack("ii", 1, 0)
+# Fixed before 4.0.
+DEVICE_CREATE_S = 100
 OPERATIONS = {"help": (3, 0), "quit": (3, 0), "receive": (3, 0), "sslreceive": (3, 3)}
 # What pyOpenSSL's exceptions print.
 FILE_ERRORS = [
@@ -321,8 +333,11 @@ class Restore:
         self.log = domains.log
         self.connection = connection
         self.ends = ends
-        # What the scripts of the disks have said, by the number of the device.
+        # What the scripts of the disks have said, by the number of the device, and those of the network
+        # cards, by class and number; why qemu-dm has ended.
         self.answers = {}
+        self.card_answers = {}
+        self.device_model_failure = None
         sender = ends[1] if ends else connection.getpeername()
         self.wire = network.Wire(self.layout, self.layout.host_at(sender[0]))
 
@@ -407,7 +422,11 @@ class Restore:
                 float(sxp.child_value(config, "start_time", time.time())),
                 kib=0,
             )
+            # udev runs the scripts now; xend looks at their answers when all memory is there.
             self.plug_disks(domid, config)
+            self.card_answers = hotplug.run(
+                self.layout, config, domid, self.domains.config.get("vif-script")
+            )
         finally:
             self.domains.unannounce(domid)
         return domid
@@ -450,11 +469,59 @@ class Restore:
             if kind not in frames:
                 raise XendError("Could not read %s MFN" % kind)
         self.log.debug("XendDomainInfo:3021", "XendDomainInfo.completeRestore")
-        domain = self.hypervisor.update(domid, completed=True)
+        self.start_device_model(domid, config, image)
+        domain = self.hypervisor.update(domid, completed=self.device_model_failure is None)
         self.log.debug("XendDomainInfo:3034", "XendDomainInfo.completeRestore done")
-        self.wait_for_devices(domain)
+        try:
+            self.wait_for_devices(domain)
+        except VmError as error:
+            # Up to 3.4 a guest goes on without a device that was not connected.
+            if not (3, 1) <= self.domains.key < (4, 0):
+                raise
+            self.log.failure("XendCheckpoint:341", str(error), "VmError: %s" % error)
         self.layout.pause("unpause")
         self.hypervisor.unpause(domid)
+        if self.device_model_failure and self.domains.key >= (3, 4):
+            self.crash(domain)
+
+    def start_device_model(self, domid, config, image):
+        """Start qemu-dm of a HVM guest; it ends at once when it cannot listen."""
+        if image[0] != "hvm":
+            return
+        self.log.info(
+            "image:418", "spawning device models: %s" % sxp.child_value(image, "device_model")
+        )
+        failure = device_model.start(
+            self.layout, domid, config, self.domains.config.get("vnc-listen")
+        )
+        name = sxp.child_value(config, "name")
+        with open(self.layout.log.with_name("qemu-dm-%s.log" % name), "a") as log:
+            log.write("domid: %d\n%s" % (domid, failure + "\n" if failure else ""))
+        self.device_model_failure = failure
+
+    def crash(self, domain):
+        """Do what xend does when a device model has ended: 3.4 image._dmfailed.
+
+        With `on_crash restart` the guest begins anew, its device model fails as this one did, and then
+        xend gives it up; a guest that is to be preserved is not simulated.
+        """
+        name = domain["name"]
+        self.log.warning(
+            "image:552",
+            "domain %s: device model failure: pid %d: exited with nonzero status 1; "
+            "see /var/log/xen/qemu-dm-%s.log" % (name, os.getpid(), name),
+        )
+        self.log.warning(
+            "XendDomainInfo:2060",
+            "Domain has crashed: name=%s id=%d." % (name, domain["domid"]),
+        )
+        self.log.write(
+            "ERROR",
+            "XendDomainInfo:2199",
+            "VM %s restarting too fast (Elapsed time: 0.9 seconds). Refusing to restart to avoid loops."
+            % name,
+        )
+        self.domains.destroy_domain(domain["domid"])
 
     def receive_memory(self, domid):
         """Run xc_restore to its end; return {"store": mfn, "console": mfn} as far as it said."""
@@ -485,13 +552,14 @@ class Restore:
 
     def wait_for_devices(self, domain):
         """Wait until the devices are connected; raise VmError for one that cannot be."""
-        for number, (kind, *items) in enumerate(devices(domain["config"])):
+        cards = dict.fromkeys(hotplug.CARDS, 0)
+        for number, (kind, *_items) in enumerate(devices(domain["config"])):
             self.log.debug("DevController:139", "Waiting for devices %s." % kind)
-            settings = {item[0]: item[1] for item in items if len(item) > 1}
             if kind in block.CLASSES:
                 self.wait_for_disk(number, kind)
-            elif kind == "vif":
-                self.wait_for_vif(number, settings)
+            elif kind in cards:
+                self.wait_for_card(kind, cards[kind])
+                cards[kind] += 1
         self.layout.pause("wait-for-devices")
 
     def wait_for_disk(self, number, kind):
@@ -502,23 +570,32 @@ class Restore:
         text = " Hotplug scripts not working."
         if answer.status is not None:
             text = ("\n" if answer.status == "busy" else " ") + answer.text
-        self.layout.pause("wait-for-devices" if answer.status else "device-create-timeout")
+        if answer.status:
+            self.layout.pause("wait-for-devices")
+        else:
+            self.wait_in_vain()
         raise VmError(
             "Device %d (%s) could not be connected.%s" % (51712 + 16 * number, kind, text)
         )
 
-    def wait_for_vif(self, number, settings):
-        # The other scripts (vif-route, vif-nat) need no bridge.
-        bridge = settings.get("bridge") if settings.get("script") == "vif-bridge" else None
-        if bridge and (
-            self.layout.has_fault("bridge-missing")
-            or not storage.bridge_folder(self.layout, bridge).exists()
-        ):
+    def wait_for_card(self, kind, number):
+        answer = self.card_answers[kind, number]
+        if answer.status == hotplug.CONNECTED:
+            return
+        if answer.status == hotplug.SILENT:
+            self.wait_in_vain()
+            text = "Hotplug scripts not working."
+        else:
             self.layout.pause("wait-for-devices")
-            raise VmError(
-                "Device %d (vif) could not be connected. bridge %s does not exist!"
-                % (number, bridge)
-            )
+            text = answer.text or "Backend device not found."
+        raise VmError("Device %d (%s) could not be connected. %s" % (number, kind, text))
+
+    def wait_in_vain(self):
+        """Wait for the answer of a script that gives none, as long as xend does."""
+        limit_s = DEVICE_CREATE_S
+        if self.domains.key >= (4, 0):
+            limit_s = self.domains.config.get("device-create-timeout")
+        time.sleep(limit_s * self.layout.time_scale)
 
 
 def fork_helper(layout, log, role, arguments, descriptor, handle, ends=None):

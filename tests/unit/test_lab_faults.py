@@ -206,7 +206,7 @@ def test_a_disk_that_the_target_lacks_loses_the_guest(source, target, disk, said
 
 def test_a_bridge_that_the_target_lacks_loses_the_guest(source, target):
     source.create_guest("web01", vifs=["bridge=lan"])
-    lost_on_both(source, target, "(vif) could not be connected. bridge lan does not exist!")
+    lost_on_both(source, target, "(vif) could not be connected. Could not find bridge device lan")
 
 
 @pytest.mark.parametrize(
