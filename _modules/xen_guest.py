@@ -2,8 +2,8 @@
 What belongs to a guest beside xend: its configuration file, its link in the auto folder, its neighbours.
 
 When a guest has moved for good, its file has to move as well: else its old host starts it a second time
-after a reboot, on the same disks, and its new host does not start it at all. Moving the guest itself is
-the business of the ``xm`` module.
+after a reboot, on the same disks, and its new host does not start it at all. Saved images of it and managers
+of clusters may do the same. Moving the guest itself is the business of the ``xm`` module.
 
 Options, from the minion configuration or the pillar:
 
@@ -12,7 +12,8 @@ Options, from the minion configuration or the pillar:
 ``xend:domain_files``
     the folders with the configuration files of guests, default ``/etc/xen`` and ``/etc/xen/vm``
 ``xend:auto``
-    the folder with the links to those that are started with the host, default ``/etc/xen/auto``
+    the folder with the links to those that are started with the host; default: what the settings of
+    xendomains say, else ``/etc/xen/auto``
 ``xend:announce``
     a command (a list: program and arguments) that is run on the target when a guest has arrived, for
     instance to send gratuitous ARP for it; default: none
@@ -29,7 +30,7 @@ from salt.exceptions import CommandExecutionError
 DEFAULTS = {
     "follow": False,
     "domain_files": ["/etc/xen", "/etc/xen/vm"],
-    "auto": "/etc/xen/auto",
+    "auto": "",
     "announce": [],
     "root": "",
     "kept": "/var/lib/xend-for-salt",
@@ -101,7 +102,9 @@ def find(name, uuid=None):
 
     Returns a dict: ``path`` and ``text`` of the file, ``mode``, ``auto`` (the name of its link in the auto
     folder), each None when there is none, ``shared`` (those of them that are on storage which other hosts
-    may have, too) and ``problem``: why it is not certain which file it is, or None.
+    may have, too), ``problem``: why it is not certain which file it is, or None, ``starts``: all entries of
+    the auto folder that start this guest (``path``, ``called``, ``shared``), and ``doubts`` and ``unread``:
+    what could not be read of such entries, and the files whose guests' names cannot be seen.
 
     CLI Example:
 
@@ -109,14 +112,17 @@ def find(name, uuid=None):
 
         salt xen1 xen_guest.find web01
     """
-    return _pure("xm_files.find")(
-        str(name), uuid, _option("root"), _as_list("domain_files"), _option("auto")
-    )
+    return _pure("xm_files.find")(str(name), uuid, _option("root"), _as_list("domain_files"), _auto())
+
+
+def _auto():
+    return _option("auto") or _pure("xm_boot.settings")(_option("root"))["auto"]
 
 
 def warnings(name, uuid=None):
     """
-    What is to be known about the files of a guest before it leaves this host.
+    What is to be known about the files of a guest before it leaves this host, and about whoever else may
+    start it here again: entries of the auto folder, saved images, managers of clusters.
 
     name, uuid
         the domain
@@ -130,21 +136,126 @@ def warnings(name, uuid=None):
         salt xen1 xen_guest.warnings web01
     """
     found = find(name, uuid)
-    link = found["auto"] and os.path.join(_option("auto"), found["auto"])
-    if link and link in found["shared"]:
+    follows_it = follows()
+    told = [sentence for start in found["starts"] for sentence in _started(name, start, found, follows_it)]
+    told += found["doubts"]
+    if follows_it:
+        told += _followed(name, found)
+    return told + images(name, uuid) + _managers(name)
+
+
+def _started(name, start, found, follows_it):
+    """
+    What is to be said of an entry of the auto folder that starts a guest.
+    """
+    again = "" if start["called"] in (None, str(name)) else ", as %s" % start["called"]
+    if start["shared"]:
         return [
-            "%s is on storage that other hosts may have, too: each of them starts %s at its boot"
-            % (link, name)
+            "%s is on storage that other hosts may have, too: each of them starts %s at its boot%s"
+            % (start["path"], name, again)
         ]
-    if follows():
-        if not (found["path"] or found["problem"]):
-            return ["no configuration file of %s was found, so that none follows it" % name]
-        return [found["problem"]] if found["problem"] else []
-    if not link:
+    if follows_it and found["auto"] and start["path"] == os.path.join(found["auto_folder"], found["auto"]):
         return []
     return [
-        "%s starts %s at its next boot (%s), also when it runs elsewhere by then: remove that link once "
-        "it has moved for good, or let it follow (pillar xend:follow)" % (__opts__["id"], name, link)
+        "%s starts %s at its next boot (%s)%s, also when it runs elsewhere by then: remove that link once "
+        "it has moved for good, or let it follow (pillar xend:follow)"
+        % (__opts__["id"], name, start["path"], again)
+    ]
+
+
+def _followed(name, found):
+    """
+    What keeps the file of a guest from following it.
+    """
+    if found["problem"]:
+        return ["no file follows %s: %s" % (name, found["problem"])]
+    if found["path"]:
+        return []
+    told = "no configuration file of %s was found, so that none follows it" % name
+    if found["unread"]:
+        told += "; the names in %s cannot be seen, and one of these may be its own: write the name out" % (
+            " and ".join(found["unread"])
+        )
+    return [told]
+
+
+def images(name, uuid=None):
+    """
+    The saved images of a guest that this host would restore at its next boot, or when it is told to start it.
+    They are as old as they are, and would run on the disks of today.
+
+    name, uuid
+        the domain
+
+    Returns a list of sentences; also on images of which it cannot be seen whose they are.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xen_guest.images web01
+    """
+    name, root = str(name), _option("root")
+    boot = _pure("xm_boot.settings")(root)
+    told = [text + ": whether it has images restored at boot cannot be seen" for text in boot["doubts"]]
+    if boot["save"]:
+        try:
+            found = _pure("xm_boot.images")(boot["save"], root)
+        except EnvironmentError as exc:
+            told.append(
+                "%s cannot be read (%s), where saved images of guests are" % (boot["save"], exc.strerror)
+            )
+            found = []
+        for image in found:
+            told += _restored(name, uuid, image)
+    if uuid:
+        folder = str(__salt__["xend.get"]("xend-domains-path", "/var/lib/xend/domains"))
+        path = "%s/%s/%s" % (folder, uuid, "checkpoint.chk")
+        if os.path.lexists(root + path):
+            told.append(
+                "%s has a saved image of %s (%s), with which its next start here would go on, on the disks "
+                "as they are then: remove it" % (__opts__["id"], name, path)
+            )
+    return told
+
+
+def _restored(name, uuid, image):
+    """
+    What is to be said of an image that is restored at boot.
+    """
+    path, problem, whose = _pure("xm_files.legible")(image["path"]), image["problem"], {}
+    if not problem:
+        try:
+            forms = _pure("xend_sxp.parse")(image["config"]).forms()
+            whose = _pure("xm_output.describe")([form for form in forms if isinstance(form, list)][0])
+        except (ValueError, IndexError):
+            problem = "its configuration is not understood"
+    if problem or not whose["name"]:
+        return [
+            "it cannot be seen whether %s is an image of %s (%s); %s restores it at its next boot"
+            % (path, name, problem or "it names no guest", __opts__["id"])
+        ]
+    if whose["name"] != name and not (uuid and whose["uuid"] == uuid):
+        return []
+    return [
+        "%s restores %s from a saved image at its next boot (%s), also when it runs elsewhere by then, on "
+        "the disks as they are then: remove that file, or move it elsewhere" % (__opts__["id"], name, path)
+    ]
+
+
+def _managers(name):
+    """
+    What is to be said of managers of clusters that run here.
+    """
+    # A minion in a container may see the host's processes there only.
+    running = _pure("xm_boot.programs")(_option("root") + "/proc")
+    if running is None:
+        running = _pure("xm_boot.programs")() or []
+    return [
+        "%s runs on %s (%s), and may start %s here again, or elsewhere, when it does not know that it was "
+        "moved: let it move %s itself if it looks after it, or take %s out of its hands first"
+        % (manager, __opts__["id"], program, name, name, name)
+        for manager, program in _pure("xm_boot.managers")(running)
     ]
 
 
@@ -215,7 +326,7 @@ def _do(function, *arguments, **keywords):
     except ValueError as exc:
         raise CommandExecutionError(exc.args[0])
     except EnvironmentError as exc:
-        raise CommandExecutionError("%s: %s" % (exc.filename, exc.strerror))
+        raise CommandExecutionError("%s: %s" % (_pure("xm_files.legible")(exc.filename), exc.strerror))
 
 
 def announce(name, domain=None, test=False):

@@ -2,7 +2,10 @@
 A guest's configuration file and its entry in the folder of guests that are started at boot: found on one
 host, put on another, taken away from the first.
 
-The files are programs, which `xm create` executes; here they are only read. Nothing knows Salt.
+The files are programs, which `xm create` executes; here they are only read, so that not every name can be
+seen. What cannot be seen is said, never passed over. Nothing knows Salt.
+
+Inside, paths and contents are bytes, as on the disk; what goes in and out is text.
 """
 
 import errno
@@ -25,24 +28,50 @@ MOUNTS = "/proc/self/mounts"
 LOCAL = ("rootfs", "ext2", "ext3", "ext4", "ext4dev", "xfs", "jfs", "reiserfs", "reiser4", "btrfs", "zfs")
 LOCAL += ("f2fs", "bcachefs", "tmpfs", "ramfs", "overlay", "overlayfs", "aufs", "squashfs", "unionfs")
 
-# What editors and package managers leave beside a file.
-LEFT_BEHIND = re.compile(r"\.|.*(?:~|\.(?:bak|orig|swp|rpmsave|rpmorig|rpmnew|dpkg-[a-z]+))\Z")
+# What editors and package managers leave beside a file. xendomains starts it all the same when it lies among
+# the entries.
+LEFT_BEHIND = re.compile(br"\.|.*(?:~|\.(?:bak|orig|swp|rpmsave|rpmorig|rpmnew|dpkg-[a-z]+))\Z")
 
 # How a file may be called that belongs to a guest although its content does not say so.
-SUFFIXES = ("", ".cfg", ".hvm", ".conf")
+SUFFIXES = (b"", b".cfg", b".hvm", b".conf")
 
-ASSIGNMENT = re.compile(r"^name[ \t]*(\+?=)[ \t]*(.*)", re.MULTILINE)
-LITERAL = re.compile(r"(['\"])([^'\"\\]*)\1[ \t]*;?[ \t]*(?:#.*)?\r?\Z")
-ESCAPE = re.compile(r"\\([0-7]{3})")
-UUID = re.compile(r"^uuid[ \t]*=[ \t]*(['\"])([0-9A-Fa-f-]+)\1", re.MULTILINE)
+ESCAPE = re.compile(br"\\([0-7]{3})")
 
-# The name of a file whose name is not written out.
-COMPUTED = object()
+# What a guest needs, and what it may have besides. A file that sets none of it sets something for others.
+ESSENTIAL = frozenset(("kernel", "bootloader", "builder", "disk"))
+USUAL = frozenset("memory maxmem vcpus vif ramdisk root extra cpus uuid vfb sdl vnc boot".split())
+
+BOM = b"\xef\xbb\xbf"
+
+# Python, as far as it takes to find out what is assigned: names of groups are kinds of tokens.
+TOKEN = re.compile(
+    r"(?P<space>[ \t\f]+|\\\n)"
+    r"|(?P<comment>#[^\n]*)"
+    r"|(?P<line>\n)"
+    r"|(?P<string>[uUbB]?[rR]?(?:"
+    r"'{3}(?:[^\\]|\\.)*?'{3}|\"{3}(?:[^\\]|\\.)*?\"{3}|'(?:[^\\\n']|\\.)*'|\"(?:[^\\\n\"]|\\.)*\"))"
+    r"|(?P<word>[A-Za-z0-9_\x80-\xff]+)"
+    r"|(?P<sign>\*\*=|//=|>>=|<<=|[-+*/%&|^<>=!]=|.)",
+    re.DOTALL,
+)
+STRING = re.compile(r"([uUbB]?)([rR]?)('{3}|\"{3}|'|\")(.*)\3\Z", re.DOTALL)
+STRING_ESCAPE = re.compile(r"\\(\n|[\\'\"abfnrtv]|x[0-9A-Fa-f]{2}|[0-7]{1,3})")
+STRING_ESCAPES = {"\n": "", "a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+AUGMENTED = ("+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "**=", "//=", ">>=", "<<=")
+OPENING, CLOSING = "([{", ")]}"
+# What begins a line whose statements are not, or not surely, executed.
+COMPOUND = frozenset("if elif else for while try except finally with def class".split())
+SCOPES = ("def", "class")
+
+# What `xm create -F` takes: SXP. XML it takes like any other file (xm 4.4 opts.load_defconfig).
+SXP = re.compile(r"\s*(?:#[^\n]*\n\s*)*\(\s*(?:vm|domain)\b")
+SXP_NAME = re.compile(r"\(\s*name\s+(?:'([^'\\]*)'|\"([^\"\\]*)\"|([^\s()'\"]+))\s*\)")
+SXP_UUID = re.compile(r"\(\s*uuid\s+['\"]?([0-9A-Fa-f-]+)['\"]?\s*\)")
 
 
 def find(name, uuid=None, root="", folders=FOLDERS, auto=AUTO):
     """
-    The configuration file of a guest.
+    The configuration file of a guest, and what starts it at boot.
 
     name, uuid
         the guest's; uuid None: not known
@@ -53,7 +82,8 @@ def find(name, uuid=None, root="", folders=FOLDERS, auto=AUTO):
     auto
         the folder whose entries are started at boot; what only lies or leads there counts, too
 
-    A guest's file sets `name` to the guest's name, written out, at the start of a line. Returns a dict that
+    A guest's file sets `name` to the guest's name, written out; one that sets no name names the guest like
+    itself (xm 4.4 create.parseCommandLine), and an entry of `auto` like the entry. Returns a dict that
     `put` and `take` understand, on any host:
     name, uuid
         as given
@@ -71,6 +101,13 @@ def find(name, uuid=None, root="", folders=FOLDERS, auto=AUTO):
         the files that came into question when none was chosen
     problem
         why none was chosen, as a sentence, or None
+    starts
+        the entries of the folder `auto` that start this guest, whatever file was chosen: a list of dicts with
+        `path`, `called` (the name under which it is started; None: it cannot be seen) and `shared`
+    doubts
+        sentences on entries of which it cannot be seen whether they do
+    unread
+        the files of guests whose names cannot be seen; one of them may be the one that was not found
     """
     found = {
         "name": name,
@@ -83,30 +120,39 @@ def find(name, uuid=None, root="", folders=FOLDERS, auto=AUTO):
         "shared": [],
         "others": [],
         "problem": None,
+        "starts": [],
+        "doubts": [],
+        "unread": [],
     }
-    candidates, problems = _candidates(name, root, folders, auto)
-    paths = [candidate["path"] for candidate in candidates]
+    wanted = _raw(name), _raw(uuid or "").lower()
+    # What is started at boot comes first: no file beside it changes that.
+    entries, found["doubts"], problems = _entries(wanted, root, _raw(auto))
+    candidates, found["unread"], more = _candidates(wanted, root, [_raw(folder) for folder in folders])
+    problems += more
+    for here in entries:
+        # What leads to the guest's file starts it, whatever the entry is called.
+        is_its = here["key"] in [one["key"] for one in candidates]
+        if is_its or _judge(here, wanted, True) == "its":
+            _add(candidates, here, True)
+            found["starts"].append(
+                {
+                    "path": legible(here["path"]),
+                    "called": _called(here),
+                    "shared": is_shared(root, here["path"]),
+                }
+            )
+    paths = [legible(candidate["path"]) for candidate in candidates]
     if len(candidates) > 1:
         problems.append("%s define %s: keep one of them" % (" and ".join(paths), name))
     for candidate in candidates:
-        set_uuid = UUID.search(candidate["text"])
-        if uuid and set_uuid and set_uuid.group(2).lower() != uuid.lower():
-            problems.append(
-                "%s defines %s with the uuid %s, and the one that runs has %s: correct the file"
-                % (candidate["path"], name, set_uuid.group(2), uuid)
-            )
-        if len(candidate["entries"]) > 1:
-            problems.append(
-                "%s is in %s more than once (%s): keep one of them"
-                % (candidate["path"], auto, " and ".join(candidate["entries"]))
-            )
+        problems += _problems(candidate, wanted, name, uuid, auto)
     if problems:
         found.update(others=paths, problem="; ".join(problems))
     elif candidates:
         (chosen,) = candidates
-        found.update((key, chosen[key]) for key in ("path", "text", "mode"))
-        found["auto"] = (chosen["entries"] or [None])[0]
-        found["shared"] = [place for place in _both(found) if _is_shared(root, place)]
+        found.update(path=_native(chosen["path"]), mode=chosen["mode"], text=_characters(chosen["data"]))
+        found["auto"] = ([_native(entry) for entry in chosen["entries"]] or [None])[0]
+        found["shared"] = [place for place in _both(found) if is_shared(root, place)]
     return found
 
 
@@ -122,8 +168,8 @@ def check_put(found, root=""):
         if not place.startswith("/") or os.path.normpath(place) != place:
             return ["%r is not an absolute path" % place]
     if os.path.lexists(_under(root, path)):
-        here = _look(root, path)
-        if here is None or here["text"] != _text(found["text"]):
+        here = _look(root, _raw(path))
+        if here is None or here["data"] != _bytes(found["text"]):
             reasons.append(
                 "%s is on this host already, with other content than on the source, and is not overwritten: "
                 "compare the two, then correct or remove one" % path
@@ -170,7 +216,7 @@ def put(found, root="", test=False):
             changes[place] = {"old": None, "new": "-> " + leads}
             if not test:
                 _make_folder(os.path.dirname(_under(root, place)), 0o755)
-                os.symlink(leads, _under(root, place))
+                os.symlink(_raw(leads), _under(root, place))
                 _sync(os.path.dirname(_under(root, place)))
     return {"changes": changes}
 
@@ -199,8 +245,8 @@ def take(found, root, keep_folder, test=False):
     ]
     for place in left:
         if place == found["path"]:
-            here = _look(root, place)
-            is_own = here is not None and here["text"] == _text(found["text"])
+            here = _look(root, _raw(place))
+            is_own = here is not None and here["data"] == _bytes(found["text"])
         else:
             is_own = _starts(found, root, place)
         if not is_own:
@@ -215,8 +261,8 @@ def take(found, root, keep_folder, test=False):
             kept = os.path.join(keep_folder, _label(found))
             changes[place] = {"old": _shown(data), "new": "kept as %s" % kept}
             if not test:
-                _make_folder(keep_folder, 0o700)
-                _replace(kept, data, 0o600)
+                _make_folder(_raw(keep_folder), 0o700)
+                _replace(_raw(kept), data, 0o600)
         else:
             changes[place] = {"old": _entry(root, place), "new": None}
         if not test:
@@ -225,44 +271,182 @@ def take(found, root, keep_folder, test=False):
     return {"changes": changes}
 
 
-# What the files say
+# Which files are the guest's. WANTED is its name and its uuid ("" when that is not known).
 
 
-def _candidates(name, root, folders, auto):
+def _entries(wanted, root, auto):
     """
-    The files that define a guest, and sentences on what keeps one from being sure.
+    What the folder `auto` has for a guest.
+
+    Returns all entries (what `_look` returns), sentences on those of which it cannot be seen whether they
+    start it, and sentences on what keeps its file from being sure.
+    """
+    name = legible(wanted[0])
+    entries, doubts, problems = [], [], []
+    try:
+        listed = _names(root, auto)
+    except EnvironmentError as exc:
+        problem = "%s cannot be read (%s)" % (legible(auto), exc.strerror)
+        unseen = ", so that it cannot be seen whether %s is started from there at boot" % name
+        return [], [problem + unseen], [problem]
+    for listed_name in listed:
+        # As xendomains does: whatever is not hidden.
+        if listed_name.startswith(b"."):
+            continue
+        path = os.path.join(auto, listed_name)
+        is_called_so = listed_name in _usual(wanted[0])
+        try:
+            here = _look(root, path)
+        except EnvironmentError as exc:
+            here, why = None, "cannot be read (%s)" % exc.strerror
+        else:
+            is_big = os.path.isfile(_under(root, _follow(root, path)))
+            why = "is too big to be read" if is_big else "leads to nothing that could be read"
+            # A link that leads nowhere may do so only until a disk is mounted.
+            if here is None and not (is_big or is_called_so):
+                continue
+        if here is None:
+            unseen = ", so that it cannot be seen whether it starts %s at boot" % name
+            doubts.append("%s %s%s" % (legible(path), why, unseen))
+            problems.append("%s %s" % (legible(path), why))
+            continue
+        entries.append(here)
+        if _judge(here, wanted, True) == "unsure":
+            doubts.append(
+                "the name in %s %s%s, so that it cannot be seen whether it starts %s at the next boot, also "
+                "when that runs elsewhere by then: write the name out, or look at it"
+                % (legible(path), here["read"]["why"], _perhaps(here["read"]), name)
+            )
+            if is_called_so or wanted[0] in here["read"]["perhaps"]:
+                problems.append(_write_it_out(here, name))
+    return entries, doubts, problems
+
+
+def _candidates(wanted, root, folders):
+    """
+    The files that define a guest, the paths of those whose names cannot be seen, and sentences on what keeps
+    one from being sure.
 
     A candidate is what `_look` returns with its "entries" in the folder `auto` (a list of names).
     """
-    candidates, problems = [], []
-    for folder in list(folders) + [auto]:
+    candidates, unread, problems, seen = [], [], [], []
+    for folder in folders:
         try:
-            for here in _files(root, folder):
-                said = _name(here["text"])
-                if said is COMPUTED and os.path.basename(here["path"]) in _usual(name):
-                    problems.append(
-                        "the name in %s is computed, so it cannot be seen whether it defines %s: write it "
-                        "out" % (here["path"], name)
-                    )
-                if said == name:
-                    _add(candidates, here, folder == auto)
+            names = _names(root, folder)
         except EnvironmentError as exc:
-            problems.append("%s cannot be read (%s)" % (exc.filename or folder, exc.strerror))
-    return candidates, problems
+            problems.append("%s cannot be read (%s)" % (legible(folder), exc.strerror))
+            continue
+        for listed_name in names:
+            if LEFT_BEHIND.match(listed_name):
+                continue
+            path = os.path.join(folder, listed_name)
+            try:
+                here = _look(root, path)
+            except EnvironmentError as exc:
+                problems.append("%s cannot be read (%s)" % (legible(path), exc.strerror))
+                continue
+            if here:
+                seen.append(here)
+    for here in seen:
+        verdict = _judge(here, wanted, False)
+        is_called_so = os.path.basename(here["path"]) in _usual(wanted[0])
+        if verdict == "its" and here["read"]["is_for"]:
+            _add(candidates, here, False)
+        elif verdict == "unsure" and (is_called_so or wanted[0] in here["read"]["perhaps"]):
+            problems.append(_write_it_out(here, legible(wanted[0])))
+        elif verdict == "unsure" and here["read"]["is_for"] == "a guest":
+            unread.append(legible(here["path"]))
+    return _without_parts(candidates, seen), unread, problems
 
 
-def _add(candidates, here, is_auto):
+def _judge(here, wanted, is_entry):
+    """
+    Whether a file is the guest's: "its", "another's" or "unsure".
+    """
+    said = here["read"]
+    if wanted[1] and said["uuid"] == wanted[1]:
+        return "its"
+    if said["name"] is None:
+        return "another's" if wanted[1] and said["uuid"] else "unsure"
+    if said["name"]:
+        return "its" if said["name"] == wanted[0] else "another's"
+    # It is called like its file, if it is a guest at all.
+    is_called_so = os.path.basename(here["path"]) == wanted[0]
+    return "its" if is_called_so and (is_entry or said["is_for"] == "a guest") else "another's"
+
+
+def _called(here):
+    name = here["read"]["name"]
+    return name if name is None else legible(name or os.path.basename(here["path"]))
+
+
+def _perhaps(read):
+    names = [legible(name) for name in read["perhaps"]]
+    return " (it may be %s)" % " or ".join(names) if names else ""
+
+
+def _write_it_out(here, name):
+    return "the name in %s %s, so it cannot be seen whether it defines %s: write it out" % (
+        legible(here["path"]),
+        here["read"]["why"],
+        name,
+    )
+
+
+def _without_parts(candidates, seen):
+    """
+    Without files that others execute, or that have less of a guest than another one.
+    """
+    whole = [one for one in candidates if one["read"]["is_for"] == "a guest"]
+    if whole:
+        return whole
+    return [
+        one
+        for one in candidates
+        if not [
+            other
+            for other in seen
+            if other["key"] != one["key"] and os.path.basename(one["path"]) in other["data"]
+        ]
+    ]
+
+
+def _problems(candidate, wanted, name, uuid, auto):
+    problems, path = [], legible(candidate["path"])
+    set_uuid, called = candidate["read"]["uuid"], candidate["read"]["name"]
+    if wanted[1] and set_uuid and set_uuid != wanted[1]:
+        problems.append(
+            "%s defines %s with the uuid %s, and the one that runs has %s: correct the file"
+            % (path, name, legible(set_uuid), uuid)
+        )
+    if called and called != wanted[0]:
+        problems.append(
+            "%s defines the uuid of %s under the name %s: correct the file" % (path, name, legible(called))
+        )
+    if len(candidate["entries"]) > 1:
+        names = " and ".join([legible(entry) for entry in candidate["entries"]])
+        problems.append("%s is in %s more than once (%s): keep one of them" % (path, auto, names))
+    for place in [candidate["path"]] + candidate["entries"]:
+        if not _is_text(place):
+            problems.append(
+                "the path %s holds bytes that are no UTF-8, and cannot be told to another host: rename it"
+                % legible(place)
+            )
+    return problems
+
+
+def _add(candidates, here, is_entry):
     same = [one for one in candidates if one["key"] == here["key"]]
-    if is_auto and not here["is_link"]:
+    if is_entry and not here["is_link"]:
         # Somebody has copied the file there instead of linking it.
-        same = same or [one for one in candidates if one["text"] == here["text"]]
+        same = same or [one for one in candidates if one["data"] == here["data"]]
     if not same:
-        path = here["leads"] if is_auto else here["path"]
+        path = here["leads"] if is_entry else here["path"]
         same = [dict(here, path=path, entries=[])]
         candidates += same
-    elif same[0]["is_link"] and not here["is_link"] and not is_auto:
+    elif same[0]["is_link"] and not here["is_link"] and not is_entry:
         same[0].update(path=here["path"], is_link=False)
-    if is_auto:
+    if is_entry:
         same[0]["entries"].append(os.path.basename(here["path"]))
 
 
@@ -270,42 +454,315 @@ def _usual(name):
     return [name + suffix for suffix in SUFFIXES]
 
 
-def _name(text):
+# What a file says
+
+
+def read(data):
     """
-    The name that a configuration file sets; COMPUTED when that cannot be seen, None when it sets none.
+    What `xm create` would learn from a file, as far as can be seen without executing it.
+
+    data
+        its bytes
+
+    Returns a dict: `name` (bytes; b"" when it sets none, None when that cannot be seen), `why` (why not, in
+    words), `perhaps` (a list of the names that it may set), `uuid` (bytes, or None) and `is_for`: "a guest",
+    "part of one", or "" for what sets nothing that a guest has.
     """
-    found = None
-    for operator, value in ASSIGNMENT.findall(text):
-        literal = LITERAL.match(value)
-        if operator != "=" or not literal:
-            return COMPUTED
-        found = literal.group(2)
+    if data.startswith(BOM):
+        data = data[len(BOM) :]
+    text = re.sub(r"\r\n?", "\n", _characters(data))
+    if text.lstrip().startswith("<"):
+        return _reading(None, "is XML, in which no name is looked for", [], None, ESSENTIAL)
+    if SXP.match(text):
+        return _read_sxp(text)
+    try:
+        assignments = _assignments(text)
+    except ValueError:
+        # xm would not execute it either, or this has not understood it: what single lines say has to do.
+        assignments = []
+        for line in re.findall(r"^(?:name|uuid)[ \t]*=[^\n]*", text, re.MULTILINE):
+            try:
+                assignments += _assignments(line)
+            except ValueError:
+                assignments.append(("name", None, False))
+        lines = re.findall(r"^[ \t]*(\w+)[ \t]*=", text, re.MULTILINE)
+        named = [value for word, value, _ in assignments if word == "name"]
+        name = named[0] if len(set(named)) == 1 and named[0] else None
+        return _reading(name, "is not understood", named, _last(assignments, "uuid")[0] or None, lines)
+    sets = set([word for word, _, _ in assignments])
+    value, perhaps = _last(assignments, "name")
+    uuid, _ = _last(assignments, "uuid")
+    return _reading(value, "is computed", perhaps, uuid or None, sets)
+
+
+def _reading(name, why, perhaps, uuid, sets):
+    raw = [one.encode("latin-1") for one in perhaps if one] if name is None else []
+    kind = "a guest" if ESSENTIAL & set(sets) else ("part of one" if USUAL & set(sets) else "")
+    return {
+        "name": name if name is None else name.encode("latin-1"),
+        "why": why,
+        "perhaps": sorted(set(raw)),
+        "uuid": uuid and uuid.encode("latin-1").lower(),
+        "is_for": kind,
+    }
+
+
+def _read_sxp(text):
+    text = re.sub(r"#[^\n]*", "", text)
+    found, uuid = SXP_NAME.search(text), SXP_UUID.search(text)
+    name = "".join([part or "" for part in found.groups()]) if found else None
+    return _reading(name, "is SXP that is not understood", [], uuid and uuid.group(1), ESSENTIAL)
+
+
+def _last(assignments, word):
+    """
+    The value that a word has in the end, "" when it has none and None when that cannot be seen; and the
+    values that it may have then.
+    """
+    value, perhaps = "", []
+    for target, assigned, is_sure in assignments:
+        if target == word and is_sure:
+            value, perhaps = assigned, []
+        elif target in (word, "*"):
+            perhaps += [one for one in (value, assigned) if one]
+            value = None
+    return value, perhaps
+
+
+def _assignments(text):
+    """
+    What a text assigns to which words, in order: a list of (word, value, is_sure). The value is text when it
+    is written out, "" when it is nothing that xm takes for text, and None when it cannot be seen. The word
+    "*" stands for any. Raises ValueError when this is no Python.
+    """
+    found, scope, level, opens = [], None, 0, False
+    for indent, tokens in _lines(text):
+        if indent > level and not opens:
+            raise ValueError("unexpected indent")
+        level, opens = indent, tokens[-1][1] == ":"
+        if scope is not None and indent > scope:
+            continue
+        scope = None
+        first = tokens[0][1]
+        if first in SCOPES:
+            scope = indent
+            # What is no text is nothing to xm.
+            found += [(word, "", indent == 0) for _, word in tokens[1:2]]
+            continue
+        is_sure = indent == 0 and first not in COMPOUND
+        for statement in _split(tokens, ";") if is_sure else _split_compound(tokens):
+            found += [(word, value, is_sure) for word, value in _assigned(statement)]
     return found
+
+
+def _lines(text):
+    """
+    The logical lines of a text, as (indentation, tokens); a token is (kind, text).
+    """
+    lines, tokens, depth, indent, fresh = [], [], 0, 0, True
+    for match in TOKEN.finditer(text + "\n"):
+        kind, value = match.lastgroup, match.group()
+        if kind == "space" and fresh:
+            indent = len(value.rpartition("\f")[2].expandtabs(8))
+        if kind in ("space", "comment"):
+            continue
+        if kind == "line":
+            fresh = not depth
+            if not depth and tokens:
+                lines.append((indent, tokens))
+                tokens = []
+            if not depth:
+                indent = 0
+            continue
+        fresh = False
+        if kind == "sign" and (value in "'\"\\" or value < " "):
+            raise ValueError("a string that does not end, or no text")
+        if kind == "sign":
+            depth += (value in OPENING) - (value in CLOSING)
+            if depth < 0:
+                raise ValueError("a bracket too many")
+        tokens.append((kind, value))
+    if depth or tokens:
+        raise ValueError("a bracket that does not end")
+    return lines
+
+
+def _split(tokens, sign):
+    """
+    The parts between signs that stand in no brackets; no empty ones at the end.
+    """
+    parts, depth = [[]], 0
+    for kind, value in tokens:
+        if kind == "sign":
+            depth += (value in OPENING) - (value in CLOSING)
+        if kind == "sign" and value == sign and not depth:
+            parts.append([])
+        else:
+            parts[-1].append((kind, value))
+    return parts if parts[-1] else parts[:-1]
+
+
+def _split_compound(tokens):
+    """
+    The statements of a line that may begin with a condition.
+    """
+    if tokens[0][1] not in COMPOUND:
+        return _split(tokens, ";")
+    parts = _split(tokens, ":")
+    body = []
+    for part in parts[1:]:
+        body += _split(part, ";")
+    return parts[:1] + body
+
+
+def _assigned(tokens):
+    """
+    What one statement assigns: a list of (word, value), as in `_assignments`.
+    """
+    words = [value for kind, value in tokens if kind == "word"]
+    if not tokens:
+        return []
+    if _may_assign_anything(tokens, words):
+        return [("*", None)]
+    first = tokens[0][1]
+    if first in ("import", "from", "global", "except", "with"):
+        return [(word, None) for word in _bound(tokens)]
+    if first == "del":
+        return [(part[0][1], "") for part in _split(tokens[1:], ",") if len(part) == 1]
+    found = [(word, None) for word in _loop_words(tokens)]
+    augmented = [sign for kind, sign in tokens if kind == "sign" and sign in AUGMENTED]
+    if augmented:
+        return found + [(words[0], None)] if words else found
+    parts = _split(tokens, "=")
+    for target in parts[:-1]:
+        found += _pairs(target, parts[-1])
+    return found
+
+
+def _may_assign_anything(tokens, words):
+    if "exec" in words or "execfile" in words:
+        return True
+    if words[:1] == ["from"] and ("sign", "*") in tokens:
+        return True
+    for place, (kind, value) in enumerate(tokens):
+        # "... %(x)s" % vars() only reads.
+        is_space = kind == "word" and value in ("locals", "vars", "globals")
+        if is_space and tokens[max(0, place - 1) : place] != [("sign", "%")]:
+            return True
+    return False
+
+
+def _bound(tokens):
+    """
+    The words that an import or a clause gives a value.
+    """
+    found, before = [], [("sign", ","), ("word", "as"), ("word", "import"), ("word", "global")]
+    for place, (kind, value) in enumerate(tokens[1:]):
+        if kind == "word" and tokens[place] in before:
+            found.append(value)
+    return found
+
+
+def _loop_words(tokens):
+    """
+    The words that loops assign; of Python 2, those in brackets too.
+    """
+    found, is_target = [], False
+    for kind, value in tokens:
+        if kind == "word" and value in ("for", "in"):
+            is_target = value == "for"
+        elif kind == "word" and is_target:
+            found.append(value)
+    return found
+
+
+def _pairs(target, value):
+    """
+    The words of the left side of an assignment, each with what it gets.
+    """
+    target = _bare(target)
+    targets = _split(target, ",")
+    if len(targets) > 1 or target[-1:] == [("sign", ",")]:
+        values = _split(_bare(value), ",")
+        if len(values) != len(targets):
+            values = [[]] * len(targets)
+        found = []
+        for one, its in zip(targets, values):
+            found += _pairs(one, its)
+        return found
+    if len(target) == 1 and target[0][0] == "word":
+        return [(target[0][1], _literal(value))]
+    return []
+
+
+def _bare(tokens):
+    """
+    Without the brackets around all of it.
+    """
+    while len(tokens) > 2 and tokens[0][1] in ("(", "[") and tokens[-1][1] in (")", "]"):
+        depth = 0
+        for kind, value in tokens[:-1]:
+            if kind == "sign":
+                depth += (value in OPENING) - (value in CLOSING)
+            if not depth:
+                return tokens
+        tokens = tokens[1:-1]
+    return tokens
+
+
+def _literal(tokens):
+    """
+    The text that is written out, or None. Only strings and numbers are anything to xm (xm 4.4 opts.load),
+    unicode is not.
+    """
+    if tokens == [("word", "None")]:
+        return ""
+    if tokens[:1] == [("sign", "(")]:
+        bare = _bare(tokens)
+        return _literal(bare) if bare != tokens and len(_split(bare, ",")) == 1 else None
+    if len(tokens) == 1 and tokens[0][0] == "word" and re.match(r"[1-9][0-9]*\Z", tokens[0][1]):
+        return tokens[0][1]
+    if not tokens or [kind for kind, _ in tokens if kind != "string"]:
+        return None
+    parts = [STRING.match(value).groups() for _, value in tokens]
+    if [part for part in parts if part[0] in ("u", "U")]:
+        return ""
+    return "".join([text if raw else STRING_ESCAPE.sub(_unescaped, text) for _, raw, _, text in parts])
+
+
+def _unescaped(match):
+    what = match.group(1)
+    if what[0] == "x":
+        return _character(int(what[1:], 16))
+    if what[0] in "01234567":
+        return _character(int(what, 8) & 255)
+    return STRING_ESCAPES.get(what, what)
+
+
+def _character(number):
+    return bytes(bytearray([number])).decode("latin-1")
 
 
 # What is on this host
 
 
-def _files(root, folder):
+def _names(root, folder):
     """
-    What `_look` says of the files of a folder, in the order of their names; none when there is no folder.
+    What is in a folder, in order; nothing when there is no folder.
     """
     try:
-        names = sorted(os.listdir(_under(root, folder)))
+        return sorted(os.listdir(_under(root, folder)))
     except OSError as exc:
         if exc.errno in (errno.ENOENT, errno.ENOTDIR):
             return []
         raise
-    found = [
-        _look(root, os.path.join(folder, name)) for name in names if not LEFT_BEHIND.match(name)
-    ]
-    return [here for here in found if here]
 
 
 def _look(root, path):
     """
     A file, as a dict: path, leads (the path of the file itself when that is a link), is_link, key (the same
-    for all ways to the same file), mode and text. None when it is missing, or no file of a sensible size.
+    for all ways to the same file), mode, data, and what `read` makes of that. None when it is missing, or no
+    file of a sensible size.
     """
     leads = _follow(root, path)
     try:
@@ -327,7 +784,8 @@ def _look(root, path):
         "is_link": leads != path,
         "key": (status.st_dev, status.st_ino),
         "mode": stat.S_IMODE(status.st_mode),
-        "text": data.decode("latin-1"),
+        "data": data,
+        "read": read(data),
     }
 
 
@@ -348,32 +806,35 @@ def _starts(found, root, link):
     """
     Whether an entry in the folder `auto` leads to the file that was found, or is a copy of it.
     """
+    link, path = _raw(link), _raw(found["path"])
     leads = _follow(root, link)
-    if leads != link and os.path.normpath(leads) == found["path"]:
+    if leads != link and os.path.normpath(leads) == path:
         return True
-    here, file = _look(root, link), _look(root, found["path"])
+    here, file = _look(root, link), _look(root, path)
     if here is None:
         return False
     if leads != link:
         return file is not None and file["key"] == here["key"]
-    return here["text"] == _text(found["text"])
+    return here["data"] == _bytes(found["text"])
 
 
-def _is_shared(root, path):
+def is_shared(root, path):
     """
     Whether a path lies on storage that other hosts may have mounted, too.
     """
     # Of a link, where it lies counts, not where it leads.
-    folder = os.path.realpath(os.path.dirname(_under(root, path))).rstrip("/") + "/"
+    folder = os.path.realpath(os.path.dirname(_under(root, path))).rstrip(b"/") + b"/"
     longest, kind = 0, ""
     with open(MOUNTS, "rb") as stream:
-        mounts = [line.split(" ") for line in stream.read().decode("utf-8", "replace").split("\n")]
+        mounts = [line.split(b" ") for line in stream.read().split(b"\n")]
     for fields in mounts:
         # The kernel writes white space as an octal escape.
-        point = len(fields) > 2 and ESCAPE.sub(lambda match: chr(int(match.group(1), 8)), fields[1])
+        point = len(fields) > 2 and ESCAPE.sub(
+            lambda match: bytes(bytearray([int(match.group(1), 8)])), fields[1]
+        )
         # The last one with a path lies on top of the others.
-        if point and folder.startswith(point.rstrip("/") + "/") and len(point) >= longest:
-            longest, kind = len(point), fields[2]
+        if point and folder.startswith(point.rstrip(b"/") + b"/") and len(point) >= longest:
+            longest, kind = len(point), legible(fields[2])
     return bool(kind) and kind not in LOCAL
 
 
@@ -395,8 +856,42 @@ def _cannot_write(root, path):
 # Paths and words
 
 
+def _raw(text):
+    """
+    The bytes of a path or name. Salt on Python 2 hands on text as UTF-8 bytes.
+    """
+    return text if isinstance(text, bytes) else text.encode("utf-8")
+
+
+def _is_text(raw):
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _native(raw):
+    # What Python itself calls text.
+    return raw if bytes is str else raw.decode("utf-8")
+
+
+def legible(path):
+    """
+    A path as people can read it, whatever bytes it holds: those that are no UTF-8, and control characters, as
+    backslash, x and two digits.
+    """
+    raw = _raw(path or "")
+    is_text = _is_text(raw)
+    shown = b""
+    for byte in bytearray(raw):
+        is_plain = 32 <= byte < 127 or byte > 127 and is_text
+        shown += bytes(bytearray([byte])) if is_plain else ("\\x%02x" % byte).encode("ascii")
+    return _native(shown)
+
+
 def _under(root, path):
-    return root.rstrip("/") + path
+    return _raw(root).rstrip(b"/") + _raw(path)
 
 
 def _link(found):
@@ -420,7 +915,7 @@ def _leads(found, root):
 
 def _entry(root, link):
     try:
-        return "-> " + os.readlink(_under(root, link))
+        return "-> " + legible(os.readlink(_under(root, link)))
     except OSError:
         return "a copy"
 
@@ -435,13 +930,13 @@ def _shown(data):
     return "file of %d bytes" % len(data)
 
 
-def _text(text):
-    # Salt on Python 2 hands on text as UTF-8 bytes.
-    return text.decode("utf-8") if isinstance(text, bytes) else text
+def _characters(data):
+    return data.decode("latin-1")
 
 
 def _bytes(text):
-    return _text(text).encode("latin-1")
+    # Salt on Python 2 hands on text as UTF-8 bytes.
+    return (text.decode("utf-8") if isinstance(text, bytes) else text).encode("latin-1")
 
 
 # Writing
@@ -476,7 +971,7 @@ def _write_beside(path, data, mode):
     """
     folder, name = os.path.split(path)
     # Hidden, so that nobody takes it for a guest's; one fixed name, so that none pile up.
-    temporary = os.path.join(folder, ".%s.new" % name)
+    temporary = os.path.join(folder, b"." + name + b".new")
     if os.path.lexists(temporary):
         os.unlink(temporary)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -3,6 +3,7 @@ A guest's configuration file and its entry in /etc/xen/auto, on hosts that are f
 too.
 """
 
+import json
 import os
 import shutil
 import stat
@@ -252,6 +253,200 @@ def test_what_cannot_be_read_may_hold_the_guests_file(usual):
     unreadable = "/etc/" + 300 * "x"
     found = usual.find(folders=("/etc/xen", unreadable))
     assert found["path"] is None and found["others"] == [PATH] and unreadable in found["problem"]
+
+
+# Names that have to be read
+
+
+def read(text):
+    found = xm_files.read(text)
+    return found["name"], found["perhaps"]
+
+
+@pytest.mark.parametrize(
+    "text, name",
+    [
+        (b"name\t=\t'web01'\r\nmemory = 1\r\n", b"web01"),
+        (b"\xef\xbb\xbfname = 'web01'\n", b"web01"),
+        (b"name=\"web01\"; memory=512\n", b"web01"),
+        (b"memory=512 ; name='web01'", b"web01"),
+        (b"name = r'web01'\n", b"web01"),
+        (b"name = 'web' '01'\n", b"web01"),
+        (b"name = ('web'\n    \"01\")\n", b"web01"),
+        (b"name = '''web01'''\n", b"web01"),
+        (b"name \\\n  = 'web01'\n", b"web01"),
+        (b"name, memory = 'web01', 512\n", b"web01"),
+        (b"(memory, name) = (512, 'web01')\n", b"web01"),
+        (b"name = hostname = 'web01'\n", b"web01"),
+        (b"name = 'other'\nname = 'web01' # not 'other'\n", b"web01"),
+        (b"name = '\\x77eb\\060\\61'\n", b"web01"),
+        (b"name = 'K\xc3\xb6ln'\n", b"K\xc3\xb6ln"),
+        (b"name = 7\n", b"7"),
+        (b'"""\nname = "other"\n"""\nname = \'web01\'\n', b"web01"),
+        (b"def check(x):\n    name = 'other'\n    return x\nname = 'web01'\n", b"web01"),
+        (b"execfile('/etc/xen/common')\nname = 'web01'\n", b"web01"),
+        (b"print 'building'\nname = 'web01'\n", b"web01"),
+        (b"name = 'web01'\ndisk = ['phy:/dev/vg/%(name)s,xvda,w' % locals()]\n", b"web01"),
+        (b"name = 'web01'\nif name == 'web01':\n    memory = 512\n", b"web01"),
+        (b"# c\n(vm (name web01) (memory 256))\n", b"web01"),
+        (b"(vm (memory 256)\n  (name 'web01'))\n", b"web01"),
+        (b"name = 'web01'\nno python at all: (\n", b"web01"),
+        # Not set, so that the file's name counts; of unicode and None xm knows nothing.
+        (b"#name = 'web01'\nmemory = 1\n", b""),
+        (b"hostname = 'web01'\n", b""),
+        (b"x.name = 'web01'\n", b""),
+        (b"name = ''\n", b""),
+        (b"name = None\n", b""),
+        (b"name = u'web01'\n", b""),
+        (b"name = 'web01'\ndel name\n", b""),
+        (b"args = dict(name='web01')\n", b""),
+    ],
+)
+def test_a_name_that_is_written_out(text, name):
+    assert read(text) == (name, [])
+
+
+@pytest.mark.parametrize(
+    "text, perhaps",
+    [
+        (b"vmname = 'web01'\nname = vmname\n", []),
+        (b"name = 'VM%d' % 7\n", []),
+        (b"name = open('/etc/hostname').read()\n", []),
+        (b"name = os.environ['NAME']\n", []),
+        (b"name = 'web01' + suffix\n", []),
+        (b"name = 'web01'\nname += '.example.com'\n", []),
+        (b"execfile('/etc/xen/common.inc')\n", []),
+        (b"name = 'web01'\nexecfile('/etc/xen/common.inc')\n", [b"web01"]),
+        (b"exec open('/etc/xen/common.inc').read()\n", []),
+        (b"from common import *\n", []),
+        (b"from common import name\n", []),
+        (b"import common as name\n", []),
+        (b"locals()['name'] = 'web01'\n", []),
+        (b"if True:\n    name = 'web01'\n", [b"web01"]),
+        (b"if True:\n\tname = 'web01'\nelse:\n\tname = 'web02'\n", [b"web01", b"web02"]),
+        (b"if True: name = 'web01'\n", [b"web01"]),
+        (b"name = 'web01'\nif os.path.exists('/x'): name = 'web02'\n", [b"web01", b"web02"]),
+        (b"for name in ('web01', 'web02'):\n    pass\n", []),
+        (b"disk = ['phy:%s,xvda,w' % name for name in names]\n", []),
+        (b"name, memory = settings()\n", []),
+        (b"  name = 'web01'\n", []),
+        (b"name = 'web01\n", []),
+        (b"name = ['web01'\n", []),
+        (b"name = 'web01'\nname = 'web02'\nargs = (\n", [b"web01", b"web02"]),
+        (b"<vm><name>web01</name></vm>\n", []),
+        (b"(vm (memory 256))\n", []),
+        (b"n\0a\0m\0e\0", []),
+    ],
+)
+def test_a_name_that_cannot_be_seen(text, perhaps):
+    assert read(text) == (None, perhaps)
+
+
+def test_a_file_without_a_name_is_called_like_itself(source, target):
+    """xm create takes the name of the file that it was given, xendomains gives it the entry."""
+    source.write("/etc/xen/web01", b"kernel = '/boot/vmlinuz'\nmemory = 96\n")
+    assert source.find()["path"] == "/etc/xen/web01"
+    source.link("/etc/xen/auto/web01", "../web01")
+    found = source.find()
+    assert (found["path"], found["auto"]) == ("/etc/xen/web01", "web01")
+    assert found["starts"] == [{"path": "/etc/xen/auto/web01", "called": "web01", "shared": False}]
+
+
+def test_an_entry_without_a_name_starts_a_guest_that_is_called_like_the_entry(source):
+    source.write("/etc/xen/shop.cfg", b"kernel = '/boot/vmlinuz'\nmemory = 96\n")
+    source.link("/etc/xen/auto/web01", "../shop.cfg")
+    found = source.find()
+    assert [start["path"] for start in found["starts"]] == ["/etc/xen/auto/web01"]
+    assert source.find("shop.cfg")["starts"][0]["called"] == "web01"
+
+
+def test_an_entry_of_another_name_for_the_file_of_the_guest(source):
+    """The disks are the same, whatever the second one is called."""
+    source.write("/etc/xen/web01", b"disk = ['phy:vg/web01,xvda,w']\n")
+    source.link("/etc/xen/auto/10-web01", "../web01")
+    (start,) = source.find()["starts"]
+    assert (start["path"], start["called"]) == ("/etc/xen/auto/10-web01", "10-web01")
+
+
+@pytest.mark.parametrize("line", [b"name = 'web01'\n", b"name = 'web01'\nstem = 'x'\n"])
+def test_what_only_sets_a_name_for_others_is_no_guests_file(source, line):
+    source.write("/etc/xen/common.inc", line)
+    source.write("/etc/xen/inc.cfg", b"execfile('/etc/xen/common.inc')\ndisk = ['phy:/dev/vg/app,xvda,w']\n")
+    found = source.find()
+    assert (found["path"], found["problem"], found["unread"]) == (None, None, ["/etc/xen/inc.cfg"])
+
+
+def test_what_others_execute_is_no_guests_file(source):
+    source.write("/etc/xen/common.inc", b"name = 'web01'\nmemory = 512\n")
+    source.write("/etc/xen/inc.cfg", b"execfile('/etc/xen/common.inc')\ndisk = ['phy:/dev/vg/app,xvda,w']\n")
+    assert source.find()["path"] is None
+
+
+def test_a_name_that_cannot_be_seen_is_said_of_each_entry(source):
+    source.write("/etc/xen/db.cfg", b"name = vmname\ndisk = ['phy:vg/db,xvda,w']\n")
+    source.link("/etc/xen/auto/db", "../db.cfg")
+    source.write("/etc/xen/auto/two.cfg", b"if True:\n    name = 'two'\n")
+    for guest in ("web01", "two"):
+        found = source.find(guest)
+        assert found["starts"] == [] and len(found["doubts"]) == 2
+        assert "/etc/xen/auto/db " in found["doubts"][0] and guest in found["doubts"][0]
+        assert "/etc/xen/auto/two.cfg " in found["doubts"][1] and "it may be two" in found["doubts"][1]
+    assert "two.cfg" in source.find("two")["problem"]
+
+
+def test_a_uuid_that_is_written_out_tells_whose_file_it_is(source):
+    source.write(LINK, b"name = vmname\nuuid = '%s'\ndisk = []\n" % UUID.encode("ascii"))
+    found = source.find()
+    assert [start["path"] for start in found["starts"]] == [LINK] and found["doubts"] == []
+    other = source.find("db", "11111111-81cc-d4f2-2ee8-abeb85916bc4")
+    assert other["starts"] == other["doubts"] == []
+
+
+def test_a_copy_beside_does_not_hide_what_is_started_at_boot(usual):
+    usual.write("/etc/xen/web01.cfg.2010-01-02")
+    found = usual.find()
+    assert found["path"] is None and "2010-01-02" in found["problem"]
+    assert found["starts"] == [{"path": LINK, "called": "web01", "shared": False}]
+
+
+def test_xendomains_starts_what_editors_have_left_among_the_entries(source):
+    for name in ("web01.cfg~", "web01.bak", ".web01.cfg.swp"):
+        source.write("/etc/xen/auto/" + name)
+    starts = [start["path"] for start in source.find()["starts"]]
+    assert starts == ["/etc/xen/auto/web01.bak", "/etc/xen/auto/web01.cfg~"]
+
+
+def test_an_entry_that_cannot_be_read_is_said(source):
+    source.link(LINK, "/mnt/away/web01.cfg")
+    source.write("/etc/xen/auto/big", b"#" * (xm_files.SIZE_MAX + 1))
+    found = source.find()
+    assert found["starts"] == [] and len(found["doubts"]) == 2
+    assert "auto/big " in found["doubts"][0] and LINK in found["doubts"][1]
+
+
+def test_bytes_of_all_values_and_names_in_utf_8(source, target):
+    data = TEXT + b"# " + bytes(bytearray(range(256))) + b"\n"
+    path = b"/etc/xen/Gr\xc3\xb6\xc3\x9fe \xc2\x85\xe2\x82\xac"
+    path = path if bytes is str else path.decode("utf-8")
+    source.write(path, data)
+    link = path.replace("/etc/xen", "/etc/xen/auto")
+    source.link(link, path)
+    # As it travels.
+    found = json.loads(json.dumps(source.find()))
+    target.put(found)
+    assert target.read(path) == data and target.has(link)
+    source.take(found)
+    assert not source.has(path) and not source.has(link) and source.kept() == data
+
+
+def test_a_path_that_is_no_utf_8_is_refused_by_name(source):
+    path = source.at("/etc/xen/").encode("ascii") + b"gr\xe4n"
+    with open(path, "wb") as stream:
+        stream.write(TEXT)
+    found = source.find()
+    assert found["path"] is None and "/etc/xen/gr\\xe4n" in found["problem"]
+    assert json.loads(json.dumps(found)) == found
+
 
 
 # Putting
