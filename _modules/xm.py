@@ -881,6 +881,8 @@ def can_receive(domain, config=None, source=None, storage=None, file=None, accep
             warnings.append(sentence)
     if file:
         blockers += __salt__["xen_guest.check_put"](file)
+    # One that it has left here when it was here before.
+    warnings += __salt__["xen_guest.images"](domain["name"], domain.get("uuid"))
     return _check(blockers, warnings)
 
 

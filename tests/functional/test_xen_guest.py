@@ -364,3 +364,164 @@ def test_the_state_that_announces(minion_on, fleet, script, called):
     assert (
         failed["result"] is False and "exit code 3" in failed["comment"] and failed["changes"] == {}
     )
+
+
+# Who else starts a guest on its old host
+
+
+FOUND = {
+    "common.inc": b'name = "app01"\n',
+    "db.cfg": b'vmname = "db01"\nname = vmname\ndisk = ["phy:/dev/vg/%s,xvda,w" % vmname]\n',
+    "inc.cfg": b"execfile('/etc/xen/common.inc')\ndisk = [ 'phy:/dev/vg/app,xvda,w' ]\n",
+    "mail.cfg": b'name="mail"; memory=512\ndisk = [ \'file:/srv/xen/mail.img,xvda,w\' ]\n',
+    "sxp.sxp": b"(vm (name sxpvm) (memory 256) (image (linux (kernel /boot/vmlinuz))))\n",
+    "two.cfg": b'if True:\n    name = "two"\nmemory = 1\n',
+    "web01": b"kernel = \"/boot/vmlinuz\"\nmemory = 256\ndisk = [ 'phy:/dev/vg/web01,xvda,w' ]\n",
+    "xmex2": b'vmid = 7\nname = "VM%d" % vmid\nkernel = "/boot/vmlinuz"\n',
+}
+
+
+@pytest.fixture
+def entries(fleet):
+    """A host whose entries in the auto folder are links to files of every kind."""
+    host = fleet["xen1"]
+    for name, text in FOUND.items():
+        host.path("/etc/xen/" + name).write_bytes(text)
+        if name != "common.inc":
+            host.path("/etc/xen/auto/" + name).symlink_to("../" + name)
+    return host
+
+
+@pytest.mark.parametrize(
+    "guest, file",
+    [("mail", "mail.cfg"), ("sxpvm", "sxp.sxp"), ("web01", "web01"), ("db01", None), ("other", None)],
+)
+@pytest.mark.parametrize("follow", [False, True])
+def test_every_entry_is_judged_by_itself(on, entries, guest, file, follow):
+    told = on("xen1", follow=follow).warnings(guest)
+    starts = [text for text in told if "xen1 starts %s at its next boot" % guest in text]
+    # The name of a guest's file that follows goes away by itself.
+    assert [("/etc/xen/auto/%s)" % file) in text for text in starts] == [True] * (
+        file is not None and not follow
+    )
+    # What computes its name may be anybody's.
+    for name in ("db.cfg", "inc.cfg", "two.cfg", "xmex2"):
+        (said,) = [text for text in told if "/etc/xen/auto/%s " % name in text]
+        assert "computed" in said and guest in said
+    assert not [text for text in told if "common.inc" in text]
+
+
+def test_a_file_that_only_sets_a_name_does_not_follow(on, entries):
+    found = on("xen1", follow=True).find("app01")
+    assert found["path"] is None
+    (said,) = [text for text in on("xen1", follow=True).warnings("app01") if "none follows" in text]
+    assert "/etc/xen/inc.cfg" in said
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_a_copy_beside_hides_no_entry(on, fleet, follow):
+    name, text = "server.example.com", b"name        = 'server.example.com'\nmemory = 128\n"
+    for file in ("fine.cfg", "fine.cfg.2010-01-02"):
+        fleet["xen1"].path("/etc/xen/" + file).write_bytes(text)
+    fleet["xen1"].path("/etc/xen/auto/fine.cfg").symlink_to("../fine.cfg")
+    told = on("xen1", follow=follow).warnings(name)
+    assert "xen1 starts %s at its next boot (/etc/xen/auto/fine.cfg)" % name in told[0]
+    assert ["2010-01-02" in text for text in told[1:]] == [True] * follow
+
+
+def test_the_folder_of_entries_may_be_another(on, fleet, web01):
+    host = fleet["xen1"]
+    settings = host.path("/etc/sysconfig/xendomains")
+    shipped = settings.read_text()
+    settings.write_text(shipped.replace("/etc/xen/auto", "/srv/auto"))
+    host.path("/srv/auto").mkdir()
+    host.path("/srv/auto/web01").write_bytes(TEXT)
+    try:
+        assert "/srv/auto/web01" in on("xen1").warnings("web01")[0]
+        assert FILE.replace("web01", "auto/20-web01") in on("xen1", auto="/etc/xen/auto").warnings("web01")[0]
+    finally:
+        settings.write_text(shipped)
+        host.path("/srv/auto/web01").unlink()
+        host.path("/srv/auto").rmdir()
+
+
+def test_a_saved_image_is_warned_of(minion_on, fleet):
+    host = fleet["xen1"]
+    guest = host.create_guest("web01")
+    image = host.save_guest("web01")
+    broken = host.path("/var/lib/xen/save/broken")
+    broken.write_bytes(b"LinuxGuestRecord\0\0")
+    try:
+        check = minion_on("xen1").modules.xm.can_send("web01", "xen2")
+        assert check["ok"] is True
+        (said,) = [text for text in check["warnings"] if "/var/lib/xen/save/web01" in text]
+        assert "xen1 restores web01" in said
+        (unclear,) = [text for text in check["warnings"] if "/var/lib/xen/save/broken" in text]
+        assert "cannot be seen" in unclear
+        # Whatever the image is called, and whoever asks.
+        assert said in minion_on("xen1").modules.xen_guest.images("renamed", guest.uuid)[-1].replace(
+            "renamed", "web01"
+        )
+        assert len(minion_on("xen1").modules.xen_guest.images("other")) == 1
+    finally:
+        image.unlink()
+        broken.unlink()
+
+
+def test_an_image_of_the_guest_at_its_target_is_warned_of(minion_on, fleet):
+    """It is older than what comes."""
+    fleet["xen1"].create_guest("web01")
+    described = minion_on("xen1").modules.xm.domain("web01")
+    fleet["xen1"].save_guest("web01")
+    image = fleet["xen1"].path("/var/lib/xen/save/web01")
+    there = fleet["xen2"].path("/var/lib/xen/save/web01")
+    there.parent.mkdir(parents=True, exist_ok=True)
+    image.rename(there)
+    try:
+        check = minion_on("xen2").modules.xm.can_receive(described)
+        assert [text for text in check["warnings"] if "xen2 restores web01" in text]
+    finally:
+        there.unlink()
+
+
+def test_a_checkpoint_of_a_managed_guest_is_warned_of(on, fleet):
+    host = fleet["xen1"]
+    guest = host.create_guest("web01", managed=True)
+    checkpoint = host.managed.checkpoint(guest.uuid)
+    checkpoint.write_bytes(b"LinuxGuestRecord")
+    try:
+        (said,) = on("xen1").warnings("web01", guest.uuid)
+        assert "checkpoint.chk" in said and guest.uuid in said
+    finally:
+        host.managed.forget(guest.uuid)
+
+
+@pytest.mark.parametrize("program, manager", [("crmd", "Pacemaker"), ("ganeti-noded", "Ganeti")])
+def test_a_cluster_manager_is_warned_of(minion_on, fleet, program, manager):
+    host = fleet["xen1"]
+    host.create_guest("web01")
+    host.run_program(program)
+    try:
+        (said,) = minion_on("xen1").modules.xm.can_send("web01", "xen2")["warnings"]
+        assert manager in said and program in said and "web01" in said
+    finally:
+        for path in host.path("/proc/4711").iterdir():
+            path.unlink()
+        host.path("/proc/4711").rmdir()
+
+
+def test_what_was_warned_of_really_happens(minion_on, fleet, web01):
+    """A guest that has moved is started a second time by its old host's boot: entry and image."""
+    for what in ("entry", "image"):
+        guest = fleet["xen1"].create_guest("web01")
+        if what == "image":
+            fleet["xen1"].path(LINK).unlink()
+            fleet["xen1"].save_guest("web01")
+        moved = minion_on("xen1").modules.xm.migrate("web01", "xen2")
+        assert moved["uuid"] == guest.uuid
+        fleet["xen2"].wait_alive("web01")
+        _code, done = fleet["xen1"].boot_domains()
+        assert len(done) == 1
+        assert "web01" in fleet["xen1"].guests() and "web01" in fleet["xen2"].guests()
+        for host in fleet:
+            host.clear()

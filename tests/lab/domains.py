@@ -29,6 +29,10 @@ SHELL_KIB = 16384
 AUTOSTART_SINCE, POWER_ON_SINCE = (3, 1), (3, 4)
 
 
+# What an image begins with, and what is sent.
+SIGNATURE = b"LinuxGuestRecord"
+
+
 class XendError(Exception):
     """xend refuses. `kind` is how Python 2 names the exception's class on the wire."""
 
@@ -292,6 +296,31 @@ class Domains:
             self.hypervisor.unpause(domid)
         return domid
 
+    def save(self, name, path):
+        """Write a domain to an image and destroy it here."""
+        self.refuse_dom0(name, "save")
+        domain = self.find(name)
+        self.hypervisor.suspend(domain["domid"])
+        image = description.to_send(domain, self.layout.version)
+        with open(path, "wb") as stream:
+            stream.write(SIGNATURE + len(image).to_bytes(4, "big") + image)
+        self.destroy_domain(domain["domid"])
+
+    def restore(self, path):
+        """Build a domain from an image and let it run; its memory is none of this simulation's."""
+        try:
+            with open(path, "rb") as stream:
+                data = stream.read()
+        except OSError as error:
+            raise XendError("[Errno %d] %s" % (error.errno, error.strerror)) from None
+        start = len(SIGNATURE) + 4
+        if data[: len(SIGNATURE)] != SIGNATURE:
+            raise XendError("not a valid guest state file: found '%r'" % data[: len(SIGNATURE)])
+        size = int.from_bytes(data[len(SIGNATURE) : start], "big")
+        (config,) = sxp.decode(sxp.parse(data[start : start + size], self.layout.version))
+        self.check_name_is_free(sxp.child_value(config, "name"), sxp.child_value(config, "uuid"))
+        self.build(config, ("XendDomainInfo:160", "XendDomainInfo.restore(%r)" % (config,)))
+
     # what moving a domain needs too
 
     def balloon(self, need_kib):
@@ -443,7 +472,7 @@ class Domains:
             raise XendError("Domain is not managed by Xend lifecycle support.")
         image = description.to_send(domain, self.layout.version)
         length = len(image).to_bytes(4, "big")
-        self.managed.checkpoint(domain["uuid"]).write_bytes(b"LinuxGuestRecord" + length + image)
+        self.managed.checkpoint(domain["uuid"]).write_bytes(SIGNATURE + length + image)
         self.managed.save(description.live(domain, ""))
         self.hypervisor.suspend(domain["domid"])
         self.hypervisor.destroy(domain["domid"])

@@ -29,7 +29,9 @@ from tests.lab import (
     managed,
     memory,
     storage,
+    xendomains,
 )
+from tests.lab.domains import SIGNATURE
 from tests.lab.layout import (
     DEFAULT_TIME_SCALE,
     Layout,
@@ -279,6 +281,29 @@ class Host:
         if not paused:
             self.hypervisor.unpause(domid)
         return self.guests()[name]
+
+    def save_guest(self, name, path="/var/lib/xen/save"):
+        """Leave an image of a running guest in a folder, as `xm save` would; the guest runs on.
+
+        A folder of the host, where xendomains restores from at boot; the image is called like the guest.
+        """
+        place = self.path(path)
+        place.mkdir(parents=True, exist_ok=True)
+        (domain,) = [one for one in self.hypervisor.domains() if one["name"] == name]
+        image = description.to_send(domain, self.version)
+        (place / name).write_bytes(SIGNATURE + len(image).to_bytes(4, "big") + image)
+        return place / name
+
+    def run_program(self, name, pid=4711):
+        """Let /proc of this host show a process with this name."""
+        place = self.path("/proc/%d" % pid)
+        place.mkdir(parents=True)
+        (place / "comm").write_text(name[:15] + "\n")
+        (place / "cmdline").write_bytes(b"/usr/sbin/" + name.encode() + b"\0")
+
+    def boot_domains(self):
+        """Do what xendomains does at boot; return its exit code and what it started."""
+        return xendomains.start(self)
 
     def define_guest(
         self, name, memory_mib=96, vcpus=1, disks=(), vifs=(), image="linux", uuid=None, **extra

@@ -27,10 +27,9 @@ from tests.lab import (
     sxp,
     tls,
 )
-from tests.lab.domains import SHELL_KIB, VmError, XendError, devices
+from tests.lab.domains import SHELL_KIB, SIGNATURE, VmError, XendError, devices
 from tests.lab.layout import ENDS, write_atomic
 
-SIGNATURE = b"LinuxGuestRecord"
 LENGTH = struct.Struct("!i")
 BUFFER_SIZE = 1024
 BACKLOG = 5

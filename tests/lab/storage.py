@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from tests.lab import drbd
 from tests.lab.layout import Layout
+from tests.lab.xendomains import SETTINGS_FILE, SHIPPED
 
 SHARED_MOUNT = "/srv/xen"
 LOCAL = "/srv/local"
@@ -69,6 +70,8 @@ def build(layout, spec):
     layout.path("/proc/cpuinfo").write_text(CPUINFO % words)
     uptime_s = DAY_S if spec.uptime_s is None else spec.uptime_s
     layout.path("/proc/uptime").write_text("%.2f %.2f\n" % (uptime_s, uptime_s * 0.9))
+    layout.path(SETTINGS_FILE).parent.mkdir(parents=True, exist_ok=True)
+    layout.path(SETTINGS_FILE).write_text(SHIPPED)
     for bridge in spec.bridges:
         bridge_folder(layout, bridge).mkdir(parents=True)
     for name in BLOCK_SCRIPTS:

@@ -37,6 +37,8 @@ REQUESTS = {
     "delete": Domains.delete,
     "rename": Domains.rename,
     "create": Domains.create,
+    "save": Domains.save,
+    "restore": Domains.restore,
     "migrate": migration.migrate,
 }
 READ_FRAMES = (

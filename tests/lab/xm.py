@@ -92,6 +92,8 @@ USAGES = {
     "delete": ("<DomainName>", "Remove a domain from Xend domain management."),
     "rename": ("<Domain> <NewDomainName>", "Rename a domain."),
     "create": ("<ConfigFile> [options] [vars]", "Create a domain based on <ConfigFile>."),
+    "save": ("[-c] <Domain> <CheckpointFile>", "Save a domain state to restore later."),
+    "restore": ("<CheckpointFile> [-p]", "Restore a domain from a saved state."),
     "domid": ("<DomainName>", "Convert a domain name to domain id."),
     "domname": ("<DomId>", "Convert a domain id to domain name."),
     "domstate": ("<DomainName>", "get the state of a domain"),
@@ -376,25 +378,38 @@ class Client:
         self.call("rename", *arguments)
 
     def create(self, arguments):
-        paused = False
+        paused = quiet = False
         path = None
         for argument in arguments:
             if argument in ("-p", "--paused"):
                 paused = True
-            elif path is None:
+            elif argument in ("-q", "--quiet"):
+                quiet = True
+            elif argument not in ("-f", "--defconfig") and path is None:
                 path = argument
         if path is None:
             raise Failure("Invalid number of arguments", usage=True, blank=True)
-        self.line('Using config file "%s".' % path)
-        self.flush()
+        if not quiet:
+            self.line('Using config file "%s".' % path)
+            self.flush()
         from tests.lab import xm_info
 
         try:
             settings = xm_info.domain_file(path)
-        except OSError as error:
+        except Exception as error:
+            # Whatever the file does wrong.
             raise Failure("%s" % error, usage=False) from None
         domid = self.call("create", settings, paused)
-        self.line("Started domain %s (id=%d)" % (settings["name"], domid))
+        if not quiet:
+            self.line("Started domain %s (id=%d)" % (settings["name"], domid))
+
+    def save(self, arguments):
+        self.exactly(arguments, 2)
+        self.call("save", *arguments)
+
+    def restore(self, arguments):
+        self.exactly(arguments, 1)
+        self.call("restore", arguments[0])
 
     def migrate_options(self):
         version = self.version[:2]
@@ -479,6 +494,8 @@ COMMANDS = {
     "delete": Client.delete,
     "rename": Client.rename,
     "create": Client.create,
+    "save": Client.save,
+    "restore": Client.restore,
     "network-list": Client.device_list,
     "block-list": Client.device_list,
 }

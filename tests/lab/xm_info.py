@@ -4,12 +4,10 @@ Here: facts about the simulated machine, the constants that xend lists, and a sm
 domain files. No talking to xend.
 """
 
-import ast
-import re
+from pathlib import Path
 
 from tests.lab import sxp
 
-SETTING = re.compile(r"^(\w+)\s*=\s*(.+?)\s*$")
 INFO_BEFORE_MEMORY = (
     ("release", "5.10.0-32-amd64"),
     ("version", "#1 SMP Debian 5.10.223-1 (2024-08-10)"),
@@ -132,7 +130,10 @@ def configuration(path, version):
 
 
 def domain_file(path):
-    """Return the settings of the domain file at `path`; values are Python literals."""
+    """Return the settings of the domain file at `path`, which is executed, as xm does it.
+
+    Without a name the guest is called like the file.
+    """
     settings = {
         "name": "",
         "memory": 128,
@@ -142,9 +143,15 @@ def domain_file(path):
         "kernel": "",
         "builder": "linux",
     }
-    with open(path) as source:
-        for line in source:
-            found = SETTING.match(line)
-            if found:
-                settings[found.group(1)] = ast.literal_eval(found.group(2))
+    found = {}
+
+    def execfile(other):
+        # In the encoding of bytes, so that nothing in it can be wrong.
+        text = Path(other).read_bytes().decode("latin-1")
+        exec(compile(text, str(other), "exec"), {"execfile": execfile}, found)
+
+    execfile(path)
+    kinds = (str, list, int, float)
+    settings.update((key, value) for key, value in found.items() if isinstance(value, kinds))
+    settings["name"] = str(settings["name"] or Path(path).name)
     return settings
