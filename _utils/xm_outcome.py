@@ -579,7 +579,7 @@ def copy(row, transferring, is_other=False):
     halted
         everything else that exists: paused after having run, shut down, crashed
     unknown
-        the row has a domid, and no state or one with other letters
+        the row has a domid and no state, or a state with other letters (xend 3.0.3 has question marks)
 
     An unknown host (it does not answer) and one that is `unasked` have no row to judge; their callers know.
     """
@@ -587,14 +587,16 @@ def copy(row, transferring, is_other=False):
         return "absent"
     if is_other:
         return "foreign"
-    if row["domid"] is None:
-        return "managed"
-    if "d" in row["state"]:
-        # Destroyed already; Xen only takes its memory back, which may last.
-        return "absent"
     state, renamed = row["state"], row["name"].startswith(MIGRATING)
+    if row["domid"] is None and not state:
+        return "managed"
     if not re.match(r"[rbpscd-]{6}\Z", state):
         return "unknown"
+    if row["domid"] is None:
+        return "managed"
+    if "d" in state:
+        # Destroyed already; Xen only takes its memory back, which may last.
+        return "absent"
     alive = not re.search("[pscd]", state)
     if state == "--p---" and row["time_s"] == 0:
         kind = "received"

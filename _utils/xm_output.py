@@ -7,11 +7,15 @@ Formats as printed by xend 3.0.3 to 4.4. Running xm is not done here, and nothin
 import re
 
 # Name, ID, Mem(MiB), VCPUs, State, Time(s). A managed domain that does not run has no ID and may
-# have no state.
+# have no state. What xend does not know of a domain, xm 3.0.3 shows as ? or ?? (XendDomainInfo.sxpr there;
+# main.parse_doms_info, which has -1 for an ID).
 ROW = re.compile(
-    r"(?P<name>\S+)\s+(?:(?P<domid>\d+)\s+)?(?P<memory>\d+)\s+(?P<vcpus>\d+)\s+"
-    r"(?:(?P<state>[a-z-]{6})\s+)?(?P<time>\d+\.\d+)\s*$"
+    r"(?P<name>\S+)\s+(?:(?P<domid>-?\d+)\s+)?(?P<memory>\d+)\s+(?P<vcpus>\d+)\s+"
+    r"(?:(?P<state>[a-z?-]{6}|\?{1,5})\s+)?(?P<time>\d+\.\d+)\s*$"
 )
+
+# What xm shows as the name of a domain of which xend does not know it (parse_doms_info of 3.0.3 to 4.4).
+NAMELESS = "??"
 
 HEADER = re.compile(r"Name\s+ID\s")
 
@@ -30,10 +34,10 @@ def domains(text):
     """
     The rows of `xm list`.
 
-    Returns a list of dicts: name, domid (int or None), memory_mib, vcpus (int), state (six letters or
-    dashes, "" for a domain that does not run), time_s (float), in the order of the rows. Raises
-    ValueError for a line that is no row, and when Domain-0 is missing: that a guest is gone may not be
-    judged from a list that was not understood.
+    Returns a list of dicts: name (NAMELESS for one that is not known), domid (int or None), memory_mib, vcpus
+    (int), state (six letters or dashes; with question marks where xend does not know; "" for a domain that
+    does not run), time_s (float), in the order of the rows. Raises ValueError for a line that is no row, and
+    when Domain-0 is missing: that a guest is gone may not be judged from a list that was not understood.
     """
     found = []
     for line in text.splitlines():
@@ -58,15 +62,21 @@ def domains(text):
 
 def info(text):
     """
-    The lines of `xm info` as a dict; values that are whole numbers become ints.
+    The lines of `xm info` as a dict; values that are whole numbers become ints. A value that goes on in lines
+    which begin with white space (node_to_cpu and node_to_memory of a host with several nodes, xend 3.2 to 4.0
+    XendNode.format_node_to_cpu) is one text with as many lines.
     """
-    found = {}
+    found, last = {}, None
     for line in text.splitlines():
         name, colon, value = line.partition(":")
-        if colon:
-            value = value.strip()
-            found[name.strip()] = int(value) if re.match(r"\d+\Z", value) else value
-    return found
+        if last is not None and line[:1].isspace() and line.strip():
+            found[last] += "\n" + line.strip()
+        elif colon:
+            last = name.strip()
+            found[last] = value.strip()
+    return dict(
+        [(name, int(value) if re.match(r"\d+\Z", value) else value) for name, value in found.items()]
+    )
 
 
 def tools_version(info):
@@ -92,9 +102,24 @@ def tools_version(info):
 def runs(state):
     """
     Whether a domain with these state letters is alive: not paused, suspended, crashed or dying. All
-    dashes is a running domain that is on no CPU at the moment; "" one that was never started.
+    dashes is a running domain that is on no CPU at the moment; "" one that was never started. One with
+    question marks is not known to be alive.
     """
-    return bool(state) and not re.search("[pscd]", state)
+    return bool(re.match(r"[rb-]{6}\Z", state))
+
+
+def is_unknown(state):
+    """
+    Whether these state letters do not tell what a domain does.
+    """
+    return "?" in state
+
+
+def is_nameless(row):
+    """
+    Whether xend does not know how the domain in this row of `domains` is called.
+    """
+    return row["name"] == NAMELESS
 
 
 def moving(rows):
@@ -102,11 +127,12 @@ def moving(rows):
     The domains of `domains` that are on their way, as a list of (name, "sent" or "received").
 
     A domain that is sent is called migrating-NAME. One that is received has its final name, is paused
-    and has no VCPU yet. (A domain that was created paused has its VCPUs.)
+    and has no VCPU yet. (A domain that was created paused has its VCPUs.) Of one that is only about to be
+    made xend may not know the state yet.
     """
     found = []
     for row in rows:
-        if row["state"] == "--p---" and row["vcpus"] == 0:
+        if row["vcpus"] == 0 and (row["state"] == "--p---" or is_unknown(row["state"])):
             found.append((row["name"], "received"))
         elif row["name"].startswith(MIGRATING):
             found.append((row["name"], "sent"))

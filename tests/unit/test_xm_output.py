@@ -3,6 +3,7 @@
 import pytest
 
 import xend_sxp
+import xm_outcome
 import xm_output
 
 LIST = """\
@@ -79,6 +80,51 @@ def test_which_states_run(state, alive):
     assert xm_output.runs(state) is alive
 
 
+@pytest.mark.parametrize(
+    "row, name, domid, state",
+    [
+        ("web01   7  256   0 ??????   0.0", "web01", 7, "??????"),
+        ("web01   7  256   1 ??   12.5", "web01", 7, "??"),
+        ("web01   7  256   1 ?b----   12.5", "web01", 7, "?b----"),
+        ("web01   7  256   1 -----?   12.5", "web01", 7, "-----?"),
+        ("??      7    0   0    ??   0.0", "??", 7, "??"),
+        ("??     -1    0   0    ??   0.0", "??", None, "??"),
+        ("web01  -1  256   0    ??   0.0", "web01", None, "??"),
+        ("migrating-web01   7  256   1 ??????   0.0", "migrating-web01", 7, "??????"),
+    ],
+)
+def test_a_row_of_which_xend_does_not_know_all(row, name, domid, state):
+    """As xm 3.0.3 prints it: that row is not known, the others are."""
+    found = xm_output.domains(LIST + row + "\n")
+    assert found[:-1] == xm_output.domains(LIST)
+    assert (found[-1]["name"], found[-1]["domid"], found[-1]["state"]) == (name, domid, state)
+    assert xm_output.is_unknown(state) and not xm_output.runs(state)
+    assert xm_output.is_nameless(found[-1]) == (name == "??")
+    # Neither running nor gone nor anything else that somebody could act upon.
+    for transferring in (True, False, None):
+        assert xm_outcome.copy(found[-1], transferring) == "unknown"
+
+
+@pytest.mark.parametrize("state", ["?????d", "d?????", "?-p---", "---s-?"])
+def test_letters_beside_question_marks_prove_nothing(state):
+    row = {"name": "web01", "domid": 7, "vcpus": 1, "state": state, "time_s": 0.0, "memory_mib": 256}
+    assert xm_outcome.copy(row, False) == "unknown" and not xm_output.runs(state)
+
+
+def test_a_domain_that_xend_only_knows_stays_one():
+    for domid, state in ((None, ""), (None, "------")):
+        assert xm_outcome.copy({"name": "web01", "domid": domid, "state": state, "time_s": 0.0}, False) == (
+            "managed"
+        )
+
+
+def test_what_is_about_to_be_made_may_be_on_its_way():
+    made = "web02  8  256  0 ??????  0.0\n"
+    assert xm_output.moving(xm_output.domains(LIST + made))[-1] == ("web02", "received")
+    runs = made.replace(" 0 ?", " 1 ?")
+    assert xm_output.moving(xm_output.domains(LIST + runs)) == xm_output.moving(xm_output.domains(LIST))
+
+
 def test_domains_on_their_way():
     # A domain that somebody created paused is on no way.
     assert xm_output.moving(xm_output.domains(LIST)) == [
@@ -98,6 +144,42 @@ def test_info_lines():
         "made": "a: b",
         "xen_changeset": "",
     }
+
+
+NUMA = """\
+host                   : x
+node_to_cpu            : node0:0,2,4,6
+                         node1:1,3,5,7
+node_to_memory         : node0:8605
+                         node1:4096
+\tnode2:0
+xen_major              : 3
+free_memory            : 8605
+"""
+
+
+def test_info_lines_that_go_on():
+    assert xm_output.info(NUMA) == {
+        "host": "x",
+        "node_to_cpu": "node0:0,2,4,6\nnode1:1,3,5,7",
+        "node_to_memory": "node0:8605\nnode1:4096\nnode2:0",
+        "xen_major": 3,
+        "free_memory": 8605,
+    }
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("", {}),
+        ("  a : 1\nb : 2\n", {"a": 1, "b": 2}),
+        ("a : 1\n\n   \nb : 2\n", {"a": 1, "b": 2}),
+        ("a :\n   1\n", {"a": "\n1"}),
+        ("a : 1\n   2\nno colon\n", {"a": "1\n2"}),
+    ],
+)
+def test_odd_info_lines(text, expected):
+    assert xm_output.info(text) == expected
 
 
 def test_description():
