@@ -17,9 +17,21 @@ DOMAIN_OVERHEAD_MIB = 1
 # 4.0 on (image.X86_HVM_ImageHandler.getRequiredAvailableMemory).
 HVM_VIDEO_MIB = 8
 
+# What a host with an IOMMU calls it in virt_caps, and the first tools that want memory for its tables before
+# they receive a guest (XendCheckpoint.restore; 4.0 wants it for guests that it starts, but not for these).
+IOMMU = "hvm_directio"
+IOMMU_SINCE = (4, 1)
+IOMMU_KIB_PER_MIB = 4
+
 HW_CAPS = re.compile(r"[0-9a-f]{8}(:[0-9a-f]{8})*\Z")
 
+# How far clocks may be apart without a word. Within it lies what the minions of two hosts need to begin with
+# the same job.
 MAX_SKEW_S = 5
+
+# How old the facts of another host may be of which nobody says when they were asked for.
+MAX_AGE_S = 50
+
 MAX_YOUNGER_S = 3600
 
 # The words of hw_caps that are CPUID registers; the others are Xen's own notes (xen cpufeature.h). With each:
@@ -63,18 +75,58 @@ FLAG_BITS = dict(
     for name in names.split("/")
 )
 
-# Flags that say nothing about what a guest may use: those that Linux derives itself, differently from
-# kernel to kernel and with the number of processors of dom0; and those of power management, debugging,
-# topology and virtualization, many of which the BIOS switches, and which Xen hides from guests or makes
-# itself for them (libxc xc_cpuid_x86.c).
-NO_CPU_FLAGS = frozenset(
-    "acc_power acpi amd_dcm aperfmperf arat arch_perfmon bts cid constant_tsc cpb cpuid_fault dca ds_cpl "
-    "dtes64 dtherm dts eagerfpu epb ept est extapic extd_apicid fid flexpriority fxsave_leak ht hw_pstate "
-    "hypervisor ibs ida k7 k8 kaiser lbrv lfence_rdtsc mfence_rdtsc monitor nodeid_msr nonstop_tsc "
-    "nonstop_tsc_s3 nopl npt nrip_save osxsave p3 p4 pausefilter pbe pdcm pebs pln pti pts rep_good "
-    "retpoline rsb_ctxsw skinit smx stc svm svm_lock tm tm2 topoext tpr_shadow ts tsc_deadline_timer "
-    "tsc_known_freq tsc_reliable ttp up vid vmx vnmi vpid wdt x2apic xtopology xtpr".split()
+# Flags that say nothing about what a guest may use; many of them only newer kernels have names for.
+#
+# Those that Linux makes up itself, differently from kernel to kernel and with the number of processors of
+# dom0 (words 3 and 7 of its cpufeature.h, and the names that it gives to its mitigations): no bit of CPUID is
+# behind them, so no guest can find them.
+LINUX_FLAGS = (
+    "acc_power aperfmperf always amd_dcm arch_perfmon arch_capabilities bts centaur_mcr constant_tsc cpuid "
+    "cyrix_arr eagerfpu extd_apicid fxsave_leak ibrs_enhanced invpcid_single k6_mtrr k7 k8 kaiser "
+    "l1tf_pteinv lfence_rdtsc ls_cfg_ssbd mfence_rdtsc msr_spec_ctrl nonstop_tsc nonstop_tsc_s3 nopl p3 p4 "
+    "pebs pti rep_good retpoline retpoline_amd ring3mwait rsb_ctxsw spec_store_bypass_disable "
+    "split_lock_detect syscall32 sysenter32 tsc_known_freq tsc_reliable up use_ibpb use_ibrs_fw xenpv "
+    "xtopology zen"
 )
+
+# Speculation and its control, which came with microcode and not with processors: leaf 7 EDX and leaf 80000008
+# EBX of CPUID. They steer MSRs, which are the hypervisor's; Xen up to 4.4 shows a guest zeroes in both places
+# (libxc xc_cpuid_x86.c, xc_cpuid_policy; traps.c, pv_cpuid). VERW and the like work without them.
+MICROCODE_FLAGS = (
+    "amd_ibpb amd_ibrs amd_ssb_no amd_ssbd amd_stibp core_capabilities flush_l1d ibpb ibrs intel_stibp "
+    "md_clear rtm_always_abort spec_ctrl spec_ctrl_ssbd srbds_ctrl ssbd stibp stibp_always_on "
+    "tsx_force_abort virt_ssbd"
+)
+
+# Power management, monitoring and errors (leaves 6 and A and those of RAS): their MSRs are the hypervisor's.
+# The BIOS switches some of them.
+PLATFORM_FLAGS = (
+    "arat cat_l2 cat_l3 cdp_l2 cdp_l3 cpb cppc cpuid_fault cqm_llc cqm_mbm_local cqm_mbm_total "
+    "cqm_occup_llc dtherm epb hfi hw_pstate hwp hwp_act_window hwp_epp hwp_notify hwp_pkg_req ida intel_ppin "
+    "amd_ppin irperf mba overflow_recov pln proc_feedback pts smca stc succor ts ttp fid vid"
+)
+
+# Virtualization, of which Xen shows its guests nothing: vmx and svm (below) and what belongs to them.
+# vmmcall only says which instruction calls a hypervisor; under Xen that stands in the hypercall page.
+VIRTUAL_FLAGS = (
+    "avic decodeassists ept ept_ad flexpriority flushbyasid lbrv npt nrip_save pausefilter pfthreshold sev "
+    "sev_es sme svm_lock tpr_shadow tsc_scale v_vmsave_vmload vgif vmcall vmcb_clean vmmcall vmw_vmmcall "
+    "vnmi vpid"
+)
+
+# Bits of hw_caps too: debugging, topology, power management and virtualization, many of which the BIOS
+# switches, and which Xen hides from guests or makes itself for them (libxc xc_cpuid_x86.c).
+HIDDEN_FLAGS = (
+    "acpi cid dca ds_cpl dtes64 dts est extapic ht hypervisor ibs monitor nodeid_msr osxsave pbe pdcm skinit "
+    "smx svm tm tm2 topoext tsc_deadline_timer vmx wdt x2apic xtpr"
+)
+
+NO_CPU_FLAGS = frozenset(
+    " ".join((LINUX_FLAGS, MICROCODE_FLAGS, PLATFORM_FLAGS, VIRTUAL_FLAGS, HIDDEN_FLAGS)).split()
+)
+
+# What tells one model of processor from another.
+PROCESSOR = ("vendor", "family", "model_number", "stepping")
 
 # Files of a guest that only matter when it is started; a boot loader brings kernel and ramdisk itself.
 BOOT_FILES = ("bootloader", "kernel", "ramdisk")
@@ -98,12 +150,12 @@ def facts(info, cpuinfo, uptime, now, bridges, vif_script=None, tools=None):
         what xm_output.tools_version returns
 
     Returns a dict: host, xen ([major, minor] of the hypervisor), tools (the version of xend), extra, machine,
-    caps (list of words), hw_caps, vendor, flags (sorted list), model, free_mib, time, uptime_s, bridges,
-    vif_script. What is lacking is None.
+    caps and virt_caps (lists of words), hw_caps, vendor, family, model_number and stepping (ints), flags
+    (sorted list), model (its name), free_mib, time, uptime_s, bridges, vif_script. What is lacking is None.
     """
     cpu = _first_cpu(cpuinfo or "")
     version = [info.get("xen_major"), info.get("xen_minor")]
-    caps, flags, hw_caps = info.get("xen_caps"), cpu.get("flags"), _text(info.get("hw_caps"))
+    flags, hw_caps = cpu.get("flags"), _text(info.get("hw_caps"))
     seconds = (uptime or "").split()
     return {
         "host": _text(info.get("host")),
@@ -111,9 +163,13 @@ def facts(info, cpuinfo, uptime, now, bridges, vif_script=None, tools=None):
         "tools": list(tools) if tools else None,
         "extra": _text(info.get("xen_extra")),
         "machine": _text(info.get("machine")),
-        "caps": caps.split() if caps else None,
+        "caps": _list(info.get("xen_caps")),
+        "virt_caps": _list(info.get("virt_caps")),
         "hw_caps": hw_caps if HW_CAPS.match(hw_caps or "") else None,
         "vendor": cpu.get("vendor_id"),
+        "family": _number(cpu.get("cpu family")),
+        "model_number": _number(cpu.get("model")),
+        "stepping": _number(cpu.get("stepping")),
         "flags": sorted(set(flags.split())) if flags else None,
         "model": cpu.get("model name"),
         "free_mib": info.get("free_memory"),
@@ -129,6 +185,15 @@ def _text(value):
     return None if value in (None, "") else "%s" % value
 
 
+def _list(value):
+    return ("%s" % value).split() or None if value else None
+
+
+def _number(text):
+    # Kernels say "unknown" where a processor has no stepping.
+    return int(text) if text and re.match(r"[0-9]+\Z", text) else None
+
+
 def _first_cpu(cpuinfo):
     found = {}
     for line in cpuinfo.lstrip().split("\n\n")[0].splitlines():
@@ -137,7 +202,7 @@ def _first_cpu(cpuinfo):
     return found
 
 
-def fits(domain, source, target, accept=()):
+def fits(domain, source, target, accept=(), apart_s=0):
     """
     Whether a guest that runs on one host can go on running on another. Memory is not looked at: who counts
     it must know what dom0 gives back.
@@ -148,6 +213,9 @@ def fits(domain, source, target, accept=()):
         what `facts` returned on the two hosts, at the same moment; source None when it is not known
     accept
         a list of RISKS, or one of them: what would be a blocker is a warning then
+    apart_s
+        seconds by which the moments at which they were asked may differ; None: the target was asked later,
+        and nobody knows how much
 
     Returns {"blockers": [...], "warnings": [...]}: sentences. Raises ValueError for an unknown risk.
     """
@@ -173,7 +241,7 @@ def fits(domain, source, target, accept=()):
         lacking = [what for fact, what in COMPARED if host[fact] is None]
         if lacking:
             warnings.append("%s does not show its %s: not compared" % (host["host"], ", ".join(lacking)))
-    warnings += _unshown(source, target) + _clocks(domain, source, target)
+    warnings += _leap(source, target) + _unshown(source, target) + _clocks(domain, source, target, apart_s)
     return {"blockers": blockers, "warnings": warnings}
 
 
@@ -211,24 +279,61 @@ def risks(accept):
 
 
 def _version(domain, source, target):
-    one, other = source["xen"], target["xen"]
-    if not one or not other or one[0] == other[0] and one[1] <= other[1]:
-        return []
+    for kind, one, other in _releases(source, target):
+        if one[0] == other[0] and one[1] <= other[1]:
+            continue
+        return [
+            "%s has %s %d.%d and %s %s one, %d.%d, which may not understand what it is sent, or fail when "
+            "all has been sent; choose a host with %s %d.%d or a later %d"
+            % (
+                source["host"],
+                kind,
+                one[0],
+                one[1],
+                target["host"],
+                "an older" if other < one else "a much newer",
+                other[0],
+                other[1],
+                kind,
+                one[0],
+                one[1],
+                one[0],
+            )
+        ]
+    return []
+
+
+def _releases(source, target):
+    """
+    The versions of both hosts that are to be compared, as a list of (what, source's, target's): of the
+    hypervisor, which gives the state of a guest and takes it, and of the tools, which write it down and read
+    it. RHEL 5 has tools of 3.0.3 on a hypervisor 3.1.
+    """
     return [
-        "%s has Xen %d.%d and %s %s one, %d.%d, which may not understand what it is sent, or fail when "
-        "all has been sent; choose a host with Xen %d.%d or a later %d"
-        % (
-            source["host"],
-            one[0],
-            one[1],
-            target["host"],
-            "an older" if other < one else "a much newer",
-            other[0],
-            other[1],
-            one[0],
-            one[1],
-            one[0],
-        )
+        (kind, list(source[key][:2]), list(target[key][:2]))
+        for kind, key in (("Xen", "xen"), ("the xend of Xen", "tools"))
+        if source[key] and target[key]
+    ]
+
+
+def _leap(source, target):
+    """
+    That more than one release lies between the two hosts. Upstream promises migration between hosts of the
+    same version only; to the next one it is widely done, and Ganeti allows just that (hv_xen).
+    """
+    steps = [
+        (other[1] - one[1], kind, one, other)
+        for kind, one, other in _releases(source, target)
+        if one[0] == other[0] and other[1] - one[1] > 1
+    ]
+    if not steps:
+        return []
+    count, kind, one, other = max(steps, key=lambda step: step[0])
+    return [
+        "%s has %s %d.%d, %s %d.%d, which is %d releases later: Xen promises this within one version only, "
+        "and hardly anybody goes more than one release at a time; try it with a guest that may be lost, or "
+        "go by a host with a release in between"
+        % (source["host"], kind, one[0], one[1], target["host"], other[0], other[1], count)
     ]
 
 
@@ -276,6 +381,9 @@ def _vendor(domain, source, target):
 
 
 def _flags(domain, source, target):
+    if _is_same_processor(source, target):
+        # What one kernel shows and the other does not, the guest finds all the same.
+        return []
     # What Xen sees on the source, hw_caps judge. Xen that knows no leaf 7 sees less than a kernel shows.
     lacking = [
         flag
@@ -302,6 +410,30 @@ def _lacking_flags(source, target):
     if source["flags"] is None or target["flags"] is None:
         return []
     return sorted(set(source["flags"]) - set(target["flags"]) - NO_CPU_FLAGS)
+
+
+def _is_same_processor(source, target):
+    """
+    Whether both hosts have the very same model of processor, and Xen sees the same in both.
+    """
+    models = [[host[key] for key in PROCESSOR] for host in (source, target)]
+    if models[0] != models[1] or None in models[0] or None in (source["hw_caps"], target["hw_caps"]):
+        return False
+    one, other = [host["hw_caps"].split(":") for host in (source, target)]
+    return not [
+        number
+        for number, (_, flags) in CPUID_WORDS.items()
+        # Xen before 4.0 has no word 7.
+        if number < min(len(one), len(other))
+        and (int(one[number], 16) ^ int(other[number], 16)) & _used(flags)
+    ]
+
+
+def _used(flags):
+    """
+    The bits of a word of hw_caps that tell what a guest may use.
+    """
+    return sum([1 << bit for bit, names in enumerate(flags.split()) if names not in NO_CPU_FLAGS])
 
 
 def _is_seen_by_xen(flag, host):
@@ -370,10 +502,23 @@ COMPARED = (
 
 
 def _unshown(source, target):
+    lacking = _lacking_flags(source, target)
+    if lacking and _is_same_processor(source, target):
+        return [
+            "the dom0 kernel of %s does not show %s, that of %s does; the processors are the same (family "
+            "%d, model %d, stepping %d, hw_caps): kernels have names for different flags; when both run the "
+            "same one, compare their BIOS settings and microcode"
+            % (
+                target["host"],
+                ", ".join(lacking),
+                source["host"],
+                target["family"],
+                target["model_number"],
+                target["stepping"],
+            )
+        ]
     flags = [
-        flag
-        for flag in _lacking_flags(source, target)
-        if _is_seen_by_xen(flag, source) and _is_seen_by_xen(flag, target)
+        flag for flag in lacking if _is_seen_by_xen(flag, source) and _is_seen_by_xen(flag, target)
     ]
     if not flags:
         return []
@@ -384,21 +529,8 @@ def _unshown(source, target):
     ]
 
 
-def _clocks(domain, source, target):
-    found = []
-    has_times = None not in (source["time"], target["time"])
-    skew_s = target["time"] - source["time"] if has_times else 0
-    if abs(skew_s) > MAX_SKEW_S:
-        found.append(
-            "the clock of %s is %.0f s %s that of %s: the clock of %s may jump as much; set both hosts by NTP"
-            % (
-                target["host"],
-                abs(skew_s),
-                "ahead of" if skew_s > 0 else "behind",
-                source["host"],
-                domain["name"],
-            )
-        )
+def _clocks(domain, source, target, apart_s):
+    found = _skew(domain, source, target, apart_s)
     if None in (source["uptime_s"], target["uptime_s"]):
         return found
     if source["uptime_s"] - target["uptime_s"] > MAX_YOUNGER_S:
@@ -416,22 +548,73 @@ def _clocks(domain, source, target):
     return found
 
 
+def _skew(domain, source, target, apart_s):
+    if None in (source["time"], target["time"]):
+        return []
+    skew_s = target["time"] - source["time"]
+    if apart_s is None:
+        # What passed since the source was asked can only make the target's clock look ahead.
+        apart_s = MAX_AGE_S if skew_s > 0 else 0
+        is_told = True
+    else:
+        is_told = apart_s <= MAX_SKEW_S
+    if abs(skew_s) - apart_s > MAX_SKEW_S:
+        return [
+            "the clock of %s is %.0f s %s that of %s: the clock of %s may jump as much; set both hosts by NTP"
+            % (
+                target["host"],
+                abs(skew_s),
+                "ahead of" if skew_s > 0 else "behind",
+                source["host"],
+                domain["name"],
+            )
+        ]
+    if is_told or abs(skew_s) <= MAX_SKEW_S:
+        return []
+    return [
+        "whether the clocks of %s and %s agree was not found out: they were asked together and answered up "
+        "to %.0f s apart; compare `date` on both" % (source["host"], target["host"], apart_s)
+    ]
+
+
 # Memory
 
 
-def needed_mib(domain):
+def needed_mib(domain, host=None):
     """
     The memory in MiB that a host needs to receive a guest.
 
+    domain
+        the description of the guest
+    host
+        what `facts` returned on that host; without it, what the oldest xend and a host without an IOMMU want
+
     xend frees as much before it receives memory (xend 4.0 XendCheckpoint.restore): what the guest has,
     not what it may grow to; for HVM guests also video memory and shadow memory of at least 1 MiB for each
-    VCPU and 8 KiB for each MiB of maxmem (image.X86_HVM_ImageHandler; 4 KiB in 3.0.3).
+    VCPU and 8 KiB for each MiB of maxmem (image.X86_HVM_ImageHandler; 4 KiB in 3.0.3); and `iommu_mib`.
     """
-    needed = domain["memory_mib"] + DOMAIN_OVERHEAD_MIB
+    needed = domain["memory_mib"] + DOMAIN_OVERHEAD_MIB + iommu_mib(domain, host)
     if domain.get("image") != "hvm":
         return needed
     least = _shadow_mib(domain, 8)
     return needed + HVM_VIDEO_MIB + max(least, domain.get("shadow_memory_mib") or 0)
+
+
+def iommu_mib(domain, host=None):
+    """
+    What xend wants free beside that, in MiB, on a host whose IOMMU guests may use: 4 KiB for each MiB of
+    maxmem, rounded up, for the tables of VT-d; for every guest, whether it has such a device or not (xend 4.1
+    to 4.4 XendCheckpoint.restore).
+
+    domain, host
+        as for `needed_mib`
+    """
+    if host is None or IOMMU not in (host.get("virt_caps") or ()):
+        return 0
+    version = host.get("tools") or host.get("xen")
+    if version and tuple(version) < IOMMU_SINCE:
+        return 0
+    return (_maxmem_mib(domain) * IOMMU_KIB_PER_MIB + 1023) // 1024
 
 
 def live_overhead_mib(domain):
@@ -444,9 +627,12 @@ def live_overhead_mib(domain):
 
 
 def _shadow_mib(domain, kib_per_mib):
-    maxmem_mib = max(domain.get("maxmem_mib") or 0, domain.get("memory_mib") or 0)
-    kib = (domain.get("vcpus") or 1) * 1024 + maxmem_mib * kib_per_mib
+    kib = (domain.get("vcpus") or 1) * 1024 + _maxmem_mib(domain) * kib_per_mib
     return (kib + 1023) // 1024
+
+
+def _maxmem_mib(domain):
+    return max(domain.get("maxmem_mib") or 0, domain.get("memory_mib") or 0)
 
 
 # Files

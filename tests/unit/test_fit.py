@@ -9,6 +9,7 @@ INFO = """\
 host                   : %(host)s
 machine                : x86_64
 hw_caps                : 078bf3fd:2193fbfd:00000000:00000000:80002001:00000000:00000005:00000000
+virt_caps              : hvm hvm_directio
 free_memory            : 902
 xen_major              : 4
 xen_minor              : 1
@@ -87,8 +88,12 @@ def test_facts_of_a_host():
             "hvm-3.0-x86_32p",
             "hvm-3.0-x86_64",
         ],
+        "virt_caps": ["hvm", "hvm_directio"],
         "hw_caps": "078bf3fd:2193fbfd:00000000:00000000:80002001:00000000:00000005:00000000",
         "vendor": "GenuineIntel",
+        "family": None,
+        "model_number": None,
+        "stepping": None,
         "flags": ["constant_tsc", "fpu", "sse", "sse2", "up"],
         "model": "Intel(R) Xeon(R) CPU 100% tested",
         "free_mib": 902,
@@ -115,9 +120,83 @@ def test_equal_hosts():
     assert fit() == {"blockers": [], "warnings": []}
 
 
-@pytest.mark.parametrize("xen", [[4, 1], [4, 2], [4, 4]])
-def test_a_later_minor_version_is_no_matter(xen):
-    assert fit(target=host("xen2", xen=xen)) == {"blockers": [], "warnings": []}
+def test_which_processor_it_is():
+    cpuinfo = CPUINFO.replace("model name", "cpu family\t: 6\nmodel\t\t: 45\nmodel name", 1)
+    found = xm_fit.facts({}, cpuinfo.replace("flags", "stepping\t: 7\nflags"), None, NOW, None)
+    assert (found["family"], found["model_number"], found["stepping"]) == (6, 45, 7)
+    assert found["model"] == "Intel(R) Xeon(R) CPU 100% tested"
+
+
+def test_a_processor_without_a_stepping():
+    cpuinfo = "vendor_id\t: CyrixInstead\ncpu family\t: 6\nmodel\t\t: 2\nstepping\t: unknown\n"
+    found = xm_fit.facts({}, cpuinfo, None, NOW, None)
+    assert (found["family"], found["model_number"], found["stepping"]) == (6, 2, None)
+
+
+# Versions
+
+
+@pytest.mark.parametrize(
+    "one, other",
+    [
+        ([4, 1], [4, 1]),
+        ([4, 1], [4, 2]),
+        ([3, 0], [3, 1]),
+        ([3, 3], [3, 4]),
+        ([3, 1], [3, 1]),
+    ],
+)
+@pytest.mark.parametrize("tools", [False, True])
+def test_the_next_minor_version_is_no_matter(one, other, tools):
+    source, target = host(xen=one), host("xen2", xen=other)
+    if tools:
+        source["tools"], target["tools"] = one, other
+    assert fit(source=source, target=target) == {"blockers": [], "warnings": []}
+
+
+@pytest.mark.parametrize(
+    "one, other, words",
+    [
+        # (hypervisor, tools) of the source and of the target
+        (([3, 0], None), ([3, 2], None), ["Xen 3.0", "3.2", "2 releases"]),
+        (([3, 0], [3, 0, 4]), ([3, 4], [3, 4]), ["3.0", "3.4", "4 releases"]),
+        (([4, 0], [4, 0]), ([4, 4], [4, 4]), ["4.0", "4.4", "4 releases"]),
+        (([4, 2], [4, 2]), ([4, 4], None), ["4.2", "4.4", "2 releases"]),
+        # RHEL 5 to an upstream host: one step of the hypervisor, two of the tools.
+        (([3, 1], [3, 0, 3]), ([3, 2], [3, 2]), ["the xend of Xen 3.0", "3.2", "2 releases"]),
+        (([3, 1], [3, 0, 3]), ([3, 4], [3, 4]), ["the xend of Xen 3.0", "3.4", "4 releases"]),
+    ],
+)
+def test_more_than_one_release_is_said(one, other, words):
+    source, target = host(xen=one[0], tools=one[1]), host("xen2", xen=other[0], tools=other[1])
+    found = fit(source=source, target=target)
+    assert found["blockers"] == []
+    for word in words + ["xen1", "xen2"]:
+        assert word in only(found["warnings"])
+
+
+@pytest.mark.parametrize(
+    "one, other", [([3, 0, 3], [3, 0, 3]), ([3, 0, 2], [3, 0, 3]), ([3, 0, 3], [3, 1])]
+)
+def test_tools_that_are_older_than_their_hypervisor(one, other):
+    """RHEL 5 has the tools of 3.0.3 on a hypervisor 3.1, also beside one of its own with 3.0.3 all over."""
+    found = fit(source=host(xen=[3, 1], tools=one), target=host("xen2", xen=[3, 1], tools=other))
+    assert found == {"blockers": [], "warnings": []}
+
+
+def test_older_tools_on_the_same_hypervisor():
+    found = fit(source=host(xen=[3, 1], tools=[3, 1]), target=host("xen2", xen=[3, 1], tools=[3, 0, 3]))
+    blocker = only(found["blockers"])
+    assert "the xend of Xen 3.1" in blocker and "an older one, 3.0" in blocker
+    assert blocker.endswith("accept: [version]")
+
+
+def test_a_version_is_refused_in_one_sentence():
+    source, target = host(xen=[4, 4], tools=[4, 4]), host("xen2", xen=[3, 4], tools=[3, 4])
+    assert "Xen 4.4" in only(fit(source=source, target=target)["blockers"])
+    source, target = host(xen=[3, 2], tools=[3, 2]), host("xen2", xen=[4, 4], tools=[4, 4])
+    found = fit(source=source, target=target, accept="version")
+    assert found["blockers"] == [] and only(found["warnings"]).startswith("accepted: ")
 
 
 def test_a_better_processor_is_no_matter():
@@ -249,6 +328,78 @@ def test_hw_caps_with_fewer_words():
         assert found == {"blockers": [], "warnings": []}
 
 
+# The same processor under another kernel
+
+MODEL = {"family": 6, "model_number": 45, "stepping": 7}
+ONLY_ONE_KERNEL = "xsaveopt ibrs ibpb stibp ssbd vmmcall invpcid_single md_clear avx2 rtm xsaves".split()
+
+
+@pytest.mark.parametrize("flag", ONLY_ONE_KERNEL)
+def test_the_same_processor_with_a_flag_less(flag):
+    source = host(flags=["fpu", "xtoverbose", flag], **MODEL)
+    found = fit(source=source, target=host("xen2", flags=["fpu"], **MODEL))
+    assert found["blockers"] == []
+    assert "xen2 does not show" in only(found["warnings"]) and "xtoverbose" in found["warnings"][0]
+    assert "family 6, model 45, stepping 7" in found["warnings"][0]
+
+
+@pytest.mark.parametrize("flag", ["xsaveopt", "avx2", "xgetbv1", "clzero"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"family": 15},
+        {"model_number": 46},
+        {"stepping": 8},
+        {"stepping": None},
+        {"hw_caps": None},
+        {"vendor": None},
+    ],
+)
+def test_without_the_proof_that_it_is_the_same_a_flag_counts(flag, change):
+    changed = dict(MODEL, **change)
+    source = host(flags=["fpu", flag], **(changed if None in change.values() else MODEL))
+    found = fit(source=source, target=host("xen2", flags=["fpu"], **changed))
+    assert [said for said in found["blockers"] if "has %s," % flag in said]
+
+
+def test_the_same_model_of_which_xen_sees_less():
+    """The BIOS, or a mask on the hypervisor's command line, has switched something off."""
+    source = host(flags=["fpu", "aes"], hw_caps=caps((4, 25)), **MODEL)
+    found = fit(source=source, target=host("xen2", flags=["fpu"], hw_caps=caps(), **MODEL))
+    assert "aes" in only(found["blockers"])
+
+
+@pytest.mark.parametrize(
+    "one, other",
+    [
+        # The words that are Xen's own, and bits that no guest uses, differ with versions and settings.
+        (caps((3, 5)), caps((2, 1))),
+        (caps((4, 27), (0, 28)), caps()),
+        (":".join(["00000000"] * 7), caps((7, 5))),
+    ],
+)
+def test_what_matters_of_hw_caps_is_equal(one, other):
+    found = fit(
+        source=host(flags=["fpu", "xsaveopt"], hw_caps=one, **MODEL),
+        target=host("xen2", flags=["fpu"], hw_caps=other, **MODEL),
+    )
+    assert found["blockers"] == [] and "the processors are the same" in only(found["warnings"])
+
+
+SOFTWARE = (
+    "ibrs ibpb stibp ssbd md_clear flush_l1d arch_capabilities spec_ctrl intel_stibp spec_ctrl_ssbd amd_ssbd "
+    "virt_ssbd ibrs_enhanced tsx_force_abort srbds_ctrl retpoline retpoline_amd pti kaiser vmmcall "
+    "invpcid_single cpuid use_ibpb l1tf_pteinv zen ept_ad vmcb_clean decodeassists hwp hwp_epp cdp_l3 "
+    "overflow_recov succor smca syscall32 cpb"
+).split()
+
+
+@pytest.mark.parametrize("flag", SOFTWARE)
+def test_names_that_are_no_processors_matter_on_no_host(flag):
+    source, target = host(flags=["fpu", flag]), host("xen2", flags=["fpu"])
+    assert fit(source=source, target=target) == {"blockers": [], "warnings": []}
+
+
 # What an administrator may risk
 
 
@@ -349,6 +500,37 @@ def test_clocks(seconds, said):
     assert found["warnings"] == [] if said is None else said in only(found["warnings"])
 
 
+@pytest.mark.parametrize(
+    "seconds, apart_s, said",
+    [
+        (20, 0, "20 s ahead"),
+        (-20, 0, "20 s behind"),
+        (20, 4, "20 s ahead"),
+        (-20, 12, "20 s behind"),
+        # One of the two may have begun to answer that much later.
+        (7, 3, None),
+        (-7, 3, None),
+        (20, 30, "was not found out"),
+        (-20, 30, "was not found out"),
+        (3, 30, None),
+    ],
+)
+def test_clocks_that_were_not_read_at_the_very_same_moment(seconds, apart_s, said):
+    found = fit(target=host("xen2", time=NOW + seconds), apart_s=apart_s)
+    assert found["blockers"] == []
+    assert found["warnings"] == [] if said is None else said in only(found["warnings"])
+
+
+@pytest.mark.parametrize(
+    "seconds, said",
+    [(0, None), (6, None), (45, None), (60, "60 s ahead"), (-5, None), (-6, "6 s behind")],
+)
+def test_clocks_of_which_the_target_s_was_read_later(seconds, said):
+    """Whatever has passed since, a clock that is behind is behind by at least as much."""
+    found = fit(target=host("xen2", time=NOW + seconds), apart_s=None)
+    assert found["warnings"] == [] if said is None else said in only(found["warnings"])
+
+
 @pytest.mark.parametrize("hours, is_said", [(24, False), (23.5, False), (200, False), (22, True), (0, True)])
 def test_a_target_that_was_started_later(hours, is_said):
     found = fit(target=host("xen2", uptime_s=hours * 3600.0))
@@ -402,6 +584,31 @@ def test_the_least_description_of_a_guest():
 )
 def test_memory_that_a_target_needs(changes, needed_mib):
     assert xm_fit.needed_mib(guest(**changes)) == needed_mib
+
+
+@pytest.mark.parametrize("image, rest_mib", [("linux", 97), ("hvm", 97 + 8 + 64)])
+@pytest.mark.parametrize(
+    "versions, virt_caps, is_wanted",
+    [
+        ({"tools": [4, 1]}, ["hvm", "hvm_directio"], True),
+        ({"tools": [4, 4]}, ["hvm_directio"], True),
+        ({"tools": None, "xen": [4, 2]}, ["hvm_directio"], True),
+        ({"tools": [4, 0], "xen": [4, 0]}, ["hvm", "hvm_directio"], False),
+        ({"tools": [3, 4], "xen": [3, 4]}, ["hvm_directio"], False),
+        # The tools want it, not the hypervisor.
+        ({"tools": [3, 0, 3], "xen": [4, 1]}, ["hvm_directio"], False),
+        ({"tools": [4, 1]}, ["hvm"], False),
+        ({"tools": [4, 1]}, None, False),
+    ],
+)
+def test_memory_for_the_tables_of_an_iommu(image, rest_mib, versions, virt_caps, is_wanted):
+    target = host("xen2", virt_caps=virt_caps, **versions)
+    for maxmem_mib, tables_mib in ((96, 1), (128, 1), (256, 1), (257, 2), (4096, 16), (None, 1)):
+        # Shadow memory grows with maxmem, too.
+        domain = guest(image=image, maxmem_mib=maxmem_mib, shadow_memory_mib=64)
+        assert xm_fit.needed_mib(domain) == rest_mib
+        assert xm_fit.iommu_mib(domain, target) == (tables_mib if is_wanted else 0)
+        assert xm_fit.needed_mib(domain, target) == rest_mib + (tables_mib if is_wanted else 0)
 
 
 @pytest.mark.parametrize(
