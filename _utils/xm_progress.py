@@ -2,18 +2,23 @@
 What xend's log says of transfers: how far one is that the source sends, and whether the target has
 completed one.
 
-Which guest is sent, and who is told, is decided elsewhere. Only Tail and last_part read a file, and nothing
-knows Salt.
+Which guest is sent, and who is told, is decided elsewhere. Only Tail, last_part and written read a file, and
+nothing knows Salt.
 """
 
 import codecs
 import os
 import re
+import time
 
 # In the order in which a transfer that succeeds goes through them; "failed" ends it anywhere.
 PHASES = ("connecting", "sending", "suspended", "sent", "arriving", "running", "failed")
 
 PAGES_PER_MIB = 256
+PAGE_BYTES = 4096
+
+# Only when all is sent the target has all: until then the guest writes on.
+MOST_PERCENT = 99
 
 # libxc counts megabits by the thousand (xen 4.4 xc_domain_save.c, print_stats).
 MIB_PER_MBIT = 1e6 / 8 / 1048576
@@ -36,6 +41,7 @@ PERCENT = re.compile(r"(\d+)%")
 
 # What the target logs (xend 3.0 to 4.4), with the whole configuration of the guest, uuid included.
 RECEPTION = re.compile(r"XendDomainInfo\.restore\(.*")
+STAMP = re.compile(r"\[(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)[ ,]")
 COMPLETION = "XendDomainInfo.completeRestore"
 
 # The words of an event for people, in their order: key, template.
@@ -88,7 +94,7 @@ class Progress(object):
     memory_mib
         its memory, for the percentage; None when it is not known
     began
-        when it began, in seconds on the clock from which `now` is taken as well
+        when it began, in seconds on the clock from which `now` is taken as well; None when it is not known
     every_s
         how long nothing may be told, in seconds, before `tick` tells how things stand
 
@@ -99,7 +105,8 @@ class Progress(object):
     iteration
         the number of the round through the memory that the figures are from; None before the first
     percent
-        how much of its memory the target has as it is now: a guest that writes makes it smaller
+        how much of its memory the target has as it is now: a guest that writes makes it smaller; 100 only
+        when nothing more can be written
     pages
         pages of 4 KiB that are still to be sent after that round; in the phase "sent", how many were sent
         in all
@@ -109,8 +116,8 @@ class Progress(object):
         seconds since `began`
     line
         all that as one line for people
-    What is not known is None. xend logs a round when it is over; up to then nobody can tell more than
-    that the guest is being sent.
+    What is not known is None. xend logs a round when it is over; during the first one, which is most of the
+    transfer, `tick` can tell the percentage from what xc_save has written.
     """
 
     def __init__(self, names, domid, memory_mib, began, every_s=5):
@@ -119,7 +126,7 @@ class Progress(object):
         self._began = began
         self._names = names
         self._every_s = every_s
-        self._told = began
+        self._told = None
         self._rest = ""
         self._known = self._begun("connecting")
 
@@ -166,7 +173,7 @@ class Progress(object):
         self._learn(self._reached(phase))
         return self._event(now)
 
-    def tick(self, now, state):
+    def tick(self, now, state, written=None):
         """
         An event for what the log does not tell, or None when there is nothing to tell.
 
@@ -174,12 +181,29 @@ class Progress(object):
             the time, in seconds
         state
             one of PHASES, as seen by other means than the log
+        written
+            called, when there is an event, for the bytes that xc_save has written so far (None: not known)
 
         There is an event when the state is further than the log was, and when nothing was told for
         `every_s` seconds. Raises ValueError for a state that is not one of PHASES.
         """
+        if self._told is None:
+            self._told = now if self._began is None else self._began
         is_news = PHASES.index(state) > PHASES.index(self._known["phase"])
-        return self.event(state, now) if is_news or now - self._told >= self._every_s else None
+        if not is_news and now - self._told < self._every_s:
+            return None
+        if written and self._is_in_first_round():
+            self._learn(self._first_round(written()))
+        return self.event(state, now)
+
+    def _is_in_first_round(self):
+        return self._known["phase"] in ("sending", "suspended") and self._known["iteration"] is None
+
+    def _first_round(self, written):
+        # The whole memory goes through once, and little else (xen 4.4: 137.9 MB for 128 MiB).
+        if written is None or not self._all_pages:
+            return None
+        return {"percent": min(MOST_PERCENT, int(written * 100 // (self._all_pages * PAGE_BYTES)))}
 
     def _learn(self, change):
         """
@@ -192,7 +216,7 @@ class Progress(object):
     def _event(self, now):
         self._told = now
         event = dict(self._names, **self._known)
-        event["elapsed_s"] = round(now - self._began, 1)
+        event["elapsed_s"] = None if self._began is None else round(now - self._began, 1)
         event["line"] = self._line(event)
         return event
 
@@ -262,6 +286,8 @@ class Progress(object):
             done = min(int((PERCENT.findall(line) or ["0"])[-1]), 100)
             first = number in (None, 1)
             change["percent"] = done if first else self._percent(self._left * (100 - done) / 100.0)
+        if change.get("percent") is not None and self._known["phase"] != "suspended":
+            change["percent"] = min(MOST_PERCENT, change["percent"])
         return change
 
     def _number(self, line):
@@ -340,10 +366,51 @@ def completed(text, uuid):
     of a completion names no guest, so one of any other since then counts too. xend unpauses a guest after
     that (xend 3.0 to 4.4 XendDomainInfo.completeRestore, XendCheckpoint.restore).
     """
-    began = [
-        found.end() for found in RECEPTION.finditer(text) if uuid and uuid.lower() in found.group().lower()
+    found = _reception(text, uuid)
+    return COMPLETION in text[found.end() :] if found else None
+
+
+def received_since(text, uuid, now):
+    """
+    How many seconds ago xend began to receive a guest, when it was received last, by its log.
+
+    text, uuid
+        as for `completed`
+    now
+        seconds since the epoch
+
+    Returns None when the log does not tell. xend writes local time, in whole seconds.
+    """
+    found = _reception(text, uuid)
+    stamps = STAMP.findall(text[text.rfind("\n", 0, found.start()) + 1 : found.start()]) if found else []
+    if not stamps:
+        return None
+    try:
+        seconds = now - time.mktime(time.strptime(stamps[0], "%Y-%m-%d %H:%M:%S"))
+    except (ValueError, OverflowError):
+        return None
+    # Else the clock was set meanwhile.
+    return seconds if seconds >= 0 else None
+
+
+def _reception(text, uuid):
+    found = [
+        line for line in RECEPTION.finditer(text) if uuid and uuid.lower() in line.group().lower()
     ]
-    return COMPLETION in text[began[-1] :] if began else None
+    return found[-1] if found else None
+
+
+def written(pid):
+    """
+    How many bytes a process has written so far, whatever has become of them; None when its kernel does not
+    count that (before Linux 2.6.20, or without CONFIG_TASK_IO_ACCOUNTING), or it is gone.
+    """
+    try:
+        with open("/proc/%d/io" % pid) as stream:
+            found = re.search(r"^wchar: (\d+)$", stream.read(), re.MULTILINE)
+    except EnvironmentError:
+        return None
+    return int(found.group(1)) if found else None
 
 
 def last_part(path):

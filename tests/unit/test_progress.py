@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 
 import pytest
 
@@ -98,8 +99,8 @@ def test_a_live_migration_of_4_4():
     assert figures(fed(LIVE)) == [
         ("sending", None, None, None, None),
         ("sending", 1, 99, 225, 10.6),
-        ("sending", 2, 100, 0, 23.7),
-        ("suspended", 2, 100, 0, None),
+        ("sending", 2, 99, 0, 23.7),
+        ("suspended", 2, 99, 0, None),
         ("suspended", 3, 99, 186, 0.0),
         ("suspended", 4, 100, 0, 12.3),
         ("sent", None, 100, 24766, None),
@@ -235,6 +236,84 @@ def test_nothing_is_told_twice():
     progress.feed(LIVE, 101)
     assert progress.feed(rows(LIVE)[-1], 102) == []
     assert progress.feed("[x 1] INFO (XendCheckpoint:423) Written done\n", 103) == []
+
+
+@pytest.mark.parametrize("log", [LIVE, OLD], ids=["4.4", "3"])
+def test_a_percentage_of_100_does_not_fall(log):
+    """While the guest runs it may write, so it is 100 only when nothing can be written any more."""
+    percents = [event["percent"] for event in fed(log)]
+    assert percents[-1] == 100 and percents == sorted(percents, key=lambda percent: percent or 0)
+    assert [event["phase"] for event in fed(log) if event["percent"] == 100][0] == "suspended"
+
+
+def test_the_first_round_has_a_percentage_too():
+    """xend logs it when it is over; what xc_save has written tells how far it is."""
+    progress = watched()
+    bytes_sent = {"now": 0}
+    written = lambda: bytes_sent["now"]  # noqa: E731
+    assert progress.tick(105.0, "connecting", written)["percent"] is None
+    progress.feed("".join(rows(LIVE)[:3]), 106)
+    assert progress.tick(108.0, "connecting", written) is None
+    told = []
+    for now, sent in ((111.0, 12), (116.0, 48), (121.0, 95.9), (126.0, 98)):
+        bytes_sent["now"] = int(sent * 1048576)
+        told.append(progress.tick(now, "connecting", written))
+    assert [event["percent"] for event in told] == [12, 50, 99, 99]
+    assert told[1]["line"] == "web01 xen1 -> xen2: sending, 50 %, 16 s"
+    # From then on the log knows better.
+    bytes_sent["now"] = 0
+    assert progress.feed("".join(rows(LIVE)[3:4]), 127)[0]["percent"] == 99
+    assert progress.tick(132.0, "connecting", written)["pages"] == 225
+    # And there is none where nobody counts, or the memory is not known.
+    for progress in (watched(), watched(memory_mib=None)):
+        progress.feed("".join(rows(LIVE)[:3]), 106)
+        assert progress.tick(112.0, "connecting", lambda: None)["percent"] is None
+    progress = watched(memory_mib=None)
+    progress.feed("".join(rows(LIVE)[:3]), 106)
+    assert progress.tick(112.0, "connecting", lambda: 12)["percent"] is None
+
+
+def test_what_a_process_has_written():
+    before = xm_progress.written(os.getpid())
+    if before is None:
+        pytest.skip("this kernel does not count what processes write")
+    with open(os.devnull, "wb") as nowhere:
+        nowhere.write(b"x" * 3000000)
+    assert 3000000 <= xm_progress.written(os.getpid()) - before < 3100000
+    assert xm_progress.written(0) is None
+
+
+def test_a_beginning_that_is_not_known():
+    arrival = xm_progress.progress(NAMES, None, None, None)
+    event = arrival.event("arriving", 500)
+    assert event["elapsed_s"] is None and event["line"] == "web01 xen1 -> xen2: arriving"
+    assert arrival.tick(502, "arriving") is None
+    assert arrival.tick(505, "arriving")["elapsed_s"] is None
+
+
+@pytest.mark.parametrize(
+    "text, seconds",
+    [
+        ("", None),
+        ("[%s 322] DEBUG (XendDomainInfo:239) XendDomainInfo.restore(['domain', ['uuid', 'u1']])", 12),
+        ("[%s xend 322] DEBUG (XendDomainInfo:239) XendDomainInfo.restore(['uuid', 'U1'])", 12),
+        ("[%s 322] DEBUG (XendDomainInfo:239) XendDomainInfo.restore(['uuid', 'u2'])", None),
+        ("[soon 322] DEBUG (XendDomainInfo:239) XendDomainInfo.restore(['uuid', 'u1'])", None),
+        ("[2009-13-41 25:00:00 1] DEBUG XendDomainInfo.restore(['uuid', 'u1'])", None),
+        # Another line's stamp is none of its own.
+        ("[%s 322] DEBUG something\nXendDomainInfo.restore(['uuid', 'u1'])", None),
+        # Received before, sent away, and received again.
+        ("[2009-01-01 00:00:00 1] XendDomainInfo.restore('u1')\n[%s 1] XendDomainInfo.restore('u1')", 12),
+        # The clock was set back meanwhile.
+        ("[2100-01-01 00:00:00 1] DEBUG XendDomainInfo.restore(['uuid', 'u1'])", None),
+    ],
+)
+def test_since_when_a_guest_is_received(text, seconds):
+    now = time.time()
+    text = text.replace("%s", time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now - 12)))
+    found = xm_progress.received_since(text, "u1", now)
+    assert found is None if seconds is None else seconds <= found < seconds + 1.5
+    assert xm_progress.received_since(text, None, now) is None
 
 
 def test_time_alone():
