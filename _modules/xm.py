@@ -51,9 +51,10 @@ ANSWER_S = 120
 
 POLL_S = 0.5
 
-# How long xend waits for the devices of a guest (device-create-timeout, xend 4.4), and then some.
+# How long xend waits for a device of a guest (device-create-timeout of xend 4.4, up to 3.4 it is a constant),
+# and how long it may need to destroy the guest when none comes.
 DEVICES_S = 100
-SLACK_S = 5
+SLACK_S = 20
 
 # A bus that takes longer for an event has nobody on it.
 BUS_S = 1
@@ -180,6 +181,18 @@ def _candidates(name, domid=None):
     return sorted(found, key=lambda row: (not runs(row["state"]), row["name"] == _plain(name)))
 
 
+def _nameless(uuid):
+    """
+    The rows of domains whose name xend does not know, as far as they may be the guest with this uuid.
+    """
+    return [
+        row
+        for row in _rows()
+        if _pure("xm_output.is_nameless")(row)
+        and (uuid is None or (_describe(row) or {}).get("uuid") in (uuid, None))
+    ]
+
+
 def list_():
     """
     The domains of this host, as ``xm list`` shows them.
@@ -301,9 +314,9 @@ def host():
     What another host must know of this one before a guest moves between them.
 
     Returns a dict: ``xen`` (major and minor version), ``tools`` (the version of xend and xm, which may be
-    older), ``machine``, ``caps``, ``hw_caps``, ``vendor``, ``model`` and ``flags`` of the processor,
-    ``free_mib``, ``bridges``, ``vif_script`` (xend's own), ``time`` (seconds since 1970) and ``uptime_s``;
-    None for what cannot be seen.
+    older), ``machine``, ``caps``, ``virt_caps``, ``hw_caps``, ``vendor``, ``family``, ``model_number``,
+    ``stepping``, ``model`` and ``flags`` of the processor, ``free_mib``, ``bridges``, ``vif_script`` (xend's
+    own), ``time`` (seconds since 1970, when it was asked) and ``uptime_s``; None for what cannot be seen.
 
     CLI Example:
 
@@ -311,12 +324,18 @@ def host():
 
         salt 'xen*' xm.host
     """
+    return _host(time.time())
+
+
+def _host(now):
+    # Asking xm takes seconds on old machines, and clocks are compared as of the moment of the question.
+    uptime = _content("/proc/uptime")
     said = info()
     return _pure("xm_fit.facts")(
         said,
         _content("/proc/cpuinfo"),
-        _content("/proc/uptime"),
-        time.time(),
+        uptime,
+        now,
         _bridges(),
         _vif_script(),
         _pure("xm_output.tools_version")(said),
@@ -358,7 +377,8 @@ def report(name):
 
     Returns ``domain`` (as ``xm.domain``; None also for one that xend only knows), ``host`` (as ``xm.host``),
     ``file`` (as ``xen_guest.find``; None unless ``xend:follow`` is set), ``announces`` (bool: whether
-    ``xend:announce`` is set) and ``problem``: why the host could not say all of it, or None.
+    ``xend:announce`` is set), ``problem`` (why the host could not say all of it, or None) and ``seconds``
+    (how long it needed to say it). The ``time`` of the host is that of the question.
 
     CLI Example:
 
@@ -366,17 +386,18 @@ def report(name):
 
         salt 'xen*' xm.report web01
     """
+    now, began = time.time(), _clock()
     found = {"domain": None, "host": None, "file": None, "announces": False, "problem": None}
     try:
         guest = domain(name)
         found["domain"] = guest if guest and guest["domid"] is not None else None
-        found["host"] = host()
+        found["host"] = _host(now)
         found["announces"] = bool(__salt__["xen_guest.announce"](name, test=True))
         if found["domain"] and __salt__["xen_guest.follows"]():
             found["file"] = __salt__["xen_guest.find"](name, guest["uuid"])
     except CommandExecutionError as exc:
         found["problem"] = str(exc)
-    return found
+    return dict(found, seconds=round(_clock() - began, 2))
 
 
 # Where guests are
@@ -454,6 +475,8 @@ def _view(name, uuid, domid):
     try:
         before = _transfers()
         rows = _candidates(name, domid)
+        if not rows and domid is None:
+            rows = _nameless(uuid)
         described = [(row, _describe(row)) for row in rows]
         if None in [found for _, found in described]:
             # It left between the two looks.
@@ -469,6 +492,9 @@ def _view(name, uuid, domid):
         view.update(
             state=row["state"], domid=row["domid"], listed=row["name"], uuid=found["uuid"]
         )
+    if row and _pure("xm_output.is_nameless")(row):
+        view["problem"] = "xm list shows domain %s without a name, which may be it" % row["domid"]
+        return view
     is_other = bool(row and uuid and found["uuid"] and found["uuid"] != uuid)
     view["copy"] = _copy(row, seen, is_other)
     # What is only about to be listed shows as a connected peer.
@@ -596,6 +622,15 @@ def _copies():
     for row in rows:
         # What is listed but not described is just leaving, or just being renamed: look again.
         known = described.get((row["name"], row["domid"]))
+        nameless = _pure("xm_output.is_nameless")(row)
+        if nameless:
+            known = known or described.get((None, row["domid"]))
+            if not known or not known["uuid"]:
+                # It may be any guest, which is then not gone.
+                raise CommandExecutionError(
+                    "xm list shows domain %s without a name, and xend tells no uuid of it: nobody can say "
+                    "which guests are not here" % row["domid"]
+                )
         found.append(
             {
                 "name": _plain(row["name"]),
@@ -603,7 +638,7 @@ def _copies():
                 "uuid": known and known["uuid"],
                 "domid": row["domid"],
                 "state": row["state"],
-                "copy": _copy(row, seen) if known else "unknown",
+                "copy": _copy(row, seen) if known and not nameless else "unknown",
             }
         )
     return found
@@ -743,7 +778,12 @@ def _blockers_of(name, live, accept):
             ], []
         return ["there is no domain %s on this host" % name], []
     blockers = []
-    if not found["runs"]:
+    if _pure("xm_output.is_unknown")(found["state"]):
+        blockers.append(
+            "whether %s runs cannot be seen: xend shows its state as %s; look with `xm list` until it shows "
+            "letters, and if it does not, see whether %s answers" % (name, found["state"], name)
+        )
+    elif not found["runs"]:
         blockers.append(
             "%s does not run (state %s); a guest must run to be moved: unpause or start it first"
             % (name, found["state"] or "not started")
@@ -829,7 +869,9 @@ def _always_tls():
         return False
 
 
-def can_receive(domain, config=None, source=None, storage=None, file=None, accept=None):
+def can_receive(
+    domain, config=None, source=None, storage=None, file=None, accept=None, asked=None
+):
     """
     Whether this host can take a guest. Nothing is changed.
 
@@ -845,6 +887,10 @@ def can_receive(domain, config=None, source=None, storage=None, file=None, accep
         the guest's configuration file, as ``xen_guest.find`` returned it on its host, when it is to follow
     accept
         a list of what may differ all the same: ``cpu``, ``version``, ``storage``, ``devices``
+    asked
+        for comparing clocks, when both hosts were asked together: a dict of ``time``, what ``xm.host`` has
+        returned as such here, and ``apart_s``, the seconds by which one may have been asked after the other.
+        Without it a clock that is ahead is only told of when it is far ahead, as time passes in between
 
     Returns ``ok`` (bool), ``blockers`` and ``warnings``: lists of sentences, all that are known at once.
 
@@ -862,8 +908,12 @@ def can_receive(domain, config=None, source=None, storage=None, file=None, accep
     accept = _accepted(accept)
     here = host()
     blockers = _same_identity(domain)
-    blockers += _too_little_memory(_pure("xm_fit.needed_mib")(domain), here["free_mib"], config)
-    fit = _pure("xm_fit.fits")(domain, source, here, accept=accept)
+    tables_mib = _pure("xm_fit.iommu_mib")(domain, here)
+    what = "here, %d of them for the tables of its IOMMU (VT-d)" % tables_mib if tables_mib else "here"
+    needed_mib = _pure("xm_fit.needed_mib")(domain, here)
+    blockers += _too_little_memory(needed_mib, here["free_mib"], config, what)
+    here, apart_s = _when_asked(here, asked)
+    fit = _pure("xm_fit.fits")(domain, source, here, accept=accept, apart_s=apart_s)
     devices = _pure("xm_devices.fits")(domain, here)
     cannot, might_not = _pure("xm_fit.reboot_warnings")(
         domain, _exists, domain.get("image_files"), __opts__["id"]
@@ -884,6 +934,20 @@ def can_receive(domain, config=None, source=None, storage=None, file=None, accep
     # One that it has left here when it was here before.
     warnings += __salt__["xen_guest.images"](domain["name"], domain.get("uuid"))
     return _check(blockers, warnings)
+
+
+def _when_asked(here, asked):
+    """
+    The facts of this host with the clocks as they were when both hosts were asked (see ``can_receive``), and
+    by how many seconds that may have been apart; None for these when nobody says so.
+    """
+    if asked is None:
+        return here, None
+    if not isinstance(asked, dict) or set(asked) != set(["time", "apart_s"]):
+        raise CommandExecutionError("asked: %r is no dict of time and apart_s" % (asked,))
+    then, apart_s = [_seconds("asked: " + key, asked[key]) for key in ("time", "apart_s")]
+    up = here["uptime_s"]
+    return dict(here, time=then, uptime_s=up and max(0, up - (here["time"] - then))), apart_s
 
 
 def _exists(path):
@@ -1263,11 +1327,21 @@ def _progress(guest, target):
 
     def look():
         events = progress.feed(tail.read(), _clock())
-        quiet = progress.tick(_clock(), "connecting")
+        quiet = progress.tick(_clock(), "connecting", lambda: _written(guest["domid"]))
         for event in events + ([quiet] if quiet else []):
             hears[0] = hears[0] and _tell(event)
 
     return look
+
+
+def _written(domid):
+    """
+    How many bytes xc_save has written that sends this domain; None when that cannot be seen.
+    """
+    for helper in _pure("xend_host.transfers")(_option("root")):
+        if (helper["what"], helper["domid"]) == ("xc_save", domid):
+            return _pure("xm_progress.written")(helper["pid"])
+    return None
 
 
 def _tell(event):
@@ -1321,7 +1395,7 @@ def _flag(name, value):
 
 
 def check_options(
-    live=True, port=None, ssl=False, node=None, timeout=None, settle=60, accept=None
+    live=True, port=None, ssl=False, node=None, timeout=None, settle=0, accept=None
 ):
     """
     Whether these options of a migration make sense; nothing else is looked at.
@@ -1431,7 +1505,7 @@ def _where_now(name, target):
     )["comment"]
 
 
-def arrival(name, uuid=None, source=None, timeout=60, gone=False):
+def arrival(name, uuid=None, source=None, timeout=None, gone=False):
     """
     Whether a guest that its source has sent away has arrived here and runs.
 
@@ -1442,8 +1516,8 @@ def arrival(name, uuid=None, source=None, timeout=60, gone=False):
     gone
         the source has reported its own copy gone; without that a guest that is not here is not called lost
     timeout
-        seconds to wait while it can still be completed here; xm on the source returns some seconds
-        before that
+        seconds to wait while it can still be completed here; xm on the source returns before that. Default:
+        as long as xend itself waits for its devices (device-create-timeout), and gives it up
 
     Returns ``arrived`` (bool), ``copy`` and the rest of ``xm.where``, ``lost`` (bool) and ``comment``.
 
@@ -1455,9 +1529,13 @@ def arrival(name, uuid=None, source=None, timeout=60, gone=False):
     """
     name = str(name)
     names = {"domain": name, "uuid": uuid, "source": source, "target": __opts__["id"]}
-    progress = _pure("xm_progress.progress")(names, None, None, _clock())
+    # So that the time goes on where the source's ended; its clock is another one.
+    log = _pure("xm_progress.last_part")(_option("log"))
+    since_s = _pure("xm_progress.received_since")(log, uuid, time.time())
+    began = None if since_s is None else _clock() - since_s
+    progress = _pure("xm_progress.progress")(names, None, None, began)
     _tell(progress.event("arriving", _clock()))
-    view = where(name, uuid, wait=timeout)
+    view = where(name, uuid, wait=_devices_s() + SLACK_S if timeout is None else timeout)
     report = _pure("xm_outcome.report")(
         name,
         source or "the source",

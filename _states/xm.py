@@ -84,6 +84,7 @@ def can_receive(
     problem=None,
     reserve=0,
     who="",
+    asked=None,
 ):
     """
     This host can take a guest: its name and uuid are free, there is memory, its disks are the same storage
@@ -95,7 +96,7 @@ def can_receive(
         its description, as ``xm.domain`` returned it on its host
     config
         the configuration file of xend
-    source, storage, file, accept
+    source, storage, file, accept, asked
         as for the execution function ``xm.can_receive``
     problem
         what was wrong when its host was to describe it, if anything
@@ -119,7 +120,13 @@ def can_receive(
         if problem:
             return _ret(name, False, "%s was not moved: its source says: %s" % (name, problem))
         check = __salt__["xm.can_receive"](
-            domain, config=config, source=source, storage=storage, file=file, accept=accept
+            domain,
+            config=config,
+            source=source,
+            storage=storage,
+            file=file,
+            accept=accept,
+            asked=asked,
         )
         if check["ok"] and reserve and not __opts__["test"]:
             __salt__["xend.reserve"](name, who=who, seconds=reserve)
@@ -181,7 +188,7 @@ def migrated(
     ssl=False,
     node=None,
     timeout=None,
-    settle=60,
+    settle=None,
     ask=True,
     accept=None,
 ):
@@ -200,7 +207,8 @@ def migrated(
     live, port, ssl, node, timeout, accept
         as for the execution function ``xm.migrate``
     settle
-        seconds that the target waits while the guest can still be completed
+        seconds that the target waits while the guest can still be completed; default: as long as its xend
+        waits for the devices of the guest, and gives it up
     ask
         False: do not ask the target's relocation port (under ``test=True``, when its configuration is
         still to be applied)
@@ -216,7 +224,13 @@ def migrated(
     """
     try:
         __salt__["xm.check_options"](
-            live=live, port=port, ssl=ssl, node=node, timeout=timeout, settle=settle, accept=accept
+            live=live,
+            port=port,
+            ssl=ssl,
+            node=node,
+            timeout=timeout,
+            settle=0 if settle is None else settle,
+            accept=accept,
         )
         if __opts__["id"] == target:
             return _arrived(name, source, domain, settle)

@@ -157,7 +157,12 @@ class Domains:
         }
 
     def _row(self, domain):
+        faults = self.layout.faults()
         letters = hypervisor.state_letters(domain)
+        if faults.get("no-name"):
+            return self._blank_row(domain)
+        if faults.get("no-state"):
+            letters = "?" * len(letters)
         return {
             "name": domain["xend_name"],
             "domid": domain["domid"],
@@ -169,6 +174,22 @@ class Domains:
             "cpu_time": hypervisor.cpu_time(domain),
             "uptime_s": description.uptime(domain),
             "long": description.shown(description.live(domain, letters)),
+        }
+
+    @staticmethod
+    def _blank_row(domain):
+        """Return what xm 3.0.3 shows in place of all that it is not told."""
+        return {
+            "name": "??",
+            "domid": domain["domid"],
+            "uuid": domain["uuid"],
+            "memory": 0,
+            "vcpus": 0,
+            "state": "??",
+            "power": "running",
+            "cpu_time": 0.0,
+            "uptime_s": 0,
+            "long": ["domain", ["domid", str(domain["domid"])], ["uuid", domain["uuid"]]],
         }
 
     def _managed_row(self, uuid, config):
@@ -275,7 +296,7 @@ class Domains:
             sxp.child_value(config, key) for key in ("name", "uuid", "memory", "vcpus")
         ]
         needed_kib = memory.domain_kib(config, self.layout.version)
-        self.balloon(needed_kib)
+        self.balloon(needed_kib + self.tables_kib(config, restoring=False))
         domid = self.hypervisor.reserve_domid()
         self.log.debug(*line)
         self.hypervisor.create(
@@ -357,6 +378,11 @@ class Domains:
             "I need %d KiB, but dom0_min_mem is %d and shrinking to %d KiB would leave only "
             "%d KiB free." % (need_kib, least_kib, least_kib, free_kib + dom0_kib - least_kib)
         )
+
+    def tables_kib(self, config, restoring):
+        """Return what is wanted free for the tables of this host's IOMMU; nobody takes it yet."""
+        virt_caps = dict(self.info()).get("virt_caps", "")
+        return memory.tables_kib(config, self.layout.version, virt_caps, restoring)
 
     def destroy_domain(self, domid):
         """Take a domain and its devices away, with the log lines of xend."""

@@ -114,6 +114,7 @@ class Save(Helper):
         self.wire = network.Wire(layout, peer)
         self.sent = 0
         self.pages = 0
+        self.rest_bytes = 0
 
     def run(self):
         self.log("xc_save: failed to get the suspend evtchn port")
@@ -140,6 +141,8 @@ class Save(Helper):
         if domain is None:
             raise Broken("Could not get domain info (3 = No such process): Internal error")
         self.pages = domain["pages"]
+        # Its stand-in pages are few; the kernel counts what a real xc_save would write.
+        self.rest_bytes = domain["memory_mib"] * MIB // self.pages - hypervisor.PAGE
         if not self.live:
             self.suspend()
         already = domain.get("saver")
@@ -218,6 +221,8 @@ class Save(Helper):
         except FileNotFoundError:
             self.wedge()
         self.send(RECORD.pack(PAGE_RECORD, number) + content)
+        with open(os.devnull, "wb", buffering=0) as nowhere:
+            nowhere.write(bytes(max(0, self.rest_bytes)))
         self.sent += 1
 
     def wedge(self):

@@ -9,6 +9,10 @@ from tests.lab import sxp
 KIB_PER_MIB = 1024
 PAGE_KIB = 4
 VCPU_KIB = 1024
+# What `xm info` calls an IOMMU that guests may use, and since when its tables are asked for: at the start
+# of a guest, whether there is one or not; when there is one; and then also for a guest that comes.
+IOMMU = "hvm_directio"
+TABLES_BLINDLY, TABLES_AT_START, TABLES_AT_RESTORE = (3, 4), (4, 0), (4, 1)
 # Before 4.0 the screen's memory was no setting.
 OLD_SCREEN_MIB = 8
 
@@ -43,6 +47,20 @@ def domain_kib(config, version):
         screen_mib = _number(image, "videoram", 4) if modern else OLD_SCREEN_MIB
         needed += screen_mib * KIB_PER_MIB
     return needed
+
+
+def tables_kib(config, version, virt_caps, restoring):
+    """Return what xend of `version` wants free for VT-d's tables: a page for each MiB of maxmem.
+
+    virt_caps -- what `xm info` says of this host
+    restoring -- whether the domain comes from elsewhere, instead of being started
+    """
+    key = sxp.version_key(version)
+    if key < (TABLES_AT_RESTORE if restoring else TABLES_BLINDLY):
+        return 0
+    if key >= TABLES_AT_START and IOMMU not in virt_caps:
+        return 0
+    return _whole_mib(PAGE_KIB * _number(config, "maxmem", 0))
 
 
 def live_overhead_kib(config):

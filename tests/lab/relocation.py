@@ -461,7 +461,7 @@ class Restore:
             ),
         )
         needed_kib = memory.domain_kib(config, self.layout.version)
-        self.domains.balloon(needed_kib)
+        self.domains.balloon(needed_kib + self.domains.tables_kib(config, restoring=True))
         self.hypervisor.update(domid, allocated_kib=needed_kib)
         frames = self.receive_memory(domid)
         for kind in ("store", "console"):

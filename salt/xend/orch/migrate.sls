@@ -4,9 +4,9 @@
         pillar='{"xend": {"migrate": {"domain": "web01", "source": "xen1", "target": "xen2"}}}'
 
     Options beside these three: live (default true), port, ssl, node, timeout (seconds for the transfer),
-    settle (seconds that the target may take to complete it), accept (differences of the hosts that are
-    accepted: cpu, version, storage, devices). With test=True all is checked and nothing is moved.
-    pillar.example explains them. -#}
+    settle (seconds that the target may take to complete it; default: as long as its xend needs), accept
+    (differences of the hosts that are accepted: cpu, version, storage, devices). With test=True all is checked
+    and nothing is moved. pillar.example explains them. -#}
 {%- set given = salt["pillar.get"]("xend:migrate", {}) %}
 {%- set migrate = {} %}
 {%- do migrate.update(given if given is mapping else {}) %}
@@ -26,7 +26,9 @@
 {%- set hosts = [migrate.get("source"), migrate.get("target")] %}
 {%- set reports = {} %}
 {%- if not wrong %}
+{%-   set asked_at = none | strftime("%s.%f") | float %}
 {%-   set seen = salt["saltutil.cmd"](hosts, "xm.report", arg=[migrate.domain], tgt_type="list") %}
+{%-   set answered_s = (none | strftime("%s.%f") | float) - asked_at %}
 {%-   for host in hosts %}
 {%-     set report = seen.get(host, {}).get("ret") %}
 {%-     if report is mapping %}{% do reports.update({host: report}) %}
@@ -73,6 +75,9 @@ the pillar says what to migrate:
 {%- endif %}
 {%- do migrate.update({"description": left.domain, "from": left.host, "file": left.file,
                        "problem": left.problem,
+                       "asked": {"time": there.host.time,
+                                 "apart_s": [0, answered_s - [left.seconds | default(0), there.seconds | default(0)]
+                                                | min] | max} if there.host else none,
                        "who": "migration from " ~ migrate.source ~ ", begun "
                               ~ (none | strftime("%Y-%m-%d %H:%M:%S.%f"))}) %}
 {%- if left.domain and left.domain.disks %}
@@ -110,7 +115,7 @@ the pillar says what to migrate:
 {%- set room = migrate.target ~ " can take " ~ migrate.domain %}
 {%- set send = migrate.domain ~ " is sent from " ~ migrate.source ~ " to " ~ migrate.target %}
 {%- set arrive = migrate.domain ~ " runs on " ~ migrate.target %}
-{%- macro step(id, host, sls, require, data=migrate) %}
+{%- macro step(id, host, sls, require, data=migrate, timeout=60) %}
 {{ id | json }}:
   salt.state:
     - tgt: {{ [host] | json }}
@@ -118,7 +123,7 @@ the pillar says what to migrate:
     - queue: true
     - sls: {{ sls }}
     - pillar: {{ {"xend": {"migrate": data}} | json }}
-    - timeout: 60
+    - timeout: {{ timeout }}
     - require:
   {%- for other in require %}
       - salt: {{ other | json }}
@@ -136,7 +141,8 @@ the pillar says what to migrate:
 {{ step(leave, migrate.source, "xend.orch.leave", [ready]) }}
 {{ step(room, migrate.target, "xend.orch.receive", [ready]) }}
 {{ step(send, migrate.source, "xend.orch.move", [leave, room]) }}
-{{ step(arrive, migrate.target, "xend.orch.move", [send]) }}
+{#- Until then the minion is not even asked whether it is still at it: xend waits 100 s for devices. -#}
+{{ step(arrive, migrate.target, "xend.orch.move", [send], timeout=180) }}
 
 {%- if left.domain and reports[migrate.target].announces %}
 {{ step(migrate.domain ~ " is announced on " ~ migrate.target, migrate.target, "xend.orch.announce", [arrive]) }}
