@@ -56,6 +56,9 @@ POLL_S = 0.5
 DEVICES_S = 100
 SLACK_S = 20
 
+# How long a look at a guest may take meanwhile.
+ANSWERS_S = 5
+
 # A bus that takes longer for an event has nobody on it.
 BUS_S = 1
 
@@ -1535,7 +1538,8 @@ def arrival(name, uuid=None, source=None, timeout=None, gone=False):
     began = None if since_s is None else _clock() - since_s
     progress = _pure("xm_progress.progress")(names, None, None, began)
     _tell(progress.event("arriving", _clock()))
-    view = where(name, uuid, wait=_devices_s() + SLACK_S if timeout is None else timeout)
+    # Later than the moment from which on it is called unfinished.
+    view = where(name, uuid, wait=_devices_s() + ANSWERS_S if timeout is None else timeout)
     report = _pure("xm_outcome.report")(
         name,
         source or "the source",

@@ -335,6 +335,85 @@ def test_gone_is_not_judged_from_a_list_that_was_not_understood(on, guest):
     assert modules.xm.arrival("web01", timeout=0)["outcome"] == "unknown"
 
 
+@pytest.fixture
+def unknowing(fleet):
+    """A function that lets the xend of the old host not know something of a guest."""
+
+    def break_(fault, name="web01"):
+        fleet["old"].fault(fault, name)
+
+    yield break_
+    for fault in ("no-state", "no-name"):
+        fleet["old"].fault(fault, False)
+
+
+def test_a_guest_whose_state_is_question_marks(on, fleet, unknowing):
+    guest = fleet["old"].create_guest("web01")
+    other = fleet["old"].create_guest("web02")
+    unknowing("no-state")
+    old = on("old").xm
+    assert old.list()["web01"]["state"] == "??????"
+    # The others are as they are.
+    assert old.where("web02")["copy"] == "running" and old.domain("web02")["uuid"] == other.uuid
+    # It is neither running nor gone.
+    assert old.domain("web01")["runs"] is False
+    assert old.where("web01", guest.uuid)["copy"] == "unknown"
+    assert [one["copy"] for one in old.copies()["copies"]] == ["unknown", "running"]
+    arrival = old.arrival("web01", uuid=guest.uuid, source="xen1", timeout=0, gone=True)
+    assert not arrival["arrived"] and not arrival["lost"] and arrival["outcome"] == "unknown"
+    (blocker,) = old.can_send("web01", "xen2")["blockers"]
+    assert "cannot be seen" in blocker and "??????" in blocker and "unpause" not in blocker
+    assert old.can_send("web02", "xen2")["ok"]
+    assert "name web01 is in use" in on("old").xm.can_receive(
+        dict(old.domain("web01"), uuid=None, runs=True)
+    )["blockers"][0]
+
+
+def test_a_guest_whose_name_is_question_marks_may_be_any(on, fleet, unknowing):
+    guest = fleet["old"].create_guest("web01")
+    fleet["old"].create_guest("web02")
+    unknowing("no-name")
+    old = on("old").xm
+    assert old.list()["??"]["state"] == "??"
+    assert old.where("web02")["copy"] == "running"
+    for name, uuid in (("web01", guest.uuid), ("web01", None), ("db", None)):
+        found = old.where(name, uuid)
+        assert found["copy"] == "unknown" and "without a name, which may be it" in found["problem"]
+    # By its uuid it is known not to be that one.
+    assert old.where("db", "00000000-1111-2222-3333-444444444444")["copy"] == "absent"
+    (one,) = [one for one in old.copies()["copies"] if one["name"] == "??"]
+    assert (one["uuid"], one["copy"]) == (guest.uuid, "unknown")
+    arrival = old.arrival("web01", uuid=guest.uuid, source="xen1", timeout=0, gone=True)
+    assert not arrival["arrived"] and not arrival["lost"] and arrival["outcome"] == "unknown"
+
+
+def test_numa_hosts_say_more_than_one_line(minion_on, fleet):
+    script = fleet["xen1"].root / "numa-xm"
+    script.write_text(
+        "#!/bin/sh\n[ \"$1\" = info ] || exec %s \"$@\"\n%s info | sed "
+        "'/^nr_nodes/a node_to_cpu            : node0:0,2\\n                         node1:1,3'\n"
+        % (fleet["xen1"].xm, fleet["xen1"].xm)
+    )
+    script.chmod(0o755)
+    found = minion_on("xen1", xm=str(script)).modules.xm.info()
+    assert found["node_to_cpu"] == "node0:0,2\nnode1:1,3"
+    assert set(found) - {"node_to_cpu"} == set(minion_on("xen1").modules.xm.info())
+
+
+def test_a_guest_is_waited_for_as_long_as_xend_waits_for_its_devices(on, fleet, guest):
+    """And that is what the target's own configuration says; 100 s where it says nothing."""
+    fleet["xen2"].config.write_text(OPEN + "(device-create-timeout 1)\n")
+    fleet["xen1"].link(hold_at=0.5)
+    process = fleet["xen1"].xm_start("migrate", "--live", "web01", fleet["xen2"].address)
+    fleet["xen1"].wait_held()
+    found = on("xen2").xm.arrival("web01", uuid=guest.uuid, source="xen1")
+    assert found["copy"] == "receiving" and not found["lost"]
+    assert 20 < found["seconds"] < 45
+    fleet["xen1"].release()
+    process.communicate(timeout=60)
+    assert fleet["xen2"].wait_alive("web01")
+
+
 @pytest.mark.parametrize("node", ["abc", -1, 1.5])
 def test_a_node_that_is_none(on, fleet, guest, node):
     with pytest.raises(CommandExecutionError) as caught:

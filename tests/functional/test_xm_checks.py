@@ -27,6 +27,8 @@ def running(new_fleet):
         HostSpec("xen2"),
         HostSpec("amd1", cpu_vendor="AuthenticAMD", cpu_flags=FEW_FLAGS, uptime_s=60.0),
         HostSpec("old1", version="3.4.0"),
+        HostSpec("vtd1", info={"virt_caps": "hvm hvm_directio"}),
+        HostSpec("vtd0", version="4.0", info={"virt_caps": "hvm hvm_directio"}),
     ]
     for spec in hosts:
         spec.config, spec.time_scale = OPEN, 0.02
@@ -397,6 +399,26 @@ def test_another_processor_needs_to_be_accepted(check, fleet):
         assert accepted["ok"] and "accepted: " in said(accepted, "warnings")
 
 
+@pytest.mark.parametrize(
+    "names", ["xsaveopt ibrs ibpb stibp ssbd vmmcall invpcid_single md_clear", "avx2"]
+)
+def test_the_same_processor_under_another_kernel(check, fleet, names):
+    """All hosts of the lab have the same model with the same hw_caps; only one kernel has these names."""
+    fleet["xen1"].create_guest("web01")
+    cpuinfo = fleet["xen1"].path("/proc/cpuinfo")
+    before = cpuinfo.read_text()
+    cpuinfo.write_text(before.replace(" lm", " lm " + names))
+    try:
+        found = check()
+        assert found["ok"], found
+        assert "does not show %s, that of xen1 does" % names.split()[0] in said(found, "warnings")
+        cpuinfo.write_text(cpuinfo.read_text().replace("stepping\t: 6", "stepping\t: 7"))
+        found = check()
+    finally:
+        cpuinfo.write_text(before)
+    assert found["ok"] is False and "has %s, that" % names.split()[0] in said(found)
+
+
 def test_a_processor_that_can_more_is_no_obstacle(on, fleet):
     fleet["amd1"].create_guest("web01")
     found = on("xen1").can_receive(
@@ -416,6 +438,16 @@ def test_an_older_xen_needs_to_be_accepted(check, on, fleet):
     assert away["ok"] is False and "a much newer one, 4.4" in said(away)
 
 
+def test_more_than_one_release_is_said(check, fleet):
+    fleet["xen1"].create_guest("web01")
+    old = {"source": {"xen": [4, 1], "tools": [4, 1]}}
+    found = check(**old)
+    assert found["ok"] and "xen1 has Xen 4.1, xen2 4.4, which is 3 releases later" in said(
+        found, "warnings"
+    )
+    assert "releases later" not in said(check(), "warnings")
+
+
 @pytest.mark.parametrize("accept", ["everything", ["cpu", "memory"], ["CPU"], "cpu,version"])
 def test_a_risk_that_nobody_knows_is_refused(check, fleet, accept):
     fleet["xen1"].create_guest("web01")
@@ -431,6 +463,95 @@ def test_clocks_that_differ(check, fleet, off_s, words):
     assert found["ok"]
     assert ("the clock of xen2 is" in said(found, "warnings")) is bool(words)
     assert words in said(found, "warnings")
+
+
+def slow_xm(host, seconds):
+    """An xm that takes its time, as on the machines of that age."""
+    script = host.root / "slow-xm"
+    script.write_text('#!/bin/sh\nsleep %s\nexec %s "$@"\n' % (seconds, host.xm))
+    script.chmod(0o755)
+    return str(script)
+
+
+def test_a_slow_host_tells_the_time_of_the_question(minion_on, fleet):
+    fleet["xen1"].create_guest("web01")
+    slow = minion_on("xen1", xm=slow_xm(fleet["xen1"], 0.7)).modules.xm
+    before = time.time()
+    found = slow.report("web01")
+    assert before <= found["host"]["time"] < before + 0.5
+    # Listed, described, and asked for what it is.
+    assert 2.1 <= found["seconds"] <= time.time() - before + 0.05
+    before = time.time()
+    assert before <= slow.host()["time"] < before + 0.5
+
+
+@pytest.fixture
+def asked(on):
+    """A function that has asked both hosts at one moment, lets time pass, and checks, as an orchestration."""
+
+    def ask(pass_s=0.0, ahead_s=0.0, apart_s=0.5):
+        reports = {name: on(name).report("web01") for name in ("xen1", "xen2")}
+        time.sleep(pass_s)
+        there = reports["xen2"]["host"]
+        return on("xen2").can_receive(
+            reports["xen1"]["domain"],
+            source=dict(reports["xen1"]["host"], time=there["time"] - ahead_s),
+            accept="storage",
+            asked={"time": there["time"], "apart_s": apart_s},
+        )
+
+    return ask
+
+
+def test_what_passes_between_the_question_and_the_check_is_no_skew(asked, fleet):
+    fleet["xen1"].create_guest("web01")
+    found = asked(pass_s=6.5)
+    assert found["ok"] and "clock" not in said(found, "warnings")
+
+
+@pytest.mark.parametrize("ahead_s, words", [(20, "20 s ahead of"), (-20, "20 s behind")])
+def test_a_skew_shows_whatever_passes_in_between(asked, fleet, ahead_s, words):
+    fleet["xen1"].create_guest("web01")
+    assert words in said(asked(pass_s=1.0, ahead_s=ahead_s), "warnings")
+    assert words in said(asked(ahead_s=ahead_s, apart_s=10), "warnings")
+
+
+def test_hosts_that_answer_far_apart_prove_no_skew(asked, fleet):
+    fleet["xen1"].create_guest("web01")
+    found = asked(ahead_s=20, apart_s=25)
+    assert "the clock of" not in said(found, "warnings")
+    assert "whether the clocks of xen1 and xen2 agree was not found out" in said(found, "warnings")
+    assert "clock" not in said(asked(apart_s=25), "warnings")
+
+
+def test_of_facts_from_another_question_only_what_is_certain_is_told(check, fleet):
+    fleet["xen1"].create_guest("web01")
+    # It may have been asked that long ago.
+    assert "clock" not in said(check(source={"time": time.time() - 30}), "warnings")
+    assert "s behind" in said(check(source={"time": time.time() + 30}), "warnings")
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["now", {}, {"time": 1}, {"time": "x", "apart_s": 1}, {"time": 1, "apart_s": -1}],
+)
+def test_a_moment_that_is_none_is_refused(on, fleet, given):
+    fleet["xen1"].create_guest("web01")
+    with pytest.raises(CommandExecutionError) as caught:
+        on("xen2").can_receive(on("xen1").domain("web01"), asked=given)
+    assert "asked" in str(caught.value)
+
+
+def test_the_uptime_is_that_of_the_question_too(on, fleet):
+    """An hour is allowed; what passes between the question and the check does not eat it up."""
+    fleet["xen1"].create_guest("web01")
+    source, there = on("xen1").host(), on("xen2").host()
+    source["uptime_s"] = there["uptime_s"] + 3590
+    then = {"time": there["time"] - 30, "apart_s": 0}
+    found = on("xen2").can_receive(
+        on("xen1").domain("web01"), source=dict(source, time=then["time"]), asked=then
+    )
+    assert "has been up for" in said(found, "warnings")
 
 
 def test_a_host_that_is_up_for_a_much_shorter_time(check, fleet):
@@ -504,6 +625,31 @@ def test_the_memory_that_a_guest_needs_there(check, fleet, image, leave_mib, ok)
     found = check()
     assert found["ok"] is ok and ("MiB are needed here" in said(found)) is not ok
     assert migrate(fleet) is ok
+    assert ok or fleet["xen1"].wait_alive("web01")
+
+
+@pytest.mark.parametrize(
+    "target, image, leave_mib, ok",
+    [
+        # 8 MiB for 2048 MiB of maxmem, for guests that have no such device as well.
+        ("vtd1", "linux", 105, False),
+        ("vtd1", "linux", 112, True),
+        ("xen2", "linux", 105, True),
+        # With 4.0 only guests that are started want it.
+        ("vtd0", "linux", 105, True),
+        ("vtd1", "hvm", 128, False),
+        ("xen2", "hvm", 128, True),
+    ],
+)
+def test_the_tables_of_an_iommu_want_memory_too(check, fleet, target, image, leave_mib, ok):
+    fleet["xen1"].create_guest("web01", image=image, memory_mib=100, maxmem=2048, shadow_memory=18)
+    fill(fleet[target], leave_mib)
+    # From 4.4 to 4.0 is another matter.
+    found = check(target, accept="version", source={"xen": [4, 0], "tools": [4, 0]})
+    assert found["ok"] is ok, found
+    assert ok or "8 of them for the tables of its IOMMU (VT-d)" in said(found)
+    assert migrate(fleet, target) is ok
+    # Nothing was lost by it: it ends where it began.
     assert ok or fleet["xen1"].wait_alive("web01")
 
 

@@ -940,6 +940,29 @@ def test_the_events_of_a_migration(on, fleet, told, live):
     for one in data:
         assert one["uuid"] == guest.uuid and one["elapsed_s"] >= 0
         assert one["line"].startswith("web01 xen1 -> xen2: %s" % one["phase"])
+    for key in ("elapsed_s", "percent"):
+        values = [one[key] or 0 for one in data]
+        assert values == sorted(values), values
+    assert [one["phase"] for one in data if one["percent"] == 100][0] != "sending"
+
+
+def test_the_events_of_a_long_first_round(on, fleet, told):
+    """xend says nothing of it until it is over."""
+    fleet["xen1"].create_guest("web01")
+    if not os.path.exists("/proc/self/io"):
+        pytest.skip("this kernel does not count what processes write")
+    fleet["xen1"].link(hold_at=0.5)
+    with ThreadPoolExecutor(1) as pool:
+        moving = pool.submit(on("xen1").migrate, "web01", "xen2")
+        try:
+            fleet["xen1"].wait_held()
+            time.sleep(7)
+        finally:
+            fleet["xen1"].release()
+        moving.result(60)
+    rounds = [one["data"] for one in told() if one["data"]["phase"] == "sending"]
+    first = [one["percent"] for one in rounds if one["iteration"] is None and one["percent"]]
+    assert first and 45 <= first[-1] <= 55, rounds
 
 
 def test_a_migration_that_breaks_ends_its_events_with_that(on, fleet, told):

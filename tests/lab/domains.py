@@ -159,9 +159,10 @@ class Domains:
     def _row(self, domain):
         faults = self.layout.faults()
         letters = hypervisor.state_letters(domain)
-        if faults.get("no-name"):
+        whose = (True, domain["name"])
+        if faults.get("no-name") in whose:
             return self._blank_row(domain)
-        if faults.get("no-state"):
+        if faults.get("no-state") in whose:
             letters = "?" * len(letters)
         return {
             "name": domain["xend_name"],

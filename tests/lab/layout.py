@@ -53,8 +53,8 @@ FAULTS = {
     "disk-missing": "no disk of an arriving guest can be attached",
     "bridge-missing": "no network card of an arriving guest can be attached",
     "hotplug-mute": "the hotplug scripts of an arriving guest's network cards never answer",
-    "no-state": "xend does not know what its guests do: their states are question marks",
-    "no-name": "xend knows nothing of its guests but their ids and uuids",
+    "no-state": "xend does not know what its guests (or the one of that name) do: question marks",
+    "no-name": "xend knows nothing of its guests (or the one of that name) but their ids and uuids",
     "no-openssl": "pyOpenSSL is not installed: no TLS, neither listening nor sending",
 }
 

@@ -18,7 +18,7 @@ class Log:
 
     def write(self, level, place, message, *details):
         """Append one line; `details` are further raw lines, such as a traceback's."""
-        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime())
         text = LINE % (stamp, os.getpid(), level, place, message)
         text += "".join(detail + "\n" for detail in details)
         self._append(self.layout.log, text)
