@@ -15,6 +15,8 @@ Options, from the minion configuration or the pillar:
     of xend, default ``/var/run/xend.pid`` and ``/var/log/xen/xend.log``
 ``xend:python``
     the Python that xend runs with, default ``/usr/bin/python``; only for resuming a suspended guest
+``xend:drbdadm``
+    the command of DRBD, default ``drbdadm``; only for guests that have disks of it
 ``xend:root``
     where the host's file system is, for a minion in a container; default: where the minion's own is
 """
@@ -43,6 +45,7 @@ DEFAULTS = {
     "pidfile": "/var/run/xend.pid",
     "log": "/var/log/xen/xend.log",
     "python": "/usr/bin/python",
+    "drbdadm": "drbdadm",
     "root": "",
 }
 
@@ -924,9 +927,10 @@ def can_receive(
     blockers += devices["blockers"] + fit["blockers"] + cannot
     warnings = devices["warnings"] + fit["warnings"] + might_not
     # What was compared was compared before this had its turn.
-    seen = _disks_here(domain)
+    seen = _disks_here(domain, storage is None)
     if storage is not None:
         seen = list(storage) + [found for found in seen if found[0] == "missing"]
+    seen += _hotplug_refusals(domain, here["tools"])
     for verdict, sentence in seen:
         if verdict in ("missing", "different") or verdict == "unproved" and "storage" not in accept:
             blockers.append(sentence)
@@ -964,14 +968,28 @@ def _accepted(accept):
         raise CommandExecutionError(exc.args[0])
 
 
-def _disks_here(domain):
+def _disks_here(domain, ask=True):
     """
-    What can be said of the disks of a guest without its host: whether they are here.
+    What can be said of the disks of a guest without its host: whether they are here. DRBD is only asked when
+    ASK.
     """
-    found = []
-    for disk in _pure("xm_disks.look")(domain.get("disks") or [], _option("root")):
+    found, disks = [], domain.get("disks") or []
+    known = _drbd(disks) if ask else {}
+    for disk in _pure("xm_disks.look")(disks, _option("root")):
+        resource = _pure("xm_drbd.resource")(disk["uname"])
         if disk["problem"]:
             found.append(("missing", "%s, %s: %s" % (disk["dev"], disk["uname"], disk["problem"])))
+        elif resource in known:
+            found.append(_drbd_verdict(disk, None, known[resource], "its source"))
+        elif disk["kind"] == "script" and ask:
+            found.append(
+                (
+                    "unproved",
+                    "%s, %s: a script of its own attaches it, so that nothing is known of where it is; make "
+                    "sure that it is the same storage on both hosts; who knows better says accept: [storage]"
+                    % (disk["dev"], disk["uname"]),
+                )
+            )
         elif disk["kind"] != "none":
             found.append(
                 (
@@ -983,6 +1001,85 @@ def _disks_here(domain):
     return found
 
 
+def _hotplug_refusals(domain, tools):
+    """
+    What the hotplug scripts of this host would say to the disks of a guest, see xm_block.
+    """
+    disks, root = domain.get("disks") or [], _option("root")
+    if not disks:
+        return []
+    used = _pure("xm_disks.used")
+    others = [
+        (one["name"], used(one["disks"], root))
+        for one in _described("xm list --long", _ask(["list", "--long"]) or "")
+        # What is here of the guest itself is in nobody's way (script block, same_vm).
+        if one["domid"] is not None and one["disks"] and not _is_copy(one, domain)
+    ]
+    return _pure("xm_block.refusals")(
+        domain.get("image"),
+        used(disks, root),
+        others,
+        _pure("xm_disks.mounts")(root),
+        _pure("xm_disks.loops")(root),
+        _pure("xm_disks.scripts")(root),
+        tools and tuple(tools),
+        __opts__["id"],
+    )
+
+
+def _is_copy(one, other):
+    if one["uuid"] and other.get("uuid"):
+        return one["uuid"] == other["uuid"]
+    return _plain(one["name"]) == other["name"]
+
+
+def _drbd(disks):
+    """
+    {resource: what DRBD says of it here} for the disks that are its.
+    """
+    names = [_pure("xm_drbd.resource")(disk.get("uname")) for disk in disks]
+    found = {}
+    for name in set([name for name in names if name]):
+        try:
+            link = os.readlink(_option("root") + "/dev/drbd/by-res/" + name)
+        except EnvironmentError:
+            link = None
+        found[name] = _pure("xm_drbd.facts")(name, _drbdadm(name), _content("/proc/drbd"), link)
+    return found
+
+
+def _drbdadm(name):
+    """
+    What drbdadm says of a resource: a dict from question to (exit code, text); None when there is none.
+    """
+    said = {}
+    for question, command in _pure("xm_drbd.commands")(_option("drbdadm"), name):
+        try:
+            result = __salt__["cmd.run_all"](
+                command,
+                python_shell=False,
+                ignore_retcode=True,
+                timeout=ANSWER_S,
+                env={"LC_ALL": "C"},
+                output_loglevel="debug",
+            )
+        except CommandExecutionError:
+            return None
+        if result["retcode"] == 127:
+            return None
+        said[question] = (result["retcode"], result["stdout"] or result["stderr"])
+        if result["retcode"]:
+            break
+    return said
+
+
+def _drbd_verdict(disk, there, here, source):
+    verdict, sentence = _pure("xm_drbd.judge")(
+        _pure("xm_drbd.resource")(disk["uname"]), there, here, source, __opts__["id"]
+    )
+    return verdict, "%s, %s: %s" % (disk["dev"], disk["uname"], sentence)
+
+
 def mark_disks(name):
     """
     Say what the disks of a guest here are, and put a marker next to those that are files: what sees it
@@ -992,7 +1089,7 @@ def mark_disks(name):
     name
         the domain
 
-    Returns ``disks``, ``marks``, ``there`` and ``token``, for ``xm.same_disks`` on the other host.
+    Returns ``disks``, ``marks``, ``there``, ``drbd`` and ``token``, for ``xm.same_disks`` on the other host.
 
     CLI Example:
 
@@ -1010,6 +1107,7 @@ def mark_disks(name):
         "disks": disks,
         "there": _pure("xm_disks.look")(disks, _option("root")),
         "marks": _pure("xm_disks.mark")(disks, token, _option("root")),
+        "drbd": _drbd(disks),
     }
 
 
@@ -1023,8 +1121,7 @@ def same_disks(marked, source):
         the minion id of that host, for the sentences
 
     Returns a list of [verdict, sentence], one for each disk; verdicts are ``same``, ``missing``,
-    ``different``, ``unproved``, ``unchecked`` (attached by a script of its own, or a drive without a
-    medium) and ``none`` (an empty drive).
+    ``different``, ``unproved``, ``unchecked`` (a drive without a medium) and ``none`` (an empty drive).
 
     CLI Example:
 
@@ -1033,18 +1130,26 @@ def same_disks(marked, source):
         salt xen2 xm.same_disks '{"disks": [], "there": [], "marks": [], "token": "none"}' xen1
     """
     root = _option("root")
-    return [
-        list(verdict)
-        for verdict in _pure("xm_disks.compare")(
-            marked["there"],
-            _pure("xm_disks.look")(marked["disks"], root),
-            marked["marks"],
-            marked["token"],
-            root,
-            source=source,
-            target=__opts__["id"],
-        )
-    ]
+    here = _pure("xm_disks.look")(marked["disks"], root)
+    verdicts = _pure("xm_disks.compare")(
+        marked["there"],
+        here,
+        marked["marks"],
+        marked["token"],
+        root,
+        source=source,
+        target=__opts__["id"],
+    )
+    there, known = marked.get("drbd") or {}, _drbd(marked["disks"])
+    for number, disk in enumerate(here):
+        resource = _pure("xm_drbd.resource")(disk["uname"])
+        if resource in known:
+            # A source that says nothing of it is one of an older version.
+            unsaid = _pure("xm_drbd.facts")(resource, None, None)
+            verdicts[number] = _drbd_verdict(
+                disk, there.get(resource) or unsaid, known[resource], source
+            )
+    return [list(verdict) for verdict in verdicts]
 
 
 def unmark_disks(marked):

@@ -1,11 +1,14 @@
 """
-Whether the disks of a guest are the same storage on two hosts: what each host sees, markers, verdicts.
+Whether the disks of a guest are the same storage on two hosts: what each host sees, markers, verdicts;
+and what a host shows of the use of its storage: mounts, loop devices, hotplug scripts. What follows from
+that is said in xm_block.
 
 Files and devices are only read; what is written are marker files of its own next to images. Nothing
 here runs xm, and nothing knows Salt.
 """
 
 import errno
+import fcntl
 import glob
 import hashlib
 import io
@@ -116,8 +119,7 @@ def look(disks, root):
 def _look(disk, root):
     kind, path = where(disk.get("uname"))
     found = {
-        # xend appends the type, and once put the model before it: xvda:disk, ioemu:hda.
-        "dev": re.sub(r"^ioemu:|:.*\Z", "", disk.get("dev") or ""),
+        "dev": _short_dev(disk),
         "uname": disk.get("uname") or "",
         "kind": kind,
         "path": path,
@@ -148,16 +150,22 @@ def _storage(path, kind, root):
         return {"problem": "%s is no absolute path" % path}
     real = _real(path, root)
     status = os.stat(real)
-    is_device = stat.S_ISBLK(status.st_mode)
+    number = _number(real, root)
+    is_device = number is not None
     if not is_device and not stat.S_ISREG(status.st_mode):
         return {"problem": "%s is neither a file nor a block device" % path}
+    if kind == "block" and not is_device:
+        return {
+            "problem": "%s is a file and no block device (as dd makes one under a name that is not there)"
+            % path
+        }
     size, signature = _measure(real, kind == "file" and not is_device)
     return {
-        "device": is_device or kind == "block",
+        "device": is_device,
         "name": os.path.basename(real),
         "size": size,
         "inode": None if is_device else status.st_ino,
-        "ids": device_ids(status.st_rdev, root) if is_device else {},
+        "ids": device_ids(number, root) if is_device else {},
         "signature": signature,
     }
 
@@ -185,6 +193,25 @@ def _real(path, root):
                     # The host means it from its own root, where that is not this process' own.
                     done = root if os.path.lexists(root + target) else "/"
     return done
+
+
+def _number(real, root):
+    """
+    The device number of a block device, or None for what is none; raises EnvironmentError when it is not
+    there.
+
+    Where the file system of a host is shown in a folder without device nodes, its sysfs tells which files in
+    /dev stand for one.
+    """
+    status = os.stat(real)
+    if stat.S_ISBLK(status.st_mode):
+        return status.st_rdev
+    folder, name = os.path.split(real)
+    if root and folder == os.path.join(root, "dev"):
+        found = re.match(r"(\d+):(\d+)\Z", _line(root, "sys/block", name, "dev"))
+        if found:
+            return os.makedev(int(found.group(1)), int(found.group(2)))
+    return None
 
 
 def _measure(path, is_image):
@@ -436,14 +463,233 @@ def _sweep(folder, marker):
             _remove(path)
 
 
+# What the storage of a host is used for
+
+SCRIPTS = "/etc/xen/scripts"
+
+# Any of them can be asked what its file is: LOOP_GET_STATUS64, whose answer begins with the numbers of the
+# device and of the inode (linux/loop.h).
+LOOP_MAJOR = 7
+LOOP_STATUS = 0x4C05
+LOOP_ANSWER = struct.Struct("=QQ")
+LOOP_ANSWER_BYTES = 232
+
+ESCAPE = re.compile(r"\\([0-7]{3})")
+
+
+def used(disks, root):
+    """
+    What the disks of a guest are here, so that it can be told which of two guests are one. Nothing is opened.
+
+    disks, root
+        as for `look`
+
+    Returns a list of dicts in the same order: dev, uname, kind and path (see `where`), prefix (of the uname),
+    mode (as script `block` takes it: "r", "w", or "!" for w!, shared on purpose), backend (as given), key
+    (text that is the same for the same device or file; None for what is not here), device (bool) and
+    writable (bool: somebody may write to the file).
+    """
+    found = []
+    for disk in disks:
+        kind, path = where(disk.get("uname"))
+        mode = disk.get("mode") or "r"
+        one = {
+            "dev": _short_dev(disk),
+            "uname": disk.get("uname") or "",
+            "kind": kind,
+            "path": path,
+            "prefix": (disk.get("uname") or "").partition(":")[0],
+            "mode": "r" if "w" not in mode else ("!" if "!" in mode else "w"),
+            "backend": disk.get("backend"),
+            "key": None,
+            "device": False,
+            "writable": True,
+        }
+        if kind in ("file", "block"):
+            try:
+                one.update(_identity(path, root))
+            except EnvironmentError:
+                # `look` says why.
+                pass
+        elif kind == "script" and one["prefix"] not in TAP:
+            one.update(_script_identity(one, root))
+        found.append(one)
+    return found
+
+
+def _short_dev(disk):
+    # xend appends the type, and once put the model before it: xvda:disk, ioemu:hda.
+    return re.sub(r"^ioemu:|:.*\Z", "", disk.get("dev") or "")
+
+
+def _identity(path, root):
+    real = _real(path, root)
+    number, status = _number(real, root), os.stat(real)
+    if number is not None:
+        return {"key": _device_key(number), "device": True}
+    return {
+        "key": "file %d:%d" % (status.st_dev, status.st_ino),
+        # As script `block` judges it, by the letters of the mode (xend 4.4 tools/hotplug/Linux/block).
+        "writable": bool(status.st_mode & 0o222),
+    }
+
+
+def _script_identity(disk, root):
+    if disk["prefix"] == "drbd":
+        for path in ("/dev/drbd/by-res/" + disk["path"], disk["path"]):
+            try:
+                found = _identity(path, root) if path.startswith("/") else {}
+            except EnvironmentError:
+                continue
+            if found.get("device"):
+                return found
+    return {"key": "%(prefix)s:%(path)s" % disk}
+
+
+def _device_key(number):
+    return "device %d:%d" % (os.major(number), os.minor(number))
+
+
+def mounts(root):
+    """
+    The block devices that the host itself has mounted: a list of dicts: key (as of `used`), device and
+    point (paths) and read_only (bool); None when that cannot be seen.
+    """
+    text = None
+    # A link to "self" means another process when it is the /proc of another host.
+    for path in ("/proc/1/mounts", "/proc/mounts") if root else ("/proc/mounts",):
+        try:
+            with open(root + path, "rb") as stream:
+                text = stream.read().decode("utf-8", "replace")
+            break
+        except EnvironmentError:
+            continue
+    if text is None:
+        return None
+    found = []
+    for fields in [line.split(" ") for line in text.split("\n")]:
+        if len(fields) < 4 or not fields[0].startswith("/"):
+            continue
+        # The kernel writes white space as an octal escape.
+        device, point = [
+            ESCAPE.sub(lambda match: chr(int(match.group(1), 8)), field) for field in fields[:2]
+        ]
+        try:
+            number = _number(_real(device, root), root)
+        except (EnvironmentError, UnicodeError):
+            continue
+        if number is not None:
+            found.append(
+                {
+                    "key": _device_key(number),
+                    "device": device,
+                    "point": point,
+                    "read_only": fields[3].split(",")[0] == "ro",
+                }
+            )
+    return found
+
+
+def loops(root):
+    """
+    The loop devices of the host.
+
+    Returns a dict: known (bool: whether there is anything to see), unlimited (bool: the kernel makes them as
+    they are needed, since Linux 3.1), total and free (how many; free None when that cannot be told) and
+    backing (dict from the key of a loop device to that of its file, see `used`).
+    """
+    nodes = sorted(
+        [
+            path
+            for path in glob.glob(root + "/dev/loop*") + glob.glob(root + "/dev/loop/*")
+            if re.match(r"loop/?\d+\Z", path[len(root + "/dev/") :])
+        ]
+    )
+    found = {
+        "unlimited": os.path.exists(root + "/dev/loop-control"),
+        "total": len(nodes),
+        "free": 0,
+        "backing": {},
+    }
+    names = [os.path.basename(folder) for folder in glob.glob(root + "/sys/block/loop*")]
+    for node in nodes:
+        name = "loop" + re.search(r"\d+\Z", node).group()
+        backing = _backing(node, name, root)
+        if backing:
+            found["backing"]["device %d:%s" % (LOOP_MAJOR, name[4:])] = backing
+        elif backing is None:
+            found["free"] = None
+        elif backing is False and found["free"] is not None:
+            found["free"] += 1
+    found["known"] = bool(nodes or names or found["unlimited"] or _has_no_loops(root))
+    return found
+
+
+def _has_no_loops(root):
+    """
+    Whether the kernel says that it has no loop devices at all, which is when the module is not loaded.
+    """
+    try:
+        with open(root + "/proc/devices") as stream:
+            return not re.search(r"^ *7 loop$", stream.read(), re.MULTILINE)
+    except EnvironmentError:
+        return False
+
+
+def _backing(node, name, root):
+    """
+    The key of the file that a loop device is set up with; False when it is free, "" when it cannot be used,
+    None when that cannot be told.
+    """
+    folder = os.path.join(root + "/sys/block", name)
+    text = _line(folder, "loop/backing_file")
+    if text:
+        try:
+            return _identity(text, root)["key"]
+        except EnvironmentError:
+            # It was removed, or lies in a container.
+            return "file " + text
+    if not stat.S_ISBLK(os.stat(node).st_mode):
+        return False
+    # Linux before 2.6.37 does not show it in sysfs.
+    try:
+        descriptor = os.open(node, os.O_RDONLY)
+    except EnvironmentError as exc:
+        return "" if exc.errno in (errno.ENXIO, errno.ENODEV) else None
+    try:
+        answer = fcntl.ioctl(descriptor, LOOP_STATUS, b"\0" * LOOP_ANSWER_BYTES)
+    except EnvironmentError as exc:
+        return False if exc.errno == errno.ENXIO else None
+    finally:
+        os.close(descriptor)
+    return "file %d:%d" % LOOP_ANSWER.unpack(answer[: LOOP_ANSWER.size])
+
+
+def scripts(root):
+    """
+    The names of the hotplug scripts of the host that can be run.
+    """
+    folder = root + SCRIPTS
+    try:
+        names = os.listdir(folder)
+    except EnvironmentError:
+        return []
+    return sorted([name for name in names if _is_program(name, folder, root)])
+
+
+def _is_program(name, folder, root):
+    real = _real(os.path.join(folder, name)[len(root) :], root)
+    return os.path.isfile(real) and os.access(real, os.X_OK)
+
+
 # Verdicts
 
 SENTENCES = {
     "empty": ("none", "the drive is empty"),
     "script": (
-        "unchecked",
+        "unproved",
         "a script of its own attaches it, so that nothing is known of where it is; make sure that it means "
-        "the same storage on %(target)s as on %(source)s",
+        "the same storage on %(target)s as on %(source)s, and that %(target)s can reach it",
     ),
     "no medium": (
         "unchecked",
@@ -563,8 +809,8 @@ def compare(there, here, marks, token, root, source="the source", target="the ta
         seconds to wait, in all, for markers to appear
 
     Returns a list of (verdict, sentence) in the order of the disks. Verdicts: "same", "missing" (not usable
-    here), "different" (proved), "unproved" (for people to accept), "unchecked" (attached by a script, or a
-    drive without a medium), "none" (an empty drive). A "same" whose sentence has the word "judged"
+    here), "different" (proved), "unproved" (for people to accept), "unchecked" (a drive without a
+    medium), "none" (an empty drive). A "same" whose sentence has the word "judged"
     is likely, not proved, which is enough for a disk that is only read. Raises ValueError when `there` and
     `here` are not of the same disks.
     """

@@ -42,6 +42,11 @@ def put(layout, resource, **changes):
     links = layout.path("/dev/drbd/by-res")
     links.mkdir(parents=True, exist_ok=True)
     for name, row in known.items():
+        # As storage.py has its block devices.
+        kernel = layout.path("/sys/block/drbd%d" % row["minor"])
+        kernel.mkdir(parents=True, exist_ok=True)
+        (kernel / "dev").write_text("%d:%d\n" % (MAJOR, row["minor"]))
+        layout.path("/dev/drbd%d" % row["minor"]).touch()
         link = links / name
         if not link.is_symlink():
             link.symlink_to("../../drbd%d" % row["minor"])

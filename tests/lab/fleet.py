@@ -368,6 +368,10 @@ class Host:
         """Add a DRBD resource to this host or change it: cs, ro, ds, two_primaries, addresses, present."""
         return drbd.put(self.layout, resource, **changes)
 
+    def drbds(self):
+        """Return {resource: row} of this host."""
+        return drbd.rows(self.layout)
+
     def unmount(self, path=storage.SHARED_MOUNT):
         """Take shared storage away from this host; an empty folder of its own is left."""
         storage.unmount(self.layout, path)

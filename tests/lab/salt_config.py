@@ -40,6 +40,7 @@ def minion(host: Host) -> dict:
             "kept": str(host.root / "kept"),
             "root": str(host.root),
             "python": str(host.python),
+            "drbdadm": str(host.root / "bin/drbdadm"),
             # All simulated hosts share one routing table, which would choose 127.0.0.1 for each.
             "source": host.address,
         },

@@ -122,22 +122,22 @@ def provide(layout, uname):
             add_script(host, "block-drbd")
             drbd.put(host, uname[len("drbd:") :])
     path = disk_path(uname)
-    if path is None or layout.path(path).exists():
+    if path is None or real(layout, path).exists():
         return
     folder = str(PurePosixPath(path).parent)
     if (folder + "/").startswith(LOCAL + "/") or _is_shared(layout, folder):
         make_image(layout.path(path))
         return
-    real = make_image(layout.shared / path.lstrip("/"))
+    image = make_image(layout.shared / path.lstrip("/"))
     for host in _hosts(layout):
         if uname.startswith("phy:"):
             # The devices of hosts are their own, and so are their names and numbers.
             if not os.path.lexists(host.path(path)):
-                make_device(host, path, real=real)
+                make_device(host, path, image=image)
         else:
             # A folder of images as a whole, so that what is written next to one is seen everywhere too.
-            link(host, folder, real.parent)
-            link(host, path, real)
+            link(host, folder, image.parent)
+            link(host, path, image)
 
 
 def _hosts(layout):
@@ -208,18 +208,18 @@ def has_script(layout, name):
 # block devices
 
 
-def make_device(layout, path, size=IMAGE_BYTES, real=None):
+def make_device(layout, path, size=IMAGE_BYTES, image=None):
     """Let `path` of the host lead to a block device, as /dev/vg/web01 does to /dev/dm-3; return its node.
 
-    real -- the image that is its content, for a device of several hosts; default: a new one
+    image -- the file that is its content, for a device of several hosts; default: a new one
     """
     minor = 0
     while not _register(layout, "dm-%d" % minor, "%d:%d" % (DM_MAJOR, minor)):
         minor += 1
     node = layout.path("/dev/dm-%d" % minor)
     node.unlink()
-    if real:
-        os.link(real, node)
+    if image:
+        os.link(image, node)
     else:
         make_image(node, size)
     link = layout.path(path)

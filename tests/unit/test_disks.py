@@ -117,6 +117,16 @@ class Fleet:
             with open(root + path, "wb") as stream:
                 stream.write(content)
 
+    def device(self, name, content, hosts=None):
+        """Let /dev/NAME be a block device of these hosts, as their kernels see it."""
+        for root in hosts or self.roots:
+            folder = os.path.join(root, "sys/block", name)
+            if not os.path.isdir(folder):
+                os.makedirs(folder)
+            with open(folder + "/dev", "w") as stream:
+                stream.write("253:%d\n" % len(os.listdir(root + "/sys/block")))
+        self.write("/dev/" + name, content, hosts)
+
     def compare(self, disks, has_marks=True, patience_s=0, spoil=None):
         there = xm_disks.look(disks, self.source)
         marks = xm_disks.mark(disks, TOKEN, self.source) if has_marks else None
@@ -234,7 +244,7 @@ def test_where_direct_reads_are_refused_only_devices_are_read(fleet, monkeypatch
 
     monkeypatch.setattr(xm_disks.os, "open", refuse)
     fleet.write("/srv/xen/x.img", bytes(ext(b"a" * 16)))
-    fleet.write("/dev/x", bytes(ext(b"a" * 16)))
+    fleet.device("x", bytes(ext(b"a" * 16)))
     image, device = xm_disks.look([disk("file:/srv/xen/x.img"), disk("phy:x")], fleet.source)
     assert image["problem"] is None and image["size"] == 128 * KIB and image["signature"] is None
     assert device["problem"] is None and device["size"] == 128 * KIB and device["signature"]
@@ -292,8 +302,8 @@ NO_MEDIUM = OSError(123, "No medium found")
 
 
 def test_a_drive_without_a_medium_is_empty_unless_the_guest_writes_to_it(fleet, monkeypatch):
-    fleet.write("/dev/cdrom", b"", [fleet.target])
-    fleet.write("/dev/cdrom", bytes(cd(b"DEBIAN 7")), [fleet.source])
+    fleet.device("cdrom", b"", [fleet.target])
+    fleet.device("cdrom", bytes(cd(b"DEBIAN 7")), [fleet.source])
     real_open = os.open
 
     def refuse(path, flags, *mode):
@@ -702,15 +712,49 @@ def test_devices_that_are_only_read(there, here, verdict, said):
     assert ("judged" in sentence) == (said.startswith("judged"))
 
 
-def test_a_device_that_is_a_file(fleet):
-    """As in a simulation: what cannot be known by its ids is known by its content."""
-    fleet.write("/dev/one", bytes(xfs(b"a" * 16)))
+def test_a_device_without_ids(fleet):
+    """What cannot be known by its ids is known by its content."""
+    fleet.device("one", bytes(xfs(b"a" * 16)))
     assert fleet.verdict([disk("phy:one")])[0] == "unproved"
     assert fleet.verdict([disk("phy:one", mode="r")])[0] == "same"
     fleet.write("/dev/one", bytes(xfs(b"b" * 16)), [fleet.target])
     assert fleet.verdict([disk("phy:one")])[0] == "different"
     assert fleet.verdict([disk("phy:one", mode="r")])[0] == "unproved"
     assert os.listdir(fleet.source + "/dev") == ["one"]
+
+
+@pytest.mark.parametrize("mode", ["w", "r", "w!"])
+def test_a_file_where_a_device_should_be(fleet, mode):
+    """As dd makes one. Script block refuses it, and xend has sent the guest then."""
+    fleet.device("web01", b"x" * 100, [fleet.source])
+    fleet.write("/dev/web01", b"x" * 100, [fleet.target])
+    verdict, sentence = fleet.verdict([disk("phy:web01", mode=mode)])
+    assert verdict == "missing"
+    assert "/dev/web01 is a file and no block device" in sentence and "on xen2" in sentence
+
+
+def test_a_file_where_a_device_should_be_on_both(fleet):
+    fleet.write("/dev/web01", b"x" * 100)
+    assert fleet.verdict([disk("phy:web01")])[0] == "missing"
+
+
+def test_a_file_where_the_source_should_have_a_device(fleet):
+    """The guest runs on what was there when it started."""
+    fleet.write("/dev/web01", b"x" * 100, [fleet.source])
+    fleet.device("web01", b"x" * 100, [fleet.target])
+    verdict, sentence = fleet.verdict([disk("phy:web01")])
+    assert verdict == "unproved" and "on xen1 itself" in sentence
+    assert fleet.verdict([disk("phy:gone")])[0] == "missing"
+
+
+def test_only_the_kernel_of_the_host_makes_a_file_a_device(fleet):
+    fleet.device("web01", b"x" * 100)
+    fleet.write("/srv/local/web01", b"x" * 100)
+    (found,) = xm_disks.look([disk("phy:/srv/local/web01")], fleet.source)
+    assert "no block device" in found["problem"]
+    # Without a folder for it the host is this one, whose device nodes tell by themselves.
+    (found,) = xm_disks.look([disk("phy:" + fleet.source + "/dev/web01")], "")
+    assert "no block device" in found["problem"]
 
 
 # All together
@@ -726,7 +770,7 @@ def test_a_guest_with_everything(fleet):
         disk("drbd:web01", "xvdd:disk"),
     ]
     found = fleet.compare(disks)
-    assert [verdict for verdict, _ in found] == ["same", "missing", "none", "unchecked"]
+    assert [verdict for verdict, _ in found] == ["same", "missing", "none", "unproved"]
     assert found[2][1].startswith("hdc: ") and "drbd:web01" in found[3][1]
 
 
@@ -739,6 +783,208 @@ def test_disks_of_another_guest_are_an_error():
         xm_disks.compare([looked()], [], None, TOKEN, "")
     with pytest.raises(ValueError):
         xm_disks.compare([looked()], [looked(uname="file:/srv/y.img")], None, TOKEN, "")
+
+
+def test_what_a_script_attaches_is_for_people_to_accept(fleet):
+    """Nothing is known of it, which weighs no less than what is half known."""
+    for uname in ("iscsi:iqn.2001-05.com.example:disk", "nbd:10.0.0.1 2000", "npiv:x", "tap:ram:64"):
+        verdict, sentence = fleet.verdict([disk(uname)])
+        assert verdict == "unproved" and uname in sentence and sentence.endswith(ACCEPT)
+
+
+# What storage is used for
+
+
+def test_what_disks_are_here(fleet):
+    fleet.write("/srv/xen/web01.img", b"x")
+    fleet.device("dm-0", b"x", [fleet.source])
+    os.makedirs(fleet.source + "/dev/vg")
+    os.symlink("../dm-0", fleet.source + "/dev/vg/web01")
+    os.symlink("/dev/vg/web01", fleet.source + "/dev/alias")
+    unames = ["file:/srv/xen/web01.img", "tap:aio:/srv/xen/web01.img", "phy:vg/web01", "phy:/dev/alias"]
+    unames += ["file:/dev/dm-0", "file:/none", "", "iscsi:iqn.x:y"]
+    found = xm_disks.used([disk(uname) for uname in unames], fleet.source)
+    keys = [one["key"] for one in found]
+    assert keys[0] == keys[1] and keys[0].startswith("file ")
+    assert keys[2:5] == ["device 253:1"] * 3 and keys[5:] == [None, None, "iscsi:iqn.x:y"]
+    assert [one["device"] for one in found] == [False, False, True, True, True, False, False, False]
+    assert [one["prefix"] for one in found] == "file tap phy phy file file".split() + ["", "iscsi"]
+
+
+@pytest.mark.parametrize(
+    "mode, canonical",
+    [("w", "w"), ("r", "r"), ("w!", "!"), ("rw", "w"), ("ro", "r"), (None, "r"), ("!", "r")],
+)
+def test_modes_are_those_of_the_script(fleet, mode, canonical):
+    (found,) = xm_disks.used([disk("phy:x", mode=mode)], fleet.source)
+    assert found["mode"] == canonical
+
+
+def test_an_image_that_nobody_may_write_to(fleet):
+    fleet.write("/srv/xen/web01.img", b"x")
+    image = [disk("file:/srv/xen/web01.img")]
+    assert xm_disks.used(image, fleet.source)[0]["writable"]
+    os.chmod(fleet.shared + "/web01.img", 0o444)
+    assert not xm_disks.used(image, fleet.source)[0]["writable"]
+
+
+def test_a_resource_of_drbd_is_known_by_its_device(fleet):
+    fleet.device("drbd0", b"x", [fleet.source])
+    os.makedirs(fleet.source + "/dev/drbd/by-res")
+    os.symlink("../../drbd0", fleet.source + "/dev/drbd/by-res/web")
+    found = xm_disks.used([disk("drbd:web"), disk("drbd:/dev/drbd0"), disk("drbd:db")], fleet.source)
+    assert [one["key"] for one in found] == ["device 253:1", "device 253:1", "drbd:db"]
+
+
+def mounts_file(fleet, text, path="/proc/mounts"):
+    folder = os.path.dirname(fleet.source + path)
+    if not os.path.isdir(folder):
+        os.makedirs(folder)
+    with open(fleet.source + path, "w") as stream:
+        stream.write(text)
+
+
+def test_what_the_host_has_mounted(fleet):
+    fleet.device("sda1", b"x", [fleet.source])
+    fleet.device("dm-0", b"x", [fleet.source])
+    os.makedirs(fleet.source + "/dev/my disks")
+    os.symlink("../dm-0", fleet.source + "/dev/my disks/a")
+    mounts_file(
+        fleet,
+        "rootfs / rootfs rw 0 0\nproc /proc proc rw 0 0\n/dev/root / ext3 rw 0 0\n"
+        "/dev/sda1 /boot ext3 ro,relatime 0 0\nfiler:/x /srv nfs rw 0 0\n"
+        "/dev/my\\040disks/a /mnt/with\\040space ext3 rw 0 0\n/srv/x.iso /cd iso9660 ro 0 0\n\nshort\n"
+        # A bind mount shows the device again.
+        "/dev/sda1 /srv/boot ext3 rw 0 0\n",
+    )
+    assert xm_disks.mounts(fleet.source) == [
+        {"key": "device 253:1", "device": "/dev/sda1", "point": "/boot", "read_only": True},
+        {
+            "key": "device 253:2",
+            "device": "/dev/my disks/a",
+            "point": "/mnt/with space",
+            "read_only": False,
+        },
+        {"key": "device 253:1", "device": "/dev/sda1", "point": "/srv/boot", "read_only": False},
+    ]
+
+
+def test_mounts_of_the_host_and_not_of_a_container(fleet):
+    fleet.device("sda1", b"x", [fleet.source])
+    mounts_file(fleet, "none / tmpfs rw 0 0\n")
+    mounts_file(fleet, "/dev/sda1 / ext3 rw 0 0\n", "/proc/1/mounts")
+    assert [mount["point"] for mount in xm_disks.mounts(fleet.source)] == ["/"]
+
+
+def test_mounts_that_cannot_be_seen(fleet):
+    assert xm_disks.mounts(fleet.source) is None
+    mounts_file(fleet, "")
+    assert xm_disks.mounts(fleet.source) == []
+
+
+def loop_device(fleet, number, image=None):
+    fleet.device("loop%d" % number, b"", [fleet.source])
+    with open(fleet.source + "/sys/block/loop%d/dev" % number, "w") as stream:
+        stream.write("7:%d\n" % number)
+    if image:
+        os.mkdir(fleet.source + "/sys/block/loop%d/loop" % number)
+        with open(fleet.source + "/sys/block/loop%d/loop/backing_file" % number, "w") as stream:
+            stream.write(image + "\n")
+
+
+def test_loop_devices(fleet):
+    fleet.write("/srv/xen/web01.img", b"x")
+    loop_device(fleet, 0, "/srv/xen/web01.img")
+    loop_device(fleet, 1)
+    loop_device(fleet, 2, "/srv/gone.img (deleted)")
+    # No loop devices.
+    fleet.write("/dev/loop-control.old", b"", [fleet.source])
+    fleet.write("/dev/loopback", b"", [fleet.source])
+    (image,) = xm_disks.used([disk("file:/srv/xen/web01.img")], fleet.source)
+    found = xm_disks.loops(fleet.source)
+    assert (found["known"], found["unlimited"], found["total"], found["free"]) == (True, False, 3, 1)
+    assert found["backing"]["device 7:0"] == image["key"]
+    assert "deleted" in found["backing"]["device 7:2"] and len(found["backing"]) == 2
+
+
+def test_loop_devices_that_the_kernel_makes_as_needed(fleet):
+    fleet.write("/dev/loop-control", b"", [fleet.source])
+    found = xm_disks.loops(fleet.source)
+    assert found["known"] and found["unlimited"]
+
+
+@pytest.mark.parametrize(
+    "devices, known",
+    [
+        (None, False),
+        ("Block devices:\n  7 loop\n  8 sd\n", False),
+        ("Block devices:\n  8 sd\n", True),
+    ],
+)
+def test_no_loop_device_at_all(fleet, devices, known):
+    if devices:
+        mounts_file(fleet, devices, "/proc/devices")
+    found = xm_disks.loops(fleet.source)
+    assert (found["known"], found["unlimited"], found["free"]) == (known, False, 0)
+
+
+class Kernel:
+    """Loop devices of a kernel that does not show them in sysfs: RHEL 5."""
+
+    def __init__(self, monkeypatch, answers):
+        self.answers = answers
+        self.opened = {}
+        monkeypatch.setattr(xm_disks.stat, "S_ISBLK", lambda mode: True)
+        self.open, self.close = os.open, os.close
+        monkeypatch.setattr(xm_disks.os, "open", self.open_node)
+        monkeypatch.setattr(xm_disks.os, "close", lambda descriptor: None)
+        monkeypatch.setattr(xm_disks.fcntl, "ioctl", self.ioctl)
+
+    def open_node(self, path, flags):
+        answer = self.answers[os.path.basename(path)]
+        if isinstance(answer, tuple):
+            raise OSError(answer[0], os.strerror(answer[0]))
+        self.opened[len(self.opened) + 1000] = answer
+        return len(self.opened) + 999
+
+    def ioctl(self, descriptor, request, argument):
+        assert request == 0x4C05 and len(argument) == 232
+        answer = self.opened[descriptor]
+        if isinstance(answer, int):
+            raise OSError(answer, os.strerror(answer))
+        return struct.pack("=QQ", *answer) + argument[16:]
+
+
+@pytest.mark.parametrize(
+    "second, free",
+    [
+        (errno.ENXIO, 2),
+        # There is a node, and the module has fewer.
+        ((errno.ENXIO,), 1),
+        ((errno.EACCES,), None),
+        (errno.EPERM, None),
+        ([2049, 131], 1),
+    ],
+)
+def test_loop_devices_of_old_kernels(fleet, monkeypatch, second, free):
+    for name in ("loop0", "loop1", "loop2"):
+        fleet.write("/dev/" + name, b"", [fleet.source])
+    Kernel(monkeypatch, {"loop0": [2049, 77], "loop1": second, "loop2": errno.ENXIO})
+    found = xm_disks.loops(fleet.source)
+    assert (found["total"], found["free"]) == (3, free)
+    assert found["backing"]["device 7:0"] == "file 2049:77"
+
+
+def test_hotplug_scripts_that_can_be_run(fleet):
+    assert xm_disks.scripts(fleet.source) == []
+    folder = fleet.source + "/etc/xen/scripts"
+    os.makedirs(folder + "/vif")
+    for name, mode in (("block", 0o755), ("blktap", 0o644), ("block-nbd", 0o700)):
+        open(os.path.join(folder, name), "w").close()
+        os.chmod(os.path.join(folder, name), mode)
+    os.symlink("/etc/xen/scripts/block", folder + "/block-drbd")
+    os.symlink("nothing", folder + "/block-iscsi")
+    assert xm_disks.scripts(fleet.source) == ["block", "block-drbd", "block-nbd"]
 
 
 @pytest.mark.parametrize("key", sorted(xm_disks.SENTENCES))
