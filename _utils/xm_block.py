@@ -3,9 +3,9 @@ What the hotplug scripts of a host will say to the disks of a guest that is abou
 not there, disks in use, loop devices, what they do not take.
 
 xend lets the scripts begin when the guest is announced and asks for their answers when all its memory is
-there, so that each refusal loses the guest on both hosts. All is judged from facts that the callers bring
-(see xm_disks: used, mounts, loops, scripts); nothing is read here, and nothing knows xm or Salt. Whether
-disks are the same storage is said in xm_disks.
+there, so that each refusal loses the guest on both hosts, or leaves it without a disk. All is judged from
+facts that the callers bring (see xm_disks: used, mounts, loops, scripts); nothing is read here, and nothing
+knows xm or Salt. Whether disks are the same storage is said in xm_disks.
 """
 
 DOM0 = (None, "", "0", 0, "Domain-0")
@@ -22,6 +22,9 @@ BLKTAP_LOOKS = (3, 2)
 BLKTAP2 = (4, 0)
 
 LOST = "the guest would be lost on both"
+# From 3.1 to 3.4 xend only logs what it hears (XendCheckpoint.restore).
+GOES_ON = ((3, 1), (4, 0))
+BROKEN = "the guest would go on there without it"
 ACCEPT = "; who knows better says accept: [storage]"
 
 SENTENCES = {
@@ -97,7 +100,8 @@ def refusals(image, disks, others, mounts, loops, scripts, tools, host, folder="
     people to accept, "unchecked" for what could not be seen.
     """
     found = []
-    words = {"host": host, "lost": LOST, "folder": folder}
+    lost = BROKEN if tools and GOES_ON[0] <= tools < GOES_ON[1] else LOST
+    words = {"host": host, "lost": lost, "folder": folder}
     for disk in disks:
         for key, more in (
             _unfit(image, disk, scripts, tools)
@@ -108,7 +112,7 @@ def refusals(image, disks, others, mounts, loops, scripts, tools, host, folder="
             name = ", ".join([part for part in (disk["dev"], disk["uname"]) if part])
             text = sentence % dict(words, path=disk["path"], mode=disk["mode"], **more)
             found.append((verdict, "%s: %s" % (name, text)))
-    return found + _too_few_loops(disks, loops, host)
+    return found + _too_few_loops(disks, loops, host, lost)
 
 
 def _unfit(image, disk, scripts, tools):
@@ -209,7 +213,7 @@ def _script_that_looks(disk, other, tools):
     return "blktap" if is_one_tap and tools and BLKTAP_LOOKS <= tools < BLKTAP2 else None
 
 
-def _too_few_loops(disks, loops, host):
+def _too_few_loops(disks, loops, host, lost):
     needed = len([disk for disk in disks if disk["prefix"] == "file" and disk["kind"] == "file"])
     if not needed or loops["unlimited"]:
         return []
@@ -229,6 +233,6 @@ def _too_few_loops(disks, loops, host):
             "each disk of file: takes a loop device, %d in all, and %s has %d free of %d: script block would "
             "find no unused one, and %s; load the module there with more (options loop max_loop=64 in the "
             "configuration of modprobe), make nodes for more (mknod -m 660 /dev/loopN b 7 N), or free some "
-            "(losetup -a, losetup -d)" % (needed, host, loops["free"], loops["total"], LOST),
+            "(losetup -a, losetup -d)" % (needed, host, loops["free"], loops["total"], lost),
         )
     ]

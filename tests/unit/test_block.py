@@ -229,6 +229,22 @@ def test_loop_devices_that_cannot_be_seen_are_said(seen):
     assert verdict == "unchecked" and "2 in all" in sentence and "losetup -a" in sentence
 
 
+@pytest.mark.parametrize(
+    "tools, words",
+    [
+        ((3, 0, 3), "lost on both"),
+        ((3, 1), "go on there without it"),
+        ((3, 4), "go on there without it"),
+        ((4, 0), "lost on both"),
+        (None, "lost on both"),
+    ],
+)
+def test_what_becomes_of_the_guest_by_version(tools, words):
+    for disks, seen in (([disk("phy:vg/a")], UNLIMITED), (images(2), loops(1))):
+        ((verdict, sentence),) = refusals(disks, mounts=mounted(), loops=seen, tools=tools)
+        assert verdict == "missing" and words in sentence
+
+
 # Scripts, and what they do not take
 
 
