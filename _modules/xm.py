@@ -54,6 +54,8 @@ ANSWER_S = 120
 
 POLL_S = 0.5
 
+NET = "/sys/class/net"
+
 # How long xend waits for a device of a guest (device-create-timeout of xend 4.4, up to 3.4 it is a constant),
 # and how long it may need to destroy the guest when none comes.
 DEVICES_S = 100
@@ -321,8 +323,9 @@ def host():
 
     Returns a dict: ``xen`` (major and minor version), ``tools`` (the version of xend and xm, which may be
     older), ``machine``, ``caps``, ``virt_caps``, ``hw_caps``, ``vendor``, ``family``, ``model_number``,
-    ``stepping``, ``model`` and ``flags`` of the processor, ``free_mib``, ``bridges``, ``vif_script`` (xend's
-    own), ``time`` (seconds since 1970, when it was asked) and ``uptime_s``; None for what cannot be seen.
+    ``stepping``, ``model`` and ``flags`` of the processor, ``free_mib``, ``bridges``, ``interfaces`` (all),
+    ``bridge_ports`` (dict from interface to its bridge), ``vif_script`` and ``vnc_listen`` (xend's own),
+    ``time`` (seconds since 1970, when it was asked) and ``uptime_s``; None for what cannot be seen.
 
     CLI Example:
 
@@ -337,24 +340,31 @@ def _host(now):
     # Asking xm takes seconds on old machines, and clocks are compared as of the moment of the question.
     uptime = _content("/proc/uptime")
     said = info()
-    return _pure("xm_fit.facts")(
+    found = _pure("xm_fit.facts")(
         said,
         _content("/proc/cpuinfo"),
         uptime,
         now,
         _bridges(),
-        _vif_script(),
+        _own_text("vif-script"),
         _pure("xm_output.tools_version")(said),
     )
+    found.update(
+        interfaces=_interfaces(), bridge_ports=_bridge_ports(), vnc_listen=_own_text("vnc-listen")
+    )
+    return found
 
 
-def _vif_script():
+def _own_text(key):
+    """
+    What the configuration of xend here says for a key, None for its default.
+    """
     try:
-        script = __salt__["xend.get"]("vif-script")
+        value = __salt__["xend.get"](key)
     except CommandExecutionError:
         # What xend cannot read at all, the checks of its configuration report.
         return None
-    return script if hasattr(script, "upper") else None
+    return value if hasattr(value, "upper") else None
 
 
 def _content(path):
@@ -365,13 +375,32 @@ def _content(path):
         return None
 
 
-def _bridges():
-    folder = _option("root") + "/sys/class/net"
+def _interfaces():
     try:
-        names = os.listdir(folder)
+        return sorted(os.listdir(_option("root") + NET))
     except EnvironmentError:
         return None
-    return sorted([name for name in names if os.path.isdir(os.path.join(folder, name, "bridge"))])
+
+
+def _bridges():
+    names = _interfaces()
+    folder = _option("root") + NET
+    return names and [name for name in names if os.path.isdir(os.path.join(folder, name, "bridge"))]
+
+
+def _bridge_ports():
+    """
+    Which interface is on which bridge, as a dict.
+    """
+    found = {}
+    for name in _interfaces() or []:
+        try:
+            bridge = os.readlink(os.path.join(_option("root") + NET, name, "brport", "bridge"))
+        except EnvironmentError:
+            # It is on none.
+            continue
+        found[name] = os.path.basename(bridge)
+    return found
 
 
 def report(name):
@@ -804,13 +833,15 @@ def _blockers_of(name, live, accept):
             % (name, len(found["pci"]))
         )
     blockers += _pure("xm_devices.foreign_backends")(found)
+    cannot, accepted = _pure("xm_devices.hardware")(found, "devices" in accept)
+    blockers += cannot
     if live and found["runs"]:
         # Else xend would fail before it connects, after half a minute of looking for memory.
         overhead_mib = _pure("xm_fit.live_overhead_mib")(found)
         blockers += _too_little_memory(
             overhead_mib, info().get("free_memory"), None, "for a live migration (live: False needs none)"
         )
-    return blockers, __salt__["xen_guest.warnings"](name, found["uuid"])
+    return blockers, accepted + __salt__["xen_guest.warnings"](name, found["uuid"])
 
 
 def _peer(target, port=None, ssl=False):
@@ -920,7 +951,9 @@ def can_receive(
     blockers += _too_little_memory(needed_mib, here["free_mib"], config, what)
     here, apart_s = _when_asked(here, asked)
     fit = _pure("xm_fit.fits")(domain, source, here, accept=accept, apart_s=apart_s)
-    devices = _pure("xm_devices.fits")(domain, here)
+    devices = _pure("xm_devices.fits")(
+        domain, here, source, _script_problem, _exists, _is_own_address, _taken_ports()
+    )
     cannot, might_not = _pure("xm_fit.reboot_warnings")(
         domain, _exists, domain.get("image_files"), __opts__["id"]
     )
@@ -959,6 +992,27 @@ def _when_asked(here, asked):
 
 def _exists(path):
     return os.path.exists(_option("root") + path)
+
+
+def _script_problem(path):
+    return _pure("xend_host.script_problem")(path, _option("root"))
+
+
+def _taken_ports():
+    return _pure("xend_host.taken")(_option("root"))
+
+
+def _is_own_address(name):
+    """
+    Whether programs here can listen on an address, or on what a name means here; None when that cannot be
+    told.
+    """
+    try:
+        # Names of hosts that are only known elsewhere, and what is no IPv4 address.
+        address = name if re.match(r"[0-9.]+\Z", name) else socket.gethostbyname(name)
+        return _pure("xend_host.is_own")(address, _option("root"))
+    except (socket.error, UnicodeError):
+        return None
 
 
 def _accepted(accept):

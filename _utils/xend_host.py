@@ -1,7 +1,7 @@
 """
 What this host shows of its xend: the process, when it started, what it listens on, who is connected,
-whose memory is under way; and what it holds that xend needs for its start: addresses, interfaces, TLS
-files.
+whose memory is under way; and what it holds that xend needs for its start, or a guest that comes:
+addresses, interfaces, free ports, scripts, TLS files.
 
 Nothing is started, stopped or changed here, no other host is asked, and nothing knows Salt.
 """
@@ -221,6 +221,150 @@ def is_local(address):
         return exc.errno != errno.EADDRNOTAVAIL
     finally:
         probe.close()
+
+
+# What programs of this host can listen on, and run
+
+
+def is_own(address, root=""):
+    """
+    Whether a program of the host could listen on an IPv4 address.
+
+    root
+        where the host's file system is; the minion may see another network than the host then
+
+    Returns None when that cannot be told.
+    """
+    # Then any address can be bound.
+    if (_first(root, ("/proc/sys/net/ipv4/ip_nonlocal_bind",)) or "").strip() == "1":
+        return True
+    networks = own_networks(_first(root, ["/proc/%s/fib_trie" % net for net in NETS]))
+    shown = None
+    if networks is not None:
+        number = _number(address)
+        shown = bool([1 for own, bits in networks if (number ^ _number(own)) >> (32 - bits) == 0])
+    return shown if root else shown or is_local(address)
+
+
+# The network that the first process sees is the host's; Linux 2.6.24 and older have only one.
+NETS = ("1/net", "net")
+
+
+def own_networks(fib_trie):
+    """
+    The addresses that are local, from the text of /proc/net/fib_trie, as a list of (address, bits); None
+    for no text. Kernels with another kind of table (RHEL 5 has a hash) have no such file.
+    """
+    if fib_trie is None:
+        return None
+    found, address = [], None
+    for line in fib_trie.splitlines():
+        words = line.split()
+        if words[:1] == ["|--"] and len(words) > 1:
+            address = words[1]
+        elif len(words) > 2 and words[2] == "LOCAL" and address and (address, int(words[0][1:])) not in found:
+            found.append((address, int(words[0][1:])))
+    return found
+
+
+def _number(address):
+    return struct.unpack("!L", socket.inet_aton(address))[0]
+
+
+def taken(root=""):
+    """
+    The TCP ports that any program of the host listens on, as a list of [address, port]; of IPv6, which
+    takes IPv4 too, only those on all addresses, as 0.0.0.0.
+
+    root
+        where the host's file system is
+
+    Returns None when it cannot be seen.
+    """
+    tables = [_first(root, ["/proc/%s/%s" % (net, name) for net in NETS]) for name in ("tcp", "tcp6")]
+    if tables[0] is None:
+        return None
+    found = []
+    for line in [line for table in tables for line in (table or "").splitlines()]:
+        fields = line.split()
+        if len(fields) < 4 or fields[3] != LISTEN:
+            continue
+        address, _, port = fields[1].partition(":")
+        if len(address) == 8:
+            pair = list(_endpoint(fields[1]))
+        elif address.strip("0") == "":
+            pair = ["0.0.0.0", int(port, 16)]
+        else:
+            continue
+        if pair not in found:
+            found.append(pair)
+    return found
+
+
+def _first(root, paths):
+    """
+    The text of the first of these files that there is; None when there is none.
+    """
+    for path in paths:
+        try:
+            with open(root + path) as stream:
+                return stream.read()
+        except EnvironmentError:
+            continue
+    return None
+
+
+MAX_LINKS = 40
+
+
+def script_problem(path, root=""):
+    """
+    Why the host could not run a script, as words for "PATH, which ..."; None when it could, or when that
+    cannot be told.
+
+    path
+        absolute
+    root
+        where the host's file system is; links are followed there first
+    """
+    found = [_script_problem(where) for where in (_inside(path, root), root + path) if where]
+    return None if None in found else found[-1]
+
+
+def _script_problem(path):
+    try:
+        mode = os.stat(path).st_mode
+    except EnvironmentError as exc:
+        if exc.errno in (errno.ENOENT, errno.ENOTDIR):
+            return "is a link to nothing" if os.path.islink(path) else "is missing"
+        return "is a link to itself" if exc.errno == errno.ELOOP else None
+    if not stat.S_ISREG(mode):
+        return "is a folder" if stat.S_ISDIR(mode) else "is no file"
+    return None if mode & (stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH) else "is not executable"
+
+
+def _inside(path, root):
+    """
+    Where a path of the host leads, with its symbolic links read as the host reads them; None when it leads
+    round in a circle.
+    """
+    parts, done, links = path.split("/"), "", 0
+    while parts:
+        part = parts.pop(0)
+        if part in ("", "."):
+            continue
+        if part == "..":
+            done = os.path.dirname(done)
+            continue
+        done += "/" + part
+        if os.path.islink(root + done):
+            links += 1
+            if links > MAX_LINKS:
+                return None
+            target = os.readlink(root + done)
+            done = "" if target.startswith("/") else os.path.dirname(done).rstrip("/")
+            parts = target.split("/") + parts
+    return root + done
 
 
 def cannot_listen_on(name, version=None):

@@ -28,6 +28,13 @@ CONFIG_FORMATS = {None: (3, 0, 2), 2: (3, 0, 3), 3: (3, 0, 4), 4: (3, 1)}
 
 DISK_CLASSES = ("vbd", "tap", "tap2")
 VIF_CLASSES = ("vif", "vif2")
+# What any host can give a guest as well; every other class is something of the host itself, or may be.
+HARMLESS_CLASSES = DISK_CLASSES + VIF_CLASSES + ("console", "vfb", "vkbd")
+
+# What is told of a VNC server; never its password.
+VNC_KEYS = ("vnclisten", "vncdisplay", "vncunused")
+NO_CLASS = "(without a name)"
+OFF = (None, "", "0", "no", "false")
 
 
 def domains(text):
@@ -149,7 +156,10 @@ def describe(form):
     Returns a dict: name, uuid, domid, memory_mib, maxmem_mib, shadow_memory_mib, vcpus, state, image
     ("linux", "hvm", ...), image_files (dict: kernel, ramdisk, device_model, bootloader, as far as there are
     any), nomigrate, suspend_cancel (bools), disks (list of dicts with uname, dev, mode, ...), vifs (list of
-    dicts with mac, bridge, ...) and pci (list of dicts). What the form lacks is None or empty.
+    dicts with mac, bridge, ..., and class for vif2), pci (list of dicts), hardware (list of dicts with class
+    and what: devices that no other host can give it without more ado), vnc (list of dicts of VNC_KEYS as far
+    as they are set, one for each VNC server) and chardevs (list of texts that tell qemu-dm what serial ports
+    and the like are). What the form lacks is None or empty.
     """
     image = _child(form, "image")
     kind = image[1] if len(image) > 1 and isinstance(image[1], list) else []
@@ -168,8 +178,11 @@ def describe(form):
         "suspend_cancel": _value(_child(kind, "notes"), "SUSPEND_CANCEL") not in (None, "0"),
         "nomigrate": (_value(kind, "nomigrate") or "0") not in ("0", "no", "false"),
         "disks": _devices(devices, DISK_CLASSES),
-        "vifs": _devices(devices, VIF_CLASSES),
+        "vifs": _devices(devices, VIF_CLASSES, named=("vif2",)),
         "pci": _devices(devices, ("pci",)),
+        "hardware": _hardware(devices, kind),
+        "vnc": _vnc(devices, kind),
+        "chardevs": _chardevs(devices, kind),
     }
 
 
@@ -179,18 +192,99 @@ def _image_files(form, kind):
     return dict([(key, path) for key, path in pairs if path])
 
 
-def _devices(devices, classes):
-    return [
-        dict(
-            [
+def _devices(devices, classes, named=()):
+    """
+    The settings of all devices of some classes; with "class" for those that are to be NAMED.
+    """
+    found = []
+    for device in devices:
+        name = _class(device)
+        if name in classes:
+            pairs = [
                 (_text(pair[0]), _text(pair[1]))
                 for pair in device[1:]
                 if isinstance(pair, list) and len(pair) == 2 and not isinstance(pair[1], list)
             ]
-        )
-        for device in devices
-        if _text(device[0]) in classes
+            found.append(dict(pairs + ([("class", name)] if name in named else [])))
+    return found
+
+
+def _class(device):
+    # A class alone, `(device vkbd)`, has no settings.
+    name = device[0] if isinstance(device, list) and device else device
+    return NO_CLASS if isinstance(name, list) else _text(name)
+
+
+def _hardware(devices, kind):
+    found = []
+    for device in devices:
+        name = _class(device)
+        if name not in HARMLESS_CLASSES + ("pci",):
+            what = _leaves(device[1:]) if isinstance(device, list) else []
+            found.append({"class": name, "what": ", ".join(what)})
+    # What qemu-dm is given of the host (xend 4.4 image.HVMImageHandler.parseDeviceModelArgs).
+    for name in _values(kind, "usbdevice"):
+        if name.startswith("host:"):
+            found.append({"class": "usbdevice", "what": name})
+    if _value(kind, "gfx_passthru") not in OFF:
+        found.append({"class": "gfx_passthru", "what": _value(kind, "gfx_passthru")})
+    # `(pci ())` of 4.x has none; an empty list may be written as Python does.
+    passed = [] if _devices(devices, ("pci",)) else _leaves(_child(kind, "pci")[1:])
+    if [word for word in passed if word.strip("[]") not in OFF]:
+        found.append({"class": "pci", "what": " ".join(passed)})
+    return found
+
+
+def _leaves(values):
+    """
+    The pairs of nested lists as text, "key value", without the uuid that xend gives each device.
+    """
+    found = []
+    for value in values:
+        if not isinstance(value, list):
+            found.append(_text(value))
+        elif len(value) == 2 and not [part for part in value if isinstance(part, list)]:
+            found += [] if _text(value[0]) == "uuid" else [_text(value[0]) + " " + _text(value[1])]
+        else:
+            found += _leaves(value[1:] if value and not isinstance(value[0], list) else value)
+    return found
+
+
+def _vnc(devices, kind):
+    """
+    The VNC servers of a guest. A HVM guest has its own settings in the image; from 3.1 on xend makes a vfb of
+    them, and that is what counts then (xend 4.4 XendConfig, image.ImageHandler.parseDeviceModelArgs).
+    """
+    is_hvm = bool(kind) and _text(kind[0]) == "hvm"
+    if is_hvm and _value(kind, "nographic") not in OFF:
+        return []
+    buffers = _devices(devices, ("vfb",))
+    if not buffers and is_hvm and _value(kind, "vnc") not in OFF:
+        buffers = [dict([(key, _value(kind, key)) for key in VNC_KEYS + ("vnc",)])]
+    return [
+        dict([(key, vfb[key]) for key in VNC_KEYS if vfb.get(key) is not None])
+        for vfb in buffers
+        if vfb.get("type") == "vnc" or vfb.get("vnc") not in OFF or not set(vfb) & set(["type", "vnc", "sdl"])
     ]
+
+
+def _chardevs(devices, kind):
+    found = _values(kind, "serial") + _values(kind, "parallel")
+    if _value(kind, "monitor") not in OFF:
+        found += _values(kind, "monitor_path")
+    for vfb in _devices(devices, ("vfb",)):
+        found += [vfb[key] for key in ("serial", "monitor") if key in vfb]
+    return found
+
+
+def _values(form, key):
+    """
+    The values that stand behind a key, or in a list behind it.
+    """
+    found = []
+    for value in _child(form, key)[1:]:
+        found += [_text(one) for one in (value if isinstance(value, list) else [value])]
+    return [one for one in found if one and not isinstance(one, list)]
 
 
 def _children(form, key):

@@ -324,7 +324,13 @@ class Host:
 
     def wait_alive(self, name, timeout_s=10.0):
         """Wait until the guest `name` works here; return it, raise TimeoutError."""
-        if not wait_until(lambda: name in self.guests() and self.guests()[name].alive, timeout_s):
+
+        def works():
+            # One look: it may be gone at the next.
+            guest = self.guests().get(name)
+            return guest is not None and guest.alive
+
+        if not wait_until(works, timeout_s):
             raise TimeoutError(
                 "%s does not work on %s after %s s: %s"
                 % (name, self.name, timeout_s, self.guests().get(name))

@@ -72,6 +72,7 @@ def build(layout, spec):
     layout.path("/proc/uptime").write_text("%.2f %.2f\n" % (uptime_s, uptime_s * 0.9))
     layout.path(SETTINGS_FILE).parent.mkdir(parents=True, exist_ok=True)
     layout.path(SETTINGS_FILE).write_text(SHIPPED)
+    layout.path("/sys/class/net/lo").mkdir(parents=True)
     for bridge in spec.bridges:
         bridge_folder(layout, bridge).mkdir(parents=True)
     for name in BLOCK_SCRIPTS:

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -375,3 +376,104 @@ def encrypted(folder, key, cert):
 def test_tls_files_that_xend_cannot_use(pem, tmp_path, spoil, said):
     reasons, _ = xend_host.tls_files(*map(str, spoil(tmp_path, *pem)))
     assert len(reasons) == 1 and said in reasons[0] and "\n" not in reasons[0]
+
+
+# What guests that come need
+
+FIB = """\
+Main:
+  +-- 0.0.0.0/0 3 0 4
+     |-- 0.0.0.0
+        /0 universe UNICAST
+     |-- 10.0.0.0
+        /24 link UNICAST
+Local:
+     |-- 10.0.0.0
+        /32 link BROADCAST
+     |-- 10.0.0.2
+        /32 host LOCAL
+     |-- 127.0.0.0
+        /32 link BROADCAST
+        /8 host LOCAL
+"""
+ROW = "   0: %s:%04X 00000000:0000 %s 00000000:00000000 00:00000000 00000000     0        0 1 1\n"
+
+
+def loopback_number():
+    return "%08X" % struct.unpack("=L", socket.inet_aton("127.0.0.1"))[0]
+
+
+def put(root, path, text):
+    path = root / path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_addresses_that_the_kernel_calls_local():
+    assert xend_host.own_networks(FIB) == [("10.0.0.2", 32), ("127.0.0.0", 8)]
+    assert xend_host.own_networks("") == [] and xend_host.own_networks(None) is None
+
+
+@pytest.mark.parametrize("folder", ["proc/1/net", "proc/net"])
+def test_own_addresses_of_a_host_elsewhere(tmp_path, folder):
+    root = str(tmp_path)
+    assert xend_host.is_own("127.0.0.1", root) is None
+    put(tmp_path, folder + "/fib_trie", FIB)
+    asked = ("10.0.0.2", "127.0.0.1", "127.9.9.9", "10.0.0.3", "10.0.0.0", "192.0.2.11")
+    found = [xend_host.is_own(address, root) for address in asked]
+    assert found == [True, True, True, False, False, False]
+    put(tmp_path, "proc/sys/net/ipv4/ip_nonlocal_bind", "1\n")
+    assert xend_host.is_own("192.0.2.11", root) is True
+
+
+def test_own_addresses_of_this_host():
+    assert xend_host.is_own("127.0.0.1") is True
+    assert xend_host.is_own("192.0.2.11") is False
+
+
+def test_ports_that_anything_listens_on(tmp_path):
+    root = str(tmp_path)
+    assert xend_host.taken(root) is None
+    rows = [
+        ("00000000", 5901, "0A"),
+        (loopback_number(), 5902, "0A"),
+        ("00000000", 5901, "0A"),
+        ("00000000", 5903, "01"),
+    ]
+    put(tmp_path, "proc/net/tcp", "sl local rem st\n" + "".join([ROW % row for row in rows]))
+    rows = [("0" * 32, 5904, "0A"), ("0" * 24 + "01000000", 5905, "0A")]
+    put(tmp_path, "proc/net/tcp6", "sl local rem st\n" + "".join([ROW % row for row in rows]))
+    assert xend_host.taken(root) == [["0.0.0.0", 5901], ["127.0.0.1", 5902], ["0.0.0.0", 5904]]
+
+
+def test_a_port_of_this_host_that_is_listened_on():
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(1)
+        assert ["127.0.0.1", server.getsockname()[1]] in xend_host.taken()
+
+
+def test_scripts_that_can_be_run_and_others(tmp_path):
+    script = put(tmp_path, "usr/lib/xen/vif-bridge", "")
+    script.chmod(0o755)
+    links = tmp_path / "etc"
+    links.mkdir()
+    # The host's own root counts, also for folders on the way.
+    (links / "scripts").symlink_to("/usr/lib/xen")
+    (links / "again").symlink_to("../etc/scripts")
+    for path in ("/usr/lib/xen/vif-bridge", "/etc/scripts/vif-bridge", "/etc/again/./vif-bridge"):
+        assert xend_host.script_problem(path, str(tmp_path)) is None
+    (links / "gone").symlink_to("/no/such/script")
+    (links / "round").symlink_to("round")
+    for path, said in (
+        ("/etc/nothing", "is missing"),
+        ("/etc/scripts/vif-bridge/x", "is missing"),
+        ("/etc/gone", "is a link to nothing"),
+        ("/etc/round", "is a link to itself"),
+        ("/etc", "is a folder"),
+    ):
+        assert xend_host.script_problem(path, str(tmp_path)) == said
+    script.chmod(0o644)
+    assert xend_host.script_problem("/usr/lib/xen/vif-bridge", str(tmp_path)) == "is not executable"
+    assert xend_host.script_problem(str(script)) == "is not executable"

@@ -195,6 +195,77 @@ def test_description():
     assert len(found["pci"]) == 1
 
 
+def described(text):
+    return xm_output.describe(xend_sxp.parse(b"(domain (name web01) " + text + b")").forms()[0])
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        (b"(device (vbd (uname file:/a))) (device (tap2)) (device vkbd) (device (console (location 2)))", []),
+        (b"(device (vif2 (front_mac 1))) (device (vfb (vnc 1))) (device (pci (dev (slot 1))))", []),
+        (b"(image (hvm (pci ()) (usbdevice tablet) (gfx_passthru 0)))", []),
+        (b"(image (hvm (pci []) (usb 1)))", []),
+        (b"(device (irq (irq 4)))", [("irq", "irq 4")]),
+        (b"(device (ioports (from 3f8) (to 3ff) (uuid 1)))", [("ioports", "from 3f8, to 3ff")]),
+        (b"(device (vscsi (dev (devid 0) (p-dev 3:0:4:0))))", [("vscsi", "devid 0, p-dev 3:0:4:0")]),
+        (b"(device (vusb (num-ports 4) (port (1 1-1) (2 ))))", [("vusb", "num-ports 4, 1 1-1")]),
+        (b"(device (vtpm))", [("vtpm", "")]),
+        (b"(device vtpm)", [("vtpm", "")]),
+        (b"(device ((irq 4)))", [("(without a name)", "")]),
+        (b"(image (hvm (usbdevice host:1.2)))", [("usbdevice", "host:1.2")]),
+        (b"(image (hvm (usbdevice (tablet host:1.2))))", [("usbdevice", "host:1.2")]),
+        (b"(image (hvm (gfx_passthru 1)))", [("gfx_passthru", "1")]),
+        (b"(image (hvm (pci ((0x0 0x1d 0x0)))))", [("pci", "0x0 0x1d 0x0")]),
+        (b"(image (hvm (pci ((0x0 0x1d))))) (device (pci (dev (slot 1))))", []),
+    ],
+)
+def test_hardware_of_the_host(text, expected):
+    found = described(text)["hardware"]
+    assert [one["class"] for one in found] == [name for name, _ in expected]
+    for one, (_, what) in zip(found, expected):
+        assert one["what"] == what or what and what.split()[-1] in one["what"]
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        (b"(image (hvm (vnc 1) (vnclisten 0.0.0.0) (vncpasswd x)))", [{"vnclisten": "0.0.0.0"}]),
+        (b"(image (hvm (vnc 1) (vnclisten )))", [{}]),
+        (b"(image (hvm (vnc 1) (vnclisten '')))", [{"vnclisten": ""}]),
+        (b"(image (hvm (vnc 0) (vnclisten 0.0.0.0)))", []),
+        (b"(image (hvm (vnc 1) (nographic 1))) (device (vfb (vnc 1)))", []),
+        (b"(image (linux (vnc 1)))", []),
+        (b"(image (hvm (vnc 1) (vncdisplay 1))) (device (vfb (vncdisplay 2)))", [{"vncdisplay": "2"}]),
+        (b"(image (linux)) (device (vfb (type vnc) (vncunused 0) (vncpasswd x)))", [{"vncunused": "0"}]),
+        (b"(device (vfb (sdl 1)))(device (vfb (type sdl)))(device (vfb (vnc 0)))", []),
+        (b"(device (vfb (vncdisplay 1)))", [{"vncdisplay": "1"}]),
+        (b"(device (vfb (vnc 1) (sdl 1)))(device (vfb (vnc 1)))", [{}, {}]),
+    ],
+)
+def test_vnc_servers(text, expected):
+    found = described(text)
+    assert found["vnc"] == expected
+    assert "x" not in [value for vnc in found["vnc"] for value in vnc.values()]
+
+
+def test_serial_ports():
+    assert described(b"(image (hvm (serial pty)))")["chardevs"] == ["pty"]
+    assert described(b"(image (hvm (serial (pty tcp::1,server)) (parallel none)))")["chardevs"] == [
+        "pty",
+        "tcp::1,server",
+        "none",
+    ]
+    assert described(b"(image (hvm (serial ) (monitor_path pty)))")["chardevs"] == []
+    assert described(b"(image (hvm (monitor 1) (monitor_path pty)))")["chardevs"] == ["pty"]
+    assert described(b"(device (vfb (serial file:/x)))")["chardevs"] == ["file:/x"]
+
+
+def test_a_second_kind_of_network_card_is_told_apart():
+    found = described(b"(device (vif (bridge a))) (device (vif2 (bridge b)))")["vifs"]
+    assert found == [{"bridge": "a"}, {"bridge": "b", "class": "vif2"}]
+
+
 def test_description_of_next_to_nothing():
     found = xm_output.describe(xend_sxp.parse(b"(domain)").forms()[0])
     assert found["name"] is None and found["disks"] == [] and found["nomigrate"] is False
