@@ -11,6 +11,8 @@ Options, from the minion configuration or the pillar:
 ``xend:service``
     the name of the service, default ``xend``, or ``xen`` (Debian) where only that one exists.
     For these two, what the pillar ``xend:relocation`` says for this host or for all comes first
+``xend:root``
+    the file system of the host, for a minion in a container; default: the minion's own
 ``xend:pidfile``, ``xend:log``
     default ``/var/run/xend.pid`` and ``/var/log/xen/xend.log``
 ``xend:source``
@@ -52,7 +54,14 @@ DEFAULTS = {
     "log": "/var/log/xen/xend.log",
     "source": None,
     "kept": "/var/lib/xend-for-salt",
+    "root": "",
 }
+
+# Where xend keeps the guests that it manages, unless its file says so (xend-domains-path).
+DOMAINS = "/var/lib/xend/domains"
+
+# The version whose parser can read least.
+OLDEST = (3, 0, 3)
 
 # Deeper than anything xend reads, and what Salt's own serialisation carries without trouble.
 DEEPEST = 50
@@ -91,7 +100,7 @@ def _pure(name):
     return getattr(function, "__wrapped__", function)
 
 
-# What may differ between hosts that have one pillar.
+# The options that may differ between hosts that have one pillar; so may what a restart is allowed to do.
 PER_HOST = ("config", "service")
 
 
@@ -109,7 +118,7 @@ def _said_for_this_host(name):
     hosts = common.get("hosts") if isinstance(common, dict) else None
     own = hosts.get(__opts__["id"]) if isinstance(hosts, dict) else None
     for where in (own, common):
-        if isinstance(where, dict) and where.get(name):
+        if isinstance(where, dict) and where.get(name) is not None:
             return where[name]
     return None
 
@@ -142,9 +151,40 @@ def _problem(path, exc):
 
 def _document(path):
     try:
-        return _pure("xend_sxp.parse")(_pure("xend_file.read")(path))
+        return _parsed(_pure("xend_file.read")(path))
     except (EnvironmentError, ValueError) as exc:
         raise _problem(path, exc)
+
+
+def _parsed(data):
+    """
+    What the xend of this host makes of a file; where its version cannot be known, what the newest does.
+    Raises ValueError when it cannot read it.
+    """
+    if not _pure("xend_check.is_ambiguous")(data, _pure):
+        return _parser(None)(data)
+    try:
+        version = _pure("xm_output.tools_version")(__salt__["xm.info"]())
+    except CommandExecutionError as exc:
+        # xm is of the same installation as xend and reads the file first; where only the oldest cannot read
+        # it, this is the sign that this one is so old.
+        version = OLDEST if "ParseError" in str(exc) else None
+    try:
+        return _parser(version)(data)
+    except ValueError as exc:
+        raise ValueError("xend %s cannot read it: %s" % (_dotted(version), exc.args[0]))
+
+
+def _parser(version):
+    """
+    The parser of xend of this version, a tuple of ints; None: that of the newest.
+    """
+    parse = _pure("xend_sxp.parse")
+    return parse if version is None else lambda data: parse(data, _dotted(version))
+
+
+def _dotted(version):
+    return "4.4" if version is None else ".".join([str(part) for part in version])
 
 
 def _plain(raw, depth=0):
@@ -356,11 +396,10 @@ def _edit(path, change, test, backup):
     Apply CHANGE, a function from document to document, to the file. Returns the old document, the new
     document and the diff ("" when nothing changes).
     """
-    parse = _pure("xend_sxp.parse")
     documents = []
 
     def edit(data):
-        old = parse(data)
+        old = _parsed(data)
         documents[:] = [old, change(old)]
         return documents[1].data
 
@@ -743,41 +782,85 @@ def _is_ipv4(address):
     return bool(re.match(r"[0-9]+(\.[0-9]+){3}$", address))
 
 
-def restart(timeout=60, config=None):
+def restart(timeout=60, config=None, accept=None, test=False):
     """
-    Restart xend, when no migration is in flight, and wait until it works as configured.
+    Restart xend, when that harms no guest, and wait until it works as configured; start it when it is down.
 
     timeout
         seconds to wait for migrations to end, those included that a guest is expected from
         (``xend.reserve``), again for xend to come up, and once more when it has to come up with the
         previous content
+    config
+        the configuration file
+    accept
+        what may be done to guests: ``on_xend_stop``, ``on_xend_start``, or a list of them; default: the
+        setting ``restart_accept`` in the pillar ``xend:relocation``, of this host or of all, else nothing
+    test
+        only say what would become of guests; nothing is waited for
 
     A migration in flight does not survive a restart on either side, and on the receiving side the
     guest is lost; so nothing is done before xend has none, and nothing when the file would keep xend
-    from starting. Guests that run are not touched by a restart of xend. Until it is over, ``xm.migrate``
-    sends no guest from here, and ``xend.reserve`` lets none come.
+    from starting. Until it is over, ``xm.migrate`` sends no guest from here, and ``xend.reserve`` lets none
+    come.
+
+    Most guests run on while xend is restarted, but not all: when it is stopped, xend from 3.1 to 4.4 shuts
+    down those that have ``(on_xend_stop shutdown)`` and suspends those with ``suspend``; when it has started,
+    it starts each managed guest that is halted and has ``(on_xend_start start)`` or auto_power_on, and one
+    that was moved to another host before Xen 4.0 is such a guest, and would run twice. Where there are any,
+    nothing is restarted unless ACCEPT says so, and the error names them and what to do.
 
     When xend does not come up as configured, the file goes back to the content with which it was last
     known to start, and xend is started with that. That content is kept in the minion's cache whenever
     it is certain: after a restart from here, and before the first change of a file that is older than
     the running xend; so it does not matter how many changes came after it.
 
-    Returns ``pid`` ({old, new}), ``listening`` and ``warnings``. Raises an error that says what xend
-    does now, and with which file.
+    Returns ``pid`` ({old, new}), ``listening`` and ``warnings``, for TEST only these. Raises an error that
+    says what xend does now, and with which file.
 
     CLI Example:
 
     .. code-block:: bash
 
         salt xen1 xend.restart
+        salt xen1 xend.restart test=True
+        salt xen1 xend.restart accept=on_xend_stop
     """
     path = _option("config", config)
+    accepted = restart_accept(accept)
+    if test:
+        process = _process()
+        if not process:
+            _refuse_hidden()
+        verb = "restarted" if process else "started"
+        return {"warnings": _spare_guests(path, process, accepted, "would not be %s" % verb)}
     # xend has no lock of its own: two restarts at once leave two daemons.
     with _locked(
         "restart",
         "xend was not restarted, because another job is restarting it (%s); try again after that",
     ):
-        return _restart(path, timeout)
+        return _restart(path, timeout, accepted)
+
+
+def restart_accept(accept=None):
+    """
+    What a restart of xend from here is allowed to do to guests.
+
+    accept
+        as for ``xend.restart``; default: ``restart_accept`` in the pillar ``xend:relocation``
+
+    Returns a list out of ``on_xend_stop`` and ``on_xend_start``. Raises an error that names anything else.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'xen*' xend.restart_accept
+    """
+    given = _said_for_this_host("restart_accept") if accept is None else accept
+    try:
+        return [_native(word) for word in _pure("xend_lifecycle.accepted")(given)]
+    except ValueError as exc:
+        raise CommandExecutionError(_native(exc.args[0]))
 
 
 @contextlib.contextmanager
@@ -808,7 +891,7 @@ def _unusable(folder, exc):
     )
 
 
-def _restart(path, timeout):
+def _restart(path, timeout, accepted):
     if not _process():
         _refuse_hidden()
     try:
@@ -823,14 +906,18 @@ def _restart(path, timeout):
         who="restart of xend",
         wait_s=timeout,
     ):
-        return dict(_restart_alone(path, data, timeout, deadline), warnings=warnings)
+        done = _restart_alone(path, data, timeout, deadline, accepted)
+        return dict(done, warnings=warnings + done["warnings"])
 
 
-def _restart_alone(path, data, timeout, deadline):
+def _restart_alone(path, data, timeout, deadline, accepted):
     before = _process()
-    # Last of all checks, so that as little as possible can set out between it and the restart.
+    # Last of all checks, so that as little as possible can set out between them and the restart.
     if before:
         _wait_for_migrations(path, before, deadline)
+    warnings = _spare_guests(
+        path, before, accepted, "was not %s" % ("restarted" if before else "started")
+    )
     if _pure("xend_file.read")(path) != data:
         raise CommandExecutionError(
             "xend was not restarted, because %s was changed meanwhile; try again" % path
@@ -839,10 +926,11 @@ def _restart_alone(path, data, timeout, deadline):
     try:
         done = _start(path, before, timeout)
     except _NotAsConfigured as exc:
-        raise CommandExecutionError(_roll_back(path, data, str(exc), timeout))
+        story = [_roll_back(path, data, str(exc), timeout, accepted)] + warnings
+        raise CommandExecutionError("; ".join(story))
     if _pure("xend_file.read")(path) == data:
         _keep(path, STARTED, data)
-    return done
+    return dict(done, warnings=warnings)
 
 
 class _NotAsConfigured(CommandExecutionError):
@@ -923,8 +1011,9 @@ def _reasons_not_to_start(document):
     warnings = []
     if values.get("ssl_server"):
         if version is not None and version < (3, 3):
-            numbers = ".".join([str(part) for part in version])
-            reasons.append("ssl_server is on, and xend has no TLS before 3.3; this is %s" % numbers)
+            reasons.append(
+                "ssl_server is on, and xend has no TLS before 3.3; this is %s" % _dotted(version)
+            )
         else:
             wrong, warnings = _wrong_with_tls(values)
             reasons += wrong
@@ -1028,14 +1117,20 @@ def _instead_of(refused, known):
     return edit
 
 
-def _roll_back(path, refused, failure, timeout):
+def _roll_back(path, refused, failure, timeout, accepted):
     """
     Put back the content with which xend started last, and start it with that. Returns the whole story
     as one sentence.
     """
     known, hindrance = _known_to_start(path, refused)
     process = _process()
-    hindrance = hindrance or process and _why_not_now(path, process)
+    # Where xend is down by now, what its start starts was looked at just before, and to leave it down
+    # would be worse.
+    hindrance = (
+        hindrance
+        or process
+        and (_why_not_now(path, process) or _against(_lifecycle(path, process), accepted))
+    )
     if hindrance:
         return "%s; the file was left as it is: %s" % (failure, hindrance)
     kept = _keep(path, REFUSED, refused)
@@ -1074,7 +1169,7 @@ def _known_to_start(path, refused):
     if known == refused:
         return None, "xend has started with it before, so the cause is elsewhere"
     try:
-        reasons, _ = _reasons_not_to_start(_pure("xend_sxp.parse")(known))
+        reasons, _ = _reasons_not_to_start(_parsed(known))
     except ValueError as exc:
         reasons = [str(exc)]
     if reasons:
@@ -1130,6 +1225,70 @@ def _why_not_now(path, process):
             % "; ".join(expected)
         )
     return "; and ".join(reasons)
+
+
+def _spare_guests(path, process, accepted, refusal):
+    """
+    Raise an error when a restart of xend (without PROCESS: a start) does something to guests that nobody has
+    accepted; REFUSAL is what becomes of xend then. Returns what was accepted, as sentences.
+    """
+    risks = _lifecycle(path, process)
+    against = _against(risks, accepted)
+    if against:
+        pending = ""
+        if process and _changed_at(path) > process["started"] + CLOCK_S:
+            pending = (
+                ". What is written in %s stays there, and is not in force until xend is restarted"
+                % path
+            )
+        raise CommandExecutionError("xend %s: %s%s" % (refusal, against, pending))
+    return ["accepted: %s" % _native(risk["what"]) for risk in risks]
+
+
+def _against(risks, accepted):
+    return "; and ".join(
+        [
+            _native("%s. %s" % (risk["what"], risk["remedy"]))
+            for risk in risks
+            if risk["kind"] not in accepted
+        ]
+    )
+
+
+def _lifecycle(path, process):
+    """
+    What a stop of xend and its start do to guests; with no PROCESS, only the start. See xend_lifecycle.risks.
+    """
+    version = _tools_version(None)
+    if not _pure("xend_lifecycle.acts")(version):
+        return []
+    shown, stored, problems = None, [], {}
+    folder = _domains_folder(path)
+    if process:
+        shown = []
+        try:
+            shown = __salt__["xm.lifecycle"]()
+        except CommandExecutionError as exc:
+            problems["on_xend_stop"] = (
+                "it cannot be seen what a stop of xend does to the guests here (%s)" % exc
+            )
+    try:
+        stored = _pure("xend_lifecycle.store")(
+            _option("root") + folder, _pure("xend_file.read"), _parser(version)
+        )
+    except EnvironmentError as exc:
+        problems["on_xend_start"] = (
+            "it cannot be seen which managed guests a start of xend starts (%s: %s)"
+            % (exc.filename or folder, exc.strerror or exc)
+        )
+    return _pure("xend_lifecycle.risks")(
+        version, shown, stored, problems, folder, _option("pidfile")
+    )
+
+
+def _domains_folder(path):
+    raw = _document(path).get("xend-domains-path")
+    return DOMAINS if raw is None or isinstance(raw, list) else _native(_plain(raw))
 
 
 def _expected():
@@ -1365,8 +1524,9 @@ def probe(host=None, port=None, ssl=False, timeout=5, source=None, config=None):
         the file that names this host's own port
 
     Only the harmless operation ``help`` is sent. Returns ``result`` (``accepted``, ``rejected``,
-    ``refused``, ``unreachable``, ``timeout`` or ``not-xend``), ``message``, ``address`` and ``port``;
-    for several peers a dict from peer to that.
+    ``refused``, ``unreachable``, ``timeout`` or ``not-xend``), ``message``, ``address``, ``port`` and
+    ``source`` (the local address that the peer saw; None when there was no connection); for several peers a
+    dict from peer to that.
 
     CLI Example:
 
@@ -1390,7 +1550,9 @@ def probe(host=None, port=None, ssl=False, timeout=5, source=None, config=None):
             (name, (where["address"], int(checked_port("xend-relocation-port", where["port"]))))
             for name, where in asked
         )
-        answers = _ask_all(peers, ssl, float(timeout), _option("source", source))
+        answers = _ask_all(
+            peers, ssl, float(timeout), _option("source", source), _own_address(declared)
+        )
     except (TypeError, ValueError) as exc:
         raise CommandExecutionError(str(exc))
     return answers if host is None or isinstance(host, (list, tuple)) else answers[str(host)]
@@ -1442,7 +1604,18 @@ def _own_ports(config):
     return settings
 
 
-def _ask_all(peers, ssl, timeout_s, source):
+def _own_address(declared):
+    """
+    The IPv4 address that the pillar declares for this host; None when there is none.
+    """
+    address = declared.get(__opts__["id"], {}).get("address")
+    try:
+        return address and socket.gethostbyname(str(address))
+    except (socket.error, UnicodeError):
+        return None
+
+
+def _ask_all(peers, ssl, timeout_s, source, own):
     """
     Ask all peers at once, so that the slowest one decides how long it takes.
     """
@@ -1451,7 +1624,7 @@ def _ask_all(peers, ssl, timeout_s, source):
 
     def keep(peer, host, port):
         try:
-            answers[peer] = ask(host, port, timeout_s, ssl, source)
+            answers[peer] = ask(host, port, timeout_s, ssl, source, own)
         except Exception as exc:
             # Whatever it is, it would end with the thread, and nobody would hear of it.
             failures.append(

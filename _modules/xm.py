@@ -268,6 +268,26 @@ def domain(name):
     return row and _describe(row)
 
 
+def lifecycle():
+    """
+    What xend does to the domains of this host when it stops and starts: those that run, and those that it
+    manages.
+
+    Returns a list of dicts: ``name``, ``uuid``, ``state`` (None where there is none), ``domid`` (None for a
+    domain that does not run), ``on_xend_stop`` and ``on_xend_start`` (None where xend knows no such setting).
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'xen*' xm.lifecycle
+    """
+    forms = _forms("xm list --long", _ask(["list", "--long"]) or "")
+    found = _pure("xend_lifecycle.domains")(forms)
+    # xm does not show auto_power_on, so that nothing can be said of it here.
+    return [dict((key, one[key]) for key in one if key != "auto_power_on") for one in found]
+
+
 def _describe(row):
     """
     What `xm.domain` returns for the domain of this row; None when it has just left.
@@ -306,15 +326,19 @@ def _described(command, text, count=None):
     """
     The descriptions that xm has printed, of COUNT domains when that is known.
     """
-    try:
-        # Before 2018.3, Salt under Python 2 returns bytes.
-        data = text if isinstance(text, bytes) else text.encode("utf-8")
-        forms = [form for form in _pure("xend_sxp.parse")(data).forms() if isinstance(form, list)]
-    except ValueError as exc:
-        raise CommandExecutionError("%s: %s" % (command, exc.args[0]))
+    forms = _forms(command, text)
     if count is not None and len(forms) != count:
         raise CommandExecutionError("%s printed %d domains, not %d" % (command, len(forms), count))
     return [_pure("xm_output.describe")(form) for form in forms]
+
+
+def _forms(command, text):
+    try:
+        # Before 2018.3, Salt under Python 2 returns bytes.
+        data = text if isinstance(text, bytes) else text.encode("utf-8")
+        return [form for form in _pure("xend_sxp.parse")(data).forms() if isinstance(form, list)]
+    except ValueError as exc:
+        raise CommandExecutionError("%s: %s" % (command, exc.args[0]))
 
 
 def host():

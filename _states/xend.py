@@ -171,7 +171,7 @@ def _option_changes(name, outcome):
     return {name: {"old": outcome["old"], "new": outcome["new"]}, "diff": outcome["diff"]}
 
 
-def applied(name, restart=True, timeout=60, config=None):
+def applied(name, restart=True, timeout=60, config=None, accept=None):
     """
     The running xend has the configuration in the file; when it has not, it is restarted, safely.
 
@@ -183,11 +183,15 @@ def applied(name, restart=True, timeout=60, config=None):
         seconds to wait for migrations in flight to end, and again for xend to come up
     config
         the configuration file
+    accept
+        what a restart may do to guests, as for the execution function ``xend.restart``
 
-    Running guests are not touched by a restart of xend. When xend does not come up with the file, the
-    previous content is put back, xend is started with that, and the state fails; ``xend.restart`` says
-    which content that is. With ``watch`` on the states that change the
-    file, ``test=True`` says beforehand that xend would be restarted.
+    When a restart would shut down, suspend or start guests (on_xend_stop, on_xend_start) and that is not
+    accepted, the state fails and nothing is restarted; what is written in the file stays there. When xend
+    does not come up with the file, the previous content is put back, xend is started with that, and the
+    state fails; ``xend.restart`` says which content that is. With ``watch`` on the states that change the
+    file, ``test=True`` says beforehand that xend would be restarted, and fails as well where guests are in
+    the way.
 
     .. code-block:: yaml
 
@@ -200,12 +204,14 @@ def applied(name, restart=True, timeout=60, config=None):
         comment = "restart: %r is neither true nor false (text in quotes is no boolean)"
         return _final(_ret(name, False, comment % (restart,)))
     try:
+        __salt__["xend.restart_accept"](accept)
         before = __salt__["xend.status"](config=config)
     except CommandExecutionError as exc:
         return _final(_failed(name, exc))
     if not before["pending"]:
         return _final(_ret(name, comment="The running xend has the configuration in the file"))
-    return _final(_apply(name, before, "; ".join(before["pending"]), restart, timeout, config))
+    why = "; ".join(before["pending"])
+    return _final(_apply(name, before, why, restart, timeout, config, accept))
 
 
 def _final(ret):
@@ -217,14 +223,19 @@ def _final(ret):
     return ret if __opts__["test"] else dict(ret, skip_watch=True)
 
 
-def _apply(name, before, why, restart, timeout, config):
+def _apply(name, before, why, restart, timeout, config, accept):
     if not restart:
         return _ret(name, comment="A restart of xend (or a reboot) is pending: %s" % why)
     changes = {"xend": {"old": _running(before), "new": "restarted"}}
     if __opts__["test"]:
-        return _ret(name, None, "xend would be restarted: %s" % why, changes)
+        try:
+            told = __salt__["xend.restart"](config=config, accept=accept, test=True)
+        except CommandExecutionError as exc:
+            return _failed(name, exc)
+        comment = "; ".join(["xend would be restarted: %s" % why] + told["warnings"])
+        return _ret(name, None, comment, changes)
     try:
-        done = __salt__["xend.restart"](timeout=timeout, config=config)
+        done = __salt__["xend.restart"](timeout=timeout, config=config, accept=accept)
     except CommandExecutionError as exc:
         return _ret(name, False, str(exc), _seen_changes(before, config))
     try:
@@ -235,9 +246,7 @@ def _apply(name, before, why, restart, timeout, config):
     if after["pending"]:
         comment = "xend was restarted, but %s" % "; ".join(after["pending"])
         return _ret(name, False, comment, changes)
-    return _ret(
-        name, True, "; ".join(["xend was restarted: %s" % why] + done["warnings"]), changes
-    )
+    return _ret(name, True, "; ".join(["xend was restarted: %s" % why] + done["warnings"]), changes)
 
 
 def _seen_changes(before, config):
@@ -260,11 +269,11 @@ def _running(status):
     )
 
 
-def mod_watch(name, sfun=None, restart=True, timeout=60, config=None, **_):
+def mod_watch(name, sfun=None, restart=True, timeout=60, config=None, accept=None, **_):
     """
     What ``watch`` calls when the watched states have changed the file, or would change it.
 
-    name, sfun, restart, timeout, config
+    name, sfun, restart, timeout, config, accept
         as for the state that watches; only ``xend.applied`` can
 
     .. code-block:: yaml
@@ -277,9 +286,10 @@ def mod_watch(name, sfun=None, restart=True, timeout=60, config=None, **_):
     if sfun != "applied":
         return _ret(name, False, "xend.%s cannot watch; use xend.applied" % sfun)
     if not __opts__["test"]:
-        return applied(name, restart, timeout, config)
+        return applied(name, restart, timeout, config, accept)
     try:
         before = __salt__["xend.status"](config=config)
     except CommandExecutionError as exc:
         return _failed(name, exc)
-    return _apply(name, before, "its configuration would change", restart, timeout, config)
+    why = "its configuration would change"
+    return _apply(name, before, why, restart, timeout, config, accept)

@@ -26,6 +26,9 @@ _SERVERS = (
 # What people leave off: xend's other settings are named in files without it as well.
 _FORGOTTEN = "xend-"
 
+# One version for each parser that xend has had.
+_PARSERS = ("3.0.3", "3.4", "4.4")
+
 _SHORTEST_MISSPELLED = 6
 _MOST_LINES_NAMED = 5
 _LONGEST_MESSAGE = 500
@@ -116,6 +119,27 @@ def findings(data, sibling, version=None, is_local=None, exists=None, folder="/e
     else:
         found = [finding for rule in RULES for finding in rule(facts)]
     return sorted(found, key=lambda row: (row["line"] or 0, _SEVERITIES.index(row["severity"])))
+
+
+def is_ambiguous(data, sibling):
+    """
+    Whether the versions of xend make different things of a file, or some of them cannot read it.
+
+    data, sibling
+        as for `findings`
+    """
+    # Else there is nothing on which they differ, and most files are read once only.
+    if b"\\" not in data and b"!" not in data:
+        return False
+    readings = set()
+    for version in _PARSERS:
+        try:
+            forms = sibling("xend_sxp.parse")(data, version).forms()
+        except ValueError:
+            readings.add(None)
+        else:
+            readings.add(sibling("xend_sxp.render")(forms))
+    return len(readings) > 1
 
 
 def _finding(severity, key, line, message, fix):

@@ -30,7 +30,7 @@ TLS_CLOSED = (tls.SSL_ERROR_EOF, tls.SSL_ERROR_ZERO_RETURN, tls.SSL_ERROR_SYSCAL
 MESSAGES = {
     "accepted": "the xend at %(peer)s lets this host in",
     "rejected": "the xend at %(peer)s does not let this host in: it closed the connection, as xend "
-    "does for a host that its xend-relocation-hosts-allow does not admit",
+    "does for a host that its xend-relocation-hosts-allow does not admit%(seen)s",
     "refused": "nothing listens at %(peer)s: xend is down there, its relocation server is off, or it "
     "listens on another address or port",
     "unreachable": "%(peer)s cannot be reached: %(detail)s",
@@ -40,7 +40,16 @@ MESSAGES = {
 }
 
 
-def ask(host, port, timeout_s=5, use_tls=False, source=None):
+# Where a peer that rejects was asked from: as declared, and not as declared.
+SEEN = "; the question came from %(source)s"
+SEEN_ELSEWHERE = (
+    SEEN + ", not from %(own)s, which the pillar declares for this host. xend sends from the address that "
+    "the routing table chooses, whatever the option xend:source says: where that is %(source)s, add it to "
+    "what the target admits (hosts_allow), or let the route to the target use %(own)s"
+)
+
+
+def ask(host, port, timeout_s=5, use_tls=False, source=None, own=None):
     """
     Ask the relocation port of a peer whether this host may send guests to it.
 
@@ -56,30 +65,40 @@ def ask(host, port, timeout_s=5, use_tls=False, source=None):
         xend does not verify any either
     source
         the local address to ask from; default: what the routing table says, as for xend itself
+    own
+        the address that this host is known by, for the message when it was not the one that was seen
 
     Returns {"result": "accepted", "rejected", "refused", "unreachable", "timeout" or "not-xend",
-    "message": text for people, "address": the IPv4 address that was asked or None, "port": int}.
+    "message": text for people, "address": the IPv4 address that was asked or None, "port": int,
+    "source": the local address that was seen there or None}.
     """
     deadline = time.time() + timeout_s
-    found = {"address": None, "port": port}
+    found = {"address": None, "port": port, "source": None}
     try:
         address = socket.getaddrinfo(host, port, socket.AF_INET, socket.SOCK_STREAM)[0][4][0]
     except (socket.error, UnicodeError) as exc:
-        return _answer(found, host, "unreachable", timeout_s, "no IPv4 address: %s" % exc)
+        return _answer(found, host, "unreachable", timeout_s, "no IPv4 address: %s" % exc, own)
     found["address"] = address
-    result, detail = _converse((address, port), deadline, use_tls, source)
-    return _answer(found, host, result, timeout_s, detail)
+    result, detail, found["source"] = _converse((address, port), deadline, use_tls, source)
+    return _answer(found, host, result, timeout_s, detail, own)
 
 
-def _answer(found, host, result, timeout_s, detail):
+def _answer(found, host, result, timeout_s, detail, own):
     peer = "%s:%s" % (host, found["port"])
     if found["address"] not in (None, host):
         peer += " (%s)" % found["address"]
-    values = {"peer": peer, "timeout": timeout_s, "detail": detail}
+    seen = ""
+    if found["source"]:
+        elsewhere = own and own != found["source"]
+        seen = (SEEN_ELSEWHERE if elsewhere else SEEN) % {"source": found["source"], "own": own}
+    values = {"peer": peer, "timeout": timeout_s, "detail": detail, "seen": seen}
     return dict(found, result=result, message=MESSAGES[result] % values)
 
 
 def _converse(peer, deadline, use_tls, source):
+    """
+    What came of asking PEER: the result, a detail of it for people, and the address it was asked from.
+    """
     connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         try:
@@ -88,9 +107,20 @@ def _converse(peer, deadline, use_tls, source):
             connection.settimeout(_left(deadline))
             connection.connect(peer)
         except socket.timeout:
-            return "timeout", ""
+            return "timeout", "", None
         except socket.error as exc:
-            return _failed_connect(exc)
+            return _failed_connect(exc) + (None,)
+        seen = connection.getsockname()[0]
+        return _talk(connection, deadline, use_tls) + (seen,)
+    finally:
+        connection.close()
+
+
+def _talk(connection, deadline, use_tls):
+    """
+    Ask over a connection, and close it.
+    """
+    try:
         # Python 2 counts a time-out anew for each byte of a TLS record; so the waiting is done here.
         connection.setblocking(False)
         try:

@@ -141,6 +141,29 @@ def test_text_is_no_leave_to_restart(show, restart):
     assert "restart" in state[1]["name"] and "neither true nor false" in state[1]["name"]
 
 
+@pytest.mark.parametrize("accept", [["on_xend_stop"], ["on_xend_start", "on_xend_stop"], [], "on_xend_stop"])
+def test_what_a_restart_may_do_to_guests_is_handed_on(show, accept):
+    for sls in ("xend.relocation", "xend.relocation.clean"):
+        common = show(sls, restart_accept=accept)["xend-relocation-applied"][1]
+        assert common["accept"] == accept
+        own = {"address": HOSTS["xen1"], "restart_accept": accept}
+        shown = show(sls, hosts=dict(HOSTS, xen1=own), restart_accept=["on_xend_start"])
+        assert shown["xend-relocation-applied"][1]["accept"] == accept
+        assert "accept" not in show(sls, restart_accept=None)["xend-relocation-applied"][1]
+
+
+@pytest.mark.parametrize(
+    "wrong", ["shutdown", ["shutdown"], True, False, 1, {"on_xend_stop": True}, [["on_xend_stop"]], [None]]
+)
+def test_what_a_restart_cannot_be_allowed_is_named(show, wrong):
+    own = {"address": HOSTS["xen1"], "restart_accept": wrong}
+    for relocation in ({"restart_accept": wrong}, {"hosts": dict(HOSTS, xen1=own)}):
+        (state,) = show("xend.relocation", **relocation).values()
+        assert state[0] == "test.fail_without_changes"
+        said = "restart_accept, %s, is no list out of on_xend_stop and on_xend_start" % json.dumps(wrong)
+        assert said in state[1]["name"]
+
+
 def test_a_setting_that_the_firewall_does_not_know(show):
     (state,) = show("xend.firewall", {"peer": ["10.20.0.12"]}).values()
     assert state[0] == "test.fail_without_changes"

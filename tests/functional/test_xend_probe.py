@@ -170,3 +170,25 @@ def test_no_way_to_the_peer(route, result, said):
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["result"] == result and said in found["message"]
+
+
+def test_who_is_rejected_hears_from_where_it_asked(minion, fleet):
+    """On a host with several networks that is the cause."""
+    shut, own = fleet["shut"], fleet["xen1"]
+    told = minion.modules.xend.probe(shut.address)
+    assert told["source"] == own.address
+    assert told["message"].endswith("; the question came from %s" % own.address)
+    elsewhere = minion.modules.xend.probe(shut.address, source=own.loopback)
+    assert elsewhere["result"] == "rejected" and elsewhere["source"] == own.loopback
+    for said in (own.loopback, own.address, "hosts_allow", "xend:source"):
+        assert said in elsewhere["message"]
+    assert "\n" not in elsewhere["message"]
+    accepted = minion.modules.xend.probe(fleet["open"].address, source=own.loopback)
+    assert own.loopback not in accepted["message"] and accepted["source"] == own.loopback
+    assert minion.modules.xend.probe("192.0.2.1", source="192.0.2.1")["source"] is None
+
+
+def test_a_host_that_nobody_declares_hears_only_from_where_it_asked(load, fleet):
+    minion = load(**host_opts(fleet["xen1"]))
+    told = minion.modules.xend.probe(fleet["shut"].address, source=fleet["xen1"].loopback)
+    assert told["message"].endswith("; the question came from %s" % fleet["xen1"].loopback)

@@ -63,6 +63,39 @@ def test_guests_live_through_it(site):
     assert after.alive and (after.domid, after.uuid) == (before.domid, before.uuid)
 
 
+def test_a_guest_that_xend_would_take_down_keeps_it_from_being_restarted(site):
+    """The settings of SUSE's manual: xend itself would shut the guest down when it is stopped."""
+    site.xen1.create_guest("web01", on_xend_stop="shutdown")
+    before = site.xen1.wait_alive("web01")
+    pids = {host.name: host.pids() for host in site.fleet}
+    for test in (True, False):
+        found = site.states("state.apply", "xend.relocation", test=test)
+        applied = found["xen1"][APPLIED]
+        assert applied["result"] is False and applied["changes"] == {}
+        for said in ("web01 (id %d) is shut down" % before.domid, "on_xend_stop", "restart_accept"):
+            assert said in applied["comment"]
+        assert found["xen1"][CONFIG]["result"] is (None if test else True)
+        # The other host has no such guest.
+        assert found["xen2"][APPLIED]["result"] is (None if test else True)
+    assert site.xen1.pids() == pids["xen1"] and site.xen2.pids() != pids["xen2"]
+    after = site.xen1.guests()["web01"]
+    assert after.alive and (after.domid, after.memory_sha256) == (
+        before.domid,
+        before.memory_sha256,
+    )
+    # Again, for the file is written now: the state says that it is not in force.
+    assert "not in force" in site.states("state.highstate")["xen1"][APPLIED]["comment"]
+    pillar = salt_config.pillar(site.fleet)
+    pillar["xend"]["relocation"]["hosts"]["xen1"] = {
+        "address": site.xen1.address,
+        "restart_accept": ["on_xend_stop"],
+    }
+    site.set_pillar(pillar)
+    accepted = site.states("state.highstate")["xen1"][APPLIED]
+    assert accepted["result"] is True and "accepted: " in accepted["comment"], accepted
+    assert site.xen1.pids() != pids["xen1"] and site.xen1.guests() == {}
+
+
 def test_a_host_without_an_address_gets_an_error_and_no_open_port(site):
     pillar = salt_config.pillar(site.fleet)
     del pillar["xend"]["relocation"]["hosts"]["xen2"]

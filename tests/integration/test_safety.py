@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.integration.test_migrate import LEAVE, LOOK, ROOM, SEND, assert_unharmed
+from tests.integration.test_migrate import CONFIGURE, LEAVE, LOOK, ROOM, SEND, assert_unharmed
 from tests.lab import salt_config
 from tests.lab.layout import wait_until
 
@@ -246,3 +246,21 @@ def test_a_guest_s_file_and_link_follow_it_and_it_is_announced(configured, guest
         for host in (configured.xen1, configured.xen2):
             host.path("/etc/xen/auto/web01").unlink(missing_ok=True)
             host.path("/etc/xen/web01.cfg").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("where", ["xen1", "xen2"])
+def test_a_migration_restarts_no_xend_that_takes_guests_down_with_it(site, where):
+    """Its first step applies the settings, and both hosts have still to be restarted for them."""
+    guest = create(site)
+    host = getattr(site, where)
+    host.create_guest("db01", on_xend_stop="shutdown")
+    other = host.wait_alive("db01")
+    for test in (True, False):
+        run = site.migrate(test=test)
+        assert run.exit_code != 0 and run.failed()[0] == CONFIGURE, run.report()
+        said = run.comment(CONFIGURE)
+        assert said.count("db01 (id %d) is shut down (on_xend_stop shutdown)" % other.domid) == 1
+        assert "restart_accept" in said
+        assert_unharmed(site, guest)
+        now = host.guests()["db01"]
+        assert now.alive and now.domid == other.domid

@@ -23,6 +23,9 @@ xend-relocation-config:
 xend-relocation-applied:
   xend.applied:
     - restart: {{ host.restart | json }}
+  {%- if host.get("restart_accept") is not none %}
+    - accept: {{ host.restart_accept | json }}
+  {%- endif %}
     - watch:
       - xend: xend-relocation-config
 
