@@ -17,6 +17,7 @@ import os
 import re
 import stat
 import struct
+import sys
 import time
 
 # Prefixes of a uname behind which a tap disk names its driver and then the path; blktap2 may name
@@ -474,6 +475,8 @@ LOOP_STATUS = 0x4C05
 LOOP_ANSWER = struct.Struct("=QQ")
 LOOP_ANSWER_BYTES = 232
 
+# How Python 3 makes text of paths.
+PATHS = (sys.getfilesystemencoding(), "surrogateescape")
 ESCAPE = re.compile(r"\\([0-7]{3})")
 
 
@@ -560,7 +563,9 @@ def mounts(root):
     for path in ("/proc/1/mounts", "/proc/mounts") if root else ("/proc/mounts",):
         try:
             with open(root + path, "rb") as stream:
-                text = stream.read().decode("utf-8", "replace")
+                raw = stream.read()
+            # Such as this Python takes for paths.
+            text = raw if isinstance(raw, str) else raw.decode(*PATHS)
             break
         except EnvironmentError:
             continue
@@ -576,18 +581,26 @@ def mounts(root):
         ]
         try:
             number = _number(_real(device, root), root)
-        except (EnvironmentError, UnicodeError):
+        except EnvironmentError:
             continue
         if number is not None:
             found.append(
                 {
                     "key": _device_key(number),
-                    "device": device,
-                    "point": point,
+                    "device": _shown(device),
+                    "point": _shown(point),
                     "read_only": fields[3].split(",")[0] == "ro",
                 }
             )
     return found
+
+
+def _shown(path):
+    """
+    A path as text for people, whatever bytes it has.
+    """
+    raw = path if isinstance(path, bytes) else path.encode(*PATHS)
+    return raw.decode("utf-8", "replace")
 
 
 def loops(root):

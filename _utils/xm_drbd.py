@@ -86,10 +86,12 @@ def facts(name, said, proc, link=None):
     found["disks"] = [word for word in found["disks"] if word]
     dump = answers.get("dump")
     if dump:
-        option = TWO_PRIMARIES.search(dump)
-        found["two_primaries"] = bool(option) and option.group(1) not in ("no", "false", "off")
+        # The last one holds: what the resource says comes after what is common to all.
+        options = TWO_PRIMARIES.findall(dump)
+        found["two_primaries"] = bool(options) and options[-1] not in ("no", "false", "off")
         found["addresses"] = sorted(set(ADDRESS.findall(dump)))
-    elif row and row[1] == "Primary/Primary":
+    if row and row[1] == "Primary/Primary":
+        # The kernel may have been told so by itself (drbdadm net-options).
         found["two_primaries"] = True
     return found
 

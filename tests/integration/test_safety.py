@@ -27,6 +27,11 @@ def other_storage(site):
     return guest
 
 
+def disk_in_use(site):
+    site.xen2.create_guest("db01", disks=["file:/srv/xen/shared.img,xvdb,w"])
+    return create(site, disks=["file:/srv/xen/shared.img,xvdb,w"])
+
+
 def no_bridge(site):
     return create(site, vifs=["bridge=xenbr9"])
 
@@ -71,6 +76,7 @@ def cpuinfo(configured):
     [
         (local_disk, ROOM, "there is no /srv/local/web01.img"),
         (other_storage, ROOM, "/srv/local/web01.img"),
+        (disk_in_use, ROOM, "the domain db01 (file:/srv/xen/shared.img, mode w) has it on xen2 already"),
         (no_bridge, ROOM, "xenbr9"),
         (weaker_processor, ROOM, "accept: [cpu]"),
         (lacking_flag, ROOM, "sse4_2"),

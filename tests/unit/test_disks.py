@@ -869,6 +869,15 @@ def test_what_the_host_has_mounted(fleet):
     ]
 
 
+def test_mounts_with_names_of_any_bytes(fleet):
+    fleet.device("sda1", b"x", [fleet.source])
+    os.makedirs(fleet.source + "/proc")
+    with open(fleet.source + "/proc/mounts", "wb") as stream:
+        stream.write(b"/dev/sda1 /mnt/gr\xfcn ext3 rw 0 0\n/dev/sda1 /mnt/gr\xc3\xbcn ext3 rw 0 0\n")
+    found = [mount["point"] for mount in xm_disks.mounts(fleet.source)]
+    assert found == [b"/mnt/gr\xef\xbf\xbdn".decode("utf-8"), b"/mnt/gr\xc3\xbcn".decode("utf-8")]
+
+
 def test_mounts_of_the_host_and_not_of_a_container(fleet):
     fleet.device("sda1", b"x", [fleet.source])
     mounts_file(fleet, "none / tmpfs rw 0 0\n")

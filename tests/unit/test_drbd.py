@@ -107,8 +107,20 @@ def test_two_volumes():
     ],
 )
 def test_two_primaries(line, allowed):
+    """Also where something else is common to all resources."""
+    common = "common {\n    net {\n        allow-two-primaries %s;\n    }\n}\n"
+    if line and not line.startswith("#"):
+        for word in ("yes", "no"):
+            found = facts(said=said(common % word + DUMP_83.replace("allow-two-primaries;", line)))
+            assert found["two_primaries"] is allowed
     dump = DUMP_83.replace("allow-two-primaries;", line)
     assert facts(said=said(dump))["two_primaries"] is allowed
+
+
+def test_two_primaries_that_there_are_already():
+    dump = DUMP_83.replace("allow-two-primaries;", "")
+    found = facts(said=said(dump, device="/dev/drbd10\n"), proc=PROC_83)
+    assert found["two_primaries"] is True
 
 
 @pytest.mark.parametrize(
