@@ -121,6 +121,14 @@ class World:
         """Begin a second orchestration of the same migration."""
         self.others.append(self.begin())
 
+    def filled(self, value):
+        """A value of the table of faults with the guest's name for %s and the source's address for %a."""
+        if isinstance(value, str):
+            return value.replace("%s", self.name).replace("%a", self.source.address)
+        if isinstance(value, dict):
+            return {key: self.filled(one) for key, one in value.items()}
+        return [self.filled(one) for one in value] if isinstance(value, list) else value
+
     def recover_meanwhile(self):
         """Run the recovery; it must leave alone what goes on."""
         before = truth.look(self.fleet, self.uuid)
@@ -141,23 +149,19 @@ class World:
     def run(self):
         """Migrate the guest, disturb it, judge; return the Verdict."""
         clock = Clock(self.verdict.seconds)
-        devices = {
-            kind: [text.replace("%s", self.name) for text in texts]
-            for kind, texts in self.fault.guest.items()
-        }
         guest = self.source.create_guest(
             self.name,
             memory_mib=self.plan.memory_mib,
             pages=self.plan.pages,
             managed=self.plan.managed,
-            **devices,
+            **self.filled(self.fault.guest),
         )
         self.uuid = guest.uuid
         # An idle guest of some seconds has not used any CPU, as if it had never run.
         self.source.hypervisor.update(guest.domid, cpu_time=CPU_S)
-        neighbours = self.neighbours()
         if self.fault.before:
             self.fault.before(self)
+        neighbours = self.neighbours()
         if self.fault.at:
             self.source.link(hold_at=self.plan.part)
         clock.lap("prepare")
@@ -221,7 +225,7 @@ class World:
             (host.name, guest.name, guest.domid, guest.state, guest.alive)
             for host in self.fleet
             for guest in host.guests().values()
-            if guest.name.startswith("neighbour")
+            if guest.name.startswith(("neighbour", faults.BYSTANDER))
         ]
 
     # judging
@@ -419,5 +423,7 @@ class Worker:
             for name in host.guests():
                 if not name.startswith("neighbour"):
                     host.destroy_guest(name)
+            for uuid in host.managed.all():
+                host.managed.forget(uuid)
             for note in salt_config.notes(host):
                 note.unlink()

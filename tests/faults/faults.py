@@ -14,6 +14,9 @@ from tests.lab.layout import wait_until
 # How long a helper may take to start, on a busy machine.
 HELPER_LIMIT_S = 10.0
 
+# What another guest is called that a fault puts on a host; nothing may happen to it.
+BYSTANDER = "bystander"
+
 MOVED = "moved"
 SOURCE = "on the source"
 MISNAMED = "on the source, misnamed"
@@ -61,7 +64,7 @@ class Fault:
     released -- whether the transfer goes on afterwards, else only once the orchestration has ended
     blind -- the hosts cannot tell all: a failure may be reported although the guest has moved
     options -- what the pillar says of the migration beside domain, source and target
-    guest -- arguments of Host.create_guest; %s in a disk is the guest's name
+    guest -- arguments of Host.create_guest; %s is the guest's name, %a the source's address
     paused -- the guest does not run at the end, because it did not in the beginning
     costly -- Salt waits for somebody for a minute, so it is tried less often
     needs -- a fault, a delay or a method of Host without which this lab cannot show it
@@ -159,6 +162,78 @@ def no_bridge(world):
     world.undo.append(lambda: gone.rename(bridge))
 
 
+def restart_pending(host):
+    """The settings of a host were changed since its xend has started, so the first step restarts it."""
+    with open(host.config, "a") as config:
+        config.write("# changed\n")
+
+
+def restart_would_stop(side):
+    """A restart of xend would shut another guest down."""
+
+    def act(world):
+        host = getattr(world, side)
+        host.create_guest(BYSTANDER, on_xend_stop="shutdown")
+        restart_pending(host)
+
+    return act
+
+
+def restart_would_start(side):
+    """A restart of xend would start another guest, which may run elsewhere."""
+
+    def act(world):
+        host = getattr(world, side)
+        host.define_guest(BYSTANDER, on_xend_start="start")
+        restart_pending(host)
+
+    return act
+
+
+def disk_in_use(world):
+    world.target.create_guest(BYSTANDER, disks=world.filled(world.fault.guest["disks"]))
+
+
+def device_mounted(world):
+    """Dom0 of the target has mounted the guest's device."""
+    world.target.mount_device("/dev/vg/" + world.name)
+    world.undo.append(world.target.unmount_devices)
+
+
+def no_loop_device(world):
+    """All loop devices of the target are in use, and there is no way to get more."""
+    control = world.target.path("/dev/loop-control")
+    control.unlink()
+    while world.target.take_loop("/etc/passwd", BYSTANDER):
+        pass
+    world.undo.append(control.touch)
+    world.undo.append(lambda: world.target.release_loops(BYSTANDER))
+
+
+def device_is_a_file(world):
+    """Somebody has written to a device of the target before there was one."""
+    device = world.target.path("/dev/vg/" + world.name)
+    device.unlink()
+    device.write_bytes(b"not a device")
+
+
+def no_network_script(world):
+    script = world.target.path("/etc/xen/scripts/vif-bridge")
+    gone = script.with_name("gone")
+    script.rename(gone)
+    world.undo.append(lambda: gone.rename(script))
+
+
+def display_taken(world):
+    world.target.occupy(5900 + DISPLAY)
+    world.undo.append(lambda: world.target.occupy(0))
+
+
+def saved_image(world):
+    image = world.source.save_guest(world.name)
+    world.undo.append(image.unlink)
+
+
 def cut_for_a_while(world):
     world.target.cut_link()
     time.sleep(29 * world.target.time_scale)
@@ -200,12 +275,22 @@ def until_xends_answer(world):
 
 # The guest's disk is an image of its name.
 DISKS = {"disks": ["file:/srv/xen/%s.img,xvda,w"], "vifs": ["bridge=xenbr0"]}
+# Whose storage is the same here, which nothing proves.
+DEVICE = {"disks": ["phy:/dev/vg/%s,xvda,w"]}
+KNOWN = {"accept": ["storage"]}
+MIRROR = {"disks": ["drbd:%s,xvda,w"]}
+DISPLAY = 7
+SCREEN = {"image": "hvm", "vncunused": "0", "vncdisplay": str(DISPLAY)}
 ANY_TIME = (0.0, 0.95)
 SUSPENDED_AT = (1.0, 1.0)
 
 FAULTS = {
     "none": Fault(frozenset([MOVED])),
     "none, held for a moment": Fault(frozenset([MOVED]), at=(0.0, 1.0)),
+    "none, on a device": Fault(frozenset([MOVED]), guest=DEVICE, options=KNOWN),
+    "none, on DRBD": Fault(frozenset([MOVED]), guest=MIRROR),
+    "none, with a screen": Fault(frozenset([MOVED]), guest=SCREEN),
+    "none, with a saved image": Fault(frozenset([MOVED]), saved_image),
     # Known before anything is sent.
     "no route": Fault(UNHARMED, fault("target", "no-route")),
     "network unreachable": Fault(UNHARMED, fault("source", "unreachable")),
@@ -220,6 +305,29 @@ FAULTS = {
     "other image, same path": Fault(UNHARMED, other_storage, guest=DISKS, needs="unmount"),
     "copied image, same path": Fault(UNHARMED, copied_storage, guest=DISKS, needs="unmount"),
     "bridge missing": Fault(UNHARMED, no_bridge, guest=DISKS, needs="unmount"),
+    "restart would stop a guest of the target": Fault(UNHARMED, restart_would_stop("target")),
+    "restart would stop a guest of the source": Fault(UNHARMED, restart_would_stop("source")),
+    "restart would start a guest of the target": Fault(UNHARMED, restart_would_start("target")),
+    "restart would start a guest of the source": Fault(UNHARMED, restart_would_start("source")),
+    "disk in use by another guest": Fault(UNHARMED, disk_in_use, guest=DISKS),
+    "device mounted": Fault(UNHARMED, device_mounted, guest=DEVICE, options=KNOWN),
+    "no loop device free": Fault(UNHARMED, no_loop_device, guest=DISKS),
+    "device is a file": Fault(UNHARMED, device_is_a_file, guest=DEVICE, options=KNOWN),
+    "disk of a script that nothing knows": Fault(
+        UNHARMED, guest={"disks": ["iscsi:iqn.2001-05.com.example:%s,xvda,w"]}
+    ),
+    "DRBD out of date": Fault(
+        UNHARMED,
+        lambda world: world.target.drbd(world.name, ds="Inconsistent/UpToDate"),
+        guest=MIRROR,
+    ),
+    "network script missing": Fault(UNHARMED, no_network_script, guest=DISKS),
+    "no bridge at all": Fault(UNHARMED, no_bridge, guest={"vifs": [""]}),
+    "screen on an address of the source": Fault(
+        UNHARMED, guest=dict(SCREEN, vnclisten="%a")
+    ),
+    "display taken": Fault(UNHARMED, display_taken, guest=SCREEN),
+    "hardware of the source": Fault(UNHARMED, guest={"devices": [["irq", ["irq", "4"]]]}),
     # While the memory is sent.
     "xc_restore killed": Fault(BROKEN, at=ANY_TIME, during=kill("target", "xc_restore")),
     "xc_save killed": Fault(BROKEN, at=ANY_TIME, during=kill("source", "xc_save")),
@@ -307,6 +415,9 @@ FAULTS = {
     # After all was sent: xend tells the source nothing of it.
     "disks cannot be attached": Fault(
         frozenset([LOST]), fault("target", "disk-missing"), guest=DISKS
+    ),
+    "network script never answers": Fault(
+        frozenset([LOST]), fault("target", "hotplug-mute"), guest=DISKS, needs="hotplug-mute"
     ),
     "image vanishes meanwhile": Fault(
         frozenset([LOST]), at=ANY_TIME, during=unmounted, guest=DISKS, needs="unmount"
