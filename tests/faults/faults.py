@@ -157,7 +157,7 @@ def copied_storage(world):
 
 def no_bridge(world):
     bridge = world.target.path("/sys/class/net/xenbr0")
-    gone = bridge.with_name("gone0")
+    gone = world.target.path("/sys/class/gone0")
     bridge.rename(gone)
     world.undo.append(lambda: gone.rename(bridge))
 
@@ -203,6 +203,7 @@ def device_mounted(world):
 def no_loop_device(world):
     """All loop devices of the target are in use, and there is no way to get more."""
     control = world.target.path("/dev/loop-control")
+    world.target.take_loop("/etc/passwd", BYSTANDER)
     control.unlink()
     while world.target.take_loop("/etc/passwd", BYSTANDER):
         pass
