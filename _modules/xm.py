@@ -56,7 +56,7 @@ POLL_S = 0.5
 
 NET = "/sys/class/net"
 
-# How long xend waits for a device of a guest (device-create-timeout of xend 4.4, up to 3.4 it is a constant),
+# How long xend waits for a device of a guest (device-create-timeout from 4.0 on, up to 3.4 it is a constant),
 # and how long it may need to destroy the guest when none comes.
 DEVICES_S = 100
 SLACK_S = 20

@@ -84,6 +84,22 @@ def test_dry_run_checks_all_and_moves_nothing(configured, guest):
     assert_unharmed(configured, guest)
 
 
+def test_clocks_agree_however_slow_the_hosts_are(configured, guest):
+    """All hosts of the lab have one clock: what passes between the question and the check is no skew."""
+    slow = {host: host.xm.with_name("xm.fast") for host in (configured.xen1, configured.xen2)}
+    for host, fast in slow.items():
+        host.xm.rename(fast)
+        host.xm.write_text('#!/bin/sh\nsleep 1.5\nexec %s "$@"\n' % fast)
+        host.xm.chmod(0o755)
+    try:
+        run = configured.migrate(test=True)
+    finally:
+        for host, fast in slow.items():
+            fast.rename(host.xm)
+    assert run.exit_code == 0, run.report()
+    assert "the clock of" not in run.report(), run.report()
+
+
 def test_dry_run_on_hosts_that_are_still_to_be_configured(site):
     guest = site.xen1.create_guest("web01")
     run = site.migrate(test=True)

@@ -130,6 +130,10 @@ def test_the_events_have_the_keys_and_phases_that_are_documented(
     assert order == sorted(order) and {"sending", "suspended", "sent"} <= {
         event["phase"] for event in found
     }
+    for key in ("elapsed_s", "percent"):
+        figures = [event[key] or 0 for event in found]
+        assert figures == sorted(figures), figures
+    assert None not in [event["elapsed_s"] for event in found]
     ends = {(event["domain"], event["uuid"], event["source"], event["target"]) for event in found}
     assert ends == {("web01", guest.uuid, "xen1", "xen2")}
     rounds = [event for event in found if event["rate_mib_s"] is not None]

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import options, sxp
+from tests.lab import memory, options, sxp
 from tests.lab.fleet import Fleet, HostSpec
 from tests.lab.layout import process_start, wait_until
 
@@ -643,6 +643,26 @@ def test_name_in_use_is_told_to_the_targets_log_only(hosts):
     untouched(target, other)
     assert "VM name 'web01' already exists as domain %d" % other.domid in target.log.read_text()
     assert "Save failed on domain web01 (%d) - resuming." % guest.domid in source.log.read_text()
+
+
+@pytest.mark.parametrize(
+    "version, virt_caps, starting_kib, restoring_kib",
+    [
+        ("3.3", "hvm hvm_directio", 0, 0),
+        # Whether there is an IOMMU or not.
+        ("3.4", "hvm", 2048, 0),
+        ("4.0", "hvm", 0, 0),
+        ("4.0", "hvm hvm_directio", 2048, 0),
+        ("4.1", "hvm", 0, 0),
+        ("4.1", "hvm hvm_directio", 2048, 2048),
+        ("4.4", "hvm_directio", 2048, 2048),
+    ],
+)
+def test_memory_for_the_tables_of_an_iommu(version, virt_caps, starting_kib, restoring_kib):
+    """4 KiB for each MiB of maxmem, rounded up (XendDomainInfo._initDomain, XendCheckpoint.restore)."""
+    config = ["domain", ["memory", "128"], ["maxmem", "257"]]
+    assert memory.tables_kib(config, version, virt_caps, restoring=False) == starting_kib
+    assert memory.tables_kib(config, version, virt_caps, restoring=True) == restoring_kib
 
 
 @pytest.mark.parametrize(
