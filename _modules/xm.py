@@ -978,11 +978,13 @@ def can_receive(
     devices = _pure("xm_devices.fits")(
         domain, here, source, _script_problem, _exists, _is_own_address, _taken_ports()
     )
+    # Its host says so too; here whoever looks for a place for the guest hears it.
+    bound, accepted = _pure("xm_devices.hardware")(domain, "devices" in accept)
     cannot, might_not = _pure("xm_fit.reboot_warnings")(
         domain, _exists, domain.get("image_files"), __opts__["id"]
     )
-    blockers += devices["blockers"] + fit["blockers"] + cannot
-    warnings = devices["warnings"] + fit["warnings"] + might_not
+    blockers += bound + devices["blockers"] + fit["blockers"] + cannot
+    warnings = accepted + devices["warnings"] + fit["warnings"] + might_not
     # What was compared was compared before this had its turn.
     seen = _disks_here(domain, storage is None)
     if storage is not None:

@@ -250,6 +250,14 @@ def test_hardware_of_the_source_is_named_before_it_leaves(on, fleet):
     assert found["ok"] and said(found, "warnings").count("accepted: ") == 2
 
 
+def test_hardware_of_the_source_is_named_by_the_target_too(check, fleet):
+    fleet["xen1"].create_guest("web01", devices=DEVICES)
+    found = check()
+    assert len(found["blockers"]) == 2 and "class vscsi" in said(found)
+    found = check(accept="devices")
+    assert found["ok"] and said(found, "warnings").count("accepted: ") == 2
+
+
 def test_hardware_keeps_a_guest_where_it_is(minion_on, fleet):
     fleet["xen1"].create_guest("web01", devices=DEVICES)
     for test in (True, False):
