@@ -436,8 +436,9 @@ def report(name):
 
     Returns ``domain`` (as ``xm.domain``; None also for one that xend only knows), ``host`` (as ``xm.host``),
     ``file`` (as ``xen_guest.find``; None unless ``xend:follow`` is set), ``announces`` (bool: whether
-    ``xend:announce`` is set), ``problem`` (why the host could not say all of it, or None) and ``seconds``
-    (how long it needed to say it). The ``time`` of the host is that of the question.
+    ``xend:announce`` is set), ``stays_managed`` (the uuid of the guest when xend goes on managing it here
+    after it was sent, else None), ``problem`` (why the host could not say all of it, or None) and
+    ``seconds`` (how long it needed to say it). The ``time`` of the host is that of the question.
 
     CLI Example:
 
@@ -447,9 +448,11 @@ def report(name):
     """
     now, began = time.time(), _clock()
     found = {"domain": None, "host": None, "file": None, "announces": False, "problem": None}
+    found["stays_managed"] = None
     try:
         guest = domain(name)
         found["domain"] = guest if guest and guest["domid"] is not None else None
+        found["stays_managed"] = guest["uuid"] if guest and _stays_managed(guest["uuid"]) else None
         found["host"] = _host(now)
         found["announces"] = bool(__salt__["xen_guest.announce"](name, test=True))
         if found["domain"] and __salt__["xen_guest.follows"]():
@@ -457,6 +460,25 @@ def report(name):
     except CommandExecutionError as exc:
         found["problem"] = str(exc)
     return dict(found, seconds=round(_clock() - began, 2))
+
+
+def told(text):
+    """
+    What a host has told, as the orchestrations hand it on to another one: as JSON of ASCII characters only,
+    so that nothing in it is altered on the way.
+
+    text
+        such a text; anything else is returned as it is
+
+    Returns what it says.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen2 xm.told '"Gr\u00f6\u00dfe"'
+    """
+    return _pure("xm_output.told")(text)
 
 
 # Where guests are
@@ -856,6 +878,11 @@ def _blockers_of(name, live, accept):
             "%s has %d PCI device(s) of this host passed through; detach them first"
             % (name, len(found["pci"]))
         )
+    blockers += [
+        "xend would hand on %s of %s as other bytes than it has: call it otherwise, in ASCII (a path may be "
+        "a link)" % (_pure("xm_files.legible")(string), name)
+        for string in _pure("xm_output.misread")(found["sxp"])
+    ]
     blockers += _pure("xm_devices.foreign_backends")(found)
     cannot, accepted = _pure("xm_devices.hardware")(found, "devices" in accept)
     blockers += cannot
@@ -865,7 +892,37 @@ def _blockers_of(name, live, accept):
         blockers += _too_little_memory(
             overhead_mib, info().get("free_memory"), None, "for a live migration (live: False needs none)"
         )
-    return blockers, accepted + __salt__["xen_guest.warnings"](name, found["uuid"])
+    warnings = accepted + __salt__["xen_guest.warnings"](name, found["uuid"])
+    if _stays_managed(found["uuid"]):
+        (warnings if "managed" in accept else blockers).append(_would_stay(name, found))
+    return blockers, warnings
+
+
+def _stays_managed(uuid):
+    """
+    Whether xend would go on managing a guest here that was sent elsewhere: xm migrate has
+    --change_home_server from Xen 4.0 on, and before 3.0.4 xend manages none.
+    """
+    tools = _tools_version() if _is_managed(uuid) else None
+    return tools is not None and (tools < (3, 0) or (3, 0, 4) <= tools < (4, 0))
+
+
+def _would_stay(name, guest):
+    host = __opts__["id"]
+    # As xm prints it; auto_power_on does the same and is not printed (xend 3.4 XendDomain.autostart_domains).
+    by_itself = re.search(r"\(on_xend_start '?start'?\)", guest["sxp"])
+    return (
+        "%s is managed by xend (`xm new`), and before Xen 4.0 it stays so on %s when it is sent: %s starts "
+        "it a second time there, on the same disks; accept: [managed] sends it, and xend.orch.migrate "
+        "removes its entry on %s once it was seen to run on its target (by hand: `xm delete %s` there, then)"
+        % (
+            name,
+            host,
+            "the next start of xend (on_xend_start)" if by_itself else "`xm start`, or a start of xend,",
+            host,
+            name,
+        )
+    )
 
 
 def _peer(target, port=None, ssl=False):
@@ -947,7 +1004,8 @@ def can_receive(
     file
         the guest's configuration file, as ``xen_guest.find`` returned it on its host, when it is to follow
     accept
-        a list of what may differ all the same: ``cpu``, ``version``, ``storage``, ``devices``
+        a list of what is accepted all the same: differences of the hosts, ``cpu``, ``version``, ``storage``
+        and ``devices``, and what the guest leaves on its old host, ``managed``
     asked
         for comparing clocks, when both hosts were asked together: a dict of ``time``, what ``xm.host`` has
         returned as such here, and ``apart_s``, the seconds by which one may have been asked after the other.
@@ -1447,6 +1505,12 @@ def _migrate(name, target, live, port, ssl, node, timeout, accept):
             comment += _forget_own(guest["uuid"])
         said = "%s was not moved: %s" if is_here else "the migration of %s has not ended well: %s"
         raise CommandExecutionError(said % (name, comment))
+    comment = report["comment"]
+    if _stays_managed(guest["uuid"]):
+        comment += "; xend on %s still manages it: xm.forget_managed there, once it runs on %s" % (
+            __opts__["id"],
+            target,
+        )
     return {
         "name": name,
         "uuid": guest["uuid"],
@@ -1454,7 +1518,7 @@ def _migrate(name, target, live, port, ssl, node, timeout, accept):
         "port": peer["port"],
         "seconds": round(seconds, 1),
         "kept": kept,
-        "comment": report["comment"],
+        "comment": comment,
     }
 
 
@@ -1641,7 +1705,7 @@ def _migrate_options(guest, live, port, ssl, node):
     """
     options = ["--live"] if live else []
     options.append("--port=%d" % port)
-    if _is_managed(guest) and _tools_version() >= (4, 0):
+    if _is_managed(guest["uuid"]) and _tools_version() >= (4, 0):
         # Else this host would keep it as a guest that it could start again.
         options.append("--change_home_server")
     if ssl:
@@ -1666,12 +1730,12 @@ def _tools_version():
     return _pure("xm_output.tools_version")(info()) or (0, 0)
 
 
-def _is_managed(guest):
+def _is_managed(uuid):
     """
     Whether xend keeps the configuration of a guest itself (`xm new`; xend 4.4 XendDomain.is_domain_managed).
     """
     folder = __salt__["xend.get"]("xend-domains-path", "/var/lib/xend/domains")
-    return os.path.isdir(os.path.join(_option("root") + str(folder), str(guest["uuid"])))
+    return os.path.isdir(os.path.join(_option("root") + str(folder), str(uuid)))
 
 
 def _where_now(name, target):
@@ -1764,7 +1828,8 @@ def restart_advice(domain):
 
 
 def _in_words(domain):
-    disks = ", ".join(disk.get("uname", "?") for disk in domain.get("disks") or []) or "no disks"
+    legible = _pure("xm_files.legible")
+    disks = ", ".join([legible(disk.get("uname", "?")) for disk in domain.get("disks") or []]) or "no disks"
     return "uuid %s, %s MiB, %s" % (domain.get("uuid"), domain.get("memory_mib"), disks)
 
 
@@ -1864,6 +1929,65 @@ def forget(name, uuid, note):
         return _forget(name, uuid, note)
     finally:
         _unlock(locks)
+
+
+# Managed guests
+
+
+def forget_managed(name, uuid, test=False):
+    """
+    Let xend forget a managed guest that was sent from here, so that nobody starts it here a second time
+    (``xm delete``). From Xen 4.0 on ``xm.migrate`` sees to that. **Only when the guest was seen to run
+    elsewhere**: this removes what xend here knows of it.
+
+    name, uuid
+        the domain; nothing is touched while a domain with this uuid is here that is more than known to xend,
+        or when that cannot be seen
+    test
+        only say whether there is something to forget
+
+    Returns whether there was, or would be. Raises an error when it is not forgotten afterwards.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xm.forget_managed web01 6a3c5d52-77a1-4d9e-9d0a-5b1f2c3d4e5f
+    """
+    name, locks = str(name), []
+    if not uuid:
+        raise CommandExecutionError("%s: without its uuid it cannot be told from others" % name)
+    if test or not _is_managed(uuid):
+        return _is_managed(uuid)
+    try:
+        held = _lock(locks, name, "the end of the migration of %s" % name)
+        if held:
+            raise CommandExecutionError(_still_managed(name, held))
+        here = _with_uuid(uuid)
+        if [one["copy"] for one in here] != ["managed"]:
+            seen = ["%s is here, %s" % (one["listed"], one["copy"]) for one in here]
+            raise CommandExecutionError(_still_managed(name, "; ".join(seen) or "xend does not list it"))
+        said = _mend(["delete", uuid])
+        if _is_managed(uuid) or _with_uuid(uuid):
+            raise CommandExecutionError(_still_managed(name, said or "xm delete has changed nothing"))
+        return True
+    finally:
+        _unlock(locks)
+
+
+def _with_uuid(uuid):
+    """
+    The domains here that have this uuid, or may have it.
+    """
+    return [one for one in _copies() if one["uuid"] in (uuid, None)]
+
+
+def _still_managed(name, why):
+    return (
+        "xend on %s still manages %s (%s), so that it may be started there a second time, on the same disks: "
+        "look with `xm list`, and when it runs on its new host and not there, `xm delete %s` on %s, before "
+        "anybody starts xend there" % (__opts__["id"], name, why, name, __opts__["id"])
+    )
 
 
 # Repairing

@@ -26,7 +26,7 @@ def present(name, file):
     name
         the guest
     file
-        what ``xen_guest.find`` returned on its old host
+        what ``xen_guest.find`` returned on its old host, or that as text that ``xm.told`` understands
 
     .. code-block:: yaml
 
@@ -35,7 +35,7 @@ def present(name, file):
             - name: web01
             - file: {{ pillar.xend.migrate.file | json }}
     """
-    return _moved(name, "put", "The file of %s is here", file)
+    return _moved(name, "put", "The file of %s is here", __salt__["xm.told"](file))
 
 
 def absent(name, file):
@@ -46,7 +46,8 @@ def absent(name, file):
     name
         the guest
     file
-        what ``xen_guest.find`` returned here; a file that was changed since is an error
+        what ``xen_guest.find`` returned here, or that as text that ``xm.told`` understands; a file that was
+        changed since is an error
 
     .. code-block:: yaml
 
@@ -55,7 +56,7 @@ def absent(name, file):
             - name: web01
             - file: {{ pillar.xend.migrate.file | json }}
     """
-    return _moved(name, "take", "The file of %s is not here any more", file)
+    return _moved(name, "take", "The file of %s is not here any more", __salt__["xm.told"](file))
 
 
 def _moved(name, function, done, *arguments):
@@ -84,7 +85,9 @@ def announced(name, domain=None):
             - name: web01
     """
     try:
-        command = __salt__["xen_guest.announce"](name, domain, test=__opts__["test"])
+        command = __salt__["xen_guest.announce"](
+            name, __salt__["xm.told"](domain), test=__opts__["test"]
+        )
     except CommandExecutionError as exc:
         return _ret(name, False, str(exc))
     if not command:

@@ -97,7 +97,8 @@ def can_receive(
     config
         the configuration file of xend
     source, storage, file, accept, asked
-        as for the execution function ``xm.can_receive``
+        as for the execution function ``xm.can_receive``; these, DOMAIN and PROBLEM may also be text that
+        ``xm.told`` understands
     problem
         what was wrong when its host was to describe it, if anything
     reserve, who
@@ -114,6 +115,9 @@ def can_receive(
             - name: web01
             - domain: {{ pillar.xend.migrate.description | json }}
     """
+    domain, source, storage, file, problem = [
+        __salt__["xm.told"](given) for given in (domain, source, storage, file, problem)
+    ]
     try:
         if not _present(domain):
             return _without_source(name, problem)
@@ -203,7 +207,8 @@ def migrated(
     source
         the minion id of the source, for the reports of the target
     domain
-        what ``xm.domain`` returned before on the source, or None when the guest was not there
+        what ``xm.domain`` returned before on the source, or None when the guest was not there; or that as
+        text that ``xm.told`` understands
     live, port, ssl, node, timeout, accept
         as for the execution function ``xm.migrate``
     settle
@@ -222,6 +227,7 @@ def migrated(
             - target: xen2
             - live: True
     """
+    domain = __salt__["xm.told"](domain)
     try:
         __salt__["xm.check_options"](
             live=live,
@@ -299,6 +305,33 @@ def _arrived(name, source, domain, settle):
     except CommandExecutionError as exc:
         comment += "; its reservation was not released: %s" % exc
     return _ret(name, report["arrived"], comment, changes if report["arrived"] else {})
+
+
+def unmanaged(name, uuid):
+    """
+    xend does not manage a guest here any more that was sent from here, so that nobody starts it a second
+    time. Before Xen 4.0 nothing else takes it away. Use it when the guest was seen to run on its new host.
+
+    name, uuid
+        the domain
+
+    .. code-block:: yaml
+
+        xend does not know web01 any more:
+          xm.unmanaged:
+            - name: web01
+            - uuid: 6a3c5d52-77a1-4d9e-9d0a-5b1f2c3d4e5f
+    """
+    changes = {name: {"old": "managed by xend on %s" % __opts__["id"], "new": None}}
+    try:
+        was = __salt__["xm.forget_managed"](name, uuid, test=__opts__["test"])
+    except CommandExecutionError as exc:
+        return _ret(name, False, str(exc))
+    if not was:
+        return _ret(name, comment="xend does not manage %s on %s" % (name, __opts__["id"]))
+    if __opts__["test"]:
+        return _ret(name, None, "once it runs elsewhere, xend would forget %s here" % name, changes)
+    return _ret(name, True, "xend does not manage %s here any more" % name, changes)
 
 
 def repaired(name, do, listed, uuid, domid=None, note=None):

@@ -8,7 +8,7 @@ What is said of disks is in xm_disks, of other devices in xm_devices.
 import re
 
 # What an administrator may decide to risk.
-RISKS = ("cpu", "version", "storage", "devices")
+RISKS = ("cpu", "version", "storage", "devices", "managed")
 
 # What Xen takes for a domain besides its memory.
 DOMAIN_OVERHEAD_MIB = 1

@@ -4,6 +4,7 @@ What the output of xm means: the tables of `xm list` and `xm info`, the descript
 Formats as printed by xend 3.0.3 to 4.4. Running xm is not done here, and nothing knows Salt.
 """
 
+import json
 import re
 
 # Name, ID, Mem(MiB), VCPUs, State, Time(s). A managed domain that does not run has no ID and may
@@ -35,6 +36,13 @@ HARMLESS_CLASSES = DISK_CLASSES + VIF_CLASSES + ("console", "vfb", "vkbd")
 VNC_KEYS = ("vnclisten", "vncdisplay", "vncunused")
 NO_CLASS = "(without a name)"
 OFF = (None, "", "0", "no", "false")
+
+# A string in a description, and what of it another xend reads as other bytes: xend writes a backslash, x and
+# two digits for all that is no ASCII, and misreads the digits a to f (xend 3.0.3 to 4.4 sxp.show and
+# Parser.state_hex). The last one stands for bytes that were no UTF-8.
+QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
+MISREAD = re.compile(r"(?<!\\)(?:\\\\)*\\x(?:[a-f][0-9a-f]|[0-9][a-f])", re.IGNORECASE)
+REPLACED = b"\xef\xbf\xbd".decode("utf-8")
 
 
 def domains(text):
@@ -104,6 +112,49 @@ def tools_version(info):
         return CONFIG_FORMATS[None] if hypervisor and hypervisor < (3, 1) else hypervisor
     since = CONFIG_FORMATS.get(shown, (3, 1))
     return max(since, hypervisor or since) if since >= (3, 1) else since
+
+
+def misread(text):
+    """
+    What of a guest would not arrive on another host as it is, because of its bytes.
+
+    text
+        its description, as xm prints it
+
+    Returns the strings of the description that hold such bytes, as they stand there.
+    """
+    text = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+    found = [match.group() for match in QUOTED.finditer(text)]
+    found = [string for string in found if MISREAD.search(string) or REPLACED in string]
+    if REPLACED in text and not found:
+        found = [line.strip() for line in text.splitlines() if REPLACED in line]
+    return found
+
+
+def told(value):
+    """
+    What a host has told, as an orchestration hands it on: JSON of ASCII characters only, because YAML,
+    through which it goes on each host once more, knows neither all characters nor leaves all of them alone.
+
+    value
+        such a text; anything else is returned as it is
+
+    Returns what it says. Text is what Python itself calls so: in Python 2, UTF-8 bytes.
+    """
+    if not hasattr(value, "upper"):
+        return value
+    try:
+        return _native(json.loads(value))
+    except ValueError:
+        return value
+
+
+def _native(value):
+    if isinstance(value, dict):
+        return dict([(_native(key), _native(item)) for key, item in value.items()])
+    if isinstance(value, list):
+        return [_native(item) for item in value]
+    return value.encode("utf-8") if bytes is str and hasattr(value, "upper") else value
 
 
 def runs(state):

@@ -141,6 +141,9 @@ class World:
     def begin(self):
         wanted = {"domain": self.name, "source": self.source.name, "target": self.target.name}
         wanted.update(live=self.plan.live, settle=SETTLE_S, **self.fault.options)
+        # Before Xen 4.0 the source would keep it, which has to be accepted.
+        if self.plan.managed:
+            wanted["accept"] = ["managed", *wanted.get("accept", [])]
         return self.conductor.start("xend.orch.migrate", {"xend": {"migrate": wanted}})
 
     def recover(self, test=False, **options):

@@ -834,8 +834,8 @@ def test_a_managed_guest_gets_a_new_home(on, fleet):
 
 def test_before_xen_4_0_the_source_goes_on_knowing_a_managed_guest(on, look, fleet):
     guest = fleet["mid1"].create_guest("web01", managed=True)
-    sent = on("mid1").migrate("web01", "xen2")
-    assert "Only xen2 can tell" in sent["comment"]
+    sent = on("mid1").migrate("web01", "xen2", accept=["managed"])
+    assert "Only xen2 can tell" in sent["comment"] and "xm.forget_managed" in sent["comment"]
     assert on("mid1").where("web01", guest.uuid)["copy"] == "managed"
     assert on("xen2").arrival("web01", uuid=guest.uuid, source="mid1", gone=True)["outcome"] == "moved"
     where = {"name": "web01", "uuid": guest.uuid, "source": "mid1", "target": "xen2"}
@@ -845,6 +845,69 @@ def test_before_xen_4_0_the_source_goes_on_knowing_a_managed_guest(on, look, fle
     (made,) = found["settled"]
     assert on(made["host"]).forget("web01", made["uuid"], made["note"]) is True
     assert look("mid1", "xen2") == []
+
+
+@pytest.mark.parametrize("on_xend_start", ["ignore", "start"])
+def test_a_managed_guest_that_would_stay_on_its_source_is_not_sent(on, fleet, on_xend_start):
+    fleet["mid1"].create_guest("web01", managed=True, on_xend_start=on_xend_start)
+    check = on("mid1").can_send("web01", "xen2")
+    (said,) = check["blockers"]
+    assert "accept: [managed]" in said and "xm delete web01" in said
+    assert ("the next start of xend (on_xend_start)" in said) is (on_xend_start == "start")
+    with pytest.raises(CommandExecutionError) as caught:
+        on("mid1").migrate("web01", "xen2")
+    assert said in str(caught.value) and fleet["mid1"].guests()["web01"].alive
+    accepted = on("mid1").can_send("web01", "xen2", accept=["managed"])
+    assert accepted["ok"] is True and said in accepted["warnings"]
+    # From 4.0 on, and for guests that xend does not manage, it is no matter.
+    fleet["mid1"].create_guest("web02")
+    fleet["xen1"].create_guest("web03", managed=True)
+    assert on("mid1").can_send("web02", "xen2")["ok"] and on("xen1").can_send("web03", "xen2")["ok"]
+
+
+def test_what_is_forgotten_is_not_started_again(on, fleet):
+    """Without it, the next start of xend on the old host runs the guest a second time."""
+    for forgets in (False, True):
+        guest = fleet["mid1"].create_guest("web01", managed=True, on_xend_start="start")
+        on("mid1").migrate("web01", "xen2", accept=["managed"])
+        fleet["xen2"].wait_alive("web01")
+        assert on("mid1").report("web01")["stays_managed"] == guest.uuid
+        if forgets:
+            assert on("mid1").forget_managed("web01", guest.uuid, test=True) is True
+            assert guest.uuid in fleet["mid1"].managed
+            assert on("mid1").forget_managed("web01", guest.uuid) is True
+            assert guest.uuid not in fleet["mid1"].managed
+            assert on("mid1").forget_managed("web01", guest.uuid) is False
+        fleet["mid1"].restart()
+        assert wait_until(lambda: "web01" in fleet["mid1"].guests(), 2) is not forgets
+        assert fleet["xen2"].guests()["web01"].alive
+        for name in ("mid1", "xen2"):
+            fleet[name].clear()
+
+
+def test_a_guest_that_is_here_is_not_forgotten(on, fleet):
+    guest = fleet["mid1"].create_guest("web01", managed=True)
+    with pytest.raises(CommandExecutionError) as caught:
+        on("mid1").forget_managed("web01", guest.uuid)
+    assert "web01 is here, running" in str(caught.value) and guest.uuid in fleet["mid1"].managed
+    other = fleet["mid1"].define_guest("web02")
+    assert on("mid1").forget_managed("web02", guest.uuid[:-1] + "x") is False
+    assert other in fleet["mid1"].managed
+
+
+def test_what_cannot_be_forgotten_is_said_with_what_to_do(on, fleet):
+    uuid = fleet["mid1"].define_guest("web01")
+    with holding(fleet["mid1"], "guest web01", "somebody else"):
+        with pytest.raises(CommandExecutionError) as caught:
+            on("mid1").forget_managed("web01", uuid)
+    assert "somebody else" in str(caught.value) and "`xm delete web01` on mid1" in str(caught.value)
+    fleet["mid1"].stop()
+    try:
+        with pytest.raises(CommandExecutionError):
+            on("mid1").forget_managed("web01", uuid)
+    finally:
+        fleet["mid1"].start()
+    assert uuid in fleet["mid1"].managed
 
 
 # Between two looks

@@ -1,9 +1,11 @@
 """Before, during and after a move: what is known beforehand is said, what happens meanwhile is survived."""
 
+import os
 import re
 import socketserver
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -270,3 +272,47 @@ def test_a_migration_restarts_no_xend_that_takes_guests_down_with_it(site, where
         assert_unharmed(site, guest)
         now = host.guests()["db01"]
         assert now.alive and now.domid == other.domid
+
+
+def test_bytes_of_any_kind_arrive_as_they_are(configured):
+    """Of the guest's file, of its path and of its disks: UTF-8, characters that YAML alters, no text."""
+    pillar = salt_config.pillar(configured.fleet)
+    pillar["xend"]["follow"] = True
+    configured.set_pillar(pillar)
+    xen1, xen2 = configured.xen1, configured.xen2
+    disk = "file:/srv/xen/Größe \x85\u2028€ \U0001f427.img,xvda,w"
+    xen1.create_guest("web01", memory_mib=96, disks=[disk], args="Ångström ß")
+    xen1.wait_alive("web01")
+    data = b'name = "web01"\nmemory = 96\n# \xc3\x85ngstr\xc3\xb6m \xc3\x9f \xe4 '
+    data += bytes(range(256)) + b"\n"
+    name = "Größe \x85€ \U0001f427.cfg"
+    paths = ["/etc/xen/" + name, "/etc/xen/auto/" + name]
+    for host in (xen1, xen2):
+        host.path("/etc/xen/auto").mkdir(exist_ok=True)
+    xen1.path(paths[0]).write_bytes(data)
+    xen1.path(paths[1]).symlink_to("../" + name)
+    try:
+        for test in (True, False):
+            run = configured.migrate(test=test)
+            assert run.exit_code == 0, run.report()
+        assert xen2.path(paths[0]).read_bytes() == data
+        assert xen2.path(paths[1]).resolve() == xen2.path(paths[0]).resolve()
+        assert not xen1.path(paths[0]).exists() and not xen1.path(paths[1]).is_symlink()
+        assert configured.where()["xen2"].alive
+    finally:
+        for host in (xen1, xen2):
+            for path in paths:
+                host.path(path).unlink(missing_ok=True)
+
+
+def test_a_path_that_cannot_be_told_is_refused_by_name(configured, guest):
+    pillar = salt_config.pillar(configured.fleet)
+    pillar["xend"]["follow"] = True
+    configured.set_pillar(pillar)
+    path = os.fsencode(configured.xen1.path("/etc/xen")) + b"/gr\xfcn"
+    Path(os.fsdecode(path)).write_bytes(b'name = "web01"\nmemory = 96\n')
+    try:
+        run = configured.migrate(test=True)
+        assert "/etc/xen/gr\\xfcn" in run.report(), run.report()
+    finally:
+        os.unlink(path)

@@ -272,7 +272,7 @@ def to_send(domain, version, change_home_server=False):
     kept = [name if item[0] == "name" else item for item in kept]
     if sxp.version_key(version) >= (4, 0):
         kept.append(["change_home_server", str(change_home_server)])
-    return sxp.show(["domain"] + kept).encode("latin-1")
+    return sxp.encode(sxp.show(["domain"] + kept))
 
 
 def uptime(domain):

@@ -63,7 +63,7 @@ def write_atomic(path, text):
     """Replace the file at `path` by `text`, so that no reader ever sees half of it."""
     path = Path(path)
     temporary = path.with_name("%s.%d.%d" % (path.name, os.getpid(), time.monotonic_ns()))
-    temporary.write_text(text)
+    temporary.write_text(text, "utf-8", "surrogateescape")
     os.replace(temporary, path)
 
 

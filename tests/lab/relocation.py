@@ -263,7 +263,7 @@ class Conversation:
                 self.refuse("<type 'exceptions.AttributeError'>", str(error))
 
     def answer(self, *values):
-        self.connection.sendall((sxp.show(list(values)) + "\n").encode("latin-1"))
+        self.connection.sendall(sxp.encode(sxp.show(list(values)) + "\n"))
 
     def refuse(self, kind, message):
         self.answer("err", ["type", kind], ["value", message])

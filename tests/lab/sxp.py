@@ -231,6 +231,9 @@ def show(value):
     if isinstance(value, (list, tuple)):
         return "(%s)" % " ".join(show(item) for item in value)
     text = str(value)
+    if not is_word(text) and not text.isascii():
+        # What a terminal of today shows; the real one writes \\xNN, which its own reader misreads.
+        return "'%s'" % text.replace("\\", "\\\\").replace("'", "\\'")
     return text if is_word(text) else repr(text)
 
 
@@ -246,10 +249,15 @@ def pretty(value, indent=0):
 
 
 def decode(value):
-    """Return `value` with every bytes object as text, byte N as code point N."""
+    """Return `value` with every bytes object as text; bytes that are no UTF-8 come back by `encode`."""
     if isinstance(value, list):
         return [decode(item) for item in value]
-    return value.decode("latin-1")
+    return value.decode("utf-8", "surrogateescape")
+
+
+def encode(text):
+    """Return the bytes of a text that `show` or `pretty` has made."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def child(value, name):

@@ -535,6 +535,8 @@ def main(arguments, config, version, socket, lab):
     import _signal
 
     _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+    # Bytes of any kind, whatever the locale.
+    sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
     broken = broken_configuration(config, version)
     if broken:
         sys.stderr.write(broken[0] + TRACEBACK + broken[1] + "\n")

@@ -152,6 +152,15 @@ def domain_file(path):
 
     execfile(path)
     kinds = (str, list, int, float)
-    settings.update((key, value) for key, value in found.items() if isinstance(value, kinds))
+    settings.update(
+        (key, restored(value)) for key, value in found.items() if isinstance(value, kinds)
+    )
     settings["name"] = str(settings["name"] or Path(path).name)
     return settings
+
+
+def restored(value):
+    """Return text that was read byte by byte as what it is, also in lists."""
+    if isinstance(value, list):
+        return [restored(item) for item in value]
+    return sxp.decode(value.encode("latin-1")) if isinstance(value, str) else value

@@ -308,3 +308,38 @@ def test_version_of_the_tools(xen, shown, expected):
     lines = zip(("xen_major", "xen_minor", "xend_config_format"), xen + (shown,))
     info = dict([(name, value) for name, value in lines if value is not None])
     assert xm_output.tools_version(info) == expected
+
+
+# Bytes that are no ASCII
+
+
+@pytest.mark.parametrize(
+    "text, found",
+    [
+        ("(domain (name web01) (image (linux (args 'root=/dev/xvda1 \\\\xc3 is a backslash'))))", []),
+        ("(domain (uname 'file:/srv/x y.img') (args 'a\\tb \\x07 \\x99'))", []),
+        ("(uname 'file:/srv/Gr\\xc3\\xb6\\xc3\\x9fe.img')", ["'file:/srv/Gr\\xc3\\xb6\\xc3\\x9fe.img'"]),
+        ("(args \"it's \\x1b\") (name web01)", ["\"it's \\x1b\""]),
+        ("(args '\\\\\\xe4')", ["'\\\\\\xe4'"]),
+    ],
+)
+def test_what_xend_writes_and_does_not_read_back(text, found):
+    assert xm_output.misread(text) == found
+    assert xm_output.misread(text.encode("ascii")) == found
+
+
+def test_bytes_that_were_no_utf_8():
+    (found,) = xm_output.misread(b"(domain\n    (uname 'file:/srv/gr\xe4n.img')\n)")
+    assert "file:/srv/gr" in found
+    utf8 = b"(uname 'file:/srv/gr\xc3\xbcn.img')"
+    assert xm_output.misread(utf8) == xm_output.misread(utf8.decode("utf-8")) == []
+
+
+def test_what_was_told_in_ascii():
+    utf8 = b"Gr\xc3\xb6\xc3\x9fe"
+    native = utf8 if bytes is str else utf8.decode("utf-8")
+    text = '{"Gr\\u00f6\\u00dfe": ["Gr\\u00f6\\u00dfe", 1, null]}'
+    assert xm_output.told(text) == {native: [native, 1, None]}
+    assert xm_output.told("null") is None
+    for value in (None, {"a": 1}, ["a"], 5, "its source does not answer"):
+        assert xm_output.told(value) == value

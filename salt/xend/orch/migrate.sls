@@ -5,8 +5,8 @@
 
     Options beside these three: live (default true), port, ssl, node, timeout (seconds for the transfer),
     settle (seconds that the target may take to complete it; default: as long as its xend needs), accept
-    (differences of the hosts that are accepted: cpu, version, storage, devices). With test=True all is checked
-    and nothing is moved. pillar.example explains them. -#}
+    (differences of the hosts that are accepted: cpu, version, storage, devices; and managed). With test=True
+    all is checked and nothing is moved. pillar.example explains them. -#}
 {%- set given = salt["pillar.get"]("xend:migrate", {}) %}
 {%- set migrate = {} %}
 {%- do migrate.update(given if given is mapping else {}) %}
@@ -18,6 +18,10 @@
 {%-   elif migrate[key] is not string %}{% do wrong.append(key ~ " is no text") %}{% endif %}
 {%- endfor %}
 {%- for key in migrate if key not in known %}{% do wrong.append(key ~ " is no option") %}{% endfor %}
+{%- for key in needed if migrate.get(key) is string
+      and migrate[key] | regex_search("([\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ufffd-\\uffff])") %}
+{%-   do wrong.append(key ~ ": " ~ migrate[key] | tojson ~ " has characters that no name may have") %}
+{%- endfor %}
 {%- if not wrong and migrate.source == migrate.target %}
 {%-   do wrong.append("source and target are the same host, " ~ migrate.target) %}
 {%- endif %}
@@ -73,8 +77,10 @@ the pillar says what to migrate:
                               arg=[migrate.domain, there.domain.uuid], tgt_type="list")
                               .get(migrate.source, {}).get("ret")}) %}
 {%- endif %}
-{%- do migrate.update({"description": left.domain, "from": left.host, "file": left.file,
-                       "problem": left.problem,
+{#- What a host has told goes on as JSON in ASCII, which xm.told reads: there are characters that YAML does not
+    take, or alters. -#}
+{%- do migrate.update({"description": left.domain | tojson, "from": left.host | tojson,
+                       "file": left.file | tojson, "problem": left.problem | tojson,
                        "asked": {"time": there.host.time,
                                  "apart_s": [0, answered_s - [left.seconds | default(0), there.seconds | default(0)]
                                                 | min] | max} if there.host else none,
@@ -95,7 +101,7 @@ the pillar says what to migrate:
 {%-     set same = [["unproved", "whether the disks are the same storage on both hosts could not be told ("
                      ~ (same or "no answer") ~ "); who knows that they are says accept: [storage]"]] %}
 {%-   endif %}
-{%-   do migrate.update({"storage": same}) %}
+{%-   do migrate.update({"storage": same | tojson}) %}
 {%- endif %}
 {%- set follows = left.file is mapping and left.file.path %}
 {%- if opts.get("test") %}
@@ -143,6 +149,11 @@ the pillar says what to migrate:
 {{ step(send, migrate.source, "xend.orch.move", [leave, room]) }}
 {#- Until then the minion is not even asked whether it is still at it: xend waits 100 s for devices. -#}
 {{ step(arrive, migrate.target, "xend.orch.move", [send], timeout=180) }}
+
+{%- if left.get("stays_managed") and "managed" in (migrate.get("accept") or []) %}
+{{ step("xend on " ~ migrate.source ~ " does not manage " ~ migrate.domain ~ " any more", migrate.source,
+        "xend.orch.unmanage", [arrive], {"domain": migrate.domain, "uuid": left.stays_managed}) }}
+{%- endif %}
 
 {%- if left.domain and reports[migrate.target].announces %}
 {{ step(migrate.domain ~ " is announced on " ~ migrate.target, migrate.target, "xend.orch.announce", [arrive]) }}
