@@ -90,7 +90,7 @@ def minions(master, fleet):
     ]
     with contextlib.ExitStack() as stack, ThreadPoolExecutor() as pool:
         list(pool.map(lambda daemon: stack.enter_context(daemon.started()), daemons))
-        done = master.salt_cli().run("saltutil.sync_all", minion_tgt="*")
+        done = master.salt_cli(timeout=120).run("saltutil.sync_all", minion_tgt="*")
         assert done.returncode == 0, done.stdout
         yield {daemon.id: daemon for daemon in daemons}
 
