@@ -4,6 +4,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
+# How many tests run at once, a file each: they mostly wait.
+WORKERS ?= 3
 FAULTS_ARGS ?= --seed 1 --migrations 300
 
 PYTHONS = $(PYTHON) python3.11 python3.12 python3.13 python3.10
@@ -63,7 +65,8 @@ lab-stop: $(STAMP) ## end the fleet that `make lab` left running
 	@$(BOUNDED) 120 $(PY) -m tests.demo --stop
 
 test: $(STAMP) ## all tests: unit, functional, integration, and those of the fault campaign
-	@$(BOUNDED) 1500 $(PY) $(PYTEST) tests/unit tests/functional tests/integration tests/faults
+	@$(BOUNDED) 3600 $(PY) $(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
+	    tests/integration tests/functional tests/faults tests/unit
 
 test-unit: $(STAMP) ## pure code and the lab
 	@$(BOUNDED) 600 $(PY) $(PYTEST) tests/unit

@@ -14,6 +14,9 @@ import salt.client
 from tests.lab import salt_config
 from tests.lab.fleet import Fleet, HostSpec
 
+# Against hanging only: a busy machine takes its time to start a daemon.
+START_S = 240
+
 # As the lab's hosts come: the door is closed on one, open to nobody else on the other.
 CONFIGS = {
     "xen1": "#(xend-relocation-server no)\n(dom0-min-mem 1024)\n",
@@ -69,7 +72,7 @@ def master(salt_factories, pillar_file, root):
         # Minions that are down are waited for so long each time they are asked whether they still work.
         "gather_job_timeout": 5,
     }
-    master = salt_factories.salt_master_daemon("master", overrides=overrides)
+    master = salt_factories.salt_master_daemon("master", overrides=overrides, start_timeout=START_S)
     with master.started():
         yield master
 
@@ -80,6 +83,7 @@ def minions(master, fleet):
     daemons = [
         master.salt_minion_daemon(
             host.name,
+            start_timeout=START_S,
             overrides={
                 "interface": "127.0.0.1",
                 "grains": salt_config.GRAINS,
