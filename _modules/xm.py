@@ -140,7 +140,60 @@ def _ask(arguments):
     said = _said(result)
     if re.match(r"Domain '.*' does not exist", said):
         return None
-    raise CommandExecutionError("xm %s: %s" % (arguments[0], said))
+    raise _NoAnswer("xm %s: %s" % (arguments[0], said), _to_start())
+
+
+class _NotMoved(CommandExecutionError):
+    """
+    A guest was not sent, or not to its end. `facts` is the message without what to do about it.
+    """
+
+    def __init__(self, message, facts):
+        CommandExecutionError.__init__(self, message)
+        self.facts = facts
+
+
+class _NoAnswer(CommandExecutionError):
+    """
+    xm could not say what it was asked. `problem` is what it said instead, `remedy` what is to be done about
+    it.
+    """
+
+    def __init__(self, problem, remedy):
+        between = " " if problem.endswith((".", "?")) else ". "
+        CommandExecutionError.__init__(self, problem + between + remedy)
+        self.problem = problem
+        self.remedy = remedy
+
+
+def _runs_xend():
+    return _pure("xend_host.process")(_option("pidfile")) is not None
+
+
+def _to_start():
+    """
+    What is to be done on this host, where xm gets no answer.
+    """
+    host = str(__opts__["id"])
+    if _runs_xend():
+        return _pure("xm_outcome.is_slow")(host)
+    try:
+        service = __salt__["xend.status"]()["service"]
+    except (CommandExecutionError, KeyError):
+        # A file that xend cannot read does not hide how its service is called.
+        service = "xend"
+    return _pure("xm_outcome.is_down")(host, service)
+
+
+def _silence(exc):
+    """
+    What a report says instead of what it could not see, because of this error.
+    """
+    return {
+        "problem": getattr(exc, "problem", str(exc)),
+        "remedy": getattr(exc, "remedy", ""),
+        "xend": _runs_xend(),
+    }
 
 
 # Seeing
@@ -437,8 +490,9 @@ def report(name):
     Returns ``domain`` (as ``xm.domain``; None also for one that xend only knows), ``host`` (as ``xm.host``),
     ``file`` (as ``xen_guest.find``; None unless ``xend:follow`` is set), ``announces`` (bool: whether
     ``xend:announce`` is set), ``stays_managed`` (the uuid of the guest when xend goes on managing it here
-    after it was sent, else None), ``problem`` (why the host could not say all of it, or None) and
-    ``seconds`` (how long it needed to say it). The ``time`` of the host is that of the question.
+    after it was sent, else None), ``view`` (as ``xm.where``), ``declared`` (the minion ids of all hosts in
+    the pillar; None when that cannot be read), ``problem`` (why the host could not say all of it, or None)
+    and ``seconds`` (how long it needed to say it). The ``time`` of the host is that of the question.
 
     CLI Example:
 
@@ -447,18 +501,27 @@ def report(name):
         salt 'xen*' xm.report web01
     """
     now, began = time.time(), _clock()
+    name = str(name)
     found = {"domain": None, "host": None, "file": None, "announces": False, "problem": None}
     found["stays_managed"] = None
+    found.update(view={"copy": "unknown"}, declared=None)
     try:
-        guest = domain(name)
+        found["declared"] = sorted(__salt__["xend.declared_hosts"]())
+        rows = _candidates(name)
+        own = [row for row in rows if row["name"] == name]
+        guest = _describe(own[0]) if own else None
         found["domain"] = guest if guest and guest["domid"] is not None else None
         found["stays_managed"] = guest["uuid"] if guest and _stays_managed(guest["uuid"]) else None
+        found["view"] = _known_view(name, rows, found["domain"]) or where(name)
         found["host"] = _host(now)
         found["announces"] = bool(__salt__["xen_guest.announce"](name, test=True))
         if found["domain"] and __salt__["xen_guest.follows"]():
             found["file"] = __salt__["xen_guest.find"](name, guest["uuid"])
     except CommandExecutionError as exc:
+        silence = _silence(exc)
         found["problem"] = str(exc)
+        if found["view"]["copy"] == "unknown":
+            found["view"].update(silence)
     return dict(found, seconds=round(_clock() - began, 2))
 
 
@@ -481,6 +544,18 @@ def told(text):
     return _pure("xm_output.told")(text)
 
 
+def _known_view(name, rows, guest):
+    """
+    What `xm.where` would say, where that needs no further look: one that is not here, or plainly runs.
+    """
+    if not rows:
+        return {"copy": "absent", "listed": None, "state": None, "domid": None, "problem": None}
+    if guest and guest["runs"] and guest["name"] == name:
+        words = dict([(key, guest[key]) for key in ("state", "domid", "uuid")])
+        return dict(words, copy="running", listed=name, problem=None)
+    return None
+
+
 # Where guests are
 
 
@@ -497,7 +572,10 @@ def where(name, uuid=None, wait=0):
 
     Returns ``copy``, what this host holds of it in one word (see COPIES in ``_utils/xm_outcome.py``),
     ``state``, ``domid`` and ``uuid`` (None when there is none), ``listed`` (the name under which ``xm list``
-    shows it), ``seconds`` (how long it was watched) and ``problem`` (why it cannot be seen, or None).
+    shows it), ``seconds`` (how long it was watched), ``other`` (the host at the other end of a transfer, or
+    None), ``devices_s`` (how many seconds xend here waits for the devices of a guest that comes), ``problem``
+    (why it cannot be seen, or None), ``remedy`` (what to do about that, or "") and ``xend`` (bool: False when
+    there is a problem and no xend runs here).
 
     CLI Example:
 
@@ -543,6 +621,16 @@ def _devices_s():
     return (int(value) if value.isdigit() else DEVICES_S) + SLACK_S
 
 
+def _waits_for_devices_s():
+    """
+    The same without slack, for people, whatever is wrong with the configuration file.
+    """
+    try:
+        return _devices_s() - SLACK_S
+    except CommandExecutionError:
+        return DEVICES_S
+
+
 def _view(name, uuid, domid):
     view = {
         "copy": "unknown",
@@ -551,6 +639,10 @@ def _view(name, uuid, domid):
         "listed": None,
         "uuid": None,
         "problem": None,
+        "remedy": "",
+        "xend": True,
+        "other": None,
+        "devices_s": _waits_for_devices_s(),
         "settled": False,
     }
     try:
@@ -567,8 +659,7 @@ def _view(name, uuid, domid):
         row, found = (known or described or [(None, None)])[0]
         seen = _either(before, _transfers())
     except CommandExecutionError as exc:
-        view["problem"] = str(exc)
-        return view
+        return dict(view, **_silence(exc))
     if row:
         view.update(
             state=row["state"], domid=row["domid"], listed=row["name"], uuid=found["uuid"]
@@ -578,9 +669,37 @@ def _view(name, uuid, domid):
         return view
     is_other = bool(row and uuid and found["uuid"] and found["uuid"] != uuid)
     view["copy"] = _copy(row, seen, is_other)
+    if view["copy"] in TRANSFERRED:
+        view["other"] = _other_end(view["copy"], seen, name, view["uuid"])
     # What is only about to be listed shows as a connected peer.
     view["settled"] = view["copy"] not in UNSETTLED and not (row is None and seen["receives"])
     return view
+
+
+# What is called so may be on its way -> which connections show the other end.
+TRANSFERRED = {
+    "sending": "targets",
+    "migrating": "targets",
+    "receiving": "sources",
+    "arriving": "sources",
+}
+
+
+def _other_end(copy, seen, name, uuid):
+    """
+    The host at the other end of a transfer: its minion id, or its address; None when that cannot be told.
+    """
+    addresses = set([peer.rpartition(":")[0] for peer in seen[TRANSFERRED[copy]]])
+    try:
+        known = dict([(found["address"], host) for host, found in __salt__["xend.declared_hosts"]().items()])
+        if len(addresses) == 1:
+            (address,) = addresses
+            return known.get(address, address)
+        noted = [made["target"] for made in _noted() if (made["name"], made["uuid"]) == (name, uuid)]
+    except CommandExecutionError:
+        return None
+    # Several guests are under way at once, or the connection has ended already.
+    return noted[-1] if noted and TRANSFERRED[copy] == "targets" else None
 
 
 def _copy(row, seen, is_other=False):
@@ -601,13 +720,21 @@ def _transferring(row, seen):
 
 def _transfers():
     """
-    What shows of transfers on this host: the ids of the domains that xc_save and xc_restore work for, and
+    What shows of transfers on this host: the ids of the domains that xc_save and xc_restore work for, the
+    peers that send to xend and those that it sends to (sources, targets: lists of "address:port"), and
     whether xend itself sends or receives (bool, or None when that cannot be seen). xend keeps a
     connection open until the guest runs on the target (xend 4.4 relocate.op_receive). Over TLS it does not:
     there it closes the connection when all has arrived, before it completes the guest (xend 3.4
     SSLSocketServerConnection.recv2fd), so that no connection proves nothing on a host that listens for TLS.
     """
-    seen = {"xc_save": [], "xc_restore": [], "sends": None, "receives": None}
+    seen = {
+        "xc_save": [],
+        "xc_restore": [],
+        "sources": [],
+        "targets": [],
+        "sends": None,
+        "receives": None,
+    }
     for helper in _pure("xend_host.transfers")(_option("root")):
         seen[helper["what"]].append(helper["domid"])
     process = _pure("xend_host.process")(_option("pidfile"))
@@ -617,7 +744,7 @@ def _transfers():
         peers = _pure("xend_host.connected")(process["pid"], ports)
         targets = _pure("xend_host.sending")(process["pid"], ports)
         if peers is not None and targets is not None:
-            seen.update(receives=bool(peers), sends=bool(targets))
+            seen.update(receives=bool(peers), sends=bool(targets), sources=peers, targets=targets)
             if not peers and _listens_for_tls(ports):
                 seen["receives"] = None
     return seen
@@ -637,7 +764,8 @@ def _either(one, other):
     """
     What was seen at either of two moments: between them a transfer may have begun or ended.
     """
-    both = dict([(key, one[key] + other[key]) for key in ("xc_save", "xc_restore")])
+    lists = ("xc_save", "xc_restore", "sources", "targets")
+    both = dict([(key, one[key] + other[key]) for key in lists])
     for key in ("sends", "receives"):
         known = [seen[key] for seen in (one, other)]
         both[key] = True if True in known else (None if None in known else False)
@@ -656,9 +784,12 @@ def copies(domain=None, wait=0, uuid=None):
     Returns a dict: ``copies``, a list of dicts: ``name`` (without migrating-), ``listed``, ``uuid``,
     ``domid``, ``state`` and ``copy`` (see COPIES in ``_utils/xm_outcome.py``); ``sent``, the notes on guests
     that were sent from here and of which nobody has told yet that they have arrived, a list of dicts:
-    ``id``, ``name``, ``uuid``, ``target``, ``at`` (time), ``what`` (memory, disks) and ``kept`` (the file
-    with its description); ``completed``, the answer about UUID by xend's log (None: it does not tell); and
-    ``declared``, the minion ids of all hosts in the pillar.
+    ``id``, ``name``, ``uuid``, ``target``, ``at`` (time), ``what`` (memory, disks), ``kept`` (the file
+    with its description) and ``over`` (bool: it runs here, and cannot be about to be sent any more);
+    ``completed``, the answer about UUID by xend's log (None: it does not tell); ``devices_s``, how many
+    seconds xend here waits for devices; and ``declared``, the minion ids of all hosts in the pillar. When xm
+    gives no answer, ``copies`` is None, and there are ``problem``, ``remedy`` (what to do about it) and
+    ``xend`` (bool: whether one runs here).
 
     CLI Example:
 
@@ -668,21 +799,66 @@ def copies(domain=None, wait=0, uuid=None):
     """
     deadline, watched = _clock() + _seconds("wait", wait), {}
     while True:
-        found = _copies()
+        silence = {}
+        try:
+            found = _copies()
+        except CommandExecutionError as exc:
+            found, silence = None, _silence(exc)
         # Last: of a guest that was not there any more the note is.
-        sent = _noted()
-        _outwait(found, watched)
+        sent = [dict(made, over=_is_over(made, found or [])) for made in _noted()]
+        _outwait(found or [], watched)
         moving = [
-            one for one in found if one["copy"] in UNSETTLED and domain in (None, one["name"])
+            one for one in found or [] if one["copy"] in UNSETTLED and domain in (None, one["name"])
         ]
         if not moving or _clock() >= deadline:
-            return {
-                "copies": found,
-                "sent": sent,
-                "completed": _completed(uuid),
-                "declared": sorted(__salt__["xend.declared_hosts"]()),
-            }
+            return dict(
+                silence,
+                copies=found,
+                sent=sent,
+                completed=_completed(uuid),
+                devices_s=_waits_for_devices_s(),
+                declared=sorted(__salt__["xend.declared_hosts"]()),
+            )
         time.sleep(POLL_S)
+
+
+def _is_over(made, found):
+    """
+    Whether what a note tells of has ended with the guest running here, so that nobody needs the note.
+
+    found
+        the copies here, as they were seen before the note was read
+    """
+    here = [
+        one
+        for one in found
+        if (one["copy"], one["name"], one["uuid"]) == ("running", made["name"], made["uuid"])
+    ]
+    process = _pure("xend_host.process")(_option("pidfile"))
+    if len(here) != 1 or not process:
+        return False
+    ends = [_pure("xend_host.connecting")(process["pid"]), _transfers()["sends"]]
+    now = {
+        "domid": here[0]["domid"],
+        "xend": _pure("xend_host.identity")(process["pid"]),
+        "up_s": _pure("xend_host.uptime_s")(),
+        "asked": bool(_pure("xend_host.migrating_commands")(_option("xm"), _option("root"))),
+        "sends": None if None in ends else any(ends),
+    }
+    return _pure("xm_kept.is_over")(made, now) and not _is_held(made["name"])
+
+
+def _is_held(name):
+    """
+    Whether a job moves or mends this guest, which may be about to ask xend to send it.
+    """
+    locks = []
+    try:
+        return _lock(locks, name, "") is not None
+    except CommandExecutionError:
+        return True
+    finally:
+        _unlock(locks)
 
 
 def _completed(uuid):
@@ -744,6 +920,8 @@ def unfinished():
         salt 'xen*' xm.unfinished
     """
     here, found, host = copies(), [], str(__opts__["id"])
+    if here["copies"] is None:
+        raise _NoAnswer(here["problem"], here["remedy"])
     others = {"every other host": {"problem": "not asked"}}
     for one in here["copies"]:
         if one["copy"] not in ("running", "managed", "halted", "sending", "receiving"):
@@ -758,6 +936,74 @@ def unfinished():
             gone = {"listed": made["name"], "domid": None, "state": None, "copy": "absent"}
             found.append(dict(gone, name=made["name"], uuid=made["uuid"], advice=finding["comment"]))
     return found
+
+
+def nowhere(name, here, target, there):
+    """
+    Why a guest cannot be moved that this host does not have, and that does not run on the target.
+
+    name
+        the domain
+    here, there
+        what this host and the target hold of it, as ``xm.where`` returns it
+    target
+        the minion id of the target
+
+    Returns text.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xm.nowhere web01 '{"copy": "absent"}' xen2 '{"copy": "absent"}'
+    """
+    host = str(__opts__["id"])
+    return _pure("xm_outcome.nowhere")(str(name), host, str(target), here, there)
+
+
+def not_described(name, here, left=None, problem=None):
+    """
+    Why a guest cannot come to this host that its source has not described.
+
+    name
+        the domain
+    here
+        what this host holds of it, as ``xm.where`` returns it
+    left
+        what its source held of it, the same with ``host``, its minion id; None when that is not known
+    problem
+        why its source could not say that, if so
+
+    Returns text.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen2 xm.not_described web01 '{"copy": "absent", "domid": null}'
+    """
+    host = str(__opts__["id"])
+    return _pure("xm_outcome.not_described")(str(name), host, here, left, problem)
+
+
+def unheard(reports):
+    """
+    Which hosts do not say what they hold, and what to do about it.
+
+    reports
+        for each minion id what ``xm.copies`` or ``xm.report`` returned there, or ``problem``, why it did not,
+        and ``remedy``, what to start there
+
+    Returns a dict of text, both "" when all have answered: ``who``, the hosts with their problems, and
+    ``do``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xm.unheard '{"xen1": {"copies": []}, "xen2": {"problem": "its minion does not answer"}}'
+    """
+    return _pure("xm_outcome.unheard")(reports)
 
 
 def findings(reports, guest=None, before=None):
@@ -851,13 +1097,10 @@ def _blockers_of(name, live, accept):
             % name
         ], []
     found = domain(name)
-    if found is None:
-        if _candidates(name):
-            return [
-                "%s is being sent already, or is left over from a migration that broke: xend.orch.recover "
-                "tells which, and mends what is safe" % name
-            ], []
-        return ["there is no domain %s on this host" % name], []
+    if found is None or not found["runs"]:
+        why = _why_it_cannot_leave(name)
+        if found is None or why["under_way"]:
+            return [why["sentence"]], []
     blockers = []
     if _pure("xm_output.is_unknown")(found["state"]):
         blockers.append(
@@ -865,10 +1108,7 @@ def _blockers_of(name, live, accept):
             "letters, and if it does not, see whether %s answers" % (name, found["state"], name)
         )
     elif not found["runs"]:
-        blockers.append(
-            "%s does not run (state %s); a guest must run to be moved: unpause or start it first"
-            % (name, found["state"] or "not started")
-        )
+        blockers.append(why["sentence"])
     if not found["uuid"]:
         blockers.append("xend shows no uuid of %s, by which it could be known again" % name)
     if found["nomigrate"]:
@@ -923,6 +1163,41 @@ def _would_stay(name, guest):
             name,
         )
     )
+
+
+def _why_it_cannot_leave(name):
+    """
+    What is to be said of a guest that does not run here under its name, and whether it is under way.
+    """
+    view, here = where(name), str(__opts__["id"])
+    under_way = _pure("xm_outcome.under_way")(name, here, view)
+    words = (name, here)
+    if under_way:
+        sentence = under_way
+    elif view["copy"] == "absent":
+        sentence = "there is no domain %s on %s; `salt '*' xm.where %s` shows which host has it" % (
+            words + (name,)
+        )
+    elif view["copy"] == "unknown":
+        sentence = "what is on %s cannot be seen (%s)" % (here, view["problem"] or "it has just changed")
+    elif view["copy"] == "unfinished":
+        sentence = (
+            "%s has never run on %s (state %s). If it was created paused, `xm unpause %s` there starts it; "
+            "if a migration has brought it, it cannot work: xend.orch.recover tells"
+            % (words + (view["state"], name))
+        )
+    elif view["copy"] in ("left", "suspended"):
+        sentence = (
+            "%s is left over on %s, as %s (state %s), from a migration that broke: xend.orch.recover mends "
+            "what is safe" % (words + (view["listed"], view["state"]))
+        )
+    else:
+        sentence = "%s does not run (state %s), and only a guest that runs can be moved: %s" % (
+            name,
+            view["state"] or "not started",
+            _pure("xm_outcome.why_at_rest")(name, here, view),
+        )
+    return {"sentence": sentence, "under_way": bool(under_way)}
 
 
 def _peer(target, port=None, ssl=False):
@@ -1466,10 +1741,9 @@ def _unlock(locks):
 def _migrate(name, target, live, port, ssl, node, timeout, accept):
     check = can_send(name, target, port, ssl, live=live, node=node, accept=accept)
     if not check["ok"]:
-        raise CommandExecutionError(
-            "%s was not moved: %s. %s"
-            % (name, "; ".join(check["blockers"]), _where_now(name, target))
-        )
+        where_now = _where_now(name, target, of_transfers=False)
+        why = "; ".join(check["blockers"]) + (where_now and ". " + where_now)
+        raise CommandExecutionError("%s was not moved: %s" % (name, why))
     peer = _peer(target, port, ssl)
     row = _row(name)
     reference, guest = _addressed(row) if row else (None, None)
@@ -1488,14 +1762,12 @@ def _migrate(name, target, live, port, ssl, node, timeout, accept):
     seconds = _clock() - began
     # What is not waited for any longer goes on in xend, whatever becomes of xm.
     view = where(name, guest["uuid"], wait=SETTLE_S if result["over"] else 0)
+    ended = {
+        "xm_said": None if result["over"] and result["retcode"] == 0 else _said(result),
+        "timed_out": None if result["over"] else limit,
+    }
     report = _pure("xm_outcome.report")(
-        name,
-        __opts__["id"],
-        str(target),
-        view,
-        {"copy": "unasked"},
-        xm_said=None if result["over"] and result["retcode"] == 0 else _said(result),
-        timed_out=None if result["over"] else limit,
+        name, __opts__["id"], str(target), view, {"copy": "unasked"}, **ended
     )
     if view["copy"] not in ("absent", "managed"):
         is_here = view["copy"] in ("running", "left")
@@ -1504,7 +1776,8 @@ def _migrate(name, target, live, port, ssl, node, timeout, accept):
         if view["copy"] == "running" and result["over"] and result["retcode"] > 0:
             comment += _forget_own(guest["uuid"])
         said = "%s was not moved: %s" if is_here else "the migration of %s has not ended well: %s"
-        raise CommandExecutionError(said % (name, comment))
+        facts = report["facts"] + _pure("xm_outcome.how_xm_ended")(view, **ended)
+        raise _NotMoved(said % (name, comment), said % (name, facts))
     comment = report["comment"]
     if _stays_managed(guest["uuid"]):
         comment += "; xend on %s still manages it: xm.forget_managed there, once it runs on %s" % (
@@ -1738,11 +2011,13 @@ def _is_managed(uuid):
     return os.path.isdir(os.path.join(_option("root") + str(folder), str(uuid)))
 
 
-def _where_now(name, target):
+def _where_now(name, target, of_transfers=True):
     """
-    Where a guest is that was not sent.
+    Where a guest is that was not sent; "" for one that is under way, unless that is wanted.
     """
     view = where(name)
+    if view["copy"] in TRANSFERRED and not of_transfers:
+        return ""
     if view["copy"] == "absent":
         return (
             "%s was not looked for on other hosts; `xm.list` on all hosts shows where it is" % name
@@ -1771,7 +2046,8 @@ def arrival(name, uuid=None, source=None, timeout=None, gone=False):
         seconds to wait while it can still be completed here; xm on the source returns before that. Default:
         as long as xend itself waits for its devices (device-create-timeout), and gives it up
 
-    Returns ``arrived`` (bool), ``copy`` and the rest of ``xm.where``, ``lost`` (bool) and ``comment``.
+    Returns ``arrived`` (bool), ``copy`` and the rest of ``xm.where``, ``lost`` (bool), ``comment`` and
+    ``facts``, the comment without what to do.
 
     CLI Example:
 
@@ -1800,7 +2076,12 @@ def arrival(name, uuid=None, source=None, timeout=None, gone=False):
     arrived = view["copy"] == "running"
     _tell(progress.event("running" if arrived else "failed", _clock()))
     return dict(
-        view, arrived=arrived, lost=report["lost"], outcome=report["outcome"], comment=report["comment"]
+        view,
+        arrived=arrived,
+        lost=report["lost"],
+        outcome=report["outcome"],
+        facts=report["facts"],
+        comment=report["comment"],
     )
 
 
@@ -1862,7 +2143,11 @@ def _note(guest, target, kept):
         "at": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
         "what": _in_words(guest),
         "kept": kept,
+        "domid": None if _is_managed(guest["uuid"]) else guest["domid"],
+        "up_s": _pure("xend_host.uptime_s")(),
     }
+    process = _pure("xend_host.process")(_option("pidfile"))
+    words["xend"] = process and _pure("xend_host.identity")(process["pid"])
     path = _pure("xm_kept.note_file")(_option("kept"), guest["name"], guest["uuid"])
     _write(path, _pure("xm_kept.note")(words), "the note that %s is sent" % guest["name"])
 

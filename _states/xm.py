@@ -36,7 +36,7 @@ def _present(report):
     return isinstance(report, dict) and "uuid" in report and "runs" in report
 
 
-def can_send(name, target, live=True, port=None, ssl=False, ask=True, node=None, accept=None):
+def can_send(name, target, live=True, port=None, ssl=False, ask=True, node=None, accept=None, there=None):
     """
     A guest can leave this host for another one: it runs, nothing binds it to this host, and the target
     lets this host in.
@@ -48,10 +48,12 @@ def can_send(name, target, live=True, port=None, ssl=False, ask=True, node=None,
     ask
         False: do not ask the target's relocation port (under ``test=True``, when its configuration is
         still to be applied)
+    there
+        what the target holds of it, as ``xm.where`` returned it there, or text that ``xm.told`` understands
 
     Nothing is ever changed; warnings stand under ``changes``, where an orchestration shows them. A guest
-    that is not here is no failure of this state: ``xm.can_receive`` on the target says whether it runs
-    there already.
+    that is not here is no failure of this state when it runs on the target already. What the target holds is
+    not asked here; without ``there``, ``xm.can_receive`` on the target has to say it.
 
     .. code-block:: yaml
 
@@ -60,9 +62,11 @@ def can_send(name, target, live=True, port=None, ssl=False, ask=True, node=None,
             - name: web01
             - target: xen2
     """
+    there = __salt__["xm.told"](there)
     try:
-        if __salt__["xm.where"](name)["copy"] in ("absent", "managed"):
-            return _ret(name, comment="%s does not run on %s" % (name, __opts__["id"]))
+        here = __salt__["xm.where"](name)
+        if here["copy"] in ("absent", "managed"):
+            return _not_here(name, target, here, there)
         check = __salt__["xm.can_send"](
             name, target, port=port, ssl=ssl, ask=ask, live=live, node=node, accept=accept
         )
@@ -71,6 +75,19 @@ def can_send(name, target, live=True, port=None, ssl=False, ask=True, node=None,
     except CommandExecutionError as exc:
         return _ret(name, False, "%s was not moved: %s" % (name, exc))
     return _checked(name, "%s can leave %s" % (name, __opts__["id"]), check["warnings"])
+
+
+def _not_here(name, target, here, there):
+    """
+    The result for a guest that this host has not, as far as what the target holds (THERE) is known.
+    """
+    comment = "%s does not run on %s" % (name, __opts__["id"])
+    if not there or there["copy"] == "unknown":
+        return _ret(name, comment=comment)
+    if there["copy"] == "running":
+        return _ret(name, comment="%s; it runs on %s already" % (comment, target))
+    why = __salt__["xm.nowhere"](name, here, target, there)
+    return _ret(name, False, "%s was not moved: %s" % (name, why))
 
 
 def can_receive(
@@ -85,6 +102,7 @@ def can_receive(
     reserve=0,
     who="",
     asked=None,
+    left=None,
 ):
     """
     This host can take a guest: its name and uuid are free, there is memory, its disks are the same storage
@@ -97,10 +115,12 @@ def can_receive(
     config
         the configuration file of xend
     source, storage, file, accept, asked
-        as for the execution function ``xm.can_receive``; these, DOMAIN and PROBLEM may also be text that
-        ``xm.told`` understands
+        as for the execution function ``xm.can_receive``; these, DOMAIN, PROBLEM and LEFT may also be text
+        that ``xm.told`` understands
     problem
         what was wrong when its host was to describe it, if anything
+    left
+        what its host held of it then, as ``xm.where`` returned it there, with ``host``, its minion id
     reserve, who
         seconds for which xend is not restarted here by Salt, because the guest is about to come, and from
         where, in words
@@ -115,12 +135,12 @@ def can_receive(
             - name: web01
             - domain: {{ pillar.xend.migrate.description | json }}
     """
-    domain, source, storage, file, problem = [
-        __salt__["xm.told"](given) for given in (domain, source, storage, file, problem)
+    domain, source, storage, file, problem, left = [
+        __salt__["xm.told"](given) for given in (domain, source, storage, file, problem, left)
     ]
     try:
         if not _present(domain):
-            return _without_source(name, problem)
+            return _without_source(name, problem, left)
         if problem:
             return _ret(name, False, "%s was not moved: its source says: %s" % (name, problem))
         check = __salt__["xm.can_receive"](
@@ -159,26 +179,14 @@ def _with(comment, warnings):
     return comment + "".join(["; " + text for text in warnings])
 
 
-def _without_source(name, problem):
+def _without_source(name, problem, left):
     """
     The result for a guest that its source does not have, or could not describe (PROBLEM).
     """
     here = __salt__["xm.where"](name)
     if here["copy"] == "running":
         return _ret(name, comment="%s runs here already" % name)
-    if problem:
-        problem = "its source could not describe it when this began (%s); run it again" % problem
-    why = problem or (
-        "its source has no domain of that name; `xm.list` there shows whether it is left over under "
-        "another"
-    )
-    if here["copy"] == "unknown":
-        why += "; %s cannot say whether it has it (%s)" % (__opts__["id"], here["problem"])
-    elif here["domid"]:
-        why += "; %s holds it, but it does not run here (state %s)" % (
-            __opts__["id"],
-            here["state"] or "not started",
-        )
+    why = __salt__["xm.not_described"](name, here, left, problem)
     return _ret(name, False, "%s was not moved: %s" % (name, why))
 
 
@@ -195,6 +203,7 @@ def migrated(
     settle=None,
     ask=True,
     accept=None,
+    brief=False,
 ):
     """
     A guest runs on the target and is gone from this host. Run it on the source, where it sends the guest,
@@ -217,6 +226,9 @@ def migrated(
     ask
         False: do not ask the target's relocation port (under ``test=True``, when its configuration is
         still to be applied)
+    brief
+        say of a guest that has not moved what is where, and leave what to do to somebody who looks at both
+        hosts afterwards; of one that is lost all is said at once
 
     .. code-block:: yaml
 
@@ -239,7 +251,7 @@ def migrated(
             accept=accept,
         )
         if __opts__["id"] == target:
-            return _arrived(name, source, domain, settle)
+            return _arrived(name, source, domain, settle, brief)
         if not _present(domain) and __salt__["xm.where"](name)["copy"] in ("absent", "managed"):
             return _ret(name, comment="%s does not run on %s" % (name, __opts__["id"]))
         if __opts__["test"]:
@@ -255,7 +267,7 @@ def migrated(
             name, target, live=live, port=port, ssl=ssl, node=node, timeout=timeout, accept=accept
         )
     except CommandExecutionError as exc:
-        return _ret(name, False, str(exc))
+        return _ret(name, False, brief and getattr(exc, "facts", None) or str(exc))
     comment = "%s was sent to %s:%s in %s s. %s (its description is kept in %s)" % (
         name,
         sent["address"],
@@ -267,23 +279,30 @@ def migrated(
     return _ret(name, True, comment, _moves(name, target))
 
 
+# What is under way, or cannot be seen.
+NOT_AT_REST = ("sending", "migrating", "receiving", "arriving", "unknown")
+
+
 def _moves(name, target):
     return {name: {"old": "on %s" % __opts__["id"], "new": "sent to %s" % target}}
 
 
 def _not_sent(name, check):
     here = __salt__["xm.where"](name)
-    comment = "%s was not moved: %s. " % (name, "; ".join(check["blockers"]))
+    comment = "%s was not moved: %s" % (name, "; ".join(check["blockers"]))
     if here["copy"] == "absent":
-        return comment + "It is not on %s" % __opts__["id"]
-    return comment + "It is on %s (%s, state %s), untouched" % (
+        return comment + ". It is not on %s" % __opts__["id"]
+    if here["copy"] in NOT_AT_REST:
+        # That has been said, and nobody can say that it is untouched.
+        return comment
+    return comment + ". It is on %s (%s, state %s), untouched" % (
         __opts__["id"],
         here["copy"],
         here["state"],
     )
 
 
-def _arrived(name, source, domain, settle):
+def _arrived(name, source, domain, settle, brief):
     if not _present(domain):
         here = __salt__["xm.where"](name)
         if here["copy"] == "running":
@@ -296,7 +315,7 @@ def _arrived(name, source, domain, settle):
     report = __salt__["xm.arrival"](
         name, uuid=domain["uuid"], source=source, timeout=settle, gone=True
     )
-    comment = report["comment"]
+    comment = report["facts" if brief and not report["lost"] else "comment"]
     if report["lost"]:
         comment += "." + __salt__["xm.restart_advice"](domain)
     try:

@@ -19,6 +19,7 @@ PROC = "/proc"
 
 # States in /proc/net/tcp, from the kernel's net/tcp_states.h.
 ESTABLISHED = "01"
+SYN_SENT = "02"
 FIN_WAIT1 = "04"
 FIN_WAIT2 = "05"
 CLOSE_WAIT = "08"
@@ -55,6 +56,33 @@ def process(pidfile):
 def _command(pid):
     with open("%s/%d/cmdline" % (PROC, pid), "rb") as stream:
         return stream.read()
+
+
+def identity(pid):
+    """
+    Text that no other process has, before or after this one: the boot of the host, PID and its start in ticks
+    since then. Returns None when there is no such process.
+
+    What xend was asked to do by `xm` is done by a thread of the process that is named here (xend 4.4
+    XMLRPCServer), and ends with it.
+    """
+    try:
+        with open("%s/sys/kernel/random/boot_id" % PROC) as stream:
+            boot = stream.read().strip()
+        return "%s %d %s" % (boot, pid, _stat(pid)[19])
+    except (EnvironmentError, IndexError):
+        return None
+
+
+def uptime_s():
+    """
+    Seconds since this host was booted, on a clock that nobody sets; None when it cannot be read.
+    """
+    try:
+        with open("%s/uptime" % PROC) as stream:
+            return float(stream.read().split()[0])
+    except (EnvironmentError, ValueError, IndexError):
+        return None
 
 
 def _stat(pid):
@@ -118,6 +146,20 @@ def sending(pid, listening_ports):
     return sorted("%s:%d" % remote for local, remote in sockets if local[1] not in listening_ports)
 
 
+def connecting(pid):
+    """
+    The peers to which process PID is just opening a connection, unanswered so far, as a list of
+    "address:port"; None when this user may not look into that process.
+
+    xend waits so for a silent host: 30 s from 3.3 on, 127 s before, which is Linux's own limit (xend 4.4
+    XendDomain._domain_migrate has settimeout, 3.1 domain_migrate has not).
+    """
+    sockets = _sockets(pid, SYN_SENT)
+    if sockets is None:
+        return None
+    return sorted("%s:%d" % remote for _, remote in sockets)
+
+
 def _sockets(pid, *states):
     try:
         own = _inodes(pid)
@@ -172,9 +214,33 @@ def transfers(root=""):
     Returns a list of {"what": "xc_save" or "xc_restore", "domid": int, "pid": int}, in the order of pids; two
     for a process that may carry either of two domains.
     """
-    root = root.rstrip("/")
-    folder = (root if isinstance(root, bytes) else root.encode("utf-8")) + b"/"
     found = []
+    for pid, path, rest in _programs(HELPERS, root):
+        what = str(os.path.basename(path).decode("ascii"))
+        for domid in _domids(rest):
+            found.append({"what": what, "domid": domid, "pid": pid})
+    return found
+
+
+def migrating_commands(command="xm", root=""):
+    """
+    The pids of the `xm migrate` that run now: each may have asked xend to send a guest, or be about to.
+
+    command
+        the name or path of xm
+    root
+        as for `transfers`
+    """
+    names = set([b"xm", os.path.basename(_bytes(command))])
+    return [pid for pid, _, rest in _programs(names, root) if b"migrate" in rest]
+
+
+def _programs(names, root):
+    """
+    (pid, path, arguments) of the processes of this host that run a program of one of these names.
+    """
+    root = root.rstrip("/")
+    folder = _bytes(root) + b"/"
     for pid in sorted(int(name) for name in os.listdir(PROC) if name.isdigit()):
         try:
             # Each argument ends with a NUL; of a zombie there are none.
@@ -183,14 +249,15 @@ def transfers(root=""):
             # Ended since it was listed.
             continue
         for position, path in enumerate(arguments[: IN_FRONT + 1]):
-            if os.path.basename(path) in HELPERS and (
+            if os.path.basename(path) in names and (
                 not root or path.startswith(folder) or os.path.exists(folder + path.lstrip(b"/"))
             ):
-                what = str(os.path.basename(path).decode("ascii"))
-                for domid in _domids(arguments[position + 1 :]):
-                    found.append({"what": what, "domid": domid, "pid": pid})
+                yield pid, path, arguments[position + 1 :]
                 break
-    return found
+
+
+def _bytes(text):
+    return text if isinstance(text, bytes) else text.encode("utf-8")
 
 
 def _domids(arguments):

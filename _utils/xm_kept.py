@@ -3,7 +3,7 @@ What is kept of guests in a folder of their host when they are sent away: descri
 
 A note says that a guest was sent. It stays until the guest was seen to run somewhere else, whatever becomes
 of those who wanted to look; so no guest can be missing without anybody knowing. What is to be concluded from
-one is decided in xm_outcome.
+one is decided in xm_outcome; here only whether it may yet be sent.
 """
 
 import errno
@@ -13,6 +13,11 @@ import re
 
 NOTE, DESCRIPTION = ".sent", ".sxp"
 WORDS = ("id", "name", "uuid", "target", "at", "what", "kept")
+# By which it can be told later whether xend may still be about to send the guest; older notes lack them.
+TRACES = ("domid", "xend", "up_s")
+
+# xend looks for memory for a minute at most (xend 4.4 balloon.free); the rest is waiting for a name server.
+UNSEEN_S = 600
 
 
 def label(text):
@@ -42,9 +47,14 @@ def note(words):
 
     words
         a dict of text: `id`, which no other note has, `name` and `uuid` of the guest, `target`, the host that
-        it is sent to, `at`, the time, `what`, the guest in words, and `kept`, the file with its description
+        it is sent to, `at`, the time, `what`, the guest in words, and `kept`, the file with its description;
+        and as far as they are known `domid`, the guest's (None for a managed one, which xend may start anew
+        as the same one), `xend`, the identity of the process that is to send it, and `up_s`, how long the
+        host was up then, in seconds
     """
-    return json.dumps(dict([(word, _decoded(words[word])) for word in WORDS])).encode("utf-8")
+    made = dict([(word, _decoded(words[word])) for word in WORDS])
+    made.update([(trace, words[trace]) for trace in TRACES if words.get(trace) is not None])
+    return json.dumps(made).encode("utf-8")
 
 
 def _decoded(text):
@@ -72,7 +82,9 @@ def _read(path):
     try:
         with open(path, "rb") as stream:
             words = json.loads(stream.read().decode("utf-8"))
-        return dict([(word, _native(words[word])) for word in WORDS])
+        made = dict([(word, _native(words[word])) for word in WORDS])
+        made.update([(trace, _trace(words[trace])) for trace in TRACES if trace in words])
+        return made
     except EnvironmentError as exc:
         # Somebody else has just removed it.
         if exc.errno == errno.ENOENT:
@@ -90,6 +102,41 @@ def _read(path):
         "what": "uuid %s" % uuid,
         "kept": stem + DESCRIPTION,
     }
+
+
+def _trace(value):
+    # A number, or text; under Python 2 that comes as unicode.
+    return value if value is None or isinstance(value, (int, float)) else _native(value)
+
+
+def is_over(made, now):
+    """
+    Whether what a note tells of has certainly ended, when its guest runs where it was sent from: xend is not
+    about to send it any more, nor is anybody about to ask xend for that.
+
+    made
+        a note, as `noted` returns it
+    now
+        what is seen on that host: a dict with `domid` of the guest that runs; `xend` and `up_s` as for
+        `note`; `asked`, whether a job holds this guest or an `xm migrate` runs; and `sends`, whether xend
+        has, or is opening, a connection to send any guest (None: not known)
+
+    Before xend has connected to the target nothing shows that it will: it looks for memory first, calls the
+    tool for devices if there is one, and resolves a name (xend 3.0.3 to 4.4 XendDomain.domain_migrate). So
+    one of these has to be true as well. Another process of xend runs than the one that was asked, with whose
+    threads all that it was asked for has gone. Or the guest has another id: it has left and come back, or was
+    created anew, and the domain that was to be sent is no more (xend keeps to the one that it has looked up
+    at first). Or all that takes a while has had its time, UNSEEN_S.
+    """
+    if now["asked"] or now["sends"] is not False or not now["xend"]:
+        return False
+    if made.get("xend") and made["xend"] != now["xend"]:
+        return True
+    if made.get("domid") is not None and now["domid"] is not None and made["domid"] != now["domid"]:
+        return True
+    if made.get("xend") and made.get("up_s") is not None and now["up_s"] is not None:
+        return now["up_s"] - made["up_s"] > UNSEEN_S
+    return False
 
 
 def _native(text):

@@ -50,6 +50,10 @@ STILL = ("suspended", "halted")
 BLIND = ("unknown", "unasked")
 ANY = COPIES
 
+# How long xend waits for the devices of a guest, unless its host says something else (xend 4.4
+# device-create-timeout).
+DEVICES_S = 100
+
 # The outcomes that mean that no host has a copy of the guest that can run.
 LOST = ("incomplete", "lost")
 
@@ -71,10 +75,35 @@ END_RESTORE = (
     "the copy"
 )
 PAUSE = "`xm pause %(target_listed)s` on %(target)s at once"
-LETTER_S = (
-    "The letter s in the state of a copy means that it is suspended and writes nothing; without it, two "
-    "copies run: " + PAUSE + ". Destroy nothing while xc_save runs on %(source)s"
+# Whether a copy that is being sent stands still -> what to do when the other one runs already.
+STANDS = {
+    True: "the copy on %(host)s is suspended (letter s in its state) and writes nothing, as it should until "
+    "the transfer is over",
+    False: "the copy on %(host)s was not suspended when it was seen; if it is not at a second look either, "
+    "two copies run: `xm pause %(other_listed)s` on %(other)s at once",
+}
+NO_LETTER = {True: ", and the state on %(host)s has lost its letter s", False: ""}
+GIVES_UP = (
+    "Once all of its memory is on %(target)s, xend there waits up to %(target_devices_s)s s for its devices, "
+    "and gives it up after that; until it runs, or is gone,"
 )
+# What keeps a copy that exists from running, by the letter of its state that counts -> what to do.
+AT_REST = (
+    (
+        "c",
+        "it has crashed and is kept (on_crash preserve), so it cannot go on; xend.log on %(host)s says when. "
+        "`xm destroy %(listed)s` there and then `xm create` with its configuration file start it afresh",
+    ),
+    (
+        "s",
+        "it has shut itself down and is kept (on_poweroff preserve), or xend before 3.1 has left it "
+        "suspended when a transfer failed, so it cannot go on. `xm destroy %(listed)s` on %(host)s and then "
+        "`xm create` with its configuration file start it afresh",
+    ),
+    ("p", "it is paused: `xm unpause %(listed)s` on %(host)s lets it go on%(renamed)s"),
+)
+NOT_STARTED = "xend on %(host)s only knows it: `xm start %(listed)s` there starts it"
+UNCLEAR = "look at it on %(host)s with `xm list` and `xm console`"
 RENAME = "`xm rename %(source_listed)s %(name)s` on %(source)s mends it"
 NEVER_RUNS = (
     "Do not unpause it: its CPU would run, but its console and xenstore are dead. `xm destroy "
@@ -196,7 +225,7 @@ TABLE = (
         ("running",),
         "going_on",
         "the migration of %(name)s is ending: " + FACTS_TARGET_FIRST,
-        "Look again in some seconds. " + LETTER_S,
+        "Look again in some seconds: %(source_stands)s. Destroy nothing while xc_save runs on %(source)s",
         (),
     ),
     (
@@ -204,7 +233,7 @@ TABLE = (
         ALIVE,
         "unknown",
         "%(name)s has two copies: " + FACTS_TARGET_FIRST,
-        LETTER_S,
+        "Watch both with `xm list`: %(source_stands)s. Destroy nothing while xc_save runs on %(source)s",
         (),
     ),
     (
@@ -224,7 +253,7 @@ TABLE = (
         "going_on",
         "the migration of %(name)s may go on: " + FACTS,
         "While xc_save runs on %(source)s, do nothing to it and wait; after that, when %(target)s has no "
-        "running copy and the state on %(source)s has no letter s, " + RENAME,
+        "running copy%(source_no_letter)s, " + RENAME,
         (),
     ),
     (ALIVE, COMING, "going_on", "%(name)s has not moved: " + FACTS, END_RESTORE, ()),
@@ -233,7 +262,7 @@ TABLE = (
         COMING,
         "going_on",
         "%(name)s is on its way to %(target)s: " + FACTS_TARGET_FIRST,
-        "Do not unpause it, and start it nowhere; look again in some seconds",
+        "Do not unpause it, and start it nowhere. " + GIVES_UP + " look again",
         (),
     ),
     (COMING, ANY, "going_on", "%(name)s is on its way to %(source)s: " + FACTS, WAIT, ()),
@@ -242,9 +271,7 @@ TABLE = (
         DEPARTING,
         "unknown",
         "%(name)s has two copies: " + FACTS,
-        "The letter s in the state of a copy means that it is suspended and writes nothing; without it, "
-        "two copies run: `xm pause %(source_listed)s` on %(source)s at once. Destroy nothing while xc_save "
-        "runs on %(target)s",
+        "Watch both with `xm list`: %(target_stands)s. Destroy nothing while xc_save runs on %(target)s",
         (),
     ),
     (ANY, DEPARTING, "going_on", "%(name)s may be on its way from %(target)s: " + FACTS, WAIT, ()),
@@ -410,14 +437,20 @@ TABLE = (
         NOT_IT,
         "halted",
         "%(name)s runs nowhere: " + FACTS,
-        "Look at it on %(source)s with `xm list` and `xm console`; it can only be migrated while it runs. "
-        "With the letter s in its state it cannot go on: it has shut itself down, or xend (before 3.1) has "
-        "left it suspended when a transfer failed; `xm destroy` and `xm create` start it afresh",
+        "It can only be migrated while it runs, and %(source_rest)s",
         (),
     ),
     (
         NOT_IT,
-        STILL,
+        ("halted",),
+        "halted",
+        "%(name)s runs nowhere: " + FACTS_TARGET_FIRST,
+        "Do not start it on %(source)s. On %(target)s, %(target_rest)s",
+        (),
+    ),
+    (
+        NOT_IT,
+        ("suspended",),
         "halted",
         "%(name)s runs nowhere: " + FACTS_TARGET_FIRST,
         "Look at it on %(target)s with `xm list` and `xm console`; do not start it on %(source)s",
@@ -484,16 +517,32 @@ TABLE = (
     ),
 )
 
+# What a host holds of a guest that is not to be sent -> why.
+UNDER_WAY = {
+    "sending": "%(name)s is being sent already: a migration of it from %(host)s to %(other)s goes on "
+    "(%(view)s)",
+    "migrating": "%(name)s is being sent already, or is left over from a migration that broke: one of it "
+    "from %(host)s to %(other)s may go on (%(view)s)",
+    "receiving": "a migration of %(name)s from %(other)s to %(host)s goes on (%(view)s)",
+    "arriving": "a migration of %(name)s from %(other)s to %(host)s may go on (%(view)s)",
+}
+WAIT_FOR_IT = (
+    ". Wait until that is over, and do not start, unpause or destroy it meanwhile; `salt-run "
+    "state.orchestrate xend.orch.recover` says when it is, and where %(name)s is then"
+)
 XM_SAID = ". xm migrate said: %s"
 TIMED_OUT = (
     ". xm migrate had not ended%s and is not waited for any longer; xend goes on by itself, so the "
     "migration may still go on, or begin: look again before doing anything to it"
 )
-NEVER_RUN = (
-    "%(name)s is on %(host)s (%(listed)s, state %(state)s), has never run there, and %(elsewhere)s. If a "
-    "migration has brought it, it is LOST and cannot work: do not unpause it, its console and xenstore are "
-    "dead; `xm destroy %(listed)s` on %(host)s removes it. If it is just being started, restored or "
-    "rebooted, it runs in a minute. If somebody has created it paused, `xm unpause %(listed)s` starts it"
+HAS_NEVER_RUN = (
+    "%(name)s is on %(host)s (%(listed)s, state %(state)s), has never run there, and %(elsewhere)s"
+)
+NEVER_RUN = HAS_NEVER_RUN + (
+    ". If a migration has brought it, it is LOST and cannot work: do not unpause it, its console and "
+    "xenstore are dead; `xm destroy %(listed)s` on %(host)s removes it. If it is just being started, "
+    "restored or rebooted, it runs in a minute. If somebody has created it paused, `xm unpause %(listed)s` "
+    "starts it"
 )
 NOT_SEEN = (
     "where %s is cannot be told: it was not seen to run on its source just before, %s, and %s. `xm list` on "
@@ -523,6 +572,7 @@ ROLES = (
 
 SENT = "%(name)s was sent from %(host)s to %(target)s at %(at)s"
 ARRIVED = SENT + ", and runs on %(now)s"
+BACK = SENT + ". That has ended, and it runs there (again, or still) on %(now)s"
 MISSED = SENT + ". Unless it was shut down since, saved, or started afresh, this is so: "
 CLONED = (
     SENT + "; %(now)s has its uuid and is called %(other)s. Either it was renamed, or that is another guest "
@@ -533,6 +583,9 @@ SETTLED = ". Once that is settled, remove_lost: [%(name)s] of xend.orch.recover 
 IN_BETWEEN = (
     "where %s is cannot be told: that has changed while the hosts were asked. Start it nowhere, and ask again"
 )
+
+STRANGER = "%s is none of the hosts in the pillar xend:relocation:hosts (%s): is it mistyped?"
+THEN_ASK = ". Then `salt-run state.orchestrate xend.orch.recover` says the rest"
 
 RESTART = (
     " To start it again: `xm create` with its configuration file, on one host only, once all were seen "
@@ -657,23 +710,156 @@ def report(name, source, target, source_view, target_view, xm_said=None, timed_o
         the guest, and its two hosts in words
     source_view, target_view
         what each holds: a dict with ``copy`` and, as far as they are known, ``state``, ``listed`` (the name
-        under which `xm list` shows it), ``uuid``, ``domid``, ``disks`` (as in its description) and
-        ``problem`` (why the host cannot be seen)
+        under which `xm list` shows it), ``uuid``, ``domid``, ``disks`` (as in its description),
+        ``devices_s`` (how long xend there waits for devices), ``problem`` (why the host cannot be seen) and
+        ``remedy`` (what to start there)
     xm_said
         the message of `xm migrate` when that has failed
     timed_out
         `xm migrate` is not waited for any longer: True, or after how many seconds
 
-    Returns a dict: ``outcome`` (see `decide`), ``comment``, ``repairs``, ``lost`` and ``moved`` (bools). Each
+    Returns a dict: ``outcome`` (see `decide`), ``facts`` (what is where) and ``comment`` (the same, and what
+    to do), ``repairs``, ``lost`` and ``moved`` (bools). Each
     repair says ``on``, ``host``, ``do``, ``listed``, ``name``, ``uuid``, ``domid`` and ``only_if_asked``;
     they are to be taken in this order. What xm said changes the words and never the outcome.
     """
     found = _judge(name, dict(source_view, host=source), dict(target_view, host=target))
-    if timed_out and source_view["copy"] not in NOT_IT:
-        found["comment"] += TIMED_OUT % ("" if timed_out is True else " after %s s" % timed_out)
-    if xm_said:
-        found["comment"] += XM_SAID % xm_said
+    found["comment"] += how_xm_ended(source_view, xm_said, timed_out)
     return found
+
+
+def how_xm_ended(source_view, xm_said=None, timed_out=False):
+    """
+    What `report` adds about xm itself, from the same arguments.
+    """
+    text = ""
+    if timed_out and source_view["copy"] not in NOT_IT:
+        text += TIMED_OUT % ("" if timed_out is True else " after %s s" % timed_out)
+    if xm_said:
+        text += XM_SAID % xm_said
+    return text
+
+
+def under_way(name, host, view):
+    """
+    What is to be said to those who want to move a guest of which a transfer goes on, or may.
+
+    name, host
+        the guest, and the host that was looked at
+    view
+        what that holds, as for `report`, and perhaps ``other``, the host at the other end in words
+
+    Returns a sentence, or "" for a copy that nobody sends or receives.
+    """
+    other = view.get("other") or "another host"
+    words = {"name": name, "host": host, "other": other, "view": _holds(name, dict(view, host=host))}
+    found = UNDER_WAY.get(view["copy"])
+    return found and found % words + WAIT_FOR_IT % words or ""
+
+
+def nowhere(name, source, target, source_view, target_view):
+    """
+    What is to be said to those who want to move a guest that its source does not have, and that does not run
+    on the target.
+
+    name, source, target, source_view, target_view
+        as for `report`
+    """
+    coming = under_way(name, target, target_view)
+    if coming:
+        return coming
+    if source_view["copy"] == "managed":
+        start = NOT_STARTED % {"host": source, "listed": name}
+        return "only a guest that runs can be moved. %s" % (start[0].upper() + start[1:])
+    there = _holds(name, dict(target_view, host=target))
+    return "there is no domain %s on %s, and %s. `salt '*' xm.where %s` shows which host has it" % (
+        name,
+        source,
+        there,
+        name,
+    )
+
+
+def not_described(name, target, target_view, left=None, problem=None):
+    """
+    The same for the target, where it does not run either.
+
+    name, target, target_view
+        as for `report`
+    left
+        what its source held when this began, as for `report`, with ``host``; None when that is not known
+    problem
+        why its source could not say that, if so
+    """
+    coming = left and under_way(name, left["host"], left) or under_way(name, target, target_view)
+    if coming:
+        return coming
+    if problem:
+        why = "its source could not describe it when this began (%s); run it again" % problem
+    elif left and left["copy"] in ("left", "suspended"):
+        held = _holds(name, left)
+        why = "its source has no domain of that name: %s. xend.orch.recover mends what is safe" % held
+    else:
+        why = "its source has no domain of that name; `salt '*' xm.where %s` shows which host has it" % name
+    if target_view["copy"] == "unknown":
+        why += "; %s cannot say whether it has it (%s)" % (target, target_view["problem"])
+    elif target_view["domid"]:
+        words = (target, target_view["state"] or "not started")
+        why += "; %s holds it, but it does not run here (state %s)" % words
+    return why
+
+
+def unheard(reports):
+    """
+    The hosts that do not say what they hold.
+
+    reports
+        as for `gather`; one without ``copies`` may have, beside ``problem``, ``remedy``: what to start there
+
+    Returns a dict of text, both "" when all have answered: ``who``, the hosts with their problems, and
+    ``do``, what to do about that, whole sentences without the last full stop.
+    """
+    # A report on one guest has no copies, but the host has answered when it has.
+    silent = [
+        host
+        for host in sorted(reports)
+        if not _has_said(reports[host])
+        and not (isinstance(reports[host], dict) and "domain" in reports[host])
+    ]
+    declared = set()
+    for said in reports.values():
+        declared.update(isinstance(said, dict) and said.get("declared") or [])
+    steps = []
+    for host in silent:
+        remedy = isinstance(reports[host], dict) and reports[host].get("remedy")
+        if declared and host not in declared:
+            steps.append(STRANGER % (host, ", ".join(sorted(declared))))
+        elif remedy:
+            steps.append(remedy)
+    return {
+        "who": "; ".join(["%s (%s)" % (host, _problem(reports[host])) for host in silent]),
+        "do": ". ".join(steps).replace("?. ", "? "),
+    }
+
+
+def is_down(host, service):
+    """
+    What is to be done about a xend that does not run.
+    """
+    return (
+        "xend is down on %(host)s: start it with `salt %(host)s state.apply xend.relocation`, or there with "
+        "`service %(service)s start`" % {"host": host, "service": service}
+    )
+
+
+def is_slow(host):
+    """
+    What is to be done about a xend that runs and does not answer.
+    """
+    return (
+        "xend runs on %s, so look again in some seconds; if that fails as well, `xm list` and xend.log there "
+        "say more" % host
+    )
 
 
 def _judge(name, source, target):
@@ -685,9 +871,16 @@ def _judge(name, source, target):
         words[side + "_listed"] = _listed(name, view)
         words[side + "_state"] = view.get("state") or "unknown"
         words[side + "_holds"] = _holds(name, view)
+        words[side + "_rest"] = why_at_rest(name, view["host"], view)
+        words[side + "_devices_s"] = view.get("devices_s") or DEVICES_S
     if words["source"] == words["target"] and words["source_listed"] == words["target_listed"]:
         # Two copies on one host: by their name, xend may take either.
         words.update([(side + "_listed", view["domid"]) for side, view in ends.items() if view.get("domid")])
+    for side, other in (("source", "target"), ("target", "source")):
+        is_suspended = "s" in (ends[side].get("state") or "")
+        seen = {"host": words[side], "other": words[other], "other_listed": words[other + "_listed"]}
+        words[side + "_stands"] = STANDS[is_suspended] % seen
+        words[side + "_no_letter"] = NO_LETTER[is_suspended] % seen
     repairs = []
     for step in row["repairs"]:
         view = ends[step["on"]]
@@ -699,13 +892,44 @@ def _judge(name, source, target):
         which = {"listed": listed, "name": own, "uuid": view.get("uuid"), "domid": view.get("domid")}
         repairs.append(dict(step, host=view["host"], **which))
     advice = row["advice"] and ". " + row["advice"] % words
+    facts = row["sentence"] % words
     return {
         "outcome": row["outcome"],
-        "comment": row["sentence"] % words + advice,
+        "facts": facts,
+        "comment": facts + advice + _remedies([source, target]),
         "repairs": repairs,
         "lost": row["outcome"] in LOST,
         "moved": row["outcome"] == "moved",
     }
+
+
+def why_at_rest(name, host, view):
+    """
+    What keeps a copy that does not run from running, and what to do about it, from the letters of its state.
+
+    name, host
+        the guest, and its host in words
+    view
+        a dict with its `state`, its `domid` and, if it is not its name, `listed`
+
+    Returns text that goes on a sentence.
+    """
+    state, listed = view.get("state") or "", _listed(name, view)
+    own = plain(listed)
+    renamed = ", and `xm rename %s %s` gives it its name back" % (listed, own) if listed != own else ""
+    words = {"host": host, "listed": listed, "renamed": renamed}
+    for letter, text in AT_REST:
+        if letter in state:
+            return text % words
+    return (UNCLEAR if view.get("domid") is not None else NOT_STARTED) % words
+
+
+def _remedies(views):
+    """
+    What is to be started so that hosts answer that do not, as the end of a comment; "" when nothing is known.
+    """
+    remedies = [view["remedy"] for view in views if view["copy"] in BLIND and view.get("remedy")]
+    return "".join([". " + remedy for remedy in remedies]) + (THEN_ASK if remedies else "")
 
 
 def _holds(name, view):
@@ -720,7 +944,7 @@ def _holds(name, view):
 
 
 def _listed(name, view):
-    usual = MIGRATING + name if view["copy"] in DEPARTING + ("left", "suspended") else name
+    usual = MIGRATING + name if view.get("copy") in DEPARTING + ("left", "suspended") else name
     return view.get("listed") or usual
 
 
@@ -802,8 +1026,8 @@ def gather_one(reports, guest):
         whether it was seen to run on the source just before: else what is missing is not lost, unless there
         is a note on it and every host has answered, and what is suspended may have run elsewhere since
 
-    Returns a finding as `gather` does, and ``settled``: the notes on a guest that was seen to have moved,
-    each with ``host``, ``uuid`` and ``note`` (its id).
+    Returns a finding as `gather` does, and ``settled``: the notes on a guest that was seen to run, and cannot
+    be about to be sent any more, each with ``host``, ``uuid`` and ``note`` (its id).
     """
     name, uuid, ran = guest["name"], guest.get("uuid"), guest.get("ran")
     copies, silent = _answers(reports)
@@ -835,13 +1059,22 @@ def gather_one(reports, guest):
         found.update(outcome="unknown", lost=False, repairs=[])
         begin = SENT % notes[-1] + ". " if notes else ""
         seen = tuple([_holds(name, ends[side]) for side in ("source", "target")])
-        found["comment"] = begin + NOT_SEEN % ((name,) + seen)
+        found["facts"] = found["comment"] = begin + NOT_SEEN % ((name,) + seen)
     uuid = uuid or found.get("uuid") or ends["target" if found["moved"] else "source"].get("uuid")
     arrived = found["moved"] and ends["target"]["name"] == name
+    # Where it runs now a note may be left of an earlier migration, from which it has come back since.
+    runs_on = {"moved": guest["target"], "unharmed": guest["source"]}.get(found["outcome"])
     settled = [
         {"host": made["host"], "uuid": made["uuid"], "note": made["id"]}
-        for made in notes
-        if arrived and made["uuid"] == uuid
+        for made in _of(_notes(reports), name, uuid)
+        if uuid is not None
+        and made["uuid"] == uuid
+        and (
+            arrived
+            and made["host"] == guest["source"]
+            or made["host"] == runs_on
+            and made.get("over") is True
+        )
     ]
     hosts = dict([(side, guest[side]) for side in ends])
     return dict(found, name=name, uuid=uuid, hosts=hosts, settled=settled)
@@ -857,7 +1090,8 @@ def confirmed(findings, before):
     lost = [(found["name"], found["uuid"]) for found in before if found["lost"]]
     for found in findings:
         if found["lost"] and (found["name"], found["uuid"]) not in lost:
-            found.update(outcome="unknown", lost=False, repairs=[], comment=IN_BETWEEN % found["name"])
+            text = IN_BETWEEN % found["name"]
+            found.update(outcome="unknown", lost=False, repairs=[], facts=text, comment=text)
     return findings
 
 
@@ -867,7 +1101,8 @@ def _end(host, name, mine, copies, reports):
     """
     said = reports.get(host, {"problem": "it was not asked"})
     if not _has_said(said):
-        return {"copy": "unknown", "problem": _problem(said), "host": host}
+        remedy = said.get("remedy") if isinstance(said, dict) else None
+        return {"copy": "unknown", "problem": _problem(said), "remedy": remedy, "host": host}
     here = [one for one in mine if one["host"] == host]
     if here:
         return here[0]
@@ -894,7 +1129,7 @@ def _answers(reports):
             silent[host] = _problem(said)
         else:
             copies += [
-                dict(one, host=host)
+                dict(one, host=host, devices_s=said.get("devices_s"))
                 for one in said["copies"]
                 if one["domid"] != 0 and one["copy"] != "absent"
             ]
@@ -962,14 +1197,17 @@ def _notes(reports):
 
 def _seen(one, notes):
     """
-    The finding for a guest that was sent, and of which a single copy runs; None when that is where it was
-    sent from. There a transfer may yet begin: xend tries for long to reach a host that is silent.
+    The finding for a guest that was sent, and of which a single copy runs; None when nothing is known to have
+    ended. Where it was sent from, a transfer may yet begin, because xend tries for long to reach a host that
+    is silent; only that host can tell when that is `over` (xm_kept.is_over).
     """
-    notes = [made for made in notes if made["host"] != one["host"]]
+    notes = [made for made in notes if made["host"] != one["host"] or made.get("over") is True]
     if not notes:
         return None
     last = notes[-1]
     words = dict(last, now="%(host)s (domain %(domid)s, state %(state)s)" % one)
+    if last["host"] == one["host"]:
+        return _noted("unharmed", BACK % words, last, last.get("target"), _forget(notes, False))
     return _noted("moved", ARRIVED % words, last, one["host"], _forget(notes, False))
 
 
@@ -979,15 +1217,16 @@ def _cloned(one, notes):
     """
     last = notes[-1]
     now = "domain %(domid)s on %(host)s (state %(state)s)" % one
-    comment = CLONED % dict(last, now=now, other=one["listed"]) + SETTLED % last
-    return _noted("unknown", comment, last, one["host"], _forget(notes, True))
+    facts = CLONED % dict(last, now=now, other=one["listed"])
+    return _noted("unknown", facts + SETTLED % last, last, one["host"], _forget(notes, True), facts)
 
 
-def _noted(outcome, comment, made, target, repairs):
+def _noted(outcome, comment, made, target, repairs, facts=None):
     return {
         "name": made["name"],
         "uuid": made["uuid"],
         "outcome": outcome,
+        "facts": facts or comment,
         "comment": comment,
         "repairs": repairs,
         "lost": outcome in LOST,
@@ -1018,7 +1257,8 @@ def _missing(notes, copies, reports, silent):
     else:
         comment = SENT % last + ". " + comment + ("" if silent else SETTLED % last)
     host = target["host"] if target["host"] in reports else None
-    return _noted(judged["outcome"], comment, last, host, [] if silent else _forget(notes, True))
+    facts = SENT % last + ". " + judged["facts"]
+    return _noted(judged["outcome"], comment, last, host, [] if silent else _forget(notes, True), facts)
 
 
 def _namesakes(name, uuid, copies, ends):
@@ -1111,7 +1351,7 @@ def _told(name, ends, others, silent, notes):
     if target["copy"] == "unfinished" and ends["source"]["copy"] in GONE + ("foreign",):
         words = {"name": name, "listed": _listed(name, target), "host": target["host"]}
         words.update(state=target["state"], elsewhere=_holds(name, ends["source"]))
-        found["comment"] = NEVER_RUN % words
+        found.update(facts=HAS_NEVER_RUN % words, comment=NEVER_RUN % words)
         if notes and notes[-1]["host"] != target["host"]:
             found["comment"] = SENT % notes[-1] + ". " + found["comment"] + _kept(notes[-1])
             found["repairs"] += _forget(notes, True)
@@ -1157,9 +1397,11 @@ def _copied(name, views):
     if len(names) < 2:
         return None
     holds = "; ".join([_holds(name, view) for view in views])
+    text = COPIED % {"names": " and ".join(names), "holds": holds}
     return {
         "outcome": "unknown",
-        "comment": COPIED % {"names": " and ".join(names), "holds": holds},
+        "facts": text,
+        "comment": text,
         "repairs": [],
         "lost": False,
         "moved": False,
@@ -1180,6 +1422,7 @@ def _crowd(name, held):
         outcome, begin, advice = "unknown", "there are other copies of %s than expected: ", DECIDE
     return {
         "outcome": outcome,
+        "facts": begin % name + holds,
         "comment": begin % name + holds + ". " + advice,
         "repairs": [],
         "lost": False,

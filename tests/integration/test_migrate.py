@@ -181,7 +181,10 @@ def test_target_refuses_the_connection(configured, guest):
 def test_guest_unknown(configured, guest):
     for test in (True, False):
         run = configured.migrate(domain="web02", test=test)
-        assert run.exit_code != 0 and run.failed()[0] == "xen2 can take web02", run.report()
+        assert run.exit_code != 0, run.report()
+        # Neither end lets it pass: nothing says that it can leave where it is not.
+        assert run.failed()[:2] == ["web02 can leave xen1", "xen2 can take web02"], run.report()
+        assert "there is no domain web02 on xen1" in run.comment("web02 can leave xen1")
         assert "its source has no domain of that name" in run.report()
     assert_unharmed(configured, guest)
 
@@ -192,6 +195,8 @@ def test_guest_paused(configured, guest):
         run = configured.migrate(test=test)
         assert run.exit_code != 0 and run.failed()[0] == LEAVE, run.report()
         assert "--p---" in run.comment(LEAVE) and "untouched" in run.comment(LEAVE)
+        last = run.comment(LOOK if not test else LEAVE)
+        assert "`xm unpause web01` on xen1" in last and "letter s" not in run.report()
         now = configured.where()
         assert list(now) == ["xen1"] and now["xen1"].state == "paused"
 
@@ -241,10 +246,47 @@ def test_a_host_that_cannot_be_configured(configured, guest):
 
 
 def test_a_host_that_does_not_answer(configured, guest):
-    run = configured.migrate(target="xen9")
-    assert run.exit_code != 0
-    assert "xen9 does not answer" in run.report() and "web01 is on xen1" in run.report()
+    for test in (True, False):
+        run = configured.migrate(target="xen9", test=test)
+        assert run.exit_code != 0 and run.failed() == ["xen1 and xen9 answer"], run.report()
+        said = run.comment("xen1 and xen9 answer")
+        assert "xen9 (its minion does not answer)" in said and "web01 is on xen1" in said
+        # It is none of the fleet, which says more than that it is down.
+        assert "none of the hosts in the pillar xend:relocation:hosts (xen1, xen2)" in said
+        assert "xend:migrate" not in said
     assert_unharmed(configured, guest)
+
+
+def test_a_minion_that_is_down_is_to_be_started(configured, guest, minions):
+    minions["xen2"].terminate()
+    try:
+        run = configured.migrate()
+    finally:
+        minions["xen2"].start()
+    assert run.exit_code != 0 and run.failed() == ["xen1 and xen2 answer"], run.report()
+    said = run.comment("xen1 and xen2 answer")
+    assert "Nothing was moved" in said and "web01 is on xen1" in said
+    assert "minion xen2 does not answer" in said and "`service salt-minion start`" in said
+    assert "xend:migrate" not in said
+    assert_unharmed(configured, guest)
+
+
+def test_a_second_run_is_told_of_the_one_that_goes_on(configured, guest):
+    configured.xen1.link(hold_at=0.5)
+    try:
+        moving = configured.xen1.xm_start("migrate", "--live", "web01", configured.xen2.address)
+        configured.xen1.wait_held()
+        for source, target in (("xen1", "xen2"), ("xen2", "xen1")):
+            run = configured.migrate(source=source, target=target, test=True)
+            assert run.exit_code != 0, run.report()
+            assert "a migration of" in run.report() and "from xen1 to xen2" in run.report()
+            assert "Wait until that is over" in run.report()
+            assert "no domain of that name" not in run.report()
+            assert "`xm unpause" not in run.report() and "untouched" not in run.report()
+    finally:
+        configured.xen1.release()
+    moving.communicate(timeout=60)
+    assert configured.xen2.wait_alive("web01").uuid == guest.uuid
 
 
 # What cannot be known beforehand.

@@ -212,6 +212,9 @@ def test_the_source_s_minion_dies_in_mid_migration(configured, guest, minions):
             minions["xen1"].start()
     assert run.exit_code != 0, run.report()
     assert "its minion does not answer" in run.comment(LOOK)
+    last = run.comment(LOOK)
+    assert "minion xen1 does not answer" in last and "a guest may still be moving" in last
+    assert "`service salt-minion start`" in last and "state.orchestrate xend.orch.recover`" in last
     assert "do not start it on xen1" in run.comment(LOOK) or "start it nowhere" in run.report()
     assert configured.xen2.wait_alive("web01").uuid == guest.uuid
     assert list(configured.where()) == ["xen2"]

@@ -92,3 +92,48 @@ def test_no_name_leads_out_of_the_folder(tmp_path, name):
     found = xm_kept.description_file(str(tmp_path), name, "u1")
     assert os.path.dirname(found) == str(tmp_path)
     assert os.path.basename(found)[0] not in ".-" and found.endswith(".u1.sxp")
+
+
+# Whether a guest may yet be sent
+
+XEND = "boot 17 4711"
+SENT = dict(WORDS, domid=7, xend=XEND, up_s=1000.0)
+SEEN = {"domid": 7, "xend": XEND, "up_s": 1001.0, "asked": False, "sends": False}
+
+
+def test_what_a_note_needs_to_be_judged_later_is_read_as_it_was_written(tmp_path):
+    write(tmp_path, SENT)
+    assert xm_kept.noted(str(tmp_path)) == [SENT]
+    write(tmp_path, dict(SENT, domid=None))
+    (found,) = xm_kept.noted(str(tmp_path))
+    assert "domid" not in found and type(found["xend"]) is str
+
+
+@pytest.mark.parametrize(
+    "made, seen, over",
+    [
+        # xend may still look for memory, or for the address of the target.
+        ({}, {}, False),
+        ({}, {"up_s": 1500.0}, False),
+        ({}, {"up_s": 1601.0}, True),
+        # Another xend has never heard of it.
+        ({}, {"xend": "boot 18 4800"}, True),
+        ({}, {"xend": "reboot 17 4711", "up_s": 5.0}, True),
+        # It has left and come back; one that is managed may be started anew as the same.
+        ({}, {"domid": 8}, True),
+        ({"domid": None}, {"domid": 8}, False),
+        ({"domid": None}, {"domid": 8, "up_s": 1601.0}, True),
+        # Notes of older versions tell nothing of that.
+        ({"xend": None, "domid": None, "up_s": None}, {"up_s": 99999.0}, False),
+        ({"xend": None}, {"domid": 8}, True),
+        ({"xend": None, "domid": None}, {"up_s": 99999.0}, False),
+        ({"up_s": None}, {"up_s": 99999.0}, False),
+        ({}, {"up_s": None}, False),
+    ],
+)
+def test_when_a_guest_that_runs_where_it_was_can_not_be_sent_any_more(made, seen, over):
+    made, seen = dict(SENT, **made), dict(SEEN, **seen)
+    assert xm_kept.is_over(made, seen) is over
+    # Whatever else is known: not while anything shows that somebody is about to send a guest.
+    for doubt in ({"asked": True}, {"sends": True}, {"sends": None}, {"xend": None}):
+        assert xm_kept.is_over(made, dict(seen, **doubt)) is False

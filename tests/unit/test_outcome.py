@@ -344,6 +344,72 @@ def test_what_has_its_name_is_not_renamed():
     assert steps("web01") == ["resume"]
 
 
+@pytest.mark.parametrize(
+    "state, said, unsaid",
+    [
+        ("--p---", ["paused", "`xm unpause web01` on %s"], ["letter", "crashed", "destroy"]),
+        ("---s--", ["shut itself down", "`xm destroy web01` on %s"], ["unpause", "crashed"]),
+        ("----c-", ["crashed", "`xm destroy web01`"], ["unpause", "shut itself down"]),
+        # Unpausing would not help.
+        ("--ps--", ["shut itself down"], ["unpause", "crashed"]),
+        ("--p-c-", ["crashed"], ["unpause", "shut itself down"]),
+        ("---sc-", ["crashed"], ["unpause", "shut itself down"]),
+    ],
+)
+def test_what_to_do_about_a_guest_that_stands_still_follows_from_its_state(state, said, unsaid):
+    for pair, host in ((("halted", "absent"), "xen1"), (("absent", "halted"), "xen2")):
+        views = [view(copy, state=state if copy == "halted" else None) for copy in pair]
+        comment = xm_outcome.report("web01", "xen1", "xen2", *views)["comment"]
+        for text in said:
+            assert (text % host if "%" in text else text) in comment, comment
+        for text in unsaid:
+            assert text not in comment, comment
+        assert pair[0] == "halted" or "Do not start it on xen1" in comment
+
+
+def test_a_paused_guest_that_has_lost_its_name_gets_both_back():
+    words = view("halted", state="--p---", listed="migrating-web01")
+    comment = xm_outcome.report("web01", "xen1", "xen2", words, view("absent"))["comment"]
+    assert "`xm unpause migrating-web01` on xen1" in comment
+    assert "`xm rename migrating-web01 web01`" in comment
+    assert "`xm start web01` there" in xm_outcome.why_at_rest("web01", "xen1", {"state": "", "domid": None})
+
+
+@pytest.mark.parametrize("source, target", PAIRS)
+@pytest.mark.parametrize("state", ["-b----", "--p---"])
+def test_a_letter_that_is_not_there_is_not_spoken_of(source, target, state):
+    views = [view(copy, state=state) for copy in (source, target)]
+    assert "letter s" not in xm_outcome.report("web01", "xen1", "xen2", *views)["comment"]
+
+
+def test_two_copies_of_which_one_is_just_being_sent():
+    suspended = xm_outcome.report("web01", "xen1", "xen2", view("sending", state="---s--"), view("running"))
+    assert "the copy on xen1 is suspended" in suspended["comment"] and "pause" not in suspended["comment"]
+    awake = xm_outcome.report("web01", "xen1", "xen2", view("sending"), view("running"))
+    assert "`xm pause web01` on xen2 at once" in awake["comment"]
+    swapped = xm_outcome.report("web01", "xen1", "xen2", view("running"), view("sending"))
+    assert "`xm pause web01` on xen1 at once" in swapped["comment"]
+
+
+@pytest.mark.parametrize("copy", ["receiving", "arriving"])
+@pytest.mark.parametrize("source", ["absent", "managed", "suspended"])
+def test_who_waits_for_a_guest_hears_how_long_that_may_last(source, copy):
+    comment = told(source, copy)["comment"]
+    assert "xend there waits up to 100 s for its devices" in comment and "some seconds" not in comment
+    slow = xm_outcome.report("web01", "xen1", "xen2", view(source), view(copy, devices_s=250))
+    assert "up to 250 s" in slow["comment"]
+    reports = fleet([], one("arriving"))
+    reports["xen2"]["devices_s"] = 250
+    assert "up to 250 s" in xm_outcome.gather_one(reports, GUEST)["comment"]
+
+
+@pytest.mark.parametrize("source, target", PAIRS)
+def test_facts_are_the_comment_without_advice(source, target):
+    found = told(source, target)
+    assert found["comment"].startswith(found["facts"]) and found["facts"][-1] not in ". "
+    assert "web01" in found["facts"] and "`" not in found["facts"]
+
+
 def test_how_to_start_again():
     text = xm_outcome.how_to_start_again("uuid u1, 96 MiB", "is kept in /kept/web01.sxp on xen2")
     assert "xm create" in text and "/kept/web01.sxp" in text and "uuid u1" in text
@@ -665,6 +731,97 @@ def test_no_repair_in_a_fleet_can_harm():
     assert repaired > 300
 
 
+# Hosts that do not answer
+
+MINION_DOWN = {"problem": "its minion does not answer", "remedy": "start the minion there"}
+XEND_DOWN = {"copies": None, "sent": [], "problem": "no xend", "remedy": "start xend there", "xend": False}
+
+
+@pytest.mark.parametrize("said", [MINION_DOWN, XEND_DOWN])
+@pytest.mark.parametrize("held", [one("running"), one("receiving"), one("unfinished"), []])
+def test_who_is_told_that_a_host_does_not_answer_is_told_what_to_start(said, held):
+    reports = dict(fleet([], held), xen1=said)
+    found = xm_outcome.gather_one(reports, GUEST)
+    assert found["outcome"] in ("unknown", "going_on") and not found["lost"] and found["repairs"] == []
+    assert said["problem"] in found["comment"] and found["comment"].count(said["remedy"]) == 1
+    assert "xend.orch.recover" in found["comment"].partition(said["remedy"])[2]
+    unheard = xm_outcome.unheard(reports)
+    assert unheard == {"who": "xen1 (%s)" % said["problem"], "do": said["remedy"]}
+
+
+def test_of_two_hosts_that_do_not_answer_both_are_to_be_mended():
+    reports = {"xen1": XEND_DOWN, "xen2": dict(MINION_DOWN, remedy="start the other")}
+    found = xm_outcome.gather_one(reports, GUEST)
+    assert "start xend there. start the other. Then" in found["comment"]
+    assert xm_outcome.unheard(reports)["do"] == "start xend there. start the other"
+    assert xm_outcome.gather(reports) == []
+
+
+def test_a_host_that_nobody_has_declared_may_be_mistyped():
+    reports = {"xen1": {"domain": None, "declared": ["xen1", "xen2"]}, "xen9": MINION_DOWN}
+    unheard = xm_outcome.unheard(reports)
+    assert "xen9 is none of the hosts" in unheard["do"] and "(xen1, xen2)" in unheard["do"]
+    assert MINION_DOWN["remedy"] not in unheard["do"]
+
+
+def test_when_all_have_answered_nothing_is_said_of_that():
+    for reports in (fleet([], []), {"xen1": {"domain": None}, "xen2": {"domain": {"name": "web01"}}}):
+        assert xm_outcome.unheard(reports) == {"who": "", "do": ""}
+    assert xm_outcome.unheard({"xen1": "ERROR"}) == {"who": "xen1 (ERROR)", "do": ""}
+
+
+# Guests that cannot be moved
+
+
+@pytest.mark.parametrize(
+    "copy, said",
+    [
+        ("sending", "being sent already: a migration of it from xen1 to xen3 goes on"),
+        ("migrating", "being sent already, or is left over"),
+        ("receiving", "a migration of web01 from xen3 to xen1 goes on"),
+        ("arriving", "a migration of web01 from xen3 to xen1 may go on"),
+    ],
+)
+def test_a_guest_that_is_under_way_is_to_be_waited_for(copy, said):
+    text = xm_outcome.under_way("web01", "xen1", view(copy, other="xen3"))
+    assert said in text and "Wait until that is over" in text and STATES[copy] in text
+    assert "another host" in xm_outcome.under_way("web01", "xen1", view(copy))
+    for other in ({"copy": "absent", "domid": None}, view("running")):
+        seen = xm_outcome.not_described("web01", "xen2", other, view(copy, other="xen3", host="xen1"))
+        assert seen == text
+
+
+@pytest.mark.parametrize("copy", [each for each in COPIES if each not in xm_outcome.UNDER_WAY])
+def test_what_is_not_under_way_is_not_said_to_be(copy):
+    assert xm_outcome.under_way("web01", "xen1", view(copy)) == ""
+
+
+def test_a_guest_that_is_nowhere_is_said_to_be_nowhere():
+    absent = {"copy": "absent", "domid": None}
+    text = xm_outcome.nowhere("web01", "xen1", "xen2", absent, absent)
+    assert "no domain web01 on xen1, and there is no copy on xen2" in text and "xm.where web01" in text
+    text = xm_outcome.nowhere("web01", "xen1", "xen2", absent, view("halted"))
+    assert "the copy on xen2 does not run" in text
+    text = xm_outcome.nowhere("web01", "xen1", "xen2", absent, view("receiving", other="xen3"))
+    assert "from xen3 to xen2 goes on" in text
+    text = xm_outcome.nowhere("web01", "xen1", "xen2", view("managed"), absent)
+    assert "`xm start web01` there" in text
+
+
+def test_why_a_guest_was_not_described():
+    absent = {"copy": "absent", "domid": None, "problem": None}
+    text = xm_outcome.not_described("web01", "xen2", absent, dict(absent, host="xen1"))
+    assert text.startswith("its source has no domain of that name")
+    text = xm_outcome.not_described("web01", "xen2", absent, view("left", host="xen1"))
+    assert "left over" in text and "xend.orch.recover" in text
+    text = xm_outcome.not_described("web01", "xen2", absent, None, "xm list: no xend")
+    assert "(xm list: no xend)" in text and "run it again" in text
+    text = xm_outcome.not_described("web01", "xen2", view("halted"), dict(absent, host="xen1"))
+    assert "xen2 holds it, but it does not run here (state ----c-)" in text
+    text = xm_outcome.not_described("web01", "xen2", view("unknown", domid=None), None)
+    assert "xen2 cannot say whether it has it (no route)" in text
+
+
 # Guests that were sent
 
 
@@ -736,6 +893,36 @@ def test_what_becomes_of_a_note(held, outcome, asked):
 def test_a_guest_that_is_where_it_was_sent_from_may_be_sent_yet(copies):
     """xend tries for long to reach a host that is silent, whatever has become of xm."""
     assert xm_outcome.gather(noted(fleet(copies, []), xen1=note())) == []
+
+
+def test_a_guest_that_runs_where_it_was_sent_from_ends_its_note_once_that_is_over():
+    """It was moved back, or was never sent; only its host can tell that xend is not about to send it."""
+    over = dict(note(), over=True)
+    for held in ([one("running"), []], [one("running"), SILENT], [[one("running")], one("managed")]):
+        reports = noted(fleet(*held), xen1=over)
+        (found,) = xm_outcome.gather(reports)
+        assert (found["outcome"], found["lost"], found["moved"]) == ("unharmed", False, False)
+        assert forgets(found) == [("xen1", note()["id"], False)]
+        assert "runs there" in found["comment"] and "xen1 (domain 7" in found["comment"]
+    # Anything else than a whole guest, and anything but a yes, leaves it.
+    for held in ([one("halted"), []], [one("running", uuid=None), []]):
+        assert xm_outcome.gather(noted(fleet(*held), xen1=over)) == []
+    for unsure in (False, None, "yes"):
+        assert xm_outcome.gather(noted(fleet(one("running"), []), xen1=dict(note(), over=unsure))) == []
+    (found,) = xm_outcome.gather(noted(fleet(one("left"), []), xen1=over))
+    assert forgets(found) == []
+
+
+def test_a_last_look_ends_an_older_note_where_the_guest_runs():
+    back = dict(GUEST, source="xen2", target="xen1")
+    older, newer = dict(note(), over=True), note(target="xen1", at="2012-03-04 06:00:00 UTC")
+    found = xm_outcome.gather_one(noted(fleet(one("running"), []), xen1=older, xen2=newer), back)
+    assert sorted(each["host"] for each in found["settled"]) == ["xen1", "xen2"]
+    found = xm_outcome.gather_one(noted(fleet(one("running"), []), xen1=older), GUEST)
+    assert [each["note"] for each in found["settled"]] == [older["id"]]
+    # On its way again, or not known to have ended.
+    for held, made in (([one("running"), []], note()), ([one("sending"), one("receiving")], older)):
+        assert xm_outcome.gather_one(noted(fleet(*held), xen1=made), GUEST)["settled"] == []
 
 
 def test_a_guest_that_has_stopped_is_not_said_to_have_moved():

@@ -5,6 +5,6 @@ the guest can leave:
   xm.can_send:
     - name: {{ migrate.domain | json }}
     - target: {{ migrate.target | json }}
-  {%- for option in ["live", "port", "ssl", "node", "ask", "accept"] if migrate.get(option) is not none %}
+  {%- for option in ["live", "port", "ssl", "node", "ask", "accept", "there"] if migrate.get(option) is not none %}
     - {{ option }}: {{ migrate[option] | json }}
   {%- endfor %}

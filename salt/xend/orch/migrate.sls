@@ -7,6 +7,7 @@
     settle (seconds that the target may take to complete it; default: as long as its xend needs), accept
     (differences of the hosts that are accepted: cpu, version, storage, devices; and managed). With test=True
     all is checked and nothing is moved. pillar.example explains them. -#}
+{%- from "xend/orch/say.jinja" import ask, says with context %}
 {%- set given = salt["pillar.get"]("xend:migrate", {}) %}
 {%- set migrate = {} %}
 {%- do migrate.update(given if given is mapping else {}) %}
@@ -31,18 +32,16 @@
 {%- set reports = {} %}
 {%- if not wrong %}
 {%-   set asked_at = none | strftime("%s.%f") | float %}
-{%-   set seen = salt["saltutil.cmd"](hosts, "xm.report", arg=[migrate.domain], tgt_type="list") %}
+{%-   do ask(reports, hosts, "list", "xm.report", [migrate.domain], {}) %}
 {%-   set answered_s = (none | strftime("%s.%f") | float) - asked_at %}
-{%-   for host in hosts %}
-{%-     set report = seen.get(host, {}).get("ret") %}
-{%-     if report is mapping %}{% do reports.update({host: report}) %}
-{%-     else %}
-{%-       do wrong.append(host ~ " does not answer: it must be the id of a minion that runs, and has these "
-                          ~ "modules" ~ (" (" ~ report ~ ")" if report else "")) %}
-{%-     endif %}
-{%-   endfor %}
 {%- endif %}
-{%- if not wrong %}
+{%- set silent, heard, held, remedies = [], [], [], [] %}
+{%- for host in hosts if reports.get(host) %}
+{%-   do (heard if "domain" in reports[host] else silent).append(host) %}
+{%-   if reports[host].get("remedy") %}{% do remedies.append(reports[host].remedy) %}{% endif %}
+{%-   if reports[host].get("domain") %}{% do held.append(" " ~ migrate.domain ~ " is on " ~ host ~ ".") %}{% endif %}
+{%- endfor %}
+{%- if not wrong and not silent %}
 {%-   set asked = {} %}
 {%-   for key in known[3:] if migrate.get(key) is not none %}{% do asked.update({key: migrate[key]}) %}{% endfor %}
 {%-   set fine = salt["saltutil.cmd"](migrate.source, "xm.check_options", kwarg=asked, tgt_type="list")
@@ -54,18 +53,19 @@
 
 {%- if wrong %}
 
-{%- set held = [] %}
-{%- for host in hosts if reports.get(host, {}).get("domain") %}
-{%-   do held.append(migrate.domain ~ " is on " ~ host ~ ". ") %}
-{%- endfor %}
-{%- set text = "Nothing was moved. " ~ held | join ~ "In the pillar xend:migrate, " ~ wrong | join("; ")
+{%- set text = "Nothing was moved." ~ held | join ~ " In the pillar xend:migrate, " ~ wrong | join("; ")
                ~ ". Needed are " ~ needed | join(", ") ~ "; known are also " ~ known[3:] | join(", ") ~ "." %}
+{{ says("the pillar says what to migrate", text, false) }}
 
-the pillar says what to migrate:
-  test.fail_without_changes:
-    {#- Twice, because under test=True Salt puts a comment of its own there. #}
-    - name: {{ text | json }}
-    - comment: {{ text | json }}
+{%- elif silent %}
+
+{%- set why = {"who": silent | join(", "), "do": remedies | join(". ")} %}
+{%- for host in heard %}
+{%-   set said = salt["saltutil.cmd"](host, "xm.unheard", arg=[reports], tgt_type="list").get(host, {}).get("ret") %}
+{%-   if said is mapping %}{% do why.update(said) %}{% endif %}
+{%- endfor %}
+{{ says(hosts | join(" and ") ~ " answer", "Nothing was moved." ~ held | join ~ " No answer from " ~ why.who ~ ". "
+        ~ why.do, false) }}
 
 {%- else %}
 
@@ -79,7 +79,10 @@ the pillar says what to migrate:
 {%- endif %}
 {#- What a host has told goes on as JSON in ASCII, which xm.told reads: there are characters that YAML does not
     take, or alters. -#}
-{%- do migrate.update({"description": left.domain | tojson, "from": left.host | tojson,
+{%- do migrate.update({"left": dict(left.get("view") or {"copy": "unknown", "problem": none}, host=migrate.source)
+                               | tojson,
+                       "there": (none if left.domain else there.get("view")) | tojson,
+                       "description": left.domain | tojson, "from": left.host | tojson,
                        "file": left.file | tojson, "problem": left.problem | tojson,
                        "asked": {"time": there.host.time,
                                  "apart_s": [0, answered_s - [left.seconds | default(0), there.seconds | default(0)]

@@ -7,6 +7,8 @@ the guest is moved:
     - source: {{ migrate.source | json }}
     - target: {{ migrate.target | json }}
     - domain: {{ migrate.description | json }}
+    # The last step looks at both hosts, and says what to do.
+    - brief: true
   {%- for option in ["live", "port", "ssl", "node", "timeout", "settle", "ask", "accept"]
       if migrate.get(option) is not none %}
     - {{ option }}: {{ migrate[option] | json }}

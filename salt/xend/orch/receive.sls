@@ -9,6 +9,6 @@ there is room for the guest:
     # From now on until the first byte arrives nobody shall restart xend; then the transfer itself is seen.
     - reserve: 300
     - who: {{ migrate.who | json }}
-  {%- for option in ["storage", "file", "accept", "problem", "asked"] if migrate.get(option) is not none %}
+  {%- for option in ["storage", "file", "accept", "problem", "asked", "left"] if migrate.get(option) is not none %}
     - {{ option }}: {{ migrate[option] | json }}
   {%- endfor %}
