@@ -532,8 +532,8 @@ def _identity(path, root):
         return {"key": _device_key(number), "device": True}
     return {
         "key": "file %d:%d" % (status.st_dev, status.st_ino),
-        # As script `block` judges it, by the letters of the mode (xend 4.4 tools/hotplug/Linux/block); what has
-        # no content is nothing that a guest runs on, as in the file systems of the kernel.
+        # As script `block` judges it, by the letters of the mode (xend 4.4 tools/hotplug/Linux/block); what
+        # has no content is nothing that a guest runs on, as in the file systems of the kernel.
         "writable": bool(status.st_mode & 0o222) or not status.st_blocks,
     }
 
