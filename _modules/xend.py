@@ -671,7 +671,16 @@ def _process():
     return _pure("xend_host.process")(_option("pidfile"))
 
 
-def _service():
+def service():
+    """
+    The name of xend's service on this host, as text: the option xend:service, else the one that is there.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'xen*' xend.service
+    """
     name = _option("service")
     if name:
         return name
@@ -704,7 +713,7 @@ def status(config=None):
     found = {
         "running": process is not None,
         "pid": process and process["pid"],
-        "service": _service(),
+        "service": service(),
         "listening": None,
         "configured": ["%s:%s" % pair for pair in configured],
         "config_newer": False,
@@ -949,14 +958,14 @@ def _start(path, before, timeout):
         except EnvironmentError as exc:
             raise _problem(path, exc)
     log_size = _log_size()
-    service = _service()
+    name = service()
     complaint = ""
     try:
-        __salt__["service.restart" if before else "service.start"](service)
+        __salt__["service.restart" if before else "service.start"](name)
     except CommandExecutionError as exc:
         # Salt's systemd module raises when the control script fails; what counts is what runs now.
         complaint = " ".join(str(exc).split())
-    return _wait_until_up(path, service, before, timeout, log_size, complaint)
+    return _wait_until_up(path, name, before, timeout, log_size, complaint)
 
 
 def _refuse_hidden():

@@ -177,12 +177,8 @@ def _to_start():
     host = str(__opts__["id"])
     if _runs_xend():
         return _pure("xm_outcome.is_slow")(host)
-    try:
-        service = __salt__["xend.status"]()["service"]
-    except (CommandExecutionError, KeyError):
-        # A file that xend cannot read does not hide how its service is called.
-        service = "xend"
-    return _pure("xm_outcome.is_down")(host, service)
+    # Not by xend.status, which reads xend's file, and may have asked for that very question.
+    return _pure("xm_outcome.is_down")(host, __salt__["xend.service"]())
 
 
 def _silence(exc):
