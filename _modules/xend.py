@@ -17,6 +17,8 @@ Options, from the minion configuration or the pillar:
     default ``/var/run/xend.pid`` and ``/var/log/xen/xend.log``
 ``xend:source``
     the local address that ``xend.probe`` asks from; default: the routing table decides, as for xend
+``xend:python``
+    the Python that xend runs with, which tells what runs here while xend is down; default ``/usr/bin/python``
 ``xend:kept``
     the folder of the locks and reservations that keep restarts and migrations apart, the same as that of
     the ``xm`` module, default ``/var/lib/xend-for-salt``
@@ -54,6 +56,7 @@ DEFAULTS = {
     "log": "/var/log/xen/xend.log",
     "source": None,
     "kept": "/var/lib/xend-for-salt",
+    "python": "/usr/bin/python",
     "root": "",
 }
 
@@ -65,6 +68,9 @@ OLDEST = (3, 0, 3)
 
 # Deeper than anything xend reads, and what Salt's own serialisation carries without trouble.
 DEEPEST = 50
+
+# How long the hypervisor and xenstore may take to answer.
+ANSWER_S = 30
 
 POLL_S = 0.2
 CLOCK_S = 0.02
@@ -1273,16 +1279,8 @@ def _lifecycle(path, process):
     version = _tools_version(None)
     if not _pure("xend_lifecycle.acts")(version):
         return []
-    shown, stored, problems = None, [], {}
+    shown, unseen, stored, problems = [], "", [], {}
     folder = _domains_folder(path)
-    if process:
-        shown = []
-        try:
-            shown = __salt__["xm.lifecycle"]()
-        except CommandExecutionError as exc:
-            problems["on_xend_stop"] = (
-                "it cannot be seen what a stop of xend does to the guests here (%s)" % exc
-            )
     try:
         stored = _pure("xend_lifecycle.store")(
             _option("root") + folder, _pure("xend_file.read"), _parser(version)
@@ -1292,9 +1290,62 @@ def _lifecycle(path, process):
             "it cannot be seen which managed guests a start of xend starts (%s: %s)"
             % (exc.filename or folder, exc.strerror or exc)
         )
-    return _pure("xend_lifecycle.risks")(
-        version, shown, stored, problems, folder, _option("pidfile")
-    )
+    try:
+        if process:
+            shown = __salt__["xm.lifecycle"]()
+        elif stored:
+            shown = _running()
+    except CommandExecutionError as exc:
+        unseen = "whether they run here cannot be seen: %s" % exc
+        if process:
+            problems["on_xend_stop"] = (
+                "it cannot be seen what a stop of xend does to the guests here (%s)" % exc
+            )
+    words = {
+        "up": bool(process),
+        "host": str(__opts__["id"]),
+        "folder": folder,
+        "pidfile": _option("pidfile"),
+    }
+    return _pure("xend_lifecycle.risks")(version, shown, unseen, stored, problems, words)
+
+
+# Which domains run here, for a xend that is down: asked as xend asks at its start, the hypervisor for the
+# domains, of which one that is dying is none, and xenstore for their names (XendDomain._init_domains,
+# XendDomainInfo.recreate and _augmentInfo, 3.1 to 4.4).
+RUNNING = """
+import sys
+sys.path += ["/usr/lib/python", "/usr/lib64/python"]
+from xen.lowlevel import xc, xs
+store = xs.xs()
+for one in xc.xc().domain_getinfo():
+    if not one["dying"]:
+        vm = store.read("0", "/local/domain/%d/vm" % one["domid"])
+        print("%d %s" % (one["domid"], vm and store.read("0", vm + "/name") or ""))
+"""
+
+
+def _running():
+    """
+    The domains that run here, as far as a start of xend looks at them; see xend_lifecycle.running.
+    """
+    try:
+        result = __salt__["cmd.run_all"](
+            [_option("python"), "-c", RUNNING],
+            python_shell=False,
+            ignore_retcode=True,
+            timeout=ANSWER_S,
+            output_loglevel="debug",
+        )
+    except CommandExecutionError as exc:
+        result = {"retcode": None, "stdout": "", "stderr": str(exc)}
+    if result["retcode"] != 0:
+        said = (result["stderr"] or result["stdout"]).strip().splitlines()
+        raise CommandExecutionError(
+            "xend's own Python, %s (option xend:python), says: %s"
+            % (_option("python"), said[-1] if said else "nothing")
+        )
+    return _pure("xend_lifecycle.running")(result["stdout"])
 
 
 def _domains_folder(path):
@@ -1326,7 +1377,10 @@ def _in_flight(path, process):
     try:
         moving = __salt__["xm.moving"]()
     except CommandExecutionError as exc:
-        return ["it cannot be seen whether a migration is in flight (%s)" % exc]
+        return [
+            "it cannot be seen whether a migration is in flight (%s). %s"
+            % (exc, _pure("xend_lifecycle.stuck")(_option("pidfile")))
+        ]
     listening = _pure("xend_host.listening")(process["pid"])
     ports = set(int(text.rpartition(":")[2]) for text in listening or [])
     peers = _pure("xend_host.connected")(process["pid"], ports - _other_ports(path))

@@ -12,6 +12,7 @@ from __future__ import absolute_import
 
 import errno
 import os
+import stat
 
 STOP, START = "on_xend_stop", "on_xend_start"
 
@@ -39,7 +40,7 @@ STOP_REMEDY = (
     "stopped: on this host `xenstore-write $(xenstore-read /local/domain/ID/vm)/on_xend_stop ignore` for "
     "each of them, then, while no guest is moved, `kill -9 $(cat %s)`, and xend's watchdog starts it anew. "
     "Who accepts that they are taken down says restart_accept: [on_xend_stop] in the pillar "
-    "xend:relocation, or accept=on_xend_stop to xend.restart"
+    "xend:relocation, or, once, `salt %s xend.restart accept=on_xend_stop`"
 )
 STOP_REMEDY_MANAGED = (
     " (managed ones: `xm list --long NAME` into a file, change it there, `xm delete NAME`, "
@@ -47,14 +48,15 @@ STOP_REMEDY_MANAGED = (
 )
 
 START_INTRO = "a start of xend starts managed guests that do not run here and may run elsewhere: "
-START_INTRO_DOWN = (
-    "a start of xend starts managed guests that may run elsewhere (whether they run here cannot be seen "
-    "while xend is down; those that do are left alone): "
+START_INTRO_BLIND = (
+    "a start of xend starts managed guests that may run elsewhere (%s; `xentop -b -i 1` on this host shows "
+    "what runs here, and xend leaves that alone): "
 )
 START_REMEDY = (
     "Look where they run (xm.where on the other hosts): one that runs twice destroys its disks. One that "
-    "belongs elsewhere: %s; one that belongs here: %s. Who accepts that they are started here says "
-    "restart_accept: [on_xend_start] in the pillar xend:relocation, or accept=on_xend_start to xend.restart"
+    "belongs elsewhere: %s; one that belongs here: %s. Who accepts that they are started here says, once, "
+    "`salt %s xend.restart accept=on_xend_start`, or for good restart_accept: [on_xend_start] in the pillar "
+    "xend:relocation"
 )
 REMOVE, REMOVE_DOWN = (
     "`xm delete NAME` on this host",
@@ -62,7 +64,17 @@ REMOVE, REMOVE_DOWN = (
 )
 START_HERE, START_HERE_DOWN = "`xm start NAME` on this host first", "accept it"
 
-BLIND_REMEDY = "Mend that first; who knows that no guest is at risk says accept=%s to xend.restart"
+BLIND_REMEDY = (
+    "Mend that first; who knows that no guest is at risk says `salt %s xend.restart accept=on_xend_start`"
+)
+
+# SIGKILL is no stop, and the child that the watchdog starts then has the settings of the one before.
+STUCK = (
+    "When xend does not answer for long: where neither xc_save nor xc_restore runs on this host (`ps -C "
+    "xc_save,xc_restore`) and no other host sends a guest here, `kill -9 $(cat %s)` on it makes xend's "
+    "watchdog start it anew, with the settings that it had; that takes no guest down, and starts managed "
+    "ones that are halted and have on_xend_start start. Then try again"
+)
 
 
 def accepted(given):
@@ -117,6 +129,27 @@ def domains(forms):
     return found
 
 
+def running(text):
+    """
+    The domains that run, as of `domains`, from lines with an id, a blank and a name (text).
+
+    Of one that has no name there is only the id.
+    """
+    found = []
+    for line in text.splitlines():
+        domid, _, name = line.partition(" ")
+        if domid.isdigit():
+            found.append(dict(domains([[]])[0], domid=int(domid), name=name or None))
+    return found
+
+
+def stuck(pidfile):
+    """
+    What is to be done about a xend that runs and does not answer; PIDFILE as people on the host call it.
+    """
+    return STUCK % pidfile
+
+
 def _value(form, key):
     for child in form[1:]:
         if isinstance(child, list) and child and child[0] == key.encode("ascii"):
@@ -137,7 +170,7 @@ def store(folder, read, parse):
     Returns a list of dicts as of `domains`, with ``checkpoint`` (bool: xend has suspended it, and has its
     image). Of a file that xend passes over at its start, as it cannot parse it or as it names another uuid
     than its folder, there is the uuid of the folder only (XendDomain._managed_domains). Raises
-    EnvironmentError when the folder, or a file in it, cannot be looked at.
+    EnvironmentError when the folder, or a file in it, cannot be looked at, or when xend would wait for it.
     """
     try:
         entries = sorted(os.listdir(folder))
@@ -148,7 +181,7 @@ def store(folder, read, parse):
     found = []
     for entry in entries:
         path = os.path.join(folder, entry, CONFIG)
-        if not os.path.exists(path):
+        if not _is_file(path):
             continue
         try:
             described = domains(parse(read(path)).forms()[:1])
@@ -165,6 +198,19 @@ def store(folder, read, parse):
             )
         )
     return found
+
+
+def _is_file(path):
+    # Not os.path.exists, for which a disk that fails is a file that is not there.
+    try:
+        mode = os.stat(path).st_mode
+    except EnvironmentError as exc:
+        if exc.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return False
+        raise
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise IOError(errno.EINVAL, "is no file, and a start of xend would wait for it", path)
+    return stat.S_ISREG(mode)
 
 
 def stopped(found, version):
@@ -196,19 +242,25 @@ def started(found, stored, version):
     The managed guests that a start of xend starts.
 
     found
-        all domains that xend shows, as of `domains`; empty when xend is down
+        all domains that xend shows, or that run, as of `domains`; empty when that is not known
     stored
         those of its store, as of `store`: what the xend that starts will read
     version
         as for `stopped`
 
     Returns those of STORED, and those of FOUND that it lacks, that are halted and want it. xend takes a
-    managed domain for one that runs when a running one has its name (XendDomain._init_domains), and one that
-    it has suspended is not halted.
+    managed domain for one that runs when a running one, which is not dying, has its name
+    (XendDomain._init_domains), and one that it has suspended is not halted.
     """
     if version is not None and version < SINCE:
         return []
-    running = set([one["name"] for one in found if one["domid"] is not None])
+    here = set(
+        [
+            one["name"]
+            for one in found
+            if one["name"] and one["domid"] is not None and "d" not in (one["state"] or "")
+        ]
+    )
     known = set([one["uuid"] for one in stored])
     halted = stored + [
         dict(one, checkpoint=False)
@@ -218,7 +270,7 @@ def started(found, stored, version):
     return [
         one
         for one in halted
-        if one["name"] not in running
+        if one["name"] not in here
         and not one["checkpoint"]
         and (one[START] == "start" or _powers_on(one, version))
     ]
@@ -237,26 +289,30 @@ def acts(version):
     return version is None or version >= SINCE
 
 
-def risks(version, shown, stored, problems, folder, pidfile):
+def risks(version, shown, unseen, stored, problems, words):
     """
     What a restart of xend does to guests, and what to do about it.
 
     version
         that of xend, as for `stopped`
     shown
-        all domains of the host, as of `domains`; None: xend is down, so that nothing will be stopped
+        all domains of the host, as of `domains`; of a xend that is down, as of `running`
+    unseen
+        why SHOWN lacks those that run; "" when it does not
     stored
         those of xend's store, as of `store`
     problems
         a dict from on_xend_stop or on_xend_start to why that half cannot be told; empty when all was seen
-    folder, pidfile
-        the store, and where xend's process id stands, as people on the host call them
+    words
+        a dict: ``up`` (bool: xend runs), ``host`` (the minion), ``folder`` (the store) and ``pidfile`` (where
+        xend's process id stands), as people on the host call them
 
     Returns a list of dicts with ``kind`` (on_xend_stop or on_xend_start: the word that accepts it), ``what``
     (a sentence) and ``remedy``; empty when nothing is at risk.
     """
     found = []
-    stopping = [] if shown is None else stopped(shown, version)
+    folder, host = words["folder"], words["host"]
+    stopping = stopped(shown, version)
     managed = None if START in problems else [one["uuid"] for one in stored]
     if stopping:
         what = [_stop_sentence(one, managed, version, folder) for one in stopping]
@@ -265,14 +321,16 @@ def risks(version, shown, stored, problems, folder, pidfile):
             if [one for one in stopping if one["uuid"] in (managed or ())]
             else ""
         )
-        found.append(_risk(STOP, STOP_INTRO, what, STOP_REMEDY % (hint, pidfile)))
-    starting = started(shown or [], stored, version)
+        remedy = STOP_REMEDY % (hint, words["pidfile"], host)
+        found.append(_risk(STOP, STOP_INTRO, what, remedy))
+    starting = started(shown, stored, version)
     if starting:
-        intro = START_INTRO_DOWN if shown is None else START_INTRO
+        intro = START_INTRO_BLIND % unseen if unseen else START_INTRO
         what = [_start_sentence(one) for one in starting]
-        remedy = (REMOVE_DOWN % folder, START_HERE_DOWN) if shown is None else (REMOVE, START_HERE)
-        found.append(_risk(START, intro, what, START_REMEDY % remedy))
-    found += [_risk(kind, "", [problems[kind]], BLIND_REMEDY % kind) for kind in sorted(problems)]
+        ways = (REMOVE, START_HERE) if words["up"] else (REMOVE_DOWN % folder, START_HERE_DOWN)
+        found.append(_risk(START, intro, what, START_REMEDY % (ways + (host,))))
+    blind = ((STOP, stuck(words["pidfile"])), (START, BLIND_REMEDY % host))
+    found += [_risk(kind, "", [problems[kind]], way) for kind, way in blind if kind in problems]
     return found
 
 
@@ -302,6 +360,7 @@ def _stop_sentence(one, managed, version, folder):
 
 
 def _start_sentence(one):
+    who = one["name"] or "the one with the uuid %s" % one["uuid"]
     if one[START] == "start":
-        return "%s is started (on_xend_start start)" % one["name"]
-    return "%s is started (auto_power_on %s)" % (one["name"], one["auto_power_on"])
+        return "%s is started (on_xend_start start)" % who
+    return "%s is started (auto_power_on %s)" % (who, one["auto_power_on"])

@@ -339,6 +339,73 @@ def test_a_xend_that_is_down_and_has_no_such_guest_is_started(at, host):
     assert host.guests()["web01"].alive
 
 
+@since_3_1
+def test_who_runs_here_is_seen_while_xend_is_down(at, host):
+    guest = running(host, on_xend_start="start", managed=True)
+    host.kill_xend()
+    at(test=True).modules.xend.restart(test=True)
+    assert at().states.xend.applied("apply")["result"] is True
+    assert host.guests()["web01"].domid == guest.domid and len(host.guests()) == 1
+
+
+def test_who_runs_here_under_another_name_would_be_started_again(at, host):
+    guest = running(host, on_xend_start="start", managed=True)
+    host.kill_xend()
+    for changes in ({"xend_name": "migrating-web01"}, {"xend_name": "web01", "dying": True}):
+        host.hypervisor.update(guest.domid, **changes)
+        found = at().states.xend.applied("apply")
+        assert found["result"] is False and "web01 is started" in found["comment"]
+        assert "do not run here" in found["comment"] and not host.running
+
+
+def with_option(load, host, **xend):
+    opts = host_opts(host)
+    opts["xend"] = dict(opts["xend"], **xend)
+    return load(**opts)
+
+
+@pytest.mark.parametrize(
+    "python, why", [("/nowhere/python", "/nowhere/python"), (sys.executable, "No module named 'xen'")]
+)
+def test_what_cannot_be_seen_while_xend_is_down_is_said(load, host, python, why):
+    running(host, on_xend_start="start", managed=True)
+    host.kill_xend()
+    minion = with_option(load, host, python=python)
+    text = refused(minion.modules.xend.restart)
+    assert "web01 is started" in text and why in text and "xentop" in text and "xend:python" in text
+    # What the message says to do.
+    assert "`salt %s xend.restart accept=on_xend_start`" % host.name in text
+    assert minion.modules.xend.restart(accept=START)["warnings"][0].startswith("accepted: ")
+    assert host.guests()["web01"].alive
+
+
+def test_a_xend_that_does_not_answer_is_left_alone_and_can_be_helped(load, host, tmp_path):
+    running(host, on_xend_stop="shutdown")
+    stuck = tmp_path / "xm"
+    stuck.write_text("#!/bin/sh\necho 'Error: no answer' >&2; exit 1\n")
+    stuck.chmod(0o755)
+    pids = host.pids()
+    xend = with_option(load, host, xm=str(stuck)).modules.xend
+    for options in ({"timeout": 0}, {"timeout": 0, "accept": STOP}, {"test": True}):
+        text = refused(xend.restart, **options)
+        assert "no answer" in text and "kill -9 $(cat %s)" % host.pidfile in text
+    assert_untouched(host, pids, "web01")
+    # What the message says to do; the watchdog starts another.
+    host.kill_xend_child()
+    assert wait_until(lambda: host.pids().get("xend") not in (None, pids["xend"]), 20)
+    assert host.guests()["web01"].alive
+
+
+def test_what_xend_passes_over_in_its_store_is_in_nobody_s_way(xend, host):
+    place = host.managed.folder
+    for uuid, text in (("broken", "(domain (on_xend_start start"), ("empty", ""), ("other", None)):
+        (place / uuid).mkdir(parents=True)
+        told = "(domain (name web09) (uuid elsewhere) (on_xend_start start))" if text is None else text
+        (place / uuid / "config.sxp").write_text(told)
+    assert xend.restart()["warnings"] == []
+    assert host.guests() == {}
+
+
 def test_the_store_may_be_elsewhere(xend, host):
     host.config.write_text((CONFIG % host.address) + "(xend-domains-path /srv/domains)\n")
     host.define_guest("web01", on_xend_start="start")

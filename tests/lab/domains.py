@@ -413,7 +413,8 @@ class Domains:
         """
         if self.key < AUTOSTART_SINCE:
             return
-        running = [domain["xend_name"] for domain in self.hypervisor.domains()]
+        # One that is dying is none for xend (XendDomain._init_domains).
+        running = [d["xend_name"] for d in self.hypervisor.domains() if not d["dying"]]
         wanted = [
             config
             for uuid, config in self.managed.all().items()

@@ -1,7 +1,7 @@
 """xen.lowlevel.xc and xen.lowlevel.xs of a simulated host: what its Python gives to root.
 
-Here: the few calls that repair a suspended guest behind xend's back. Domains themselves are in
-hypervisor.py.
+Here: the few calls that look at guests, and repair a suspended one, behind xend's back. Domains
+themselves are in hypervisor.py.
 """
 
 import errno
@@ -46,7 +46,7 @@ class _Host:
 class Control(_Host):
     """xen.lowlevel.xc.xc"""
 
-    def domain_getinfo(self, first_dom, max_doms):
+    def domain_getinfo(self, first_dom=0, max_doms=1024):
         """Return what the hypervisor knows of guests from id `first_dom` on; raise Error for none.
 
         So the first of them is another domain when there is no `first_dom`.
@@ -82,6 +82,19 @@ class Control(_Host):
 
 class Store(_Host):
     """xen.lowlevel.xs.xs"""
+
+    def read(self, transaction, path):
+        """Return what xend has written of a running domain; None where there is nothing.
+
+        Only the two nodes from which xend knows a domain again: /local/domain/ID/vm, and its name.
+        """
+        for domain in self.hypervisor.domains():
+            vm = "/vm/%s" % domain["uuid"]
+            if path == "/local/domain/%d/vm" % domain["domid"]:
+                return vm
+            if path == vm + "/name":
+                return domain["xend_name"]
+        return None
 
     def resume_domain(self, domid):
         """Tell xenstored that a domain is not shut down any more; raise Error when it has none."""

@@ -25,11 +25,16 @@ class Managed:
         return self.folder / uuid / "config.sxp"
 
     def all(self):
-        """Return {uuid: description}."""
+        """Return {uuid: description}; xend passes over what it cannot read (_managed_domains)."""
         found = {}
         for path in sorted(self.folder.glob("*/config.sxp")):
-            (form,) = sxp.decode(sxp.parse(path.read_bytes(), self.layout.version))
-            found[sxp.child_value(form, "uuid")] = form
+            try:
+                forms = sxp.decode(sxp.parse(path.read_bytes(), self.layout.version))
+            except (OSError, sxp.ParseError):
+                continue
+            uuid = path.parent.name
+            if forms and sxp.child_value(forms[0], "uuid") == uuid:
+                found[uuid] = forms[0]
         return found
 
     def __contains__(self, uuid):

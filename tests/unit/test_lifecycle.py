@@ -1,5 +1,7 @@
 """Which guests a stop of xend takes down and its start starts, from descriptions and versions."""
 
+import os
+
 import pytest
 
 import xend_file
@@ -30,14 +32,12 @@ def named(domains):
     return [domain["name"] for domain in domains]
 
 
-def risks(version=(4, 4), shown=(), kept=(), **problems):
+WORDS = {"up": True, "host": "xen1", "folder": FOLDER, "pidfile": "/var/run/xend.pid"}
+
+
+def risks(version=(4, 4), shown=(), kept=(), unseen="", up=True, **problems):
     return lifecycle.risks(
-        version,
-        None if shown is None else list(shown),
-        list(kept),
-        problems,
-        FOLDER,
-        "/var/run/xend.pid",
+        version, list(shown), unseen, list(kept), problems, dict(WORDS, up=up)
     )
 
 
@@ -138,6 +138,7 @@ def test_the_sentences_name_each_guest_and_what_happens_to_it():
     assert "a-1 (id 3) is shut down (on_xend_stop shutdown), " in risk["what"]
     assert "b.2 (id 4) is suspended to %s/%s/checkpoint.chk" % (FOLDER, UUID) in risk["what"]
     assert "c+3 (id 5) runs on" in risk["what"] and "d_4" not in risk["what"]
+    assert "`salt xen1 xend.restart accept=on_xend_stop`" in risk["remedy"]
     assert "xenstore-write" in risk["remedy"] and "restart_accept: [on_xend_stop]" in risk["remedy"]
     old = risks(version=(3, 1), shown=found[2:3])[0]["what"]
     assert "ends xend's stop with an error" in old
@@ -149,11 +150,33 @@ def test_managed_guests_have_a_remedy_of_their_own():
     assert "xm new" in risks(shown=[guest], kept=[stored()])[0]["remedy"]
 
 
-def test_while_xend_is_down_only_its_start_counts():
-    (risk,) = risks(shown=None, kept=[stored(on_xend_start="start", on_xend_stop="shutdown")])
+def test_while_xend_is_down_its_start_counts():
+    kept = [stored(on_xend_start="start", on_xend_stop="shutdown")]
+    assert risks(up=False, shown=lifecycle.running("0 Domain-0\n7 web01\n"), kept=kept) == []
+    (risk,) = risks(up=False, shown=lifecycle.running("0 Domain-0\n7 web011\n8 \n"), kept=kept)
     assert risk["kind"] == "on_xend_start" and "web01 is started" in risk["what"]
-    assert "xend is down" in risk["what"] and FOLDER + "/UUID" in risk["remedy"]
+    assert "do not run here" in risk["what"] and FOLDER + "/UUID" in risk["remedy"]
+    assert "xend is down" in risk["remedy"]
+    assert "`salt xen1 xend.restart accept=on_xend_start`" in risk["remedy"]
+    (blind,) = risks(up=False, unseen="no module named xen", kept=kept)
+    assert "no module named xen" in blind["what"] and "xentop" in blind["what"]
     assert "xm delete NAME` on this host" in risks(kept=[stored(auto_power_on="1")])[0]["remedy"]
+
+
+def test_who_is_dying_is_nobody_for_a_start_of_xend():
+    kept = [stored(on_xend_start="start")]
+    for state in ("-----d", "---s-d"):
+        assert named(lifecycle.started([one(state=state)], kept, (4, 4))) == ["web01"]
+
+
+def test_a_managed_guest_without_a_name_is_called_by_its_uuid():
+    (risk,) = risks(kept=[stored(name=None, on_xend_start="start")])
+    assert "uuid %s is started" % UUID in risk["what"]
+
+
+def test_a_xend_that_does_not_answer_can_be_helped():
+    (risk,) = risks(on_xend_stop="xm list: timed out")
+    assert "timed out" in risk["what"] and "kill -9 $(cat /var/run/xend.pid)" in risk["remedy"]
 
 
 def test_both_halves_and_what_cannot_be_seen_are_told():
@@ -216,6 +239,18 @@ def test_the_store_is_read_as_xend_reads_it(tmp_path):
     found = lifecycle.store(str(tmp_path), xend_file.read, xend_sxp.parse)
     assert [one["uuid"] for one in found] == ["u1", "u2", "u3", "u4", "u5"]
     assert named(lifecycle.started([], found, (4, 4))) == ["web01"]
+
+
+def test_what_is_no_file_is_passed_over_unless_xend_would_wait_for_it(tmp_path):
+    (tmp_path / "u1" / "config.sxp").mkdir(parents=True)
+    (tmp_path / "u2").mkdir()
+    (tmp_path / "u2" / "config.sxp").symlink_to("nowhere")
+    assert lifecycle.store(str(tmp_path), xend_file.read, xend_sxp.parse) == []
+    (tmp_path / "u3").mkdir()
+    os.mkfifo(str(tmp_path / "u3" / "config.sxp"))
+    with pytest.raises(EnvironmentError) as raised:
+        lifecycle.store(str(tmp_path), xend_file.read, xend_sxp.parse)
+    assert "u3/config.sxp" in raised.value.filename
 
 
 def test_without_a_store_nothing_is_managed(tmp_path):
