@@ -1290,14 +1290,13 @@ def can_receive(
 
         salt xen2 xm.can_receive '{"name": "web01", "memory_mib": 96}'
     """
-    if not _is_description(domain):
-        raise CommandExecutionError(
-            "domain: %r is no description of a guest; give what xm.domain returns on its host"
-            % (domain,)
-        )
+    domain = _described_guest(domain)
     accept = _accepted(accept)
-    here = host()
-    blockers = _same_identity(domain)
+    here, rows = host(), _rows()
+    # One question for all: each costs seconds on old machines, and there are many domains.
+    described = _described("xm list --long", _ask(["list", "--long"]) or "")
+    there = [one for one in described if one["domid"] is not None]
+    blockers = _same_identity(domain, rows, there)
     tables_mib = _pure("xm_fit.iommu_mib")(domain, here)
     what = "here, %d of them for the tables of its IOMMU (VT-d)" % tables_mib if tables_mib else "here"
     needed_mib = _pure("xm_fit.needed_mib")(domain, here)
@@ -1317,8 +1316,10 @@ def can_receive(
     # What was compared was compared before this had its turn.
     seen = _disks_here(domain, storage is None)
     if storage is not None:
-        seen = list(storage) + [found for found in seen if found[0] == "missing"]
-    seen += _hotplug_refusals(domain, here["tools"])
+        told = [_subject(sentence) for verdict, sentence in storage if verdict == "missing"]
+        gone = [found for found in seen if found[0] == "missing" and _subject(found[1]) not in told]
+        seen = list(storage) + gone
+    seen += _hotplug_refusals(domain, there, here["tools"])
     for verdict, sentence in seen:
         if verdict in ("missing", "different") or verdict == "unproved" and "storage" not in accept:
             blockers.append(sentence)
@@ -1343,6 +1344,13 @@ def _when_asked(here, asked):
     then, apart_s = [_seconds("asked: " + key, asked[key]) for key in ("time", "apart_s")]
     up = here["uptime_s"]
     return dict(here, time=then, uptime_s=up and max(0, up - (here["time"] - then))), apart_s
+
+
+def _subject(sentence):
+    """
+    The disk that a sentence is about.
+    """
+    return sentence.partition(": ")[0]
 
 
 def _exists(path):
@@ -1386,33 +1394,41 @@ def _disks_here(domain, ask=True):
     known = _drbd(disks) if ask else {}
     for disk in _pure("xm_disks.look")(disks, _option("root")):
         resource = _pure("xm_drbd.resource")(disk["uname"])
+        name = ", ".join([part for part in (disk["dev"], disk["uname"]) if part])
         if disk["problem"]:
-            found.append(("missing", "%s, %s: %s" % (disk["dev"], disk["uname"], disk["problem"])))
+            found.append(
+                (
+                    "missing",
+                    "%s: %s on %s, where xend would find out only when all memory is there: the guest would "
+                    "be lost on both; make its storage available there under this path"
+                    % (name, disk["problem"], __opts__["id"]),
+                )
+            )
         elif resource in known:
             found.append(_drbd_verdict(disk, None, known[resource], "its source"))
         elif disk["kind"] == "script" and ask:
             found.append(
                 (
                     "unproved",
-                    "%s, %s: a script of its own attaches it, so that nothing is known of where it is; make "
+                    "%s: a script of its own attaches it, so that nothing is known of where it is; make "
                     "sure that it is the same storage on both hosts; who knows better says accept: [storage]"
-                    % (disk["dev"], disk["uname"]),
+                    % name,
                 )
             )
         elif disk["kind"] != "none":
             found.append(
                 (
                     "unchecked",
-                    "it was not proved that %s, %s, is the same storage on both hosts"
-                    % (disk["dev"], disk["uname"]),
+                    "it was not proved that %s, is the same storage on both hosts" % name,
                 )
             )
     return found
 
 
-def _hotplug_refusals(domain, tools):
+def _hotplug_refusals(domain, there, tools):
     """
-    What the hotplug scripts of this host would say to the disks of a guest, see xm_block.
+    What the hotplug scripts of this host would say to the disks of a guest, see xm_block. THERE: the
+    descriptions of the domains that are here.
     """
     disks, root = domain.get("disks") or [], _option("root")
     if not disks:
@@ -1420,9 +1436,9 @@ def _hotplug_refusals(domain, tools):
     used = _pure("xm_disks.used")
     others = [
         (one["name"], used(one["disks"], root))
-        for one in _described("xm list --long", _ask(["list", "--long"]) or "")
+        for one in there
         # What is here of the guest itself is in nobody's way (script block, same_vm).
-        if one["domid"] is not None and one["disks"] and not _is_copy(one, domain)
+        if one["disks"] and not _is_copy(one, domain)
     ]
     return _pure("xm_block.refusals")(
         domain.get("image"),
@@ -1580,18 +1596,23 @@ def unmark_disks(marked):
     return True
 
 
-def _is_description(domain):
-    return (
-        isinstance(domain, dict)
-        and bool(domain.get("name"))
-        and isinstance(domain.get("memory_mib"), int)
-        and domain["memory_mib"] > 0
-    )
+def _described_guest(domain):
+    try:
+        return _pure("xm_output.checked")(domain)
+    except ValueError as exc:
+        raise CommandExecutionError(
+            "domain: %r is no description of a guest (%s); give what xm.domain returns on its host"
+            % (domain, exc.args[0])
+        )
 
 
-def _same_identity(wanted):
+def _same_identity(wanted, rows, there):
+    """
+    Whose name or uuid a guest has here. ROWS: of `xm list`; THERE: the descriptions of the domains that are
+    here.
+    """
     blockers = []
-    for row in _rows():
+    for row in rows:
         if _plain(row["name"]) == wanted["name"]:
             if row["domid"] is None:
                 blockers += _other_namesake(row, wanted)
@@ -1608,8 +1629,7 @@ def _same_identity(wanted):
                 )
             )
         elif row["domid"] and wanted.get("uuid"):
-            other = _describe(row)
-            if other and other["uuid"] == wanted["uuid"]:
+            if [one for one in there if (one["domid"], one["uuid"]) == (row["domid"], wanted["uuid"])]:
                 blockers.append(
                     "the uuid %s of %s is in use here, by %s"
                     % (wanted["uuid"], wanted["name"], row["name"])
@@ -1634,7 +1654,7 @@ def _other_namesake(row, wanted):
 def _too_little_memory(needed_mib, free_mib, config, what="here"):
     if free_mib is None:
         return ["xm info does not show the free memory, of which %d MiB are needed %s" % (needed_mib, what)]
-    given_back_mib = _from_dom0(config)
+    given_back_mib = 0 if needed_mib <= free_mib else _from_dom0(config)
     if needed_mib <= free_mib + given_back_mib:
         return []
     return [

@@ -67,7 +67,7 @@ SENTENCES = {
     ),
     "guest, perhaps": (
         "unproved",
-        "the domain %(user)s has it on %(host)s already; xend may refuse it then, with %(lost)s, or not "
+        "the domain %(user)s has it on %(host)s already; xend may refuse it then, and %(lost)s; or not "
         "notice, and both would write to it unless they share it on purpose; let the other one let go of it, "
         "or give both the mode w!" + ACCEPT,
     ),
@@ -75,6 +75,11 @@ SENTENCES = {
         "unchecked",
         "whether %(host)s has mounted it itself could not be seen (/proc/mounts); script block would refuse "
         "it then",
+    ),
+    "scripts unseen": (
+        "unchecked",
+        "whether %(host)s has the script that attaches it could not be seen, since the minion may not look "
+        "into %(folder)s there",
     ),
 }
 
@@ -119,7 +124,10 @@ def _unfit(image, disk, scripts, tools):
     """
     What is wrong with a disk whoever has it, as a list of (key of SENTENCES, words).
     """
-    found = [("no script", {"script": name}) for name in _missing(disk, scripts, tools)]
+    if scripts is None:
+        found = [("scripts unseen", {})] if disk["kind"] != "none" else []
+    else:
+        found = [("no script", {"script": name}) for name in _missing(disk, scripts, tools)]
     if image == "hvm" and disk["prefix"] == "drbd":
         found.append(("hvm drbd", {}))
     if disk["prefix"] == "file" and disk["kind"] == "file":

@@ -612,13 +612,12 @@ def loops(root):
     they are needed, since Linux 3.1), total and free (how many; free None when that cannot be told) and
     backing (dict from the key of a loop device to that of its file, see `used`).
     """
-    nodes = sorted(
-        [
-            path
-            for path in glob.glob(root + "/dev/loop*") + glob.glob(root + "/dev/loop/*")
-            if re.match(r"loop/?\d+\Z", path[len(root + "/dev/") :])
-        ]
-    )
+    # By number: the names of devfs may be links to the others, or the other way round.
+    nodes = {}
+    for path in glob.glob(root + "/dev/loop*") + glob.glob(root + "/dev/loop/*"):
+        match = re.match(r"loop/?(\d+)\Z", path[len(root + "/dev/") :])
+        if match:
+            nodes.setdefault(int(match.group(1)), path)
     found = {
         "unlimited": os.path.exists(root + "/dev/loop-control"),
         "total": len(nodes),
@@ -626,8 +625,8 @@ def loops(root):
         "backing": {},
     }
     names = [os.path.basename(folder) for folder in glob.glob(root + "/sys/block/loop*")]
-    for node in nodes:
-        name = "loop" + re.search(r"\d+\Z", node).group()
+    for number, node in sorted(nodes.items()):
+        name = "loop%d" % number
         backing = _backing(node, name, root)
         if backing:
             found["backing"]["device %d:%s" % (LOOP_MAJOR, name[4:])] = backing
@@ -663,8 +662,12 @@ def _backing(node, name, root):
         except EnvironmentError:
             # It was removed, or lies in a container.
             return "file " + text
-    if not stat.S_ISBLK(os.stat(node).st_mode):
-        return False
+    try:
+        if not stat.S_ISBLK(os.stat(node).st_mode):
+            return False
+    except EnvironmentError:
+        # A link to nothing.
+        return ""
     # Linux before 2.6.37 does not show it in sysfs.
     try:
         descriptor = os.open(node, os.O_RDONLY)
@@ -681,19 +684,20 @@ def _backing(node, name, root):
 
 def scripts(root):
     """
-    The names of the hotplug scripts of the host that can be run.
+    The names of the hotplug scripts of the host that can be run; None when this user may not see them.
     """
     folder = root + SCRIPTS
     try:
         names = os.listdir(folder)
-    except EnvironmentError:
-        return []
+    except EnvironmentError as exc:
+        return [] if exc.errno in GONE else None
     return sorted([name for name in names if _is_program(name, folder, root)])
 
 
 def _is_program(name, folder, root):
     real = _real(os.path.join(folder, name)[len(root) :], root)
-    return os.path.isfile(real) and os.access(real, os.X_OK)
+    # By the letters of its mode: the one who runs it is root.
+    return os.path.isfile(real) and bool(os.stat(real).st_mode & 0o111)
 
 
 # Verdicts

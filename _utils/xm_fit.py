@@ -253,6 +253,11 @@ def _known(host, name):
     known = facts({}, None, None, None, None)
     known.update(host)
     known["host"] = known["host"] or name
+    if not HW_CAPS.match(known["hw_caps"] or ""):
+        known["hw_caps"] = None
+    for key in ("xen", "tools"):
+        if known[key] and len(known[key]) < 2:
+            known[key] = None
     return known
 
 

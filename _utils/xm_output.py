@@ -237,6 +237,57 @@ def describe(form):
     }
 
 
+# What `checked` looks at.
+DEVICE_LISTS = ("disks", "vifs", "pci", "hardware", "vnc")
+NUMBERS = ("maxmem_mib", "shadow_memory_mib", "vcpus")
+
+
+def checked(domain):
+    """
+    A description that somebody has given, perhaps by hand or from another version of this file, in the types
+    of `describe`: what it lacks may be lacking, and a number as a setting of a device becomes text.
+
+    Raises ValueError for what is none, with the reason.
+    """
+    if not isinstance(domain, dict) or not domain.get("name") or isinstance(domain["name"], (list, dict)):
+        raise ValueError("it has no name")
+    if not _is_whole(domain.get("memory_mib")) or domain["memory_mib"] <= 0:
+        raise ValueError("its memory_mib is no number of MiB")
+    for key in NUMBERS:
+        if domain.get(key) is not None and not _is_whole(domain[key]):
+            raise ValueError("its %s is no whole number" % key)
+    found = dict(domain, name=_setting("name", domain["name"]))
+    for key in DEVICE_LISTS:
+        devices = domain.get(key) or []
+        if not isinstance(devices, list) or [one for one in devices if not isinstance(one, dict)]:
+            raise ValueError("its %s are no list of dicts" % key)
+        found[key] = [
+            dict([(name, _setting(key, value)) for name, value in device.items()]) for device in devices
+        ]
+    for device in found["hardware"]:
+        device["class"] = device.get("class") or NO_CLASS
+    chardevs, files = domain.get("chardevs") or [], domain.get("image_files") or {}
+    if not isinstance(chardevs, list):
+        raise ValueError("its chardevs are no list")
+    if not isinstance(files, dict):
+        raise ValueError("its image_files are no dict")
+    found["chardevs"] = [_setting("chardevs", one) for one in chardevs if one is not None]
+    found["image_files"] = dict(
+        [(key, _setting("image_files", path)) for key, path in files.items() if path is not None]
+    )
+    return found
+
+
+def _is_whole(value):
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _setting(key, value):
+    if isinstance(value, (list, dict)):
+        raise ValueError("its %s have a list or a dict where there is one word" % key)
+    return value if value is None or hasattr(value, "upper") else "%s" % value
+
+
 def _image_files(form, kind):
     pairs = [(key, _value(kind, key)) for key in ("kernel", "ramdisk", "device_model")]
     pairs.append(("bootloader", _value(form, "bootloader")))

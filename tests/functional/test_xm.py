@@ -231,7 +231,42 @@ def test_memory_that_is_free_or_given_back(on, fleet, guest, minimum, free_mib, 
     assert (done.returncode == 0) is ok, done.stderr
 
 
-@pytest.mark.parametrize("domain", [None, {}, "web01", {"name": "web01"}])
+def test_many_guests_do_not_make_many_questions(on, fleet, guest):
+    described, host = on("xen1").xm.domain("web01"), fleet["xen2"]
+    for number in range(4):
+        host.create_guest("db%d" % number, memory_mib=16, disks=["phy:/dev/vg/db%d,xvda,w" % number])
+    modules, asked = on("xen2"), host.root / "asked"
+    script = host.root / "xm-counted"
+    script.write_text('#!/bin/sh\necho "$*" >> %s\nexec %s "$@"\n' % (asked, host.xm))
+    script.chmod(0o755)
+    modules.pack["__opts__"]["xend"]["xm"] = str(script)
+    assert modules.xm.can_receive(described)["ok"]
+    assert sorted(asked.read_text().splitlines()) == ["info", "list", "list --long"]
+
+
+def test_a_description_made_by_hand(on, fleet):
+    by_hand = {"name": "web01", "memory_mib": 96}
+    assert on("xen2").xm.can_receive(by_hand)["ok"]
+    more = {
+        "vifs": [{"bridge": 9}],
+        "vnc": [{"vnclisten": 0, "vncdisplay": 1}],
+        "image_files": {"kernel": None},
+    }
+    (blocker,) = on("xen2").xm.can_receive(dict(by_hand, **more))["blockers"]
+    assert "needs the bridge 9" in blocker
+
+
+@pytest.mark.parametrize(
+    "domain",
+    [
+        None,
+        {},
+        "web01",
+        {"name": "web01"},
+        {"name": "web01", "memory_mib": 96, "disks": ["phy:/dev/vg/web01,xvda,w"]},
+        {"name": "web01", "memory_mib": 96, "vifs": [{"bridge": ["xenbr0"]}]},
+    ],
+)
 def test_no_description_no_answer(on, fleet, domain):
     with pytest.raises(CommandExecutionError) as caught:
         on("xen2").xm.can_receive(domain)

@@ -373,7 +373,13 @@ def test_a_disk_that_is_gone_since_it_was_compared(on, fleet):
     assert on("xen2").can_receive(guest, storage=same)["ok"]
     fleet["xen2"].unmount()
     (blocker,) = on("xen2").can_receive(guest, storage=same)["blockers"]
-    assert "/srv/xen/web01.img" in blocker
+    assert "there is no /srv/xen/web01.img on xen2" in blocker and "lost on both" in blocker
+    # What the comparison has said already is not said twice.
+    marked = on("xen1").mark_disks("web01")
+    on("xen1").unmark_disks(marked)
+    same = on("xen2").same_disks(marked, "xen1")
+    (blocker,) = on("xen2").can_receive(guest, storage=same)["blockers"]
+    assert "there is no /srv/xen/web01.img" in blocker
 
 
 def test_without_markers_disks_are_only_looked_for(on, fleet):

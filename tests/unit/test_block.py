@@ -43,8 +43,9 @@ def refusals(
     disks, image="linux", others=(), mounts=(), loops=UNLIMITED, scripts=ALL, tools=(4, 4)
 ):
     mounts = None if mounts is None else list(mounts)
+    scripts = None if scripts is None else list(scripts)
     return xm_block.refusals(
-        image, list(disks), list(others), mounts, loops, list(scripts), tools, "xen2"
+        image, list(disks), list(others), mounts, loops, scripts, tools, "xen2"
     )
 
 
@@ -221,6 +222,11 @@ def test_others_take_none():
     )
     assert refusals(kinds, loops=loops(0)) == []
     assert refusals(images(99)) == []
+
+
+def test_scripts_that_cannot_be_seen_are_said():
+    ((verdict, sentence),) = refusals([disk("phy:vg/a"), disk("")], scripts=None)
+    assert verdict == "unchecked" and "xen2 has the script" in sentence
 
 
 @pytest.mark.parametrize("seen", [loops(None), loops(0, 0, known=False)])

@@ -916,6 +916,16 @@ def test_loop_devices(fleet):
     assert "deleted" in found["backing"]["device 7:2"] and len(found["backing"]) == 2
 
 
+def test_loop_devices_with_two_names_and_with_none(fleet):
+    os.mkdir(fleet.source + "/dev/loop")
+    for number in range(2):
+        loop_device(fleet, number)
+        fleet.write("/dev/loop/%d" % number, b"", [fleet.source])
+    os.symlink("loop/7", fleet.source + "/dev/loop7")
+    found = xm_disks.loops(fleet.source)
+    assert (found["total"], found["free"]) == (3, 2)
+
+
 def test_loop_devices_that_the_kernel_makes_as_needed(fleet):
     fleet.write("/dev/loop-control", b"", [fleet.source])
     found = xm_disks.loops(fleet.source)
@@ -994,6 +1004,21 @@ def test_hotplug_scripts_that_can_be_run(fleet):
     os.symlink("/etc/xen/scripts/block", folder + "/block-drbd")
     os.symlink("nothing", folder + "/block-iscsi")
     assert xm_disks.scripts(fleet.source) == ["block", "block-drbd", "block-nbd"]
+
+
+def test_hotplug_scripts_are_judged_for_root_whoever_looks(fleet, monkeypatch):
+    folder = fleet.source + "/etc/xen/scripts"
+    os.makedirs(folder)
+    open(folder + "/block", "w").close()
+    os.chmod(folder + "/block", 0o700)
+    monkeypatch.setattr(xm_disks.os, "access", lambda path, mode: False)
+    assert xm_disks.scripts(fleet.source) == ["block"]
+
+    def closed(path):
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(xm_disks.os, "listdir", closed)
+    assert xm_disks.scripts(fleet.source) is None
 
 
 @pytest.mark.parametrize("key", sorted(xm_disks.SENTENCES))

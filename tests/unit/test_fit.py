@@ -659,3 +659,17 @@ def test_files_of_a_guest(kind, image, present, blockers, warnings):
         assert [path for path in image.values() if path in sentence]
     for sentence in found[1]:
         assert "will run, but could not be started again" in sentence
+
+
+@pytest.mark.parametrize(
+    "facts, said",
+    [
+        ({"hw_caps": ""}, "hw_caps"),
+        ({"hw_caps": "078bf3fd:not shown"}, "hw_caps"),
+        ({"xen": [4], "tools": []}, "version of Xen"),
+    ],
+)
+def test_facts_that_are_none_are_not_compared(facts, said):
+    found = fit(source=host(**facts))
+    assert found["blockers"] == []
+    assert [words for words in found["warnings"] if said in words and "not compared" in words]

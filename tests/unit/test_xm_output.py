@@ -343,3 +343,62 @@ def test_what_was_told_in_ascii():
     assert xm_output.told("null") is None
     for value in (None, {"a": 1}, ["a"], 5, "its source does not answer"):
         assert xm_output.told(value) == value
+
+
+def test_a_description_made_by_hand():
+    by_hand = {"name": "web01", "memory_mib": 96}
+    checked = xm_output.checked(by_hand)
+    assert by_hand == {"name": "web01", "memory_mib": 96}
+    assert (checked["name"], checked["memory_mib"], checked["disks"], checked["vnc"]) == ("web01", 96, [], [])
+    found = xm_output.checked(
+        {
+            "name": 7,
+            "memory_mib": 96,
+            "vcpus": None,
+            "disks": None,
+            "vifs": [{"bridge": 7, "mac": None}],
+            "vnc": [{"vncdisplay": 3, "vnclisten": 0}],
+            "hardware": [{}, {"class": "vscsi"}],
+            "chardevs": [None, "pty"],
+            "image_files": {"kernel": None, "ramdisk": "/boot/initrd"},
+            "of a later version": {"any": ["thing"]},
+        }
+    )
+    assert found["name"] == "7" and found["disks"] == []
+    assert found["vifs"] == [{"bridge": "7", "mac": None}]
+    assert found["vnc"] == [{"vncdisplay": "3", "vnclisten": "0"}]
+    assert [one["class"] for one in found["hardware"]] == [xm_output.NO_CLASS, "vscsi"]
+    assert found["chardevs"] == ["pty"] and found["image_files"] == {"ramdisk": "/boot/initrd"}
+    assert found["of a later version"] == {"any": ["thing"]}
+
+
+def test_a_description_of_xend_is_one():
+    (form,) = xend_sxp.parse(LONG).forms()
+    described = xm_output.describe(form)
+    assert xm_output.checked(described) == described
+
+
+@pytest.mark.parametrize(
+    "changes, reason",
+    [
+        ({"name": None}, "no name"),
+        ({"name": ["web01"]}, "no name"),
+        ({"memory_mib": "96"}, "memory_mib"),
+        ({"memory_mib": True}, "memory_mib"),
+        ({"memory_mib": 0}, "memory_mib"),
+        ({"maxmem_mib": "128"}, "maxmem_mib"),
+        ({"vcpus": [1]}, "vcpus"),
+        ({"disks": "phy:vg/web01,xvda,w"}, "disks"),
+        ({"disks": ["phy:vg/web01,xvda,w"]}, "disks"),
+        ({"disks": [{"uname": ["phy:vg/web01"]}]}, "disks"),
+        ({"vifs": ["bridge=xenbr0"]}, "vifs"),
+        ({"hardware": {"class": "vscsi"}}, "hardware"),
+        ({"chardevs": "pty"}, "chardevs"),
+        ({"chardevs": [["pty"]]}, "chardevs"),
+        ({"image_files": ["/boot/vmlinuz"]}, "image_files"),
+    ],
+)
+def test_what_is_no_description(changes, reason):
+    with pytest.raises(ValueError) as caught:
+        xm_output.checked(dict({"name": "web01", "memory_mib": 96}, **changes))
+    assert reason in caught.value.args[0]
