@@ -1228,8 +1228,14 @@ def _why_not_now(path, process):
     """
     # In this order: a guest is expected until its transfer can be seen.
     expected = _expected()
-    moving = _in_flight(path, process)
-    reasons = []
+    moving, reasons = [], []
+    try:
+        moving = _in_flight(path, process)
+    except CommandExecutionError as exc:
+        reasons.append(
+            "it cannot be seen whether a migration is in flight (%s), which a restart would break. %s"
+            % (exc, _pure("xend_lifecycle.stuck")(_option("pidfile")))
+        )
     if moving:
         reasons.append(
             "%s; a restart would break it. Try again when it is over; xm.list shows it. %s"
@@ -1335,6 +1341,7 @@ def _running():
             python_shell=False,
             ignore_retcode=True,
             timeout=ANSWER_S,
+            env={"LC_ALL": "C"},
             output_loglevel="debug",
         )
     except CommandExecutionError as exc:
@@ -1372,15 +1379,10 @@ def _expectation(made):
 def _in_flight(path, process):
     """
     The migrations in flight on this host, as sentences. Names show most of it; a peer that is
-    connected to the relocation port may be sending although the domain looks complete already.
+    connected to the relocation port may be sending although the domain looks complete already. Raises an
+    error when xm cannot say.
     """
-    try:
-        moving = __salt__["xm.moving"]()
-    except CommandExecutionError as exc:
-        return [
-            "it cannot be seen whether a migration is in flight (%s). %s"
-            % (exc, _pure("xend_lifecycle.stuck")(_option("pidfile")))
-        ]
+    moving = __salt__["xm.moving"]()
     listening = _pure("xend_host.listening")(process["pid"])
     ports = set(int(text.rpartition(":")[2]) for text in listening or [])
     peers = _pure("xend_host.connected")(process["pid"], ports - _other_ports(path))

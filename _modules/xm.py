@@ -324,6 +324,7 @@ def lifecycle():
 
     Returns a list of dicts: ``name``, ``uuid``, ``state`` (None where there is none), ``domid`` (None for a
     domain that does not run), ``on_xend_stop`` and ``on_xend_start`` (None where xend knows no such setting).
+    Raises an error when not all that xm shows is understood.
 
     CLI Example:
 
@@ -332,7 +333,10 @@ def lifecycle():
         salt 'xen*' xm.lifecycle
     """
     forms = _forms("xm list --long", _ask(["list", "--long"]) or "")
-    found = _pure("xend_lifecycle.domains")(forms)
+    try:
+        found = _pure("xend_lifecycle.listed")(forms)
+    except ValueError as exc:
+        raise CommandExecutionError("xm list --long: %s" % exc.args[0])
     # xm does not show auto_power_on, so that nothing can be said of it here.
     return [dict((key, one[key]) for key in one if key != "auto_power_on") for one in found]
 

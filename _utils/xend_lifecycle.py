@@ -38,13 +38,16 @@ STOP_REMEDY = (
     "on_xend_stop = 'ignore' in their configuration files and create them anew%s. For a guest that runs, no "
     "command of xm and no file changes it; xenstore does, for a xend that starts without having been "
     "stopped: on this host `xenstore-write $(xenstore-read /local/domain/ID/vm)/on_xend_stop ignore` for "
-    "each of them, then, while no guest is moved, `kill -9 $(cat %s)`, and xend's watchdog starts it anew. "
+    "each of them, then, while no guest is moved, `kill -9 $(cat %s)`, and xend's watchdog starts it anew%s. "
     "Who accepts that they are taken down says restart_accept: [on_xend_stop] in the pillar "
     "xend:relocation, or, once, `salt %s xend.restart accept=on_xend_stop`"
 )
 STOP_REMEDY_MANAGED = (
     " (managed ones: `xm list --long NAME` into a file, change it there, `xm delete NAME`, "
     "`xm new -F FILE`, `xm start NAME`)"
+)
+STOP_REMEDY_STARTING = (
+    " (but first settle what is said here of managed guests: that start of xend starts them as well)"
 )
 
 START_INTRO = "a start of xend starts managed guests that do not run here and may run elsewhere: "
@@ -126,6 +129,26 @@ def domains(forms):
             domid = _value(form, "domid") or ""
             one["domid"] = int(domid) if domid.isdigit() else None
             found.append(one)
+    return found
+
+
+def listed(forms):
+    """
+    The domains that `xm list --long` shows, as of `domains`.
+
+    Raises ValueError when not all of it is understood: where a stop of xend is the question, a domain that is
+    not seen would be one that is taken down.
+    """
+    for form in forms:
+        domid = _value(form, "domid") if isinstance(form, list) else None
+        if not isinstance(form, list) or form[:1] != [b"domain"]:
+            raise ValueError("it shows more than descriptions of domains")
+        # xend gives a domain that does not run no id, or -1.
+        if domid not in (None, "", "-1") and not domid.isdigit():
+            raise ValueError("it shows a domain with the id %s" % domid)
+    found = domains(forms)
+    if 0 not in [one["domid"] for one in found]:
+        raise ValueError("it does not show Domain-0, which every host has")
     return found
 
 
@@ -314,6 +337,7 @@ def risks(version, shown, unseen, stored, problems, words):
     folder, host = words["folder"], words["host"]
     stopping = stopped(shown, version)
     managed = None if START in problems else [one["uuid"] for one in stored]
+    starting = started(shown, stored, version)
     if stopping:
         what = [_stop_sentence(one, managed, version, folder) for one in stopping]
         hint = (
@@ -321,9 +345,9 @@ def risks(version, shown, unseen, stored, problems, words):
             if [one for one in stopping if one["uuid"] in (managed or ())]
             else ""
         )
-        remedy = STOP_REMEDY % (hint, words["pidfile"], host)
+        also = STOP_REMEDY_STARTING if starting or START in problems else ""
+        remedy = STOP_REMEDY % (hint, words["pidfile"], also, host)
         found.append(_risk(STOP, STOP_INTRO, what, remedy))
-    starting = started(shown, stored, version)
     if starting:
         intro = START_INTRO_BLIND % unseen if unseen else START_INTRO
         what = [_start_sentence(one) for one in starting]
@@ -338,8 +362,12 @@ def _risk(kind, intro, clauses, remedy):
     return {"kind": kind, "what": intro + ", ".join(clauses), "remedy": remedy}
 
 
+def _called(one):
+    return one["name"] or "the one with the uuid %s" % one["uuid"]
+
+
 def _stop_sentence(one, managed, version, folder):
-    who = "%s (id %s)" % (one["name"], one["domid"])
+    who = "%s (id %s)" % (_called(one), one["domid"])
     if one[STOP] == SHUTDOWN:
         return "%s is shut down (on_xend_stop shutdown)" % who
     if managed is None or one["uuid"] in managed:
@@ -360,7 +388,7 @@ def _stop_sentence(one, managed, version, folder):
 
 
 def _start_sentence(one):
-    who = one["name"] or "the one with the uuid %s" % one["uuid"]
+    who = _called(one)
     if one[START] == "start":
         return "%s is started (on_xend_start start)" % who
     return "%s is started (auto_power_on %s)" % (who, one["auto_power_on"])

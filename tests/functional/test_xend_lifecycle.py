@@ -396,6 +396,19 @@ def test_a_xend_that_does_not_answer_is_left_alone_and_can_be_helped(load, host,
     assert host.guests()["web01"].alive
 
 
+@pytest.mark.parametrize("said", ["", "nothing that anybody knows", "(domain (domid 0))(domain (domid x))"])
+def test_a_list_of_guests_that_is_not_understood_is_not_taken_for_an_empty_one(load, host, tmp_path, said):
+    running(host, on_xend_stop="shutdown")
+    strange = tmp_path / "xm"
+    strange.write_text(
+        "#!/bin/sh\n[ \"$2\" != --long ] || { echo '%s'; exit; }\nexec %s \"$@\"\n" % (said, host.xm)
+    )
+    strange.chmod(0o755)
+    pids = host.pids()
+    assert "xm list --long: " in refused(with_option(load, host, xm=str(strange)).modules.xend.restart)
+    assert_untouched(host, pids, "web01")
+
+
 def test_what_xend_passes_over_in_its_store_is_in_nobody_s_way(xend, host):
     place = host.managed.folder
     for uuid, text in (("broken", "(domain (on_xend_start start"), ("empty", ""), ("other", None)):
