@@ -23,6 +23,9 @@ ETH_FOR_XENBR_SINCE = (3, 2)
 # it (3.1 to 3.4 XendCheckpoint.restore).
 GOES_ON_WITHOUT = ((3, 1), (4, 0))
 
+# From then on a guest may have both; before, VNC goes before a window.
+BOTH_SCREENS_SINCE = (3, 3)
+
 # From then on xend takes a guest for crashed when its device model has ended (3.4 image._dmfailed).
 CRASHES_SINCE = (3, 4)
 
@@ -310,8 +313,29 @@ def _listeners(found, exists, is_own, taken):
             what = "to show its screen on port %d (vncdisplay %d, vncunused 0)"
             what %= (port, port - FIRST_VNC_PORT)
             _port(found, address, port, what, "let it choose one (vncunused=1) and start it anew", taken)
+    _windows(found)
     for text in found.domain.get("chardevs") or []:
         _chardev(found, text, exists, is_own, taken)
+
+
+def _windows(found):
+    """
+    Whether a window can be opened depends on the X server, on who may use it, and on what else SDL knows.
+    """
+    if found.domain.get("vnc") and found.tools and found.tools < BOTH_SCREENS_SINCE:
+        return
+    host, name = found.host["host"], found.domain["name"]
+    fate = "its console would be lost"
+    if found.domain.get("image") == "hvm":
+        fate = "its device model would end when all memory is there, and %s be lost on both" % name
+    for display in found.domain.get("sdl") or []:
+        where = "the X display " + display if display else "an X display that it does not name"
+        found.warnings.append(
+            "%s is to show its screen in a window (sdl) on %s: if that cannot be opened on %s, %s; unless "
+            "that is known to work there, give it vnc=1 in place of sdl=1 in its configuration, and start it "
+            "anew"
+            % (name, where, host, fate)
+        )
 
 
 def _trouble(found, sentence):

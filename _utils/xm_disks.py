@@ -53,8 +53,9 @@ MBR_TABLE = slice(446, 510)
 MBR_ENTRY = struct.Struct("<B3xB3xLL")
 
 GONE = (errno.ENOENT, errno.ENOTDIR)
-# Older Pythons have no name for what opening an empty drive gives.
+# Python has no names for what opening an empty drive gives, and a device of DRBD that is not primary.
 ENOMEDIUM = 123
+EMEDIUMTYPE = 124
 
 # The unit of direct reads, and how much of a disk or partition holds all identities.
 ALIGNED = 4096
@@ -141,6 +142,11 @@ def _look(disk, root):
                 found["device"] = True
             elif exc.errno in GONE:
                 found["problem"] = "there is no %s" % path
+            elif exc.errno == EMEDIUMTYPE:
+                found["problem"] = (
+                    "%s is of a DRBD resource that is not primary (drbdadm primary, which needs "
+                    "allow-two-primaries, makes it so)" % path
+                )
             else:
                 found["problem"] = "%s cannot be read: %s" % (path, exc.strerror)
     return found

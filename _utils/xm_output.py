@@ -209,7 +209,8 @@ def describe(form):
     any), nomigrate, suspend_cancel (bools), disks (list of dicts with uname, dev, mode, ...), vifs (list of
     dicts with mac, bridge, ..., and class for vif2), pci (list of dicts), hardware (list of dicts with class
     and what: devices that no other host can give it without more ado), vnc (list of dicts of VNC_KEYS as far
-    as they are set, one for each VNC server) and chardevs (list of texts that tell qemu-dm what serial ports
+    as they are set, one for each VNC server), sdl (list of the X displays on which qemu-dm shows its screen
+    in a window, "" for one that is not named) and chardevs (list of texts that tell qemu-dm what serial ports
     and the like are). What the form lacks is None or empty.
     """
     image = _child(form, "image")
@@ -233,12 +234,14 @@ def describe(form):
         "pci": _devices(devices, ("pci",)),
         "hardware": _hardware(devices, kind),
         "vnc": _vnc(devices, kind),
+        "sdl": _sdl(devices, kind),
         "chardevs": _chardevs(devices, kind),
     }
 
 
 # What `checked` looks at.
 DEVICE_LISTS = ("disks", "vifs", "pci", "hardware", "vnc")
+TEXT_LISTS = ("sdl", "chardevs")
 NUMBERS = ("maxmem_mib", "shadow_memory_mib", "vcpus")
 
 
@@ -266,12 +269,14 @@ def checked(domain):
         ]
     for device in found["hardware"]:
         device["class"] = device.get("class") or NO_CLASS
-    chardevs, files = domain.get("chardevs") or [], domain.get("image_files") or {}
-    if not isinstance(chardevs, list):
-        raise ValueError("its chardevs are no list")
+    for key in TEXT_LISTS:
+        texts = domain.get(key) or []
+        if not isinstance(texts, list):
+            raise ValueError("its %s are no list" % key)
+        found[key] = [_setting(key, one) for one in texts if one is not None]
+    files = domain.get("image_files") or {}
     if not isinstance(files, dict):
         raise ValueError("its image_files are no dict")
-    found["chardevs"] = [_setting("chardevs", one) for one in chardevs if one is not None]
     found["image_files"] = dict(
         [(key, _setting("image_files", path)) for key, path in files.items() if path is not None]
     )
@@ -368,6 +373,24 @@ def _vnc(devices, kind):
         for vfb in buffers
         if vfb.get("type") == "vnc" or vfb.get("vnc") not in OFF or not set(vfb) & set(["type", "vnc", "sdl"])
     ]
+
+
+def _sdl(devices, kind):
+    """
+    The X displays that a guest needs. What its vfb says counts (xend 4.4 image.ImageHandler.
+    parseDeviceModelArgs).
+    """
+    is_hvm = bool(kind) and _text(kind[0]) == "hvm"
+    if is_hvm and _value(kind, "nographic") not in OFF:
+        return []
+    found = [
+        vfb.get("display") or _value(kind, "display") or ""
+        for vfb in _devices(devices, ("vfb",))
+        if vfb.get("type") == "sdl" or vfb.get("sdl") not in OFF
+    ]
+    if not found and is_hvm and _value(kind, "sdl") not in OFF:
+        found = [_value(kind, "display") or ""]
+    return found
 
 
 def _chardevs(devices, kind):

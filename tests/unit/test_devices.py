@@ -2,7 +2,11 @@
 
 import pytest
 
+import xend_sxp
+import xm_block
 import xm_devices
+import xm_disks
+import xm_output
 
 
 def host(name="xen2", **changes):
@@ -431,3 +435,74 @@ def test_a_host_of_which_nothing_is_known():
     assert found["blockers"] == []
     assert len(found["warnings"]) == 3
     assert xm_devices.fits({"name": "web01"}, host()) == {"blockers": [], "warnings": []}
+
+
+@pytest.mark.parametrize("display, words", [(":0", "the X display :0"), ("", "that it does not name")])
+def test_a_screen_in_a_window(display, words):
+    domain = guest(name="win01", image="hvm", sdl=[display])
+    found = fit(domain)
+    assert found["blockers"] == []
+    for word in ("win01", words, "xen2", "lost on both", "vnc=1"):
+        assert word in only(found["warnings"])
+    found = fit(dict(domain, image="linux"))
+    assert "console would be lost" in only(found["warnings"]) and found["blockers"] == []
+
+
+@pytest.mark.parametrize("tools, warned", [([3, 1], 0), ([3, 2], 0), ([3, 3], 1), (None, 1)])
+def test_a_window_beside_vnc(tools, warned):
+    domain = guest(image="hvm", sdl=[":0"], vnc=[{"vncunused": "1"}])
+    assert len(fit(domain, host(tools=tools, xen=None))["warnings"]) == warned
+
+
+# What the tools of distributions write for guests that nobody thinks about.
+ORDINARY = {
+    "RHEL 5": b"""(domain (domid 3) (name el5) (uuid a) (memory 512) (maxmem 512) (vcpus 1) (localtime 0)
+ (bootloader /usr/bin/pygrub) (on_poweroff destroy) (on_reboot restart) (on_crash restart)
+ (image (linux (kernel /var/lib/xen/boot_kernel.abc) (ramdisk /var/lib/xen/boot_ramdisk.x) (args 'ro')))
+ (device (tap (backend 0) (dev xvda:disk) (uname tap:aio:/var/lib/xen/images/el5.img) (mode w)))
+ (device (vif (backend 0) (script vif-bridge) (bridge xenbr0) (mac 00:16:3e:00:00:01)))
+ (device (vkbd (backend 0)))
+ (device (vfb (backend 0) (type vnc) (vncunused 1) (vnclisten 0.0.0.0) (keymap en-us))))""",
+    "SLES 11": b"""(domain (domid 3) (name win) (uuid a) (memory 512) (maxmem 512) (vcpus 1)
+ (on_xend_start ignore) (on_xend_stop ignore)
+ (image (hvm (kernel ) (loader /usr/lib/xen/boot/hvmloader) (pae 1) (vncunused 1) (serial pty) (usb 1)
+  (usbdevice tablet) (soundhw ) (stdvga 0) (vnc 1) (vnclisten 0.0.0.0) (pci ()) (gfx_passthru 0)
+  (device_model /usr/lib/xen/bin/qemu-dm) (xauthority /root/.Xauthority) (display localhost:10.0) (sdl 0)
+  (fda ) (fdb ) (boot c) (nographic 0) (monitor 0) (vncpasswd XX) (notes (SUSPEND_CANCEL 1))))
+ (status 2) (state -b----)
+ (device (vif (bridge xenbr0) (mac 00:16:3e:00:00:02) (script /etc/xen/scripts/vif-bridge) (model e1000)
+  (type ioemu) (backend 0)))
+ (device (vbd (bootable 1) (dev hda:disk) (uname phy:/dev/vg/my-lv) (mode w) (backend 0) (VDI )))
+ (device (vbd (dev hdb:disk) (uname file:/srv/win.img) (mode w) (backend 0) (VDI )))
+ (device (vbd (dev hdc:cdrom) (uname ) (mode r) (backend 0) (VDI )))
+ (device (vbd (dev hdd:cdrom) (mode r) (backend 0) (VDI )))
+ (device (vkbd (backend 0))) (device (console (protocol vt100) (location 3) (uuid b)))
+ (device (vfb (vncunused 1) (vnc 1) (vnclisten 0.0.0.0) (location 0.0.0.0:5900))))""",
+}
+
+
+@pytest.mark.parametrize("who", sorted(ORDINARY))
+@pytest.mark.parametrize("tools", [[3, 0, 3], [3, 2], [3, 4], [4, 4], None])
+def test_an_ordinary_guest_hears_nothing(who, tools):
+    (form,) = xend_sxp.parse(ORDINARY[who]).forms()
+    domain = xm_output.describe(form)
+    target = host(tools=tools, xen=tools and tools[:2], interfaces=["eth0", "xenbr0"])
+    seen = {"script_problem": lambda path: None, "exists": lambda path: True, "is_own": OWN.get, "taken": []}
+    for source in (None, {}, host("xen1")):
+        found = xm_devices.fits(domain, target, source, **seen)
+        assert found == {"blockers": [], "warnings": []}
+    assert xm_devices.hardware(domain) == ([], [])
+    loops = {"known": True, "unlimited": False, "total": 8, "free": 1, "backing": {}}
+    mounted = [{"key": "device 8:1", "device": "/dev/sda1", "point": "/", "read_only": False}]
+    other = xm_disks.used([{"dev": "hda", "uname": "file:/srv/iso/cd.iso", "mode": "r"}], "")
+    refused = xm_block.refusals(
+        domain["image"],
+        xm_disks.used(domain["disks"], ""),
+        [("db01", other)],
+        mounted,
+        loops,
+        ["blktap", "block"],
+        tools and tuple(tools),
+        "xen2",
+    )
+    assert refused == []

@@ -322,6 +322,22 @@ def test_a_drive_without_a_medium_is_empty_unless_the_guest_writes_to_it(fleet, 
     assert fleet.verdict([disk("phy:/dev/cdrom", "hdc:cdrom", "w")])[0] == "missing"
 
 
+def test_a_drbd_device_that_is_not_primary(fleet, monkeypatch):
+    fleet.device("drbd0", bytes(ext(b"0123456789abcdef")))
+    real_open = os.open
+
+    def refuse(path, flags, *mode):
+        if str(path) == fleet.target + "/dev/drbd0":
+            raise OSError(124, "Wrong medium type")
+        return real_open(path, flags, *mode)
+
+    monkeypatch.setattr(xm_disks.os, "open", refuse)
+    verdict, sentence = fleet.verdict([disk("phy:/dev/drbd0")])
+    assert verdict == "missing"
+    for words in ("/dev/drbd0", "on xen2", "drbdadm primary", "allow-two-primaries", "lost on both"):
+        assert words in sentence
+
+
 # What a device is known by
 
 

@@ -402,3 +402,21 @@ def test_what_is_no_description(changes, reason):
     with pytest.raises(ValueError) as caught:
         xm_output.checked(dict({"name": "web01", "memory_mib": 96}, **changes))
     assert reason in caught.value.args[0]
+
+
+@pytest.mark.parametrize(
+    "text, displays",
+    [
+        (b"(image (hvm (sdl 1) (display :0)))", [":0"]),
+        (b"(image (hvm (sdl 1)))", [""]),
+        (b"(image (hvm (sdl 0) (display localhost:10.0) (vnc 1)))", []),
+        (b"(image (hvm (sdl 1) (nographic 1)))", []),
+        (b"(image (hvm (sdl 1) (display :0))) (device (vfb (sdl 1) (display :1)))", [":1"]),
+        (b"(image (linux (display :0))) (device (vfb (type sdl)))", [":0"]),
+        (b"(image (linux (sdl 1))) (device (vfb (vnc 1) (sdl 0)))", []),
+        (b"", []),
+    ],
+)
+def test_windows(text, displays):
+    (form,) = xend_sxp.parse(b"(domain (name a) %s)" % text).forms()
+    assert xm_output.describe(form)["sdl"] == displays
