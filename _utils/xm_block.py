@@ -16,9 +16,11 @@ DEVICES = ("phy", "file", "drbd")
 
 # Which part of the tools does what: `file:` with a device is refused, script blktap looks whether an image is
 # in use, blktap2 makes a device of an image, which has a number of its own (xend 3.1 to 4.4,
-# tools/examples/block and blktap, BlktapController).
+# tools/examples/block and blktap, BlktapController). Xen 3.4 has no script blktap (tools/hotplug/Linux):
+# there blktapctrl does it all, and looks only for disks in mode w (tools/blktap/lib/xenbus.c).
 NO_DEVICES_AS_FILES = (3, 2)
 BLKTAP_LOOKS = (3, 2)
+BLKTAPCTRL = (3, 4)
 BLKTAP2 = (4, 0)
 
 LOST = "the guest would be lost on both"
@@ -60,7 +62,7 @@ SENTENCES = {
     ),
     "guest": (
         "missing",
-        "the domain %(user)s has it on %(host)s already, and script %(script)s lets no other guest have it "
+        "the domain %(user)s has it on %(host)s already, and %(script)s lets no other guest have it "
         "in mode %(mode)s then: %(lost)s; let the other one let go of it (shut it down, move it, or xm "
         "block-detach it). Guests that share a disk on purpose need the mode w! for it in their "
         "configurations, which counts when they are started next",
@@ -147,7 +149,7 @@ def _missing(disk, scripts, tools):
     if disk["prefix"] == "tap2":
         needed = ["block"]
     elif disk["prefix"] == "tap":
-        needed = ["blktap"]
+        needed = [] if tools and BLKTAPCTRL <= tools < BLKTAP2 else ["blktap"]
         # With blktap2 it is `block`; which of the two drives an image depends on the kernel.
         if (tools or BLKTAP2) >= BLKTAP2 and "block" in scripts:
             needed = []
@@ -212,13 +214,16 @@ def _in_use(disk, others, loops, tools):
 
 def _script_that_looks(disk, other, tools):
     """
-    The script that is sure to notice that two guests have a disk; None where it depends, or none does.
+    What is sure to notice that two guests have a disk; None where it depends, or nothing does.
     """
     prefixes = [one["prefix"] for one in (disk, other)]
     if all([prefix in DEVICES for prefix in prefixes]):
-        return "block" if "drbd" not in prefixes[:1] else "block-drbd"
-    is_one_tap = prefixes == ["tap", "tap"] and disk["path"] == other["path"]
-    return "blktap" if is_one_tap and tools and BLKTAP_LOOKS <= tools < BLKTAP2 else None
+        return "script block" if "drbd" not in prefixes[:1] else "script block-drbd"
+    if prefixes != ["tap", "tap"] or disk["path"] != other["path"] or not tools:
+        return None
+    if BLKTAPCTRL <= tools < BLKTAP2:
+        return "blktapctrl" if disk["mode"] == "w" else None
+    return "script blktap" if BLKTAP_LOOKS <= tools < BLKTAPCTRL else None
 
 
 def _too_few_loops(disks, loops, host, lost):

@@ -16,6 +16,9 @@ QUESTIONS = ("sh-dev", "cstate", "dstate", "dump")
 CONNECTED = "Connected"
 UP_TO_DATE = "UpToDate"
 
+# What is no answer: drbdadm did not see its configuration, or did not end.
+UNANSWERED = re.compile(r"permission denied|not permitted|timed out", re.IGNORECASE)
+
 # A line of /proc/drbd: " 0: cs:Connected ro:Primary/Secondary ds:UpToDate/UpToDate C r-----", in DRBD 8.0 to
 # 8.2 with st: for ro:. DRBD 9 shows no resources there.
 PROC_LINE = re.compile(r"^ *(\d+): cs:(\S+)(?: (?:ro|st):(\S+))?(?: ds:(\S+))?", re.MULTILINE)
@@ -76,7 +79,10 @@ def facts(name, said, proc, link=None):
     }
     answers = dict([(key, text) for key, (code, text) in (said or {}).items() if code == 0])
     if said and "sh-dev" not in answers:
-        words = said["sh-dev"][1].split("\n")
+        text = said["sh-dev"][1]
+        if UNANSWERED.search(text):
+            return facts(name, None, proc, link)
+        words = text.split("\n")
         return dict(found, known=False, reason=" ".join(words[0].split()) or "drbdadm knows no %s" % name)
     device = answers.get("sh-dev") or link or name
     row = _row(proc, re.search(r"drbd(\d+)\s*(?:\n|\Z)|minor-(\d+)\Z", device))

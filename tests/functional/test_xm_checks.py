@@ -585,10 +585,7 @@ def test_an_image_that_nobody_may_write_to(check, fleet):
     refused_and_lost(check, fleet, "chmod u+w /srv/xen/ro.img")
 
 
-@pytest.mark.parametrize(
-    "script, disk",
-    [("block", "file:/srv/xen/a.img,xvda,w"), ("blktap", "tap:aio:/srv/xen/a.img,xvda,w")],
-)
+@pytest.mark.parametrize("script, disk", [("block", "file:/srv/xen/a.img,xvda,w")])
 @pytest.mark.parametrize("is_there", [False, True])
 def test_a_hotplug_script_that_does_not_run(check, fleet, script, disk, is_there):
     fleet["old1"].create_guest("web01", disks=[disk])
@@ -605,6 +602,13 @@ def test_a_hotplug_script_that_does_not_run(check, fleet, script, disk, is_there
 
 
 # Disks that scripts of their own attach
+
+
+def test_xen_3_4_needs_no_script_for_tap(check, fleet):
+    fleet["xen1"].create_guest("web01", disks=["tap:aio:/srv/xen/a.img,xvda,w"])
+    fleet["old1"].path("/etc/xen/scripts/blktap").unlink()
+    assert check("old1", accept=["version"])["ok"]
+    assert migrate(fleet, "old1")
 
 
 def test_a_resource_of_drbd_that_is_fine(check, fleet):

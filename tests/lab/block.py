@@ -97,7 +97,9 @@ class Scripts:
         path = storage.disk_path(uname)
         if path and self.layout.has_fault("disk-missing"):
             raise Refused("error", "%s does not exist." % path)
-        if not has_script(self.layout, "blktap" if kind == "tap" else "block"):
+        # Xen 3.4 has no script for tap devices: blktapctrl answers itself.
+        is_daemon = kind == "tap" and (3, 4) <= self.key < (4, 0)
+        if not is_daemon and not has_script(self.layout, "blktap" if kind == "tap" else "block"):
             raise Refused(None)
         if kind != "vbd":
             self._tap(kind, path, params, canonical(mode))
@@ -158,8 +160,9 @@ class Scripts:
         return number
 
     def _tap(self, kind, path, params, mode):
+        is_daemon = kind == "tap" and (3, 4) <= self.key < (4, 0)
         if path and not storage.real(self.layout, path).exists():
-            raise Refused("error", "%s does not exist." % path)
+            raise Refused("error", "File not found." if is_daemon else "%s does not exist." % path)
         # What blktap2 makes of an image is a device of its own, which nobody else has.
         if kind == "tap2" or mode == "!" or self.key < (3, 2):
             return
@@ -167,9 +170,11 @@ class Scripts:
             if (
                 backend["class"] == "tap"
                 and backend["params"].rpartition(":")[2] == params.rpartition(":")[2]
-                and (mode == "w" or canonical(backend["mode"]) == "w")
+                and (mode == "w" or canonical(backend["mode"]) == "w" and not is_daemon)
                 and other["uuid"] != self.uuid
             ):
+                if is_daemon:
+                    raise Refused("error", "File already in use by other domain")
                 raise Refused("busy", "%s already in use by other domain" % path)
 
     def _drbd(self, resource, mode):

@@ -259,7 +259,10 @@ def test_what_becomes_of_the_guest_by_version(tools, words):
     [
         ("phy:a", ["blktap"], (4, 4), ["block"]),
         ("file:/a.img", [], (3, 0), ["block"]),
-        ("tap:aio:/a.img", ["block"], (3, 4), ["blktap"]),
+        ("tap:aio:/a.img", ["block"], (3, 3), ["blktap"]),
+        # It has no such script.
+        ("tap:aio:/a.img", ["block"], (3, 4), []),
+        ("tap:aio:/a.img", [], (3, 4, 3), []),
         ("tap:aio:/a.img", ["block"], (4, 1), []),
         ("tap:aio:/a.img", ["blktap"], (4, 1), []),
         ("tap:aio:/a.img", [], (4, 1), ["blktap"]),
@@ -308,3 +311,22 @@ def test_what_may_be_accepted_is_never_certain(key):
     verdict, sentence = xm_block.SENTENCES[key]
     assert verdict in ("missing", "unproved", "unchecked")
     assert (verdict == "unproved") == sentence.endswith(ACCEPT)
+
+
+@pytest.mark.parametrize(
+    "mine, theirs, verdict",
+    [
+        ("w", "w", "missing"),
+        ("w", "r", "missing"),
+        ("r", "w", "unproved"),
+        ("r", "r", None),
+        ("!", "w", None),
+    ],
+)
+def test_what_blktapctrl_of_xen_3_4_looks_for(mine, theirs, verdict):
+    others = [("db01", [disk("tap:aio:/a.img", theirs)])]
+    found = refusals([disk("tap:aio:/a.img", mine)], others=others, tools=(3, 4))
+    assert [one for one, _ in found] == ([verdict] if verdict else [])
+    assert [words for _, words in found if "blktapctrl lets no" in words] == [
+        words for one, words in found if one == "missing"
+    ]

@@ -248,3 +248,18 @@ def test_what_is_not_known_is_for_people_to_accept(there, here, words):
 def test_the_target_alone():
     assert judge(None, GOOD)[0] == "unchecked"
     assert judge(None, UNKNOWN)[0] == "unproved"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Can not open '/etc/drbd.conf': Permission denied",
+        "drbdadm: Operation not permitted",
+        "['drbdadm', 'sh-dev', 'web'] : Timed out after 60 seconds",
+    ],
+)
+def test_who_did_not_answer_did_not_say_no(text):
+    found = facts(said={"sh-dev": (1, text)})
+    assert found["known"] is None and found["reason"] is None
+    found = facts("/dev/drbd10", {"sh-dev": (1, text)}, PROC_83, "../../drbd10")
+    assert found["known"] and found["two_primaries"]

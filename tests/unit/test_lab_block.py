@@ -49,7 +49,7 @@ def fate(fleet, target, source="xen1"):
     failed = "could not be connected."
     goes_on = fleet[target].version == "3.2.0"
     assert wait_until(
-        lambda: ("web01" in fleet[target].guests() and fleet[target].guests()["web01"].alive)
+        lambda: getattr(fleet[target].guests().get("web01"), "alive", False)
         or (not goes_on and "Restore failed" in fleet[target].log.read_text()),
         20,
     )
