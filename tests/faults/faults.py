@@ -168,23 +168,12 @@ def restart_pending(host):
         config.write("# changed\n")
 
 
-def restart_would_stop(side):
-    """A restart of xend would shut another guest down."""
+def restart_would(side, method, **settings):
+    """A restart of xend would do something to another guest, which a method of the host puts there."""
 
     def act(world):
         host = getattr(world, side)
-        host.create_guest(BYSTANDER, on_xend_stop="shutdown")
-        restart_pending(host)
-
-    return act
-
-
-def restart_would_start(side):
-    """A restart of xend would start another guest, which may run elsewhere."""
-
-    def act(world):
-        host = getattr(world, side)
-        host.define_guest(BYSTANDER, on_xend_start="start")
+        getattr(host, method)(BYSTANDER, **settings)
         restart_pending(host)
 
     return act
@@ -306,10 +295,18 @@ FAULTS = {
     "other image, same path": Fault(UNHARMED, other_storage, guest=DISKS, needs="unmount"),
     "copied image, same path": Fault(UNHARMED, copied_storage, guest=DISKS, needs="unmount"),
     "bridge missing": Fault(UNHARMED, no_bridge, guest=DISKS, needs="unmount"),
-    "restart would stop a guest of the target": Fault(UNHARMED, restart_would_stop("target")),
-    "restart would stop a guest of the source": Fault(UNHARMED, restart_would_stop("source")),
-    "restart would start a guest of the target": Fault(UNHARMED, restart_would_start("target")),
-    "restart would start a guest of the source": Fault(UNHARMED, restart_would_start("source")),
+    "restart would stop a guest of the target": Fault(
+        UNHARMED, restart_would("target", "create_guest", on_xend_stop="shutdown")
+    ),
+    "restart would stop a guest of the source": Fault(
+        UNHARMED, restart_would("source", "create_guest", on_xend_stop="shutdown")
+    ),
+    "restart would start a guest of the target": Fault(
+        UNHARMED, restart_would("target", "define_guest", on_xend_start="start")
+    ),
+    "restart would start a guest of the source": Fault(
+        UNHARMED, restart_would("source", "define_guest", on_xend_start="start")
+    ),
     "disk in use by another guest": Fault(UNHARMED, disk_in_use, guest=DISKS),
     "device mounted": Fault(UNHARMED, device_mounted, guest=DEVICE, options=KNOWN),
     "no loop device free": Fault(UNHARMED, no_loop_device, guest=DISKS),
