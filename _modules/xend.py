@@ -700,8 +700,7 @@ def status(config=None):
     """
     What the running xend does, and whether it has the settings in the file.
 
-    Returns ``running`` (bool), ``pid`` (int or None), ``service`` (the name of its service here),
-    ``listening`` (list of "address:port"; None when
+    Returns ``running`` (bool), ``pid`` (int or None), ``listening`` (list of "address:port"; None when
     it cannot be seen), ``configured`` (what the file says it should listen on for relocation),
     ``config_newer`` (the file was changed after xend started) and ``pending``: the reasons why the
     running xend has not the settings in the file, empty when it has.
@@ -719,7 +718,6 @@ def status(config=None):
     found = {
         "running": process is not None,
         "pid": process and process["pid"],
-        "service": service(),
         "listening": None,
         "configured": ["%s:%s" % pair for pair in configured],
         "config_newer": False,
