@@ -62,11 +62,16 @@ OPENING, CLOSING = "([{", ")]}"
 # What begins a line whose statements are not, or not surely, executed.
 COMPOUND = frozenset("if elif else for while try except finally with def class".split())
 SCOPES = ("def", "class")
+EXECUTES = frozenset(("exec", "execfile", "_getframe"))
 
 # What `xm create -F` takes: SXP. XML it takes like any other file (xm 4.4 opts.load_defconfig).
 SXP = re.compile(r"\s*(?:#[^\n]*\n\s*)*\(\s*(?:vm|domain)\b")
-SXP_NAME = re.compile(r"\(\s*name\s+(?:'([^'\\]*)'|\"([^\"\\]*)\"|([^\s()'\"]+))\s*\)")
-SXP_UUID = re.compile(r"\(\s*uuid\s+['\"]?([0-9A-Fa-f-]+)['\"]?\s*\)")
+SXP_TOKEN = re.compile(
+    r"(?P<space>\s+|#[^\n]*)|(?P<sign>[()])|(?P<word>[^\s()'\"#]+)"
+    r"|(?P<string>'(?:[^\\']|\\.)*'|\"(?:[^\\\"]|\\.)*\")|(?P<other>.)",
+    re.DOTALL,
+)
+SXP_ESCAPE = re.compile(r"\\(['\"\\])")
 
 
 def find(name, uuid=None, root="", folders=FOLDERS, auto=AUTO):
@@ -124,7 +129,7 @@ def find(name, uuid=None, root="", folders=FOLDERS, auto=AUTO):
         "doubts": [],
         "unread": [],
     }
-    wanted = _raw(name), _raw(uuid or "").lower()
+    wanted = _raw(name), _plain_uuid(_raw(uuid or ""))
     # What is started at boot comes first: no file beside it changes that.
     entries, found["doubts"], problems = _entries(wanted, root, _raw(auto))
     candidates, found["unread"], more = _candidates(wanted, root, [_raw(folder) for folder in folders])
@@ -294,7 +299,8 @@ def _entries(wanted, root, auto):
         if listed_name.startswith(b"."):
             continue
         path = os.path.join(auto, listed_name)
-        is_called_so = listed_name in _usual(wanted[0])
+        leads = os.path.basename(_follow(root, path))
+        is_called_so = listed_name in _usual(wanted[0]) or leads in _usual(wanted[0])
         try:
             here = _look(root, path)
         except EnvironmentError as exc:
@@ -367,7 +373,9 @@ def _judge(here, wanted, is_entry):
     if wanted[1] and said["uuid"] == wanted[1]:
         return "its"
     if said["name"] is None:
-        return "another's" if wanted[1] and said["uuid"] else "unsure"
+        # Under another uuid it would be started beside the one that has moved.
+        is_other = wanted[1] and said["uuid"] and wanted[0] not in said["perhaps"]
+        return "another's" if is_other else "unsure"
     if said["name"]:
         return "its" if said["name"] == wanted[0] else "another's"
     # It is called like its file, if it is a guest at all.
@@ -378,6 +386,16 @@ def _judge(here, wanted, is_entry):
 def _called(here):
     name = here["read"]["name"]
     return name if name is None else legible(name or os.path.basename(here["path"]))
+
+
+def _plain_uuid(raw):
+    """
+    A uuid as xend prints it; it takes one with or without dashes anywhere (xend 4.1 uuid.fromString).
+    """
+    digits = raw.replace(b"-", b"").lower()
+    if len(digits) != 32:
+        return raw.lower()
+    return b"-".join([digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]])
 
 
 def _perhaps(read):
@@ -487,8 +505,12 @@ def read(data):
                 assignments.append(("name", None, False))
         lines = re.findall(r"^[ \t]*(\w+)[ \t]*=", text, re.MULTILINE)
         named = [value for word, value, _ in assignments if word == "name"]
-        name = named[0] if len(set(named)) == 1 and named[0] else None
-        return _reading(name, "is not understood", named, _last(assignments, "uuid")[0] or None, lines)
+        # Any other line that may set it makes it unsure.
+        is_all = len(named) == len(re.findall(r"^[^#\n]*\bname[ \t]*=(?!=)", text, re.MULTILINE))
+        name = named[0] if is_all and len(set(named)) == 1 and named[0] else None
+        uuids = set([value for word, value, _ in assignments if word == "uuid"])
+        uuid = uuids.pop() if len(uuids) == 1 else None
+        return _reading(name, "is not understood", named, uuid or None, lines)
     sets = set([word for word, _, _ in assignments])
     value, perhaps = _last(assignments, "name")
     uuid, _ = _last(assignments, "uuid")
@@ -502,16 +524,41 @@ def _reading(name, why, perhaps, uuid, sets):
         "name": name if name is None else name.encode("latin-1"),
         "why": why,
         "perhaps": sorted(set(raw)),
-        "uuid": uuid and uuid.encode("latin-1").lower(),
+        "uuid": uuid and _plain_uuid(uuid.encode("latin-1")),
         "is_for": kind,
     }
 
 
 def _read_sxp(text):
-    text = re.sub(r"#[^\n]*", "", text)
-    found, uuid = SXP_NAME.search(text), SXP_UUID.search(text)
-    name = "".join([part or "" for part in found.groups()]) if found else None
-    return _reading(name, "is SXP that is not understood", [], uuid and uuid.group(1), ESSENTIAL)
+    # What a device is called is not what the guest is called: only what stands right in the form counts.
+    said = {"name": [], "uuid": []}
+    child, depth = [], 0
+    for match in SXP_TOKEN.finditer(text):
+        kind, value = match.lastgroup, match.group()
+        if kind == "space":
+            continue
+        if value == "(" and depth == 1:
+            child = []
+        depth += (value == "(") - (value == ")")
+        child.append((kind, value))
+        if value == ")" and depth == 1 and child[1][1] in said:
+            said[child[1][1]].append(_sxp_value(child[2:-1]))
+        if depth < 1:
+            break
+    (name, uuid) = [said[word][0] if len(said[word]) == 1 else None for word in ("name", "uuid")]
+    return _reading(name or None, "is SXP that is not understood", said["name"], uuid, ESSENTIAL)
+
+
+def _sxp_value(tokens):
+    """
+    The text that is written out, or None.
+    """
+    if len(tokens) != 1 or tokens[0][0] not in ("word", "string"):
+        return None
+    kind, value = tokens[0]
+    if kind == "word":
+        return value
+    return None if "\\" in SXP_ESCAPE.sub("", value) else SXP_ESCAPE.sub(r"\1", value[1:-1])
 
 
 def _last(assignments, word):
@@ -535,7 +582,7 @@ def _assignments(text):
     is written out, "" when it is nothing that xm takes for text, and None when it cannot be seen. The word
     "*" stands for any. Raises ValueError when this is no Python.
     """
-    found, scope, level, opens = [], None, 0, False
+    found, late, scope, level, opens = [], [], None, 0, False
     for indent, tokens in _lines(text):
         if indent > level and not opens:
             raise ValueError("unexpected indent")
@@ -552,7 +599,8 @@ def _assignments(text):
         is_sure = indent == 0 and first not in COMPOUND
         for statement in _split(tokens, ";") if is_sure else _split_compound(tokens):
             found += [(word, value, is_sure) for word, value in _assigned(statement)]
-    return found
+            late += [(word, None, False) for word in _assigned_late(statement)]
+    return found + late
 
 
 def _lines(text):
@@ -563,7 +611,9 @@ def _lines(text):
     for match in TOKEN.finditer(text + "\n"):
         kind, value = match.lastgroup, match.group()
         if kind == "space" and fresh:
-            indent = len(value.rpartition("\f")[2].expandtabs(8))
+            # What follows on the next line is no indentation.
+            fresh = value != "\\\n"
+            indent = len(value.rpartition("\f")[2].expandtabs(8)) if fresh else indent
         if kind in ("space", "comment"):
             continue
         if kind == "line":
@@ -639,13 +689,28 @@ def _assigned(tokens):
     return found
 
 
+def _assigned_late(tokens):
+    """
+    The words that get their value at another moment, or none: what is global is nothing to xm, wherever that
+    is said (it executes the file with two name spaces), and what `xm_vars.var` declares is set when
+    `xm_vars.check` is called (xm 4.4 help.Vars).
+    """
+    if tokens[:1] == [("word", "global")]:
+        return _bound(tokens)
+    if ("word", "xm_vars") in tokens:
+        return [_literal([token]) for token in tokens if token[0] == "string"][:1]
+    return []
+
+
 def _may_assign_anything(tokens, words):
-    if "exec" in words or "execfile" in words:
+    if EXECUTES.intersection(words):
         return True
     if words[:1] == ["from"] and ("sign", "*") in tokens:
         return True
     for place, (kind, value) in enumerate(tokens):
         # "... %(x)s" % vars() only reads.
+        if (kind, value) == ("word", "compile") and tokens[max(0, place - 1) : place] != [("sign", ".")]:
+            return True
         is_space = kind == "word" and value in ("locals", "vars", "globals")
         if is_space and tokens[max(0, place - 1) : place] != [("sign", "%")]:
             return True
@@ -753,7 +818,8 @@ def _names(root, folder):
     try:
         return sorted(os.listdir(_under(root, folder)))
     except OSError as exc:
-        if exc.errno in (errno.ENOENT, errno.ENOTDIR):
+        # A link that leads nowhere may do so only until a disk is mounted.
+        if exc.errno in (errno.ENOENT, errno.ENOTDIR) and not os.path.islink(_under(root, folder)):
             return []
         raise
 
@@ -780,7 +846,7 @@ def _look(root, path):
         return None
     return {
         "path": path,
-        "leads": os.path.normpath(leads),
+        "leads": _plain_path(root, leads),
         "is_link": leads != path,
         "key": (status.st_dev, status.st_ino),
         "mode": stat.S_IMODE(status.st_mode),
@@ -802,13 +868,27 @@ def _follow(root, path):
     return path
 
 
+def _plain_path(root, path):
+    """
+    A path without "..": as it is written where that is the same file, which behind a link to a folder it
+    need not be.
+    """
+    plain = os.path.normpath(path)
+    try:
+        is_same = os.path.samefile(_under(root, plain), _under(root, path))
+    except EnvironmentError:
+        is_same = False
+    folder, real = _raw(root).rstrip(b"/"), os.path.realpath(_under(root, path))
+    return plain if is_same or not real.startswith(folder + b"/") else real[len(folder) :]
+
+
 def _starts(found, root, link):
     """
     Whether an entry in the folder `auto` leads to the file that was found, or is a copy of it.
     """
     link, path = _raw(link), _raw(found["path"])
     leads = _follow(root, link)
-    if leads != link and os.path.normpath(leads) == path:
+    if leads != link and _plain_path(root, leads) == path:
         return True
     here, file = _look(root, link), _look(root, path)
     if here is None:

@@ -290,7 +290,15 @@ def read(text):
         (b"name = 'web01'\nif name == 'web01':\n    memory = 512\n", b"web01"),
         (b"# c\n(vm (name web01) (memory 256))\n", b"web01"),
         (b"(vm (memory 256)\n  (name 'web01'))\n", b"web01"),
+        (b"# c\n(vm (device (vif (name eth0))) (name web01))\n", b"web01"),
+        (b"(vm (image (linux (args 'a (name b)'))) (name \"web01\"))\n", b"web01"),
+        (b"(vm (name 'web#01') (memory 256)) # (name x)\n", b"web#01"),
+        (b"(vm (name 'it\\'s'))\n", b"it's"),
         (b"name = 'web01'\nno python at all: (\n", b"web01"),
+        (b"\\\nname = 'web01'\n", b"web01"),
+        (b"memory = 1\n\\\n  name = 'web01'\n", b"web01"),
+        (b"xm_vars.var('vmid', use='name', check=check)\nxm_vars.check()\nname = 'web01'\n", b"web01"),
+        (b"import re\nname = 'web01'\nnumber = re.compile('[0-9]')\n", b"web01"),
         # Not set, so that the file's name counts; of unicode and None xm knows nothing.
         (b"#name = 'web01'\nmemory = 1\n", b""),
         (b"hostname = 'web01'\n", b""),
@@ -335,6 +343,17 @@ def test_a_name_that_is_written_out(text, name):
         (b"name = 'web01'\nname = 'web02'\nargs = (\n", [b"web01", b"web02"]),
         (b"<vm><name>web01</name></vm>\n", []),
         (b"(vm (memory 256))\n", []),
+        (b"(vm (memory 256) (device (vif (name web01))))\n", []),
+        (b"(vm (name web01) (name web02))\n", [b"web01", b"web02"]),
+        # Set where xm does not look, or by what looks like something else.
+        (b"global name\nname = 'web01'\n", [b"web01"]),
+        (b"xm_vars.var('name', check=check)\nname = 'web01'\nxm_vars.check()\n", [b"web01"]),
+        (b"eval(compile('name = 1', 'x', 'exec'))\n", []),
+        (b"code = compile(open('x').read(), 'x', 'exec')\neval(code)\n", []),
+        (b"sys._getframe().f_locals['name'] = 'web01'\n", []),
+        # What is not understood in one line may be anywhere.
+        (b"name = 'web02'\nx = (\nif x:\n    name = 'web01'\n", [b"web02"]),
+        (b"name = 'web02'\nx = 1; name = 'web01\n", [b"web02"]),
         (b"n\0a\0m\0e\0", []),
     ],
 )
@@ -400,6 +419,20 @@ def test_a_uuid_that_is_written_out_tells_whose_file_it_is(source):
     assert [start["path"] for start in found["starts"]] == [LINK] and found["doubts"] == []
     other = source.find("db", "11111111-81cc-d4f2-2ee8-abeb85916bc4")
     assert other["starts"] == other["doubts"] == []
+    # xend takes it with or without dashes.
+    for written in (UUID.upper(), UUID.replace("-", "")):
+        source.write(LINK, b"name = vmname\nuuid = '%s'\ndisk = []\n" % written.encode("ascii"))
+        assert [start["path"] for start in source.find()["starts"]] == [LINK]
+    source.write(LINK, b"name = 'web01'\nuuid = '%s'\ndisk = []\n" % written.encode("ascii"))
+    assert source.find()["problem"] is None
+
+
+def test_another_uuid_does_not_tell_that_a_name_is_another(source):
+    """Under that uuid, and the same name, it would be started beside the one that has moved."""
+    text = b"if True: name = 'web01'\nuuid = '11111111-81cc-d4f2-2ee8-abeb85916bc4'\ndisk = []\n"
+    source.write("/etc/xen/auto/two", text)
+    assert "auto/two " in source.find()["doubts"][0]
+    assert source.find("db")["starts"] == []
 
 
 def test_a_copy_beside_does_not_hide_what_is_started_at_boot(usual):
@@ -422,6 +455,35 @@ def test_an_entry_that_cannot_be_read_is_said(source):
     found = source.find()
     assert found["starts"] == [] and len(found["doubts"]) == 2
     assert "auto/big " in found["doubts"][0] and LINK in found["doubts"][1]
+
+
+def test_a_link_that_leads_nowhere_and_is_called_in_another_way(source):
+    """The disk with the guests' files may be mounted later."""
+    source.link("/etc/xen/auto/10-shop", "/mnt/away/web01.cfg")
+    assert "auto/10-shop " in source.find()["doubts"][0]
+    assert source.find("db")["doubts"] == []
+
+
+def test_a_folder_that_leads_nowhere_is_not_empty(source):
+    os.rmdir(source.at("/etc/xen/auto"))
+    source.link("/etc/xen/auto", "/mnt/away/auto")
+    found = source.find()
+    assert "/etc/xen/auto cannot be read" in found["doubts"][0] and found["problem"]
+
+
+def test_entries_in_a_folder_that_is_a_link(source):
+    """A link is followed from where it really is."""
+    os.rmdir(source.at("/etc/xen/auto"))
+    source.write("/srv/xen/vm/web01.cfg")
+    os.makedirs(source.at("/srv/xen/auto"))
+    source.link("/etc/xen/auto", "../../srv/xen/auto")
+    source.link("/srv/xen/auto/web01", "../vm/web01.cfg")
+    source.write("/etc/xen/vm/web01.cfg", TEXT.replace(b"web01", b"db"))
+    found = source.find()
+    assert (found["path"], found["auto"], found["problem"]) == ("/srv/xen/vm/web01.cfg", "web01", None)
+    source.take(found)
+    assert not source.has("/srv/xen/vm/web01.cfg") and not source.has("/srv/xen/auto/web01")
+    assert source.has("/etc/xen/vm/web01.cfg")
 
 
 def test_bytes_of_all_values_and_names_in_utf_8(source, target):
