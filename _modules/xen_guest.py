@@ -116,7 +116,14 @@ def find(name, uuid=None):
 
 
 def _auto():
-    return _option("auto") or _pure("xm_boot.settings")(_option("root"))["auto"]
+    return _boot()["auto"]
+
+
+def _boot():
+    """
+    What xendomains does at boot.
+    """
+    return _pure("xm_boot.settings")(_option("root"), _option("auto"))
 
 
 def warnings(name, uuid=None):
@@ -196,8 +203,11 @@ def images(name, uuid=None):
         salt xen1 xen_guest.images web01
     """
     name, root = str(name), _option("root")
-    boot = _pure("xm_boot.settings")(root)
-    told = [text + ": whether it has images restored at boot cannot be seen" for text in boot["doubts"]]
+    boot = _boot()
+    told = [
+        "%s: whether %s starts %s at its boot, or restores it, cannot be seen" % (text, __opts__["id"], name)
+        for text in boot["doubts"]
+    ]
     if boot["save"]:
         try:
             found = _pure("xm_boot.images")(boot["save"], root)

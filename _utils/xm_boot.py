@@ -14,8 +14,20 @@ import struct
 # As the init script xendomains has it (xen 3.0.3 to 4.4).
 SETTINGS = {"SAVE": "/var/lib/xen/save", "RESTORE": "true", "AUTO": "/etc/xen/auto"}
 SETTINGS_FILES = ("/etc/sysconfig/xendomains", "/etc/default/xendomains")
-SETTING = re.compile(r"^[ \t]*(?:export[ \t]+)?XENDOMAINS_(SAVE|RESTORE|AUTO)=(.*)$", re.MULTILINE)
-WORD = re.compile(r"(?:\"([^\"$`\\]*)\"|'([^']*)'|([^\s\"'$`\\;#&|]*))[ \t]*(?:[;#].*)?\Z")
+SETTING = re.compile(
+    r"[ \t]*(?:(?:export|readonly|(?:declare|typeset)[ \t]+-x)[ \t]+)?"
+    r"XENDOMAINS_(?P<key>SAVE|RESTORE|AUTO)=(?:\"(?P<double>[^\"$`\\]*)\"|'(?P<single>[^']*)'"
+    r"|(?P<bare>[^\s\"'$`\\;#&|()<>*?\[~][^\s\"'$`\\;&|()<>*?\[]*)?)"
+    r"[ \t]*;?(?:[ \t]+#.*)?[ \t]*\Z"
+)
+# Whatever else gives a setting a value, or takes it away.
+KEY = r"XENDOMAINS_(SAVE|RESTORE|AUTO)"
+SETTER = re.compile(r"(?<!\$)(?<!\$\{)%s\+?=|\$\{%s:?=|\bunset\b.*%s\b" % (KEY, KEY, KEY))
+COMMENT = re.compile(r"(?:^|(?<=[ \t]))#.*")
+# What other lines decide about, or what is written elsewhere.
+BEGINS = re.compile(r"[ \t]*(?:if|case|for|while|until|function|\{)(?:[ \t]|\Z)")
+ENDS = re.compile(r"(?:^|[ \t;])(?:fi|esac|done|\})[ \t;]*\Z")
+ELSEWHERE = re.compile(r"[ \t]*(?:\.|source|eval)[ \t]")
 
 # What an image begins with: 16 bytes, the length of the configuration in four, and that (xend 3.0.3 to 4.4
 # XendCheckpoint.save).
@@ -52,12 +64,14 @@ COMM_MAX = 15
 INTERPRETER = re.compile(r"(?:python|perl|ruby|sh|bash)[0-9.]*\Z")
 
 
-def settings(root=""):
+def settings(root="", auto=None):
     """
     What xendomains does at boot.
 
     root
         where this process sees the host's file system
+    auto
+        the folder whose entries are started, when that is known better than from the settings
 
     Returns a dict: `save` (the folder of which every image is restored; None: nothing is), `auto` (the folder
     whose entries are started), `file` (that says so; None: there is none, and this is what Xen ships) and
@@ -75,17 +89,60 @@ def settings(root=""):
             doubts.append("%s cannot be read (%s)" % (path, exc.strerror))
             break
         where = path
-        for key, value in SETTING.findall(text.replace("\r", "")):
-            word = WORD.match(value)
-            if word:
-                said[key] = "".join([part or "" for part in word.groups()])
-            else:
-                # The shell knows what that is; what Xen ships is taken.
-                doubts.append("XENDOMAINS_%s in %s is not understood" % (key, path))
-                said[key] = SETTINGS[key]
+        values, unclear = _said(text)
+        said.update(values)
+        unclear = [key for key in unclear if not (auto and key == "AUTO")]
+        doubts += ["XENDOMAINS_%s in %s is not understood" % (key, path) for key in unclear]
         break
     save = said["SAVE"] if said["RESTORE"] == "true" else ""
-    return {"save": save or None, "auto": said["AUTO"] or SETTINGS["AUTO"], "file": where, "doubts": doubts}
+    auto = auto or _absolute(said["AUTO"] or SETTINGS["AUTO"])
+    return {"save": save and _absolute(save) or None, "auto": auto, "file": where, "doubts": doubts}
+
+
+def _said(text):
+    """
+    The settings in a file that the shell reads, as far as they are plain: a dict, and a sorted list of the
+    others, for which what Xen ships is taken.
+    """
+    values, unclear, depth = {}, set(), 0
+    for line in text.replace("\r", "").split("\n"):
+        bare = COMMENT.sub("", line).rstrip()
+        depth += bool(BEGINS.match(bare))
+        plain = None if depth else SETTING.match(line)
+        if plain:
+            key = plain.group("key")
+            value = _text("".join([plain.group(kind) or "" for kind in ("double", "single", "bare")]))
+            if value is not None:
+                values[key] = value
+                unclear.discard(key)
+                continue
+        # Only the shell knows what that comes to.
+        for key in SETTINGS if ELSEWHERE.match(bare) else _set(bare):
+            values.pop(key, None)
+            unclear.add(key)
+        depth = max(0, depth - bool(ENDS.search(bare)))
+    return values, sorted(unclear)
+
+
+def _set(line):
+    return [key for keys in SETTER.findall(line) for key in keys if key]
+
+
+def _text(value):
+    """
+    What Python itself calls text, of characters that stand for bytes; None when these are no UTF-8.
+    """
+    raw = value.encode("latin-1")
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    return raw if bytes is str else text
+
+
+def _absolute(path):
+    # init runs its scripts in the root folder.
+    return "/" + path.strip("/")
 
 
 def images(folder, root=""):
@@ -101,7 +158,8 @@ def images(folder, root=""):
     try:
         names = sorted(os.listdir(place + raw))
     except EnvironmentError as exc:
-        if exc.errno in (errno.ENOENT, errno.ENOTDIR):
+        # A link that leads nowhere may do so only until a disk is mounted.
+        if exc.errno in (errno.ENOENT, errno.ENOTDIR) and not os.path.islink(place + raw):
             return []
         raise
     # What is hidden is no match of the shell's star.

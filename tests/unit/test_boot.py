@@ -54,11 +54,29 @@ def test_without_settings_it_is_as_xen_ships_it(root):
         (b'XENDOMAINS_SAVE=""\nXENDOMAINS_RESTORE=true\n', None),
         (b"XENDOMAINS_SAVE=/srv/save\nXENDOMAINS_RESTORE=false\n", None),
         (b"XENDOMAINS_RESTORE=no\n", None),
+        (b"XENDOMAINS_SAVE=/srv/save#1\n", "/srv/save#1"),
+        (b"XENDOMAINS_SAVE=/srv/save;\n", "/srv/save"),
+        (b"readonly XENDOMAINS_SAVE=/srv/save/ # XENDOMAINS_SAVE=/x\n", "/srv/save"),
+        # init runs its scripts in the root folder.
+        (b"XENDOMAINS_SAVE=srv/save\n", "/srv/save"),
+        (b"XENDOMAINS_SAVE=/one\nif true; then x=1; fi\necho $XENDOMAINS_SAVE\n", "/one"),
+        (b"# it goes on \\\nXENDOMAINS_SAVE=/srv/save\n", "/srv/save"),
     ],
 )
 def test_where_images_are_restored_from(root, text, save):
     write(root, "/etc/sysconfig/xendomains", text)
-    assert xm_boot.settings(root)["save"] == save
+    found = xm_boot.settings(root)
+    assert (found["save"], found["doubts"]) == (save, [])
+
+
+def test_a_folder_with_an_odd_name(root):
+    write(root, "/etc/sysconfig/xendomains", b"XENDOMAINS_SAVE=/srv/gr\xc3\xbcn\n")
+    folder = xm_boot.settings(root)["save"]
+    assert (folder if bytes is str else folder.encode("utf-8")) == b"/srv/gr\xc3\xbcn"
+    os.makedirs(os.path.join(root.encode("utf-8"), b"srv/gr\xc3\xbcn"))
+    with open(os.path.join(root.encode("utf-8"), b"srv/gr\xc3\xbcn/web01"), "wb") as stream:
+        stream.write(image())
+    assert [one["config"] for one in xm_boot.images(folder, root)] == [CONFIG]
 
 
 def test_debian_keeps_the_settings_elsewhere(root):
@@ -69,10 +87,42 @@ def test_debian_keeps_the_settings_elsewhere(root):
     assert xm_boot.settings(root)["file"] == "/etc/sysconfig/xendomains"
 
 
-def test_a_setting_that_only_the_shell_understands_is_said(root):
-    write(root, "/etc/sysconfig/xendomains", b"XENDOMAINS_SAVE=$BASE/save\n")
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"XENDOMAINS_SAVE=$BASE/save\n",
+        b"XENDOMAINS_SAVE=~/save\n",
+        b"XENDOMAINS_SAVE='/srv'/save\n",
+        b"XENDOMAINS_SAVE=/srv/*\n",
+        b"XENDOMAINS_SAVE=/srv/\\\nsave\n",
+        b"XENDOMAINS_SAVE=/srv/gr\xfcn\n",
+        b"XENDOMAINS_SAVE=/one; XENDOMAINS_SAVE=/two\n",
+        b"XENDOMAINS_SAVE+=/two\n",
+        b": ${XENDOMAINS_SAVE:=/srv/save}\n",
+        b"[ -d /srv ] && XENDOMAINS_SAVE=/srv/save\n",
+        b"export LANG=C XENDOMAINS_SAVE=/srv/save\n",
+        b"if [ -d /srv ]; then\n  XENDOMAINS_SAVE=\nfi\n",
+        b"case `hostname` in\na) XENDOMAINS_SAVE=;;\nesac\n",
+        b"XENDOMAINS_SAVE=\nunset XENDOMAINS_SAVE\n",
+        b"XENDOMAINS_SAVE=/one\n. /etc/xen/xendomains.local\n",
+    ],
+)
+def test_a_setting_that_only_the_shell_understands_is_said(root, text):
+    write(root, "/etc/sysconfig/xendomains", text)
     found = xm_boot.settings(root)
-    assert found["save"] == "/var/lib/xen/save" and "XENDOMAINS_SAVE" in found["doubts"][0]
+    assert found["save"] == "/var/lib/xen/save"
+    assert [doubt for doubt in found["doubts"] if "XENDOMAINS_SAVE" in doubt]
+    # The last one counts.
+    write(root, "/etc/sysconfig/xendomains", text + b"XENDOMAINS_SAVE=/srv/save\n")
+    found = xm_boot.settings(root)
+    assert found["save"] == "/srv/save" and not [doubt for doubt in found["doubts"] if "_SAVE" in doubt]
+
+
+def test_a_folder_of_entries_that_is_known_better(root):
+    write(root, "/etc/sysconfig/xendomains", b"XENDOMAINS_AUTO=$BASE/auto\n")
+    assert "XENDOMAINS_AUTO" in xm_boot.settings(root)["doubts"][0]
+    found = xm_boot.settings(root, "/srv/auto")
+    assert (found["auto"], found["doubts"]) == ("/srv/auto", [])
 
 
 # Images
@@ -87,6 +137,10 @@ def test_the_images_of_a_folder(root):
     (found,) = xm_boot.images("/save", root)
     assert found == {"path": b"/save/web01", "config": CONFIG, "problem": None}
     assert xm_boot.images("/nowhere", root) == []
+    # The disk may be mounted later.
+    os.symlink("/mnt/away", root + "/away")
+    with pytest.raises(EnvironmentError):
+        xm_boot.images("/away", root)
 
 
 @pytest.mark.parametrize(
