@@ -270,6 +270,10 @@ def risks(accept):
 
     Raises ValueError for a word that is none of them.
     """
+    if not (accept is None or hasattr(accept, "upper") or isinstance(accept, (list, tuple))):
+        raise ValueError(
+            "accept: %r is no list; the risks that can be accepted are %s" % (accept, ", ".join(RISKS))
+        )
     words = [accept] if hasattr(accept, "upper") else list(accept or ())
     unknown = [word for word in words if word not in RISKS]
     if unknown:

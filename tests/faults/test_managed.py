@@ -70,6 +70,15 @@ def test_a_run_that_was_interrupted_is_finished_by_the_next(conductor, guest):
     assert run.ok and guest.uuid not in xen1.managed, run.said()
 
 
+def test_another_guest_of_the_same_name_is_not_taken_for_it(conductor, guest):
+    """It was never seen on the target, which runs another one."""
+    xen1, xen2 = conductor.fleet
+    assert xen1.xm_run("destroy", "web01").returncode == 0
+    assert xen2.create_guest("web01").uuid != guest.uuid
+    run = migrate(conductor, accept=["managed"])
+    assert guest.uuid in xen1.managed, run.said()
+
+
 def test_its_old_host_keeps_it_when_it_does_not_arrive(conductor, guest):
     xen1, xen2 = conductor.fleet
     xen1.link(hold_at=0.5)

@@ -457,6 +457,13 @@ def test_an_unknown_risk_is_an_error(accept):
         assert word in str(caught.value)
 
 
+@pytest.mark.parametrize("accept", [{"managed": False}, True, 1])
+def test_what_is_no_list_accepts_nothing(accept):
+    with pytest.raises(ValueError) as caught:
+        xm_fit.risks(accept)
+    assert "accept: " in str(caught.value) and "managed" in str(caught.value)
+
+
 # What nobody may risk
 
 

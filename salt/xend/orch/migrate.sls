@@ -153,7 +153,9 @@
 {#- Until then the minion is not even asked whether it is still at it: xend waits 100 s for devices. -#}
 {{ step(arrive, migrate.target, "xend.orch.move", [send], timeout=180) }}
 
-{%- if left.get("stays_managed") and "managed" in (migrate.get("accept") or []) %}
+{#- A guest of the same name with another uuid that runs there says nothing of the one that is managed here. -#}
+{%- if left.get("stays_managed") and left.stays_managed == (left.domain or there.domain or {}).get("uuid")
+      and "managed" in (migrate.get("accept") or []) %}
 {{ step("xend on " ~ migrate.source ~ " does not manage " ~ migrate.domain ~ " any more", migrate.source,
         "xend.orch.unmanage", [arrive], {"domain": migrate.domain, "uuid": left.stays_managed}) }}
 {%- endif %}
