@@ -1182,9 +1182,9 @@ def _why_it_cannot_leave(name):
         sentence = "what is on %s cannot be seen (%s)" % (here, view["problem"] or "it has just changed")
     elif view["copy"] == "unfinished":
         sentence = (
-            "%s has never run on %s (state %s). If it was created paused, `xm unpause %s` there starts it; "
-            "if a migration has brought it, it cannot work: xend.orch.recover tells"
-            % (words + (view["state"], name))
+            "%s does not run, and has not run on %s so far (state %s). If it was created paused, or paused "
+            "just after that, `xm unpause %s` on %s starts it; if a migration has brought it, it cannot "
+            "work: xend.orch.recover tells" % (words + (view["state"], name, here))
         )
     elif view["copy"] in ("left", "suspended"):
         sentence = (

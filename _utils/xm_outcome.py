@@ -469,8 +469,8 @@ TABLE = (
         NOT_IT,
         "halted",
         "%(name)s runs nowhere: " + FACTS,
-        "If it was created paused, `xm unpause %(source_listed)s` on %(source)s starts it; if it was "
-        "received there, it cannot work: `xm destroy` it",
+        "If it was created paused, or paused just after that, `xm unpause %(source_listed)s` on %(source)s "
+        "starts it; if it was received there, it cannot work: `xm destroy` it",
         (),
     ),
     # No host has a copy that can run.

@@ -150,6 +150,44 @@ def test_what_is_there_already_is_no_change(at, fleet):
         assert at("xen2", test).states.xm.can_receive("web01")["result"] is True
 
 
+@pytest.mark.parametrize("test", [False, True])
+def test_what_is_not_there_cannot_leave(at, fleet, test):
+    states = at("xen1", test).states.xm
+    for held in ({"copy": "absent"}, {"copy": "halted", "state": "--p---", "domid": 7}):
+        refused = states.can_send("web02", target="xen2", there=held)
+        assert refused["result"] is False and "no domain web02 on xen1" in refused["comment"]
+        assert "web02 can leave" not in refused["comment"]
+    fine = states.can_send("web02", target="xen2", there='{"copy": "running"}')
+    assert fine["result"] is True and "runs on xen2 already" in fine["comment"]
+    # When its xend is down, the target says so itself.
+    assert states.can_send("web02", target="xen2", there={"copy": "unknown"})["result"] is True
+
+
+def test_a_guest_that_comes_is_not_said_to_be_nowhere(at):
+    coming = {"copy": "receiving", "state": "--p---", "domid": 7, "other": "xen3"}
+    refused = at("xen1").states.xm.can_send("web02", target="xen2", there=coming)
+    assert refused["result"] is False and "from xen3 to xen2 goes on" in refused["comment"]
+    left = {"copy": "sending", "state": "-b----", "domid": 7, "other": "xen3", "host": "xen1"}
+    refused = at("xen2").states.xm.can_receive("web02", left=left)
+    assert refused["result"] is False and "from xen1 to xen3 goes on" in refused["comment"]
+    assert "no domain of that name" not in refused["comment"]
+
+
+def test_of_a_guest_that_has_not_moved_a_step_says_what_is_where(at, fleet):
+    """What to do about it says who looks at both hosts afterwards."""
+    fleet["xen1"].fault("ignore-suspend")
+    try:
+        said = [
+            at("xen1").states.xm.migrated("web01", target="xen2", brief=brief)["comment"]
+            for brief in (False, True)
+        ]
+    finally:
+        fleet["xen1"].fault("ignore-suspend", False)
+    for comment in said:
+        assert "web01 runs unharmed on xen1" in comment and "to suspend" in comment
+    assert ["migrate again" in comment for comment in said] == [True, False]
+
+
 def test_a_guest_that_is_nowhere(at):
     refused = at("xen2").states.xm.can_receive("web02")
     assert refused["result"] is False and "no domain of that name" in refused["comment"]

@@ -820,6 +820,123 @@ def test_no_guest_is_sent_of_which_no_note_can_be_made(on, fleet):
         note.rmdir()
 
 
+def test_a_guest_that_came_back_ends_its_note(on, look, mend, fleet):
+    """By hand, so that nobody has looked; shut down later, it must not be taken for lost."""
+    guest = fleet["xen1"].create_guest("web01")
+    on("xen1").migrate("web01", "xen2")
+    fleet["xen2"].wait_alive("web01")
+    assert fleet["xen2"].xm_run("migrate", "web01", fleet["xen1"].address).returncode == 0
+    fleet["xen1"].wait_alive("web01")
+    (found,) = look("xen1", "xen2", "xen3")
+    assert (found["outcome"], found["lost"], found["uuid"]) == ("unharmed", False, guest.uuid)
+    assert mend(found) == [True] and look("xen1", "xen2", "xen3") == []
+    fleet["xen1"].clear()
+    assert look("xen1", "xen2", "xen3") == []
+
+
+def test_a_note_ends_with_the_xend_that_was_to_send_its_guest(on, look, mend, fleet, modules, tmp_path):
+    """xm was killed before xend had renamed the guest; what that xend was asked for has gone with it."""
+    fleet["xen1"].create_guest("web01")
+    xm = modules("xen1").xm
+    slow = tmp_path / "xm"
+    slow.write_text('#!/bin/sh\n[ "$1" = migrate ] && kill -9 $$\nexec %s "$@"\n' % fleet["xen1"].xm)
+    slow.chmod(0o755)
+    options = modules("xen1").pack["__opts__"]["xend"]
+    own, options["xm"] = options["xm"], str(slow)
+    try:
+        with pytest.raises(CommandExecutionError):
+            xm.migrate("web01", "xen2", timeout=1)
+    finally:
+        options["xm"] = own
+    assert look("xen1", "xen2", "xen3") == []
+    fleet["xen1"].restart()
+    up(fleet["xen1"])
+    # Not while a job has the guest, or another xm asks the new xend for it.
+    with another_process(fleet["xen1"]):
+        assert look("xen1", "xen2", "xen3") == []
+    (found,) = look("xen1", "xen2", "xen3")
+    assert found["outcome"] == "unharmed" and mend(found) == [True]
+    assert salt_config.notes(fleet["xen1"]) == []
+
+
+def test_a_note_stays_while_xm_asks_for_its_guest(on, look, fleet):
+    """The target is silent, so that nothing else shows of it yet."""
+    guest = fleet["xen1"].create_guest("web01")
+    on("xen1").migrate("web01", "xen2")
+    fleet["xen2"].wait_alive("web01")
+    fleet["xen2"].xm_run("migrate", "web01", fleet["xen1"].address)
+    fleet["xen1"].wait_alive("web01")
+    fleet["xen2"].fault("mute")
+    asking = fleet["xen1"].xm_start("migrate", "--live", "web01", fleet["xen2"].address)
+    try:
+        for _ in range(3):
+            if asking.poll() is None:
+                found = look("xen1", "xen2", "xen3")
+                assert found == [] or asking.poll() is not None
+    finally:
+        fleet["xen2"].fault("mute", False)
+        asking.communicate(timeout=END_S)
+    assert fleet["xen1"].guests()["web01"].uuid == guest.uuid
+
+
+# Hosts whose xend is down
+
+
+def test_a_host_whose_xend_is_down_says_so_and_what_to_start(on, look, fleet):
+    fleet["xen1"].create_guest("web01")
+    on("xen1").migrate("web01", "xen2")
+    fleet["xen2"].wait_alive("web01")
+    fleet["xen1"].stop()
+    found = on("xen1").copies()
+    assert found["copies"] is None and found["xend"] is False and len(found["sent"]) == 1
+    assert "Connection refused" in found["problem"]
+    start = "xend is down on xen1: start it with `salt xen1 state.apply xend.relocation`"
+    assert found["remedy"].startswith(start) and "`service xend start`" in found["remedy"]
+    assert on("xen1").where("web01")["remedy"] == found["remedy"]
+    for asked in (on("xen1").list, on("xen1").info, on("xen1").unfinished):
+        with pytest.raises(CommandExecutionError) as caught:
+            asked()
+        assert start in str(caught.value)
+    report = on("xen1").report("web01")
+    assert start in report["problem"] and report["view"]["xend"] is False
+    reports = {name: on(name).copies() for name in ("xen1", "xen2")}
+    assert on("xen2").unheard(reports)["do"] == found["remedy"]
+    where = {"name": "web01", "uuid": None, "source": "xen1", "target": "xen2"}
+    (finding,) = on("xen2").findings(reports, where)
+    assert finding["outcome"] == "unknown" and "do not start it on xen1" in finding["comment"]
+    assert start in finding["comment"]
+
+
+# Guests that are under way
+
+
+def test_a_guest_that_is_under_way_is_not_said_to_be_missing_or_paused(minion_on, fleet):
+    fleet["xen1"].create_guest("web01")
+    with held(fleet):
+        for name, other in (("xen1", "xen2"), ("xen2", "xen1")):
+            xm = minion_on(name).modules.xm
+            assert xm.report("web01")["view"]["other"] == other
+            blocker = xm.can_send("web01", other)["blockers"][0]
+            assert "from xen1 to xen2 goes on" in blocker and "Wait until that is over" in blocker
+            assert "`xm unpause" not in blocker and "no domain" not in blocker
+            with pytest.raises(CommandExecutionError) as caught:
+                xm.migrate("web01", other)
+            assert "untouched" not in str(caught.value)
+    fleet["xen2"].wait_alive("web01")
+
+
+@pytest.mark.parametrize(
+    "do, said", [(paused, "`xm unpause web01` on xen1"), (shut_down, "`xm destroy web01` on xen1")]
+)
+def test_a_guest_that_does_not_run_comes_with_what_to_do(on, look, fleet, do, said):
+    do(fleet["xen1"], fleet["xen1"].create_guest("web01"))
+    (blocker,) = on("xen1").can_send("web01", "xen2")["blockers"]
+    assert said in blocker and "does not run" in blocker
+    where = {"name": "web01", "uuid": None, "source": "xen1", "target": "xen2"}
+    (found,) = look("xen1", "xen2", guest=where)
+    assert found["outcome"] == "halted" and said in found["comment"]
+
+
 # Managed domains
 
 

@@ -477,3 +477,78 @@ def test_scripts_that_can_be_run_and_others(tmp_path):
     script.chmod(0o644)
     assert xend_host.script_problem("/usr/lib/xen/vif-bridge", str(tmp_path)) == "is not executable"
     assert xend_host.script_problem(str(script)) == "is not executable"
+
+
+# Whether xend is about to send a guest
+
+CALLER = """
+import socket, sys
+caller = socket.socket()
+print("calls", flush=True)
+caller.connect(("127.0.0.1", int(sys.argv[1])))
+"""
+
+
+def test_a_call_that_is_not_answered_is_seen(tmp_path):
+    """As of a host that is silent: the queue of this one is full, so the kernel answers nobody else."""
+    with socket.socket() as silent, contextlib.ExitStack() as stack:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(0)
+        port = silent.getsockname()[1]
+        for _ in range(2):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(("127.0.0.1", port))
+        process = subprocess.Popen(
+            [sys.executable, "-c", CALLER, str(port)], stdout=subprocess.PIPE, text=True
+        )
+        try:
+            assert process.stdout.readline() == "calls\n"
+            deadline = time.monotonic() + 10
+            while not xend_host.connecting(process.pid) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert xend_host.connecting(process.pid) == ["127.0.0.1:%d" % port]
+            assert xend_host.sending(process.pid, []) == []
+        finally:
+            process.kill()
+            process.wait(10)
+            process.stdout.close()
+    assert xend_host.connecting(os.getpid()) == [] and xend_host.connecting(process.pid) is None
+
+
+def test_no_two_processes_have_one_identity(listener):
+    mine, other = xend_host.identity(os.getpid()), xend_host.identity(listener.pid)
+    assert mine and other and mine != other and xend_host.identity(os.getpid()) == mine
+    listener.kill()
+    listener.wait(10)
+    assert xend_host.identity(listener.pid) is None
+    assert 0 < xend_host.uptime_s() <= xend_host.uptime_s()
+
+
+def test_an_xm_that_migrates_is_seen(tmp_path):
+    """By whatever name the host calls xm, of this host only, and no other xm."""
+    own, other = tmp_path / "xen1" / "bin" / "xm", tmp_path / "xen2" / "bin" / "xm-of-xen2"
+    for path in (own, other):
+        path.parent.mkdir(parents=True)
+        path.write_text("import time\ntime.sleep(30)\n")
+    commands = [
+        [sys.executable, str(own), "migrate", "--live", "web01", "10.0.0.2"],
+        [sys.executable, str(own), "list"],
+        [sys.executable, str(other), "migrate", "web01", "10.0.0.1"],
+    ]
+    running = [subprocess.Popen(command) for command in commands]
+    try:
+
+        def seen(xm, root):
+            return xend_host.migrating_commands(str(xm), str(root))
+
+        deadline = time.monotonic() + 10
+        while not seen(own, tmp_path / "xen1") and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert seen(own, tmp_path / "xen1") == [running[0].pid]
+        assert seen(other, tmp_path / "xen2") == [running[2].pid]
+        assert seen("xm", tmp_path / "xen2") == []
+    finally:
+        for process in running:
+            process.kill()
+            process.wait(10)
