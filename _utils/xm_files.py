@@ -594,6 +594,7 @@ def _assignments(text):
         if first in SCOPES:
             scope = indent
             # What is no text is nothing to xm.
+            found += [(word, None, False) for word in _loop_words(_split(tokens, ":")[0])]
             found += [(word, "", indent == 0) for _, word in tokens[1:2]]
             continue
         is_sure = indent == 0 and first not in COMPOUND
@@ -748,7 +749,8 @@ def _pairs(target, value):
     target = _bare(target)
     targets = _split(target, ",")
     if len(targets) > 1 or target[-1:] == [("sign", ",")]:
-        values = _split(_bare(value), ",")
+        # What is in there in more brackets is a list of its own.
+        values = _split(_bare(value, 1), ",")
         if len(values) != len(targets):
             values = [[]] * len(targets)
         found = []
@@ -760,11 +762,11 @@ def _pairs(target, value):
     return []
 
 
-def _bare(tokens):
+def _bare(tokens, layers=None):
     """
-    Without the brackets around all of it.
+    Without the brackets around all of it, or so many layers of them.
     """
-    while len(tokens) > 2 and tokens[0][1] in ("(", "[") and tokens[-1][1] in (")", "]"):
+    while layers != 0 and len(tokens) > 2 and tokens[0][1] in ("(", "[") and tokens[-1][1] in (")", "]"):
         depth = 0
         for kind, value in tokens[:-1]:
             if kind == "sign":
@@ -772,6 +774,7 @@ def _bare(tokens):
             if not depth:
                 return tokens
         tokens = tokens[1:-1]
+        layers = layers and layers - 1
     return tokens
 
 
