@@ -22,11 +22,14 @@ SETTING = re.compile(
 )
 # Whatever else gives a setting a value, or takes it away.
 KEY = r"XENDOMAINS_(SAVE|RESTORE|AUTO)"
-SETTER = re.compile(r"(?<!\$)(?<!\$\{)%s\+?=|\$\{%s:?=|\bunset\b.*%s\b" % (KEY, KEY, KEY))
+SETTER = re.compile(r"(?<!\$)(?<!\$\{)%s\+?=|\$\{%s:?=|\b(?:unset|read|printf)\b.*%s\b" % (KEY, KEY, KEY))
 COMMENT = re.compile(r"(?:^|(?<=[ \t]))#.*")
 # What other lines decide about, or what is written elsewhere.
-BEGINS = re.compile(r"[ \t]*(?:if|case|for|while|until|function|\{)(?:[ \t]|\Z)")
+BEGINS = re.compile(r"[ \t]*(?:if|case|for|while|until|function|\{)(?:[ \t]|\Z)|.*(?:\{|\(\))\Z")
 ENDS = re.compile(r"(?:^|[ \t;])(?:fi|esac|done|\})[ \t;]*\Z")
+# Text that goes on in the next line.
+WHOLE = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'[^']*'|\\.|<<<")
+GOES_ON = re.compile(r"[\"']|<<")
 ELSEWHERE = re.compile(r"[ \t]*(?:\.|source|eval)[ \t]")
 
 # What an image begins with: 16 bytes, the length of the configuration in four, and that (xend 3.0.3 to 4.4
@@ -104,11 +107,12 @@ def _said(text):
     The settings in a file that the shell reads, as far as they are plain: a dict, and a sorted list of the
     others, for which what Xen ships is taken.
     """
-    values, unclear, depth = {}, set(), 0
+    values, unclear, depth, is_new = {}, set(), 0, True
     for line in text.replace("\r", "").split("\n"):
         bare = COMMENT.sub("", line).rstrip()
         depth += bool(BEGINS.match(bare))
-        plain = None if depth else SETTING.match(line)
+        plain = SETTING.match(line) if is_new and not depth else None
+        is_new = not bare.endswith("\\")
         if plain:
             key = plain.group("key")
             value = _text("".join([plain.group(kind) or "" for kind in ("double", "single", "bare")]))
@@ -121,6 +125,9 @@ def _said(text):
             values.pop(key, None)
             unclear.add(key)
         depth = max(0, depth - bool(ENDS.search(bare)))
+        if GOES_ON.search(WHOLE.sub("", bare)):
+            # Where that ends is not looked for: nothing is plain from here on.
+            depth = len(text)
     return values, sorted(unclear)
 
 

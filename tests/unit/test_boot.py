@@ -60,6 +60,7 @@ def test_without_settings_it_is_as_xen_ships_it(root):
         # init runs its scripts in the root folder.
         (b"XENDOMAINS_SAVE=srv/save\n", "/srv/save"),
         (b"XENDOMAINS_SAVE=/one\nif true; then x=1; fi\necho $XENDOMAINS_SAVE\n", "/one"),
+        (b"X=\"it's\" Y='a \"b' # it's\nXENDOMAINS_SAVE=/srv/save\n", "/srv/save"),
         (b"# it goes on \\\nXENDOMAINS_SAVE=/srv/save\n", "/srv/save"),
     ],
 )
@@ -105,6 +106,9 @@ def test_debian_keeps_the_settings_elsewhere(root):
         b"case `hostname` in\na) XENDOMAINS_SAVE=;;\nesac\n",
         b"XENDOMAINS_SAVE=\nunset XENDOMAINS_SAVE\n",
         b"XENDOMAINS_SAVE=/one\n. /etc/xen/xendomains.local\n",
+        b"read XENDOMAINS_SAVE < /etc/xen/save\n",
+        b"place() {\n  XENDOMAINS_SAVE=/srv/save\n}\n",
+        b"[ -d /srv ] || {\nXENDOMAINS_SAVE=\n}\n",
     ],
 )
 def test_a_setting_that_only_the_shell_understands_is_said(root, text):
@@ -116,6 +120,15 @@ def test_a_setting_that_only_the_shell_understands_is_said(root, text):
     write(root, "/etc/sysconfig/xendomains", text + b"XENDOMAINS_SAVE=/srv/save\n")
     found = xm_boot.settings(root)
     assert found["save"] == "/srv/save" and not [doubt for doubt in found["doubts"] if "_SAVE" in doubt]
+
+
+@pytest.mark.parametrize(
+    "text", [b"cat <<END\n%s\nEND\n", b"X='\n%s\n'\n", b"X=a\\\n%s\n", b"X=\"it's\n%s\n\"\n"]
+)
+def test_what_looks_like_a_setting_within_something_else(root, text):
+    write(root, "/etc/sysconfig/xendomains", text.replace(b"%s", b"XENDOMAINS_RESTORE=false"))
+    found = xm_boot.settings(root)
+    assert found["save"] == "/var/lib/xen/save" and "XENDOMAINS_RESTORE" in found["doubts"][0]
 
 
 def test_a_folder_of_entries_that_is_known_better(root):
