@@ -22,7 +22,9 @@ def conductor(new_fleet, tmp_path_factory):
         ]
     )
     fleet.start()
-    return Conductor(fleet, tmp_path_factory.mktemp("faults") / "salt")
+    found = Conductor(fleet, tmp_path_factory.mktemp("faults") / "salt")
+    found.call_all("state.sls", "xend.relocation")
+    return found
 
 
 @pytest.fixture
