@@ -938,6 +938,26 @@ def unfinished():
     return found
 
 
+def under_way(name, view):
+    """
+    What is to be said to those who want to move a guest that is being sent, or received, already.
+
+    name
+        the domain
+    view
+        what a host holds of it, as ``xm.where`` returned it there, with ``host``, its minion id
+
+    Returns text; "" when nobody sends or receives it there.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen2 xm.under_way web01 '{"copy": "sending", "host": "xen1"}'
+    """
+    return _pure("xm_outcome.under_way")(str(name), view["host"], view)
+
+
 def nowhere(name, here, target, there):
     """
     Why a guest cannot be moved that this host does not have, and that does not run on the target.

@@ -141,6 +141,9 @@ def can_receive(
     try:
         if not _present(domain):
             return _without_source(name, problem, left)
+        under_way = __salt__["xm.under_way"](name, left) if left else ""
+        if under_way:
+            return _ret(name, False, "%s was not moved: %s" % (name, under_way))
         if problem:
             return _ret(name, False, "%s was not moved: its source says: %s" % (name, problem))
         check = __salt__["xm.can_receive"](

@@ -171,6 +171,12 @@ def test_a_guest_that_comes_is_not_said_to_be_nowhere(at):
     refused = at("xen2").states.xm.can_receive("web02", left=left)
     assert refused["result"] is False and "from xen1 to xen3 goes on" in refused["comment"]
     assert "no domain of that name" not in refused["comment"]
+    # The paused copy that comes to a host is described there as any other guest.
+    coming.update(host="xen1")
+    described = at("xen1").modules.xm.domain("web01")
+    refused = at("xen2").states.xm.can_receive("web01", domain=described, left=coming)
+    assert refused["result"] is False and "from xen3 to xen1 goes on" in refused["comment"]
+    assert "untouched" not in refused["comment"]
 
 
 def test_of_a_guest_that_has_not_moved_a_step_says_what_is_where(at, fleet):
