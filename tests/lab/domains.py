@@ -339,7 +339,7 @@ class Domains:
         if data[: len(SIGNATURE)] != SIGNATURE:
             raise XendError("not a valid guest state file: found '%r'" % data[: len(SIGNATURE)])
         size = int.from_bytes(data[len(SIGNATURE) : start], "big")
-        (config,) = sxp.decode(sxp.parse(data[start : start + size], self.layout.version))
+        (config,) = sxp.decode_text(sxp.parse(data[start : start + size], self.layout.version))
         self.check_name_is_free(sxp.child_value(config, "name"), sxp.child_value(config, "uuid"))
         self.build(config, ("XendDomainInfo:160", "XendDomainInfo.restore(%r)" % (config,)))
 

@@ -29,7 +29,7 @@ class Managed:
         found = {}
         for path in sorted(self.folder.glob("*/config.sxp")):
             try:
-                forms = sxp.decode(sxp.parse(path.read_bytes(), self.layout.version))
+                forms = sxp.decode_text(sxp.parse(path.read_bytes(), self.layout.version))
             except (OSError, sxp.ParseError):
                 continue
             uuid = path.parent.name

@@ -348,7 +348,7 @@ class Restore:
                 "not a valid guest state file: found '%s'" % signature.decode("latin-1")
             )
         length = LENGTH.unpack(self.read(LENGTH.size, "config size read"))[0]
-        config = sxp.decode(self.first_value(self.read(length, "config read")))
+        config = sxp.decode_text(self.first_value(self.read(length, "config read")))
         self.log.debug("XendDomainInfo:239", "XendDomainInfo.restore(%r)" % (config,))
         name, uuid = sxp.child_value(config, "name"), sxp.child_value(config, "uuid")
         self.domains.check_name_is_free(name, uuid)

@@ -249,9 +249,16 @@ def pretty(value, indent=0):
 
 
 def decode(value):
-    """Return `value` with every bytes object as text; bytes that are no UTF-8 come back by `encode`."""
+    """Return `value` with every bytes object as text, byte N as code point N."""
     if isinstance(value, list):
         return [decode(item) for item in value]
+    return value.decode("latin-1")
+
+
+def decode_text(value):
+    """The same as people read it, for descriptions; bytes that are no UTF-8 come back by `encode`."""
+    if isinstance(value, list):
+        return [decode_text(item) for item in value]
     return value.decode("utf-8", "surrogateescape")
 
 

@@ -163,4 +163,4 @@ def restored(value):
     """Return text that was read byte by byte as what it is, also in lists."""
     if isinstance(value, list):
         return [restored(item) for item in value]
-    return sxp.decode(value.encode("latin-1")) if isinstance(value, str) else value
+    return sxp.decode_text(value.encode("latin-1")) if isinstance(value, str) else value
