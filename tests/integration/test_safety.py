@@ -50,9 +50,10 @@ def weaker_processor(site):
 
 
 def lacking_flag(site):
-    """One that only the kernels show, so that hw_caps of Xen do not tell of it."""
+    """One of another processor; of the same one it would be the kernels' word for it alone."""
     path = site.xen1.path("/proc/cpuinfo")
-    path.write_text(re.sub(r"^(flags.*)$", r"\1 sse4_2", path.read_text(), flags=re.MULTILINE))
+    text = re.sub(r"^(flags.*)$", r"\1 sse4_2", path.read_text(), flags=re.MULTILINE)
+    path.write_text(re.sub(r"^(stepping.*: ).*$", r"\g<1>9", text, flags=re.MULTILINE))
     return create(site)
 
 
