@@ -109,7 +109,7 @@ lint-yaml: $(STAMP)
 	    -o -name .yamllint \) -print | xargs $(VENV)/bin/yamllint --strict
 
 faults: $(STAMP) ## a campaign of disturbed migrations, each compared with the truth
-	@$(BOUNDED) 1200 $(PY) -m tests.faults $(FAULTS_ARGS)
+	@$(BOUNDED) 2400 $(PY) -m tests.faults $(FAULTS_ARGS)
 
 bench: $(STAMP) ## how long things take
 	@$(BOUNDED) 600 $(PY) -m tests.bench

@@ -85,7 +85,7 @@ def test_its_old_host_keeps_it_when_it_does_not_arrive(conductor, guest):
     xen1, xen2 = conductor.fleet
     xen1.link(hold_at=0.5)
     run = migrate(conductor, start=True, accept=["managed"])
-    xen1.wait_held(60)
+    xen1.wait_held(180)
     xen2.kill_xc_restore()
     xen1.release()
     said = conductor.finish(run)
