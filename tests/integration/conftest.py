@@ -111,7 +111,7 @@ class Fleetwide:
 
     def salt(self, function, *arguments, target="*", **keywords):
         """Run a function on minions; returns {minion: return}."""
-        return self.client.cmd(target, function, arg=arguments, kwarg=keywords, timeout=30)
+        return self.client.cmd(target, function, arg=arguments, kwarg=keywords, timeout=60)
 
     def states(self, function, *arguments, target="*", **keywords):
         """Run states; returns {minion: {state id: its return}}."""
@@ -134,7 +134,7 @@ class Fleetwide:
 
     def orchestrate(self, name, pillar, test=False):
         arguments = ["state.orchestrate", f"xend.orch.{name}", f"pillar={json.dumps(pillar)}"]
-        done = self.master.salt_run_cli(timeout=180).run(
+        done = self.master.salt_run_cli(timeout=600).run(
             *arguments, *(["test=True"] if test else [])
         )
         return Run(done)

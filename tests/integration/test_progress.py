@@ -17,7 +17,7 @@ import salt.utils.event
 from tests.lab import salt_config
 
 TAG = "xend/migrate/web01"
-LISTEN_S, LINE_S = 60, 30
+LISTEN_S, LINE_S = 120, 180
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ class Watcher:
         (command,) = re.findall(r"^salt-run (state\.event .*)$", section, re.MULTILINE)
         salt_run = Path(sys.executable).with_name("salt-run")
         self.process = subprocess.Popen(
-            ["sh", "-c", f"timeout 120 {salt_run} -c {master.config_dir} {command}"],
+            ["sh", "-c", f"timeout 500 {salt_run} -c {master.config_dir} {command}"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

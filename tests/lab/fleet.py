@@ -436,7 +436,7 @@ class Host:
         self.layout.held_marker.unlink(missing_ok=True)
         self.layout.set_link(rate_mib_s=rate_mib_s, hold_at=hold_at)
 
-    def wait_held(self, timeout_s=30.0):
+    def wait_held(self, timeout_s=120.0):
         """Wait until a transfer is held here; raise TimeoutError when none is in time."""
         if not wait_until(self.layout.held_marker.exists, timeout_s):
             raise TimeoutError("no transfer is held at %s after %s s" % (self.name, timeout_s))
