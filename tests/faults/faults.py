@@ -417,12 +417,13 @@ FAULTS = {
     "network script never answers": Fault(
         frozenset([LOST]), fault("target", "hotplug-mute"), guest=DISKS, needs="hotplug-mute"
     ),
+    # The target's scripts run when the transfer begins: what goes away later does no harm.
     "image vanishes meanwhile": Fault(
-        frozenset([LOST]), at=ANY_TIME, during=unmounted, guest=DISKS, needs="unmount"
+        frozenset([MOVED, LOST]), at=ANY_TIME, during=unmounted, guest=DISKS, needs="unmount"
     ),
     # The hotplug scripts of network cards have run before the memory comes.
     "bridge vanishes meanwhile": Fault(
-        frozenset([MOVED]), at=ANY_TIME, during=no_bridge, guest=DISKS, needs="unmount"
+        frozenset([MOVED, LOST]), at=ANY_TIME, during=no_bridge, guest=DISKS, needs="unmount"
     ),
     "target cut off at the end": Fault(
         frozenset([MOVED]), do("target", "cut_after_destroy"), blind=True, needs="cut_after_destroy"
