@@ -6,9 +6,11 @@ Used by the integration tests and by the demo alike; starting the daemons is the
 
 from pathlib import Path
 
+from tests.lab import lies
 from tests.lab.fleet import Fleet, Host
 
 REPO = Path(__file__).resolve().parents[2]
+LAB = REPO / "tests" / "lab"
 
 # The SLS alone; enough where the modules come from module_dirs.
 FILE_ROOTS = {"base": [str(REPO / "salt")]}
@@ -44,10 +46,21 @@ def minion(host: Host) -> dict:
             # All simulated hosts share one routing table, which would choose 127.0.0.1 for each.
             "source": host.address,
         },
-        "lab": {"xend": str(host.xend)},
-        "module_dirs": [str(REPO / "tests" / "lab" / "minion_modules")],
+        "lab": {"xend": str(host.xend), "lies": str(lies.path_of(host.root))},
+        "module_dirs": [str(LAB / "minion_modules")],
         "backup_mode": "minion",
     }
+
+
+def liar() -> dict:
+    """What turns the minion of a host into one that lies, once it is told to (`lies.tell`)."""
+    return {"executor_dirs": [str(LAB / "liar_executors")], "module_executors": ["liar"]}
+
+
+def recorder(options: dict, path: Path) -> dict:
+    """The options of a minion that writes all that its master publishes into the file at `path`."""
+    lab = dict(options["lab"], records=str(path))
+    return dict(options, lab=lab, grains_dirs=[str(LAB / "recorder_grains")])
 
 
 def notes(host: Host) -> list[Path]:

@@ -1,0 +1,141 @@
+"""A conductor some of whose minions lie, and a witness of what became of the honest hosts."""
+
+import hashlib
+import json
+import os
+import re
+import stat
+from pathlib import Path
+
+from tests.faults import truth
+from tests.faults.conductor import Conductor
+from tests.lab import lies
+
+# What a host itself, Salt and the product write while guests move: below these of a host, anything.
+OWN = ("hypervisor", "control", "var/run", "var/log", "kept", "proc", "cache")
+RAW = re.compile(
+    r"Traceback|Rendering SLS|Jinja|jinja|YAML|[Uu]nable to (?:parse|render)|exception|UndefinedError|"
+    r"object is not|has no attribute|NoneType|unhashable|KeyError|Data failed to compile"
+)
+CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+class LyingConductor(Conductor):
+    """Jobs of a minion whose host has lies end with these."""
+
+    def __init__(self, fleet, folder):
+        # Before the conductor warms up, which asks nobody.
+        self.asked = Path(folder) / "asked"
+        super().__init__(fleet, folder)
+        self.asked.touch()
+
+    def declare(self, *names):
+        """Let the pillar name these hosts only."""
+        hosts = {host.name: host.address for host in self.fleet if host.name in names}
+        self.pillar["xend"]["relocation"]["hosts"] = hosts
+        (self.folder / "pillar" / "xend.sls").write_text("#!json\n" + json.dumps(self.pillar))
+
+    def _job(self, name, fun, arg, kwarg, jid):
+        with self.asked.open("a") as stream:
+            stream.write("%s %s\n" % (name, lies.question(fun, arg)))
+        lie = lies.lie_about(lies.path_of(self.fleet[name].root), fun, arg)
+        work = super()._job
+        if lie is None:
+            return work(name, fun, arg, kwarg, jid)
+        job = {"retcode": 0, "jid": jid, "out": "nested"}
+
+        def act():
+            job.update(work(name, fun, arg, kwarg, jid))
+            return job["ret"]
+
+        return dict(job, ret=lies.told(lie, act))
+
+    def questions(self, name):
+        """What this minion was asked, in order."""
+        lines = self.asked.read_text().splitlines()
+        return [line.partition(" ")[2] for line in lines if line.startswith(name + " ")]
+
+
+def tree(root, own=OWN):
+    """{path below `root`: what is there} without what is below the folders `own`."""
+    found = {}
+    for folder, names, files in os.walk(root):
+        below = os.path.relpath(folder, root)
+        names[:] = [name for name in names if os.path.normpath(os.path.join(below, name)) not in own]
+        for name in names + files:
+            path = Path(folder, name)
+            found[os.path.normpath(os.path.join(below, name))] = _what(path)
+    return found
+
+
+def _what(path):
+    info = path.lstat()
+    if stat.S_ISLNK(info.st_mode):
+        return "link", os.readlink(path)
+    if stat.S_ISREG(info.st_mode):
+        return "file", oct(info.st_mode), hashlib.sha256(path.read_bytes()).hexdigest()
+    return "other", oct(info.st_mode)
+
+
+def difference(before, after):
+    """The paths at which two trees differ."""
+    return sorted(path for path in {*before, *after} if before.get(path) != after.get(path))
+
+
+class Witness:
+    """What honest hosts were like when this was made, and what has become of them since."""
+
+    def __init__(self, fleet, canary, liar=None):
+        self.fleet, self.canary, self.liar = fleet, Path(canary), liar
+        self.honest = [host for host in fleet if host.name != liar]
+        self.trees = {host.name: tree(host.root) for host in self.honest}
+        self.shared = tree(fleet.root / "shared", ())
+        self.events = {host.name: len(host.journal()) for host in fleet}
+
+    def written(self):
+        """What has changed on honest hosts, as "host: path"."""
+        found = [
+            "%s: %s" % (host.name, path)
+            for host in self.honest
+            for path in difference(self.trees[host.name], tree(host.root))
+        ]
+        found += ["shared: " + path for path in difference(self.shared, tree(self.fleet.root / "shared", ()))]
+        return found
+
+    def happened(self, *events):
+        """Which of these events (default: any) were there on honest hosts since, as (host, event, name)."""
+        return [
+            (host.name, entry["event"], entry["name"])
+            for host in self.honest
+            for entry in host.journal()[self.events[host.name] :]
+            if not events or entry["event"] in events
+        ]
+
+    def crimes(self, *uuids):
+        """What must never happen to any of these guests."""
+        return [crime for uuid in uuids for crime in truth.crimes(truth.history(self.fleet, uuid))]
+
+
+def sentences(run, liar):
+    """All that an orchestration says to people; of the results of states only those of honest minions, since
+    Salt shows what a minion returns as it is.
+
+    run -- a conductor's Run
+    """
+    told = [str(text) for text in run.errors]
+    for name, step in run.steps.items():
+        told += [name, str(step["name"]), str(step["comment"])]
+        for minion, ret in ((step["changes"] or {}).get("ret") or {}).items():
+            if minion != liar and isinstance(ret, dict):
+                told += [str(state["comment"]) for state in ret.values()]
+    return told
+
+
+def blemishes(run, liar):
+    """What an operator should never have to read in what a run says."""
+    found = []
+    for text in sentences(run, liar):
+        found += ["%r in %.300r" % (bad.group(), text) for bad in [RAW.search(text)] if bad]
+        found += ["%r in %.300r" % (bad.group(), text) for bad in [CONTROL.search(text)] if bad]
+        found += ["rendered: %.300r" % text] * (lies.RENDERED in text)
+    return found
