@@ -782,7 +782,8 @@ def copies(domain=None, wait=0, uuid=None):
         a guest of which it is asked whether xend has completed it here when it was received last
 
     Returns a dict: ``copies``, a list of dicts: ``name`` (without migrating-), ``listed``, ``uuid``,
-    ``domid``, ``state`` and ``copy`` (see COPIES in ``_utils/xm_outcome.py``); ``sent``, the notes on guests
+    ``domid``, ``state`` and ``copy`` (see COPIES in ``_utils/xm_outcome.py``), and for one that is unfinished
+    ``completed``, as below; ``sent``, the notes on guests
     that were sent from here and of which nobody has told yet that they have arrived, a list of dicts:
     ``id``, ``name``, ``uuid``, ``target``, ``at`` (time), ``what`` (memory, disks), ``kept`` (the file
     with its description) and ``over`` (bool: it runs here, and cannot be about to be sent any more);
@@ -807,6 +808,7 @@ def copies(domain=None, wait=0, uuid=None):
         # Last: of a guest that was not there any more the note is.
         sent = [dict(made, over=_is_over(made, found or [])) for made in _noted()]
         _outwait(found or [], watched)
+        _tell_completed(found or [])
         moving = [
             one for one in found or [] if one["copy"] in UNSETTLED and domain in (None, one["name"])
         ]
@@ -859,6 +861,15 @@ def _is_held(name):
         return True
     finally:
         _unlock(locks)
+
+
+def _tell_completed(found):
+    """
+    Say of each copy that has never run what xend's log tells of it: the step that removes it wants to know.
+    """
+    for one in found:
+        if one["copy"] == "unfinished":
+            one["completed"] = _completed(one["uuid"])
 
 
 def _completed(uuid):
@@ -2229,7 +2240,7 @@ def _forget(name, uuid, note):
         )
 
 
-def forget(name, uuid, note):
+def forget(name, uuid, note, claims=None, asked=False, test=False):
     """
     Remove the note that a guest was sent from here, once it was seen to run elsewhere.
 
@@ -2237,8 +2248,18 @@ def forget(name, uuid, note):
         the domain
     note
         the ``id`` of the note, as ``xm.copies`` has shown it; one that was made since stays
+    claims
+        what other hosts say themselves that they hold of it, a dict from minion id to a word, as
+        ``xm.findings`` has put it together. The note goes only when the host says that it runs there to which
+        it was sent by the note, or to which that one has sent it on; or when it runs here, and is not about
+        to be sent. None: who calls this has looked, and answers for it
+    asked
+        the operator has named this guest for this run (``remove_lost``), so that no claim is needed
+    test
+        only say what would be so
 
-    Returns whether there is no note any more. Raises an error while the guest is moved or mended.
+    Returns whether there is no note any more, or would be none. Raises an error while the guest is moved or
+    mended, and when nobody says that it runs.
 
     CLI Example:
 
@@ -2246,7 +2267,20 @@ def forget(name, uuid, note):
 
         salt xen1 xm.forget web01 6a3c5d52-77a1-4d9e-9d0a-5b1f2c3d4e5f 0f3e9a51-93a7-4c15-8a5b-0f4a8f1f6c1e
     """
-    name, locks = str(name), []
+    name, uuid = _text("name", name), _text("uuid", uuid)
+    _check_word(claims, asked)
+    noted = [made for made in _noted() if (made["name"], made["uuid"]) == (name, uuid)]
+    if not noted:
+        _check_uuid(uuid)
+        return True
+    if noted[-1]["id"] != note:
+        return False
+    why = _doubt("forget", name, uuid, claims, asked, note=noted[-1])
+    if why:
+        raise CommandExecutionError("that %s was sent is still noted: %s" % (name, why))
+    if test:
+        return True
+    locks = []
     try:
         held = _lock(locks, name, "the end of the migration of %s" % name)
         if held:
@@ -2318,7 +2352,7 @@ def _still_managed(name, why):
 # Repairing
 
 
-def repair(do, listed, uuid, domid):
+def repair(do, listed, uuid, domid, claims=None, asked=False, test=False):
     """
     Take one safe step to clean up after a migration that broke, as ``xm.findings`` has proposed it. What
     the step relies on is looked at once more, right before it.
@@ -2329,8 +2363,22 @@ def repair(do, listed, uuid, domid):
         ``resume``: a suspended guest goes on.
     listed, uuid, domid
         the domain, as it was found; another one is never touched
+    claims
+        what other hosts say themselves that they hold of the guest, a dict from minion id to a word, as
+        ``xm.findings`` has put it together; each is believed about itself only, and only when it is in the
+        pillar ``xend:relocation:hosts``. What is suspended here is removed only when the host says that the
+        guest runs there to which it was sent from here by the note on it; without a note, when that is the
+        only other host. What has never run here is removed when such a host has the guest, and xend.log here
+        says that the copy was received and never completed. A guest goes on only when the host that it was
+        just sent to says that it was never completed there. None: who calls this has looked at the other
+        hosts, and answers for it
+    asked
+        the operator has named this guest for this run (``remove_lost``, ``resume``): no claim is needed
+    test
+        only say whether it would be done
 
-    Returns a sentence. Raises an error when the domain is not as it was found, or is not mended afterwards.
+    Returns a sentence. Raises an error when the domain is not as it was found, when the claims are not
+    enough, or when it is not mended afterwards.
 
     CLI Example:
 
@@ -2340,15 +2388,87 @@ def repair(do, listed, uuid, domid):
     """
     if do not in REPAIRS:
         raise CommandExecutionError("do: %r is none of %s" % (do, ", ".join(sorted(REPAIRS))))
-    name = _plain(str(listed))
+    listed, uuid = _text("listed", listed), _check_uuid(uuid)
+    _check_word(claims, asked)
+    if not isinstance(domid, int) or isinstance(domid, bool) or domid < 1:
+        raise CommandExecutionError("domid: %r is no id of a guest" % (domid,))
+    name, step = _plain(listed), (do, listed, uuid, domid)
+    if test:
+        _to_repair(step, claims, asked, test)
+        return "%s, domain %d, is as it was found: %s would be done" % (listed, domid, do)
     locks = []
     try:
         held = _lock(locks, name, "the repair of %s" % name)
         if held:
             raise CommandExecutionError("%s was not mended: %s" % (name, held))
-        return _repair(do, name, str(listed), uuid, domid)
+        return _repair(step, claims, asked)
     finally:
         _unlock(locks)
+
+
+UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
+
+
+def _text(key, value):
+    # On a command line, a guest that is called 7 is a number.
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not hasattr(value, "upper") or not 0 < len(value) <= 256:
+        raise CommandExecutionError("%s: %.60r is no text of up to 256 characters" % (key, value))
+    return str(value)
+
+
+def _check_uuid(uuid):
+    if not hasattr(uuid, "upper") or not UUID.match(uuid):
+        raise CommandExecutionError("uuid: %.60r is no uuid as `xm list --long` shows it" % (uuid,))
+    return str(uuid)
+
+
+def _check_word(claims, asked):
+    """
+    Check what comes from other hosts, and of the operator.
+    """
+    if not isinstance(asked, bool):
+        raise CommandExecutionError("asked: %.60r is neither true nor false" % (asked,))
+    if claims is None:
+        return
+    if not isinstance(claims, dict):
+        raise CommandExecutionError("claims: %.60r is no dict from hosts to words" % (claims,))
+    for host in sorted(claims, key=str):
+        if not hasattr(host, "upper") or not _pure("xm_outcome.is_claim")(claims[host]):
+            raise CommandExecutionError(
+                "claims: what %.60r says, %.60r, is nothing that a host holds of a guest"
+                % (host, claims[host])
+            )
+
+
+def _doubt(do, name, uuid, claims, asked, here=None, note=None):
+    """
+    Why a step needs the word of the operator, as far as this host can tell; "" when it does not, or has it.
+
+    here, note
+        the copy that the step is for, as `_where` has found it; the note
+    """
+    if claims is None or asked:
+        return ""
+    own = {}
+    if note:
+        try:
+            found = _copies()
+        except CommandExecutionError:
+            # What runs elsewhere has nothing to do with that.
+            found = []
+        own = {"target": note["target"], "over": _is_over(note, found)}
+    else:
+        notes = [made for made in _noted() if (made["name"], made["uuid"]) == (name, uuid)]
+        own = {"held": here["copy"], "target": notes[-1]["target"] if notes else None}
+    if do == "remove":
+        beside = [
+            one["copy"] for one in _copies() if one["uuid"] == uuid and one["domid"] != here["domid"]
+        ]
+        own.update(beside=beside, completed=_completed(uuid))
+    declared = sorted(__salt__["xend.declared_hosts"]())
+    return _pure("xm_outcome.doubt")(do, name, str(__opts__["id"]), claims, declared, **own)
 
 
 # What is done -> the copies that it may be done to, those that it leaves, and what has then happened.
@@ -2363,9 +2483,15 @@ REPAIRS = {
 }
 
 
-def _repair(do, name, listed, uuid, domid):
-    before, after, done = REPAIRS[do]
-    words = {"listed": listed, "name": name, "domid": domid}
+def _to_repair(step, claims, asked, test=False):
+    """
+    How to name the domain to xm that is to be repaired, and its description, once all is as it has to be.
+    """
+    do, listed, uuid, domid = step
+    name, before = _plain(listed), REPAIRS[do][0]
+    if test and do == "rename":
+        # It would go on first.
+        before += REPAIRS["resume"][0]
     view = _where(name, uuid, domid=domid)
     reference, guest = _addressed({"name": listed, "domid": domid, "state": ""})
     as_found = (view["listed"], view["domid"], view["uuid"]) == (listed, domid, uuid)
@@ -2374,6 +2500,17 @@ def _repair(do, name, listed, uuid, domid):
             "%s was not touched: it is not any more as it was found (domain %s, %s, state %s)"
             % (listed, view["domid"] or "none", view["copy"], view["state"] or "none")
         )
+    why = _doubt(do, name, uuid, claims, asked, here=view)
+    if why:
+        raise CommandExecutionError("%s was not touched: %s" % (listed, why))
+    return reference, guest
+
+
+def _repair(step, claims, asked):
+    do, listed, uuid, domid = step
+    name, (_, after, done) = _plain(listed), REPAIRS[do]
+    words = {"listed": listed, "name": name, "domid": domid}
+    reference, guest = _to_repair(step, claims, asked)
     if do == "rename":
         said = _mend(["rename", reference, name])
     elif do == "remove":

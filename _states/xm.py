@@ -356,7 +356,7 @@ def unmanaged(name, uuid):
     return _ret(name, True, "xend does not manage %s here any more" % name, changes)
 
 
-def repaired(name, do, listed, uuid, domid=None, note=None):
+def repaired(name, do, listed, uuid, domid=None, note=None, claims=None, asked=False):
     """
     What a broken migration has left of a guest on this host is cleaned up, by one safe step.
 
@@ -367,6 +367,9 @@ def repaired(name, do, listed, uuid, domid=None, note=None):
         ``forget``: the ``note`` with this id, that the guest was sent from here, is removed (``xm.forget``)
     note
         the id of the note to forget
+    claims, asked
+        as for these functions: what other hosts say themselves that they hold of the guest, and whether the
+        operator has named it for this run
 
     .. code-block:: yaml
 
@@ -377,24 +380,23 @@ def repaired(name, do, listed, uuid, domid=None, note=None):
             - listed: migrating-web01
             - uuid: 6a3c5d52-77a1-4d9e-9d0a-5b1f2c3d4e5f
             - domid: 7
+            - claims: {}
     """
     which = "noted as sent" if do == "forget" else "domain %s" % domid
+    word = {"claims": claims, "asked": asked, "test": __opts__["test"]}
+    try:
+        if do == "forget":
+            if not __salt__["xm.forget"](name, uuid, note, **word):
+                return _ret(name, False, "%s has been sent from here once more, which is noted" % name)
+            comment = "that %s was sent from here is not noted any more" % name
+        else:
+            comment = __salt__["xm.repair"](do, listed, uuid, domid, **word)
+    except CommandExecutionError as exc:
+        return _ret(name, False, str(exc))
     changes = {listed: {"old": which, "new": DONE[do]}}
     if __opts__["test"]:
         return _ret(name, None, "%s, %s, would be %s" % (listed, which, DONE[do]), changes)
-    try:
-        if do == "forget":
-            return _forgotten(name, uuid, note, changes)
-        comment = __salt__["xm.repair"](do, listed, uuid, domid)
-    except CommandExecutionError as exc:
-        return _ret(name, False, str(exc))
     return _ret(name, True, comment, changes)
-
-
-def _forgotten(name, uuid, note, changes):
-    if __salt__["xm.forget"](name, uuid, note):
-        return _ret(name, True, "that %s was sent from here is not noted any more" % name, changes)
-    return _ret(name, False, "%s has been sent from here once more, which is noted" % name)
 
 
 DONE = {

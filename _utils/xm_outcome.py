@@ -32,6 +32,9 @@ HOLDS = {
 
 COPIES = tuple(sorted(HOLDS))
 
+# What a host may say of a guest besides, as a claim: see `doubt`.
+NEVER, SENT_ON = "never completed", "sent on to "
+
 # A transfer of the copy can still be going on: yes, no, not known.
 BY_TRANSFER = {
     "received": {True: "receiving", False: "unfinished", None: "arriving"},
@@ -74,13 +77,17 @@ END_RESTORE = (
     "still there after some minutes, end the xc_restore that runs for it on %(target)s; xend then removes "
     "the copy"
 )
-PAUSE = "`xm pause %(target_listed)s` on %(target)s at once"
+# A host that lies must not have the only copy of a guest paused.
+PAUSE = (
+    "Each of them is known from its own host alone, so look with `xm list` on both right now. If both run, "
+    "`xm pause %(target_listed)s` on %(target)s at once"
+)
 # Whether a copy that is being sent stands still -> what to do when the other one runs already.
 STANDS = {
     True: "the copy on %(host)s is suspended (letter s in its state) and writes nothing, as it should until "
     "the transfer is over",
-    False: "the copy on %(host)s was not suspended when it was seen; if it is not at a second look either, "
-    "two copies run: `xm pause %(other_listed)s` on %(other)s at once",
+    False: "the copy on %(host)s was not suspended when it was seen; if `xm list` there does not show it "
+    "suspended at a second look either, two copies run: `xm pause %(other_listed)s` on %(other)s at once",
 }
 NO_LETTER = {True: ", and the state on %(host)s has lost its letter s", False: ""}
 GIVES_UP = (
@@ -569,6 +576,9 @@ ROLES = (
     "managed",
 )
 
+# Of several copies on one host, the one that comes first here is what that host says of the guest.
+CLAIMED = ("running", "left") + tuple([word for word in ROLES if word not in ALIVE])
+
 
 SENT = "%(name)s was sent from %(host)s to %(target)s at %(at)s"
 ARRIVED = SENT + ", and runs on %(now)s"
@@ -579,10 +589,55 @@ CLONED = (
     "whose configuration was copied, and %(name)s is LOST: find that out"
 )
 NAMESAKES = ". A domain of that name with another uuid is on %s: look whether it was started in its place"
+ALSO_SENT = (
+    ". By a note on %(host)s it was sent from there to %(target)s at %(at)s, and its description is kept "
+    "there in %(kept)s"
+)
+HEARSAY = (
+    SENT + ", by the note on %(host)s. By their own word, %(ends)s. Only %(who)s says that it has it: "
+    "%(holds)s"
+)
+LOOK_THERE = (
+    ". Start it nowhere and destroy nothing before you have looked with `xm list` on %(who)s. If it runs "
+    "there, remove_lost: [%(name)s] of xend.orch.recover ends this report; if it does not, it is LOST"
+)
 SETTLED = ". Once that is settled, remove_lost: [%(name)s] of xend.orch.recover ends this report"
 IN_BETWEEN = (
     "where %s is cannot be told: that has changed while the hosts were asked. Start it nowhere, and ask again"
 )
+
+# Whose word a step needs that its host has not got.
+BY_REMOVE_LOST = "; if that is so, remove_lost: [%(name)s] of xend.orch.recover removes this copy"
+NOBODY_HAS_IT = (
+    "no other host says that it has %(name)s. Once it is settled that nobody needs this copy, remove_lost: "
+    "[%(name)s] of xend.orch.recover removes it"
+)
+MAY_BE_NEW = (
+    "only %(who)s says that %(name)s is there, and xend.log on %(host)s does not tell whether this copy was "
+    "received and never completed, or was created paused by somebody. Look with `xm list` on %(who)s"
+)
+MAY_BE_WHOLE = (
+    "only %(who)s says that %(name)s is there, and by xend.log on %(host)s a guest was completed since this "
+    "copy was received, so that it may be whole. Look with `xm list` on %(who)s"
+)
+SENT_ELSEWHERE = (
+    "only %(who)s says that %(name)s runs there, and by the note on %(host)s it was sent to %(target)s. Look "
+    "with `xm list` on %(who)s whether it runs there"
+)
+SENT_SOMEWHERE = (
+    "only %(who)s says that %(name)s runs there, and there is no note on %(host)s where it was sent. Look "
+    "with `xm list` on %(who)s whether it runs there"
+)
+MAY_HAVE_RUN = (
+    "the host that %(name)s was sent to from %(host)s (%(target)s) has not said, right after that, that it "
+    "was never completed there. If you know that it has run nowhere since, resume: [%(name)s] of "
+    "xend.orch.recover lets it go on"
+)
+NOT_ITS_WORD = (
+    "%(target)s does not say itself that %(name)s runs there, nor where it has sent it on. Once that is "
+    "settled, remove_lost: [%(name)s] of xend.orch.recover ends this report"
+)
+YOUR_WORD = ". To %(do)s %(listed)s on %(host)s takes your word, because %(why)s"
 
 STRANGER = "%s is none of the hosts in the pillar xend:relocation:hosts (%s): is it mistyped?"
 THEN_ASK = ". Then `salt-run state.orchestrate xend.orch.recover` says the rest"
@@ -980,36 +1035,36 @@ def gather(reports):
 
     reports
         for each host either ``copies``, a list of dicts (``name`` without migrating-, ``listed``, ``uuid``,
-        ``domid``, ``state``, ``copy``, perhaps ``disks``), and perhaps ``sent``, a list of notes on guests
-        that were sent from there (dicts, see xm_kept.note); or ``problem``, why it does not say
+        ``domid``, ``state``, ``copy``, perhaps ``disks``, and ``completed``, what xend.log there says of one
+        that is unfinished), and perhaps ``sent``, a list of notes on guests that were sent from there (dicts,
+        see xm_kept.note), and ``declared``, the hosts in its pillar; or ``problem``, why it does not say
 
     Copies of one uuid are copies of one guest. One whose uuid is not known counts as a copy of every guest of
     its name. What a single host holds and runs, or has paused, or only knows, was not left by a migration. A
-    guest of which there is a note, and no copy, is missing.
+    guest of which there is a note, and no copy, is missing. A note says where its guest was sent; only the
+    host that has made it, that one, and those to which they have sent it on by their own notes can tell that
+    the guest is well. What any other host says makes its outcome "unknown" at best.
 
     Returns a list of dicts, by name and uuid: what `report` returns, and ``name``, ``uuid`` and ``hosts``
     ({"source": host, "target": host}, None where that is no one host). ``do`` in a repair may also be
-    "forget": remove the note whose ``id`` is ``note``.
+    "forget": remove the note whose ``id`` is ``note``. Each repair says besides ``claims``, a dict from hosts
+    to what they say themselves of the guest, and ``doubt``, "" or why it is `only_if_asked` (see `doubt`).
     """
     copies, silent = _answers(reports)
     notes = _notes(reports)
     findings = []
     for uuid, group in _groups(copies):
-        found = _finding(uuid, group, copies, silent, notes)
+        found = _finding(uuid, group, copies, silent, notes, reports)
         if found:
             ends = found["hosts"]
             ends.update([(side, None) for side in ends if ends[side] not in reports])
             findings.append(found)
-    held = [one for one in copies if one["copy"] != "managed"]
-    # A copy of its name whose uuid is not known may be it.
-    seen = [(one["name"], one["uuid"]) for one in held]
-    for name, uuid in sorted(set([(made["name"], made["uuid"]) for made in notes]) - set(seen)):
-        if (name, None) not in seen:
-            mine = _of(notes, name, uuid)
-            clones = [one for one in held if one["uuid"] == uuid]
-            findings.append(
-                _cloned(clones[0], mine) if clones else _missing(mine, copies, reports, silent)
-            )
+    for name, uuid in sorted(set([(made["name"], made["uuid"]) for made in notes])):
+        mine = _of(notes, name, uuid)
+        known = [found for found in findings if (found["name"], found["uuid"]) == (name, uuid)]
+        found = _noted_guest(mine, known, copies, reports, silent)
+        if found:
+            findings = [each for each in findings if each not in known] + [found]
     return sorted(findings, key=lambda found: (found["name"], found["uuid"] or ""))
 
 
@@ -1027,7 +1082,8 @@ def gather_one(reports, guest):
         is a note on it and every host has answered, and what is suspended may have run elsewhere since
 
     Returns a finding as `gather` does, and ``settled``: the notes on a guest that was seen to run, and cannot
-    be about to be sent any more, each with ``host``, ``uuid`` and ``note`` (its id).
+    be about to be sent any more, each with ``host``, ``uuid``, ``note`` (its id) and ``claims``, by which
+    that host can tell.
     """
     name, uuid, ran = guest["name"], guest.get("uuid"), guest.get("ran")
     copies, silent = _answers(reports)
@@ -1048,11 +1104,11 @@ def gather_one(reports, guest):
         found = _crowd(name, held)
     else:
         found = _withheld(name, ends, _others(name, uuid, copies), silent)
-    if not ran or not _never_ran(ends["target"], reports.get(guest["target"])):
-        _ask_before_resuming(found["repairs"])
+    never = [guest["target"]] if ran and _never_ran(ends["target"], reports.get(guest["target"])) else []
+    _answered_for(found, copies, reports, never)
     if found["lost"] and ran:
         found["comment"] += _namesakes(name, uuid, copies, ends.values())
-        found["comment"] += _kept(notes[-1]) if notes else ""
+        found["comment"] += _kept(notes[-1], notes) if notes else ""
     elif found["outcome"] == "lost" and notes and not silent:
         found = _missing(notes, copies, reports, silent)
     elif found["lost"] and not ran:
@@ -1064,18 +1120,15 @@ def gather_one(reports, guest):
     arrived = found["moved"] and ends["target"]["name"] == name
     # Where it runs now a note may be left of an earlier migration, from which it has come back since.
     runs_on = {"moved": guest["target"], "unharmed": guest["source"]}.get(found["outcome"])
-    settled = [
-        {"host": made["host"], "uuid": made["uuid"], "note": made["id"]}
-        for made in _of(_notes(reports), name, uuid)
-        if uuid is not None
-        and made["uuid"] == uuid
-        and (
-            arrived
-            and made["host"] == guest["source"]
-            or made["host"] == runs_on
-            and made.get("over") is True
-        )
-    ]
+    settled = []
+    for made in _of(_notes(reports), name, uuid) if uuid is not None else []:
+        is_over = made["host"] == runs_on and made.get("over") is True
+        if is_over or arrived and made["host"] == guest["source"]:
+            (step,) = _forget([made], copies, reports, is_over)
+            if not step["doubt"]:
+                settled.append(
+                    dict([(key, step[key]) for key in ("host", "uuid", "note", "claims")])
+                )
     hosts = dict([(side, guest[side]) for side in ends])
     return dict(found, name=name, uuid=uuid, hosts=hosts, settled=settled)
 
@@ -1129,11 +1182,17 @@ def _answers(reports):
             silent[host] = _problem(said)
         else:
             copies += [
-                dict(one, host=host, devices_s=said.get("devices_s"))
+                _seen_on(host, one, said)
                 for one in said["copies"]
                 if one["domid"] != 0 and one["copy"] != "absent"
             ]
     return sorted(copies, key=_order), silent
+
+
+def _seen_on(host, one, said):
+    # Who calls a domain so has not looked, or not at this one.
+    word = one["copy"] if one["copy"] in ROLES else "unknown"
+    return dict(one, host=host, copy=word, name=plain(one["listed"]), devices_s=said.get("devices_s"))
 
 
 def _order(one):
@@ -1158,7 +1217,7 @@ def _others(name, uuid, copies):
     return [one for one in copies if uuid and one["name"] == name and one["uuid"] not in (uuid, None)]
 
 
-def _finding(uuid, group, copies, silent, notes):
+def _finding(uuid, group, copies, silent, notes, reports):
     held = [one for one in group if one["copy"] != "managed"]
     if not held:
         return None
@@ -1166,7 +1225,7 @@ def _finding(uuid, group, copies, silent, notes):
     notes = _of(notes, name, uuid) if uuid else []
     if len(held) == 1 and _is_at_rest(held[0]):
         is_back = notes and held[0]["uuid"] and held[0]["copy"] == "running"
-        return _seen(held[0], notes) if is_back else None
+        return _seen(held[0], notes, copies, reports) if is_back else None
     others = _others(name, uuid, copies)
     if len(held) > 1:
         ends = {"source": held[0], "target": held[1]}
@@ -1176,9 +1235,174 @@ def _finding(uuid, group, copies, silent, notes):
         knows = [one for one in group if one["copy"] == "managed"]
         ends = {side: held[0], other: _elsewhere(others, knows, silent)}
     found = _crowd(name, held) if len(held) > 2 else _told(name, ends, others, silent, notes)
-    _ask_before_resuming(found["repairs"])
+    if found.pop("is_missed", False):
+        found["repairs"] += _forget(notes, copies, reports)
+    _answered_for(found, copies, reports)
     hosts = dict([(side, view["host"]) for side, view in ends.items()])
     return dict(found, name=name, uuid=uuid, hosts=hosts)
+
+
+# Whose word a step needs
+
+
+def doubt(do, name, host, claims, declared, **own):
+    """
+    Why a step may be taken only with the word of the operator; "" when it may be taken without.
+
+    Each host is believed about itself only. That a copy is as it was found, the host that acts sees for
+    itself, before this is asked. What it cannot see has to come from the very host that would run the guest.
+
+    do, name
+        the step ("rename", "remove", "resume", "forget"), and the guest
+    host
+        the host that acts
+    claims
+        what other hosts say themselves that they hold of the guest: a dict from host to one of COPIES; or to
+        NEVER, when it has just been sent there, and never completed; or to SENT_ON and a host, when it is not
+        there any more and there is a note where it was sent on
+    declared
+        all hosts that may exchange guests; the others are not believed
+    own
+        what the host that acts sees itself, as far as the step needs it: ``held``, what the copy is that is
+        to be removed; ``beside``, what it holds of the guest besides (a list); ``completed``, what its
+        xend.log says of that copy (see xm_progress.completed); ``target``, where it has sent the guest by its
+        own note (None: no note); ``over``, whether the guest runs there and cannot be about to be sent
+
+    Returns text.
+    """
+    target = own.get("target")
+    believed = dict([(one, claims[one]) for one in claims if one in declared and one != host])
+    words = {"name": name, "host": host, "target": target or "no note says where"}
+    if do == "rename":
+        # That harms nobody, wherever else the guest is.
+        return ""
+    if do == "resume":
+        return "" if believed.get(target) == NEVER else MAY_HAVE_RUN % words
+    if do == "forget":
+        is_there = believed.get(_end_of_chain(target, believed)) == "running"
+        return "" if own.get("over") or is_there else NOT_ITS_WORD % words
+    if [word for word in own.get("beside") or () if word in ALIVE]:
+        return ""
+    is_fresh = own.get("held") == "unfinished"
+    enough = ALIVE + ("suspended",) if is_fresh else ALIVE
+    who = sorted([one for one in believed if believed[one] in enough])
+    if not who:
+        return NOBODY_HAS_IT % words
+    words["who"] = " and ".join(who)
+    # Between two hosts there is no third one that could lie.
+    is_only_one = who == [one for one in declared if one != host]
+    if is_fresh:
+        if own.get("completed") is False or own.get("completed") is None and is_only_one:
+            return ""
+        why = MAY_BE_NEW if own.get("completed") is None else MAY_BE_WHOLE
+        return (why + BY_REMOVE_LOST) % words
+    if target in who or target is None and is_only_one:
+        return ""
+    return ((SENT_SOMEWHERE if target is None else SENT_ELSEWHERE) + BY_REMOVE_LOST) % words
+
+
+def _end_of_chain(target, claims):
+    """
+    Where a guest is, by the words of the hosts that have had it, one after the other.
+    """
+    seen = []
+    while claims.get(target, "").startswith(SENT_ON) and target not in seen:
+        seen.append(target)
+        target = claims[target][len(SENT_ON) :]
+    return target
+
+
+def is_claim(word):
+    """
+    Whether this is something that a host can say of a guest, see `doubt`.
+    """
+    return hasattr(word, "startswith") and (
+        word in COPIES or word == NEVER or word.startswith(SENT_ON) and len(word) > len(SENT_ON)
+    )
+
+
+def _answered_for(found, copies, reports, never=()):
+    """
+    Complete the repairs of a finding with whose word they need, and say what waits for people.
+
+    never
+        the hosts that have just been sent the guest, and have not completed it
+    """
+    said, unsure = "", ""
+    for step in found["repairs"]:
+        if step["do"] == "forget":
+            continue
+        own = _own(step, copies, reports)
+        # A guest that runs elsewhere, or may, is not to go on; and only what goes on is renamed after that.
+        step["claims"] = _claims(step, copies, reports, own["target"], never)
+        why = doubt(
+            step["do"], step["name"], step["host"], step["claims"], _declared(step["host"], reports), **own
+        )
+        if step["do"] == "resume":
+            unsure = why = why or unsure
+        elif step["do"] == "rename":
+            why = why or unsure
+        if why and step["do"] != "rename" and not found["lost"]:
+            said += YOUR_WORD % dict(step, why=why)
+        if step["do"] == "remove":
+            unsure = unsure or why
+        step.update(doubt=why, only_if_asked=bool(why))
+    if said:
+        facts = found["facts"]
+        found["comment"] = facts + said + found["comment"][len(facts) :]
+
+
+def _own(step, copies, reports):
+    """
+    What the host that is to take a step sees itself, as `doubt` wants it.
+    """
+    here = [
+        one
+        for one in copies
+        if one["host"] == step["host"] and (one["name"], one["uuid"]) == (step["name"], step["uuid"])
+    ]
+    mine = [one for one in here if (one["listed"], one["domid"]) == (step["listed"], step["domid"])]
+    notes = _of(_notes(reports), step["name"], step["uuid"])
+    notes = [made for made in notes if made["host"] == step["host"]]
+    return {
+        "held": mine[0]["copy"] if mine else "absent",
+        "completed": mine[0].get("completed") if mine else None,
+        "beside": [one["copy"] for one in here if one not in mine],
+        "target": notes[-1]["target"] if notes else None,
+    }
+
+
+def _declared(host, reports):
+    """
+    The hosts that this one believes. Which these are, each finds in its own pillar.
+    """
+    return sorted(set(reports[host].get("declared") or []).union(reports))
+
+
+def _claims(step, copies, reports, target, never):
+    """
+    What the other hosts say of a guest, each of itself: those that have a copy, and where it was sent.
+    """
+    guest = step["name"], step["uuid"]
+    hosts = set([one["host"] for one in copies if (one["name"], one["uuid"]) == guest])
+    hosts.update([target] if target in reports else [])
+    claims = dict(
+        [(host, _claim(host, step, copies, reports)) for host in hosts if host != step["host"]]
+    )
+    if step["do"] == "resume":
+        claims.update([(host, NEVER) for host in never])
+    return claims
+
+
+def _claim(host, guest, copies, reports):
+    if not _has_said(reports.get(host)):
+        return "unknown" if host in reports else "unasked"
+    words = [
+        one["copy"]
+        for one in copies
+        if one["host"] == host and (one["name"], one["uuid"]) == (guest["name"], guest["uuid"])
+    ]
+    return sorted(words, key=CLAIMED.index)[0] if words else "absent"
 
 
 # Guests that were sent
@@ -1195,30 +1419,111 @@ def _notes(reports):
     return sorted(found, key=lambda made: (made["at"], made["host"]))
 
 
-def _seen(one, notes):
+def _noted_guest(notes, known, copies, reports, silent):
+    """
+    The finding for a guest that was sent, instead of what is KNOWN of it from its copies alone; None when
+    there is none, or that is right.
+    """
+    last = notes[-1]
+    name, uuid = last["name"], last["uuid"]
+    held = [one for one in copies if one["copy"] != "managed"]
+    # A copy of its name whose uuid is not known may be it.
+    same = [one for one in held if one["name"] == name and one["uuid"] in (uuid, None)]
+    open_ = [made for made in notes if not _is_answered_for(made, same, reports)]
+    if not open_:
+        return None
+    if not same:
+        clones = [one for one in held if one["uuid"] == uuid]
+        if clones:
+            return _cloned(clones[0], notes, copies, reports)
+        return _missing(notes, copies, reports, silent)
+    trusted = _chain(open_[-1], reports)
+    strangers = [one for one in same if one["host"] not in trusted]
+    if not strangers:
+        return None
+    return _hearsay(notes, open_[-1], strangers, trusted, known, copies, reports, silent)
+
+
+def _is_answered_for(made, same, reports):
+    """
+    Whether a host that can know it says where the guest is that this note tells of.
+    """
+    chain = _chain(made, reports)
+    return bool([one for one in same if one["host"] in chain and one["copy"] != "unfinished"])
+
+
+def _chain(made, reports):
+    """
+    The hosts that a guest has been on since a note was made, by their own words: where that was, where it was
+    sent, and where that one has sent it on since.
+    """
+    chain, notes = [made["host"], made["target"]], _of(_notes(reports), made["name"], made["uuid"])
+    while True:
+        further = [
+            one
+            for one in notes
+            if one["host"] == chain[-1] and one["at"] >= made["at"] and one["target"] not in chain
+        ]
+        if not further:
+            return chain
+        chain.append(further[-1]["target"])
+
+
+def _hearsay(notes, made, strangers, trusted, known, copies, reports, silent):
+    """
+    The finding for a guest that was sent, and of which only hosts hold a copy that it was not sent to.
+    """
+    name, mine = made["name"], [one for one in copies if one["uuid"] == made["uuid"]]
+    ends = [_end(host, name, mine, copies, reports) for host in trusted]
+    words = {
+        "who": " and ".join(sorted(set([one["host"] for one in strangers]))),
+        "holds": "; ".join([_holds(name, one) for one in strangers]),
+        "ends": ", and ".join([_holds(name, end) for end in ends]),
+    }
+    facts = HEARSAY % dict(made, **words)
+    comment = facts + LOOK_THERE % dict(made, **words) + _remedies(ends) + _kept(made, notes)
+    found = _noted("unknown", comment, made, strangers[0]["host"], [], facts)
+    dead = [step for each in known for step in each["repairs"] if step["do"] == "remove"]
+    if not silent:
+        found["repairs"] = dead + _forget(notes, copies, reports)
+    for step in found["repairs"]:
+        if step["do"] == "remove" or step["note"] == made["id"]:
+            why = NOT_ITS_WORD % dict(made)
+            step.update(only_if_asked=True, doubt=step["doubt"] or why)
+    return found
+
+
+def _seen(one, notes, copies, reports):
     """
     The finding for a guest that was sent, and of which a single copy runs; None when nothing is known to have
     ended. Where it was sent from, a transfer may yet begin, because xend tries for long to reach a host that
     is silent; only that host can tell when that is `over` (xm_kept.is_over).
     """
-    notes = [made for made in notes if made["host"] != one["host"] or made.get("over") is True]
+    notes = [
+        made
+        for made in notes
+        if (made["host"] != one["host"] and one["host"] in _chain(made, reports))
+        or (made["host"] == one["host"] and made.get("over") is True)
+    ]
     if not notes:
         return None
     last = notes[-1]
     words = dict(last, now="%(host)s (domain %(domid)s, state %(state)s)" % one)
+    repairs = _forget(notes, copies, reports, True)
     if last["host"] == one["host"]:
-        return _noted("unharmed", BACK % words, last, last.get("target"), _forget(notes, False))
-    return _noted("moved", ARRIVED % words, last, one["host"], _forget(notes, False))
+        return _noted("unharmed", BACK % words, last, last.get("target"), repairs)
+    return _noted("moved", ARRIVED % words, last, one["host"], repairs)
 
 
-def _cloned(one, notes):
+def _cloned(one, notes, copies, reports):
     """
     The finding for a guest that was sent, when the only domain with its uuid has another name.
     """
     last = notes[-1]
     now = "domain %(domid)s on %(host)s (state %(state)s)" % one
     facts = CLONED % dict(last, now=now, other=one["listed"])
-    return _noted("unknown", facts + SETTLED % last, last, one["host"], _forget(notes, True), facts)
+    repairs = _forget(notes, copies, reports)
+    return _noted("unknown", facts + SETTLED % last, last, one["host"], repairs, facts)
 
 
 def _noted(outcome, comment, made, target, repairs, facts=None):
@@ -1253,12 +1558,13 @@ def _missing(notes, copies, reports, silent):
     comment = judged["comment"] + _namesakes(name, last["uuid"], copies, (source, target))
     if judged["lost"]:
         is_known = "managed" in (source["copy"], target["copy"])
-        comment = MISSED % last + comment + _kept(last, is_known)
+        comment = MISSED % last + comment + _kept(last, notes, is_known)
     else:
         comment = SENT % last + ". " + comment + ("" if silent else SETTLED % last)
     host = target["host"] if target["host"] in reports else None
     facts = SENT % last + ". " + judged["facts"]
-    return _noted(judged["outcome"], comment, last, host, [] if silent else _forget(notes, True), facts)
+    repairs = [] if silent else _forget(notes, copies, reports)
+    return _noted(judged["outcome"], comment, last, host, repairs, facts)
 
 
 def _namesakes(name, uuid, copies, ends):
@@ -1277,34 +1583,55 @@ def _of(notes, name, uuid):
     return [made for made in notes if made["name"] == name and uuid in (None, made["uuid"])]
 
 
-def _kept(made, is_known=False):
+def _kept(made, notes, is_known=False):
     """
-    What a note says on how to start a lost guest again; where xend knows it, that has been said.
+    What a note says on how to start a lost guest again; where xend knows it, that has been said. And what the
+    notes of other hosts say, for any of them may be wrong.
     """
     words = {"what": made["what"], "kept": "is kept in %(kept)s on %(host)s" % made}
-    return "." + ("" if is_known else RESTART) + DESCRIBED % words + SETTLED % made
+    others = [ALSO_SENT % other for other in notes if other["host"] != made["host"]]
+    return "." + ("" if is_known else RESTART) + DESCRIBED % words + "".join(others) + SETTLED % made
 
 
-def _forget(notes, only_if_asked):
-    return [
-        dict(
-            _step("source", "forget", only_if_asked),
-            host=made["host"],
-            listed=made["name"],
-            name=made["name"],
-            uuid=made["uuid"],
-            domid=None,
-            note=made["id"],
+def _forget(notes, copies, reports, is_over=False):
+    """
+    The steps that end these notes. IS_OVER: what their own hosts say of that counts.
+    """
+    steps = []
+    for made in notes:
+        # What each host of the chain says of itself, the last one that it has the guest.
+        chain = [host for host in _chain(made, reports) if host != made["host"]]
+        claims = {}
+        for host, further in zip(chain, chain[1:] + [None]):
+            word = _claim(host, made, copies, reports)
+            claims[host] = SENT_ON + further if further and word in GONE else word
+        runs_here = _claim(made["host"], made, copies, reports) == "running"
+        over = is_over and runs_here and made.get("over") is True
+        declared = _declared(made["host"], reports)
+        why = doubt("forget", made["name"], made["host"], claims, declared, target=made["target"], over=over)
+        steps.append(
+            dict(
+                _step("source", "forget", bool(why)),
+                host=made["host"],
+                listed=made["name"],
+                name=made["name"],
+                uuid=made["uuid"],
+                domid=None,
+                note=made["id"],
+                claims=claims,
+                doubt=why,
+            )
         )
-        for made in notes
-    ]
+    return steps
 
 
 def _never_ran(view, said):
     """
-    Whether the guest that came to this host has certainly not run there.
+    Whether the guest that came to this host has certainly not run there. Where xend knows it, somebody may
+    have started it since.
     """
-    return view["copy"] == "unfinished" or isinstance(said, dict) and said.get("completed") is False
+    was_not = isinstance(said, dict) and said.get("completed") is False
+    return view["copy"] == "unfinished" or view["copy"] == "absent" and was_not
 
 
 def _is_at_rest(one):
@@ -1313,16 +1640,6 @@ def _is_at_rest(one):
     xend gives a guest its name back when a transfer has failed, and does not resume it.
     """
     return one["copy"] == "running" or one["copy"] == "halted" and "s" not in (one["state"] or "")
-
-
-def _ask_before_resuming(repairs):
-    """
-    That there is no second copy now does not say that there was none since the migration broke: a guest that
-    ran elsewhere, and was stopped there, must not go on with its old memory on disks that have changed.
-    """
-    resumed = [step["do"] == "resume" for step in repairs]
-    for step in repairs[resumed.index(True) :] if True in resumed else []:
-        step["only_if_asked"] = True
 
 
 def _elsewhere(others, knows, silent):
@@ -1353,8 +1670,8 @@ def _told(name, ends, others, silent, notes):
         words.update(state=target["state"], elsewhere=_holds(name, ends["source"]))
         found.update(facts=HAS_NEVER_RUN % words, comment=NEVER_RUN % words)
         if notes and notes[-1]["host"] != target["host"]:
-            found["comment"] = SENT % notes[-1] + ". " + found["comment"] + _kept(notes[-1])
-            found["repairs"] += _forget(notes, True)
+            found["comment"] = SENT % notes[-1] + ". " + found["comment"] + _kept(notes[-1], notes)
+            found["is_missed"] = True
     return found
 
 
@@ -1416,7 +1733,8 @@ def _crowd(name, held):
     holds = "; ".join([_holds(name, one) for one in held])
     if len(alive) > 1:
         outcome, begin, advice = "both", "MORE THAN ONE COPY of %s RUNS: ", (
-            "`xm pause` all but one of them at once; then find out which one has served its users"
+            "Each is known from its own host alone, so look with `xm list` on all of them right now. Of "
+            "those that run, `xm pause` all but one at once; then find out which one has served its users"
         )
     else:
         outcome, begin, advice = "unknown", "there are other copies of %s than expected: ", DECIDE

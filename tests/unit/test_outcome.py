@@ -574,14 +574,17 @@ def test_a_repair_of_a_lost_guest_waits_until_it_is_asked_for():
             "uuid": "u1",
             "domid": 9,
             "only_if_asked": True,
+            "claims": {},
+            "doubt": found["repairs"][0]["doubt"],
         }
     ]
+    assert "no other host says that it has web01" in found["repairs"][0]["doubt"]
     assert "the other hosts" in found["comment"] and "somebody has created it paused" in found["comment"]
 
 
 def test_a_suspended_guest_goes_on_unasked_only_when_it_has_run_nowhere_since():
     """Later, or with nothing in the target's log, it may have run elsewhere and have been stopped there."""
-    reports = fleet(one("suspended"), [])
+    reports = noted(fleet(one("suspended"), []), xen1=note())
     (found,) = xm_outcome.gather(reports)
     assert [step["only_if_asked"] for step in found["repairs"]] == [True, True]
     guest = {"name": "web01", "uuid": "u1", "source": "xen1", "target": "xen2", "ran": True}
@@ -590,8 +593,13 @@ def test_a_suspended_guest_goes_on_unasked_only_when_it_has_run_nowhere_since():
         now = xm_outcome.gather_one(reports, guest)
         assert [step["only_if_asked"] for step in now["repairs"]] == [asked, asked]
     # A copy that has never run is proof enough.
-    now = xm_outcome.gather_one(fleet(one("suspended"), one("unfinished")), guest)
+    reports = noted(fleet(one("suspended"), one("unfinished")), xen1=note())
+    now = xm_outcome.gather_one(reports, guest)
     assert [step["only_if_asked"] for step in now["repairs"]] == [False, False, False]
+    # But not when it was sent to another host, or nobody knows where.
+    for made in ([], [note(target="xen3")]):
+        now = xm_outcome.gather_one(noted(reports, xen1=made), guest)
+        assert [step["only_if_asked"] for step in now["repairs"]] == [False, True, True]
 
 
 def test_what_a_known_migration_has_left_was_not_created_paused():
@@ -853,8 +861,14 @@ def forgets(found):
     [
         # Nobody had seen it arrive, and now somebody has.
         ([[], one("running")], "moved", False),
-        ([[], [], one("running")], "moved", False),
         ([one("managed"), one("running")], "moved", False),
+        # A host has it that it was not sent to, by its own word alone.
+        ([[], [], one("running")], "unknown", True),
+        ([[], [], one("halted")], "unknown", True),
+        ([[], [], one("suspended")], "unknown", True),
+        ([[], [], one("receiving")], "unknown", True),
+        ([[], [], one("running", uuid=None)], "unknown", True),
+        ([[], SILENT, one("running")], "unknown", None),
         # It is on no host.
         ([[], []], "lost", True),
         ([[], [], one("running", name="db", uuid="u2")], "lost", True),
@@ -974,7 +988,7 @@ def test_a_guest_with_the_same_uuid_is_no_proof_that_another_one_is_well(held):
 
 
 def test_each_of_two_guests_with_one_uuid_has_its_own_note():
-    mine, other = note(), note("web02")
+    mine, other = note(), note("web02", target="xen3")
     reports = noted(fleet([], [], one("running", name="web02")), xen1=mine, xen2=other)
     found = xm_outcome.gather(reports)
     assert [(each["name"], each["outcome"]) for each in found] == [("web01", "unknown"), ("web02", "moved")]
@@ -1022,11 +1036,16 @@ def test_where_one_guest_is_that_was_sent():
     # Seen to have moved, it need not be kept in mind any longer.
     for uuid in ("u1", None):
         found = xm_outcome.gather_one(noted(fleet([], one("running")), xen1=note()), dict(GUEST, uuid=uuid))
-        assert found["settled"] == [{"host": "xen1", "uuid": "u1", "note": note()["id"]}]
+        claims = {"xen2": "running"}
+        assert found["settled"] == [
+            {"host": "xen1", "uuid": "u1", "note": note()["id"], "claims": claims}
+        ]
     older = note(uuid="u2")
     reports = noted(fleet([], one("running", uuid="u2")), xen1=[note(), older], xen2=note(uuid="u2"))
     found = xm_outcome.gather_one(reports, dict(GUEST, uuid=None))
-    assert found["settled"] == [{"host": "xen1", "uuid": "u2", "note": older["id"]}]
+    assert found["settled"] == [
+        {"host": "xen1", "uuid": "u2", "note": older["id"], "claims": {"xen2": "running"}}
+    ]
     for held in ([one("running"), []], [one("left"), []], [[], one("unfinished")], [[], SILENT]):
         assert xm_outcome.gather_one(noted(fleet(*held), xen1=note()), GUEST)["settled"] == []
 
@@ -1073,7 +1092,12 @@ def test_nobody_is_forgotten_unseen_and_nobody_who_is_missing_is_left_out():
         answering = [host for host in sorted(reports) if reports[host] is not SILENT]
         for host in answering:
             name, uuid = chance.choice(["web01", "db"]), chance.choice(["u1", "u2"])
-            made = [note(name, uuid, "xen%d" % chance.randint(1, 4))]
+            there = [
+                one
+                for one in answering
+                if [each for each in reports[one]["copies"] if (each["name"], each["uuid"]) == (name, uuid)]
+            ]
+            made = [note(name, uuid, chance.choice((there or ["xen1"]) + ["xen%d" % chance.randint(1, 4)]))]
             reports = noted(reports, **{host: made if chance.random() < 0.5 else []})
         copies = [dict(each, host=host) for host in answering for each in reports[host]["copies"]]
         copies = [each for each in copies if each["copy"] != "managed"]

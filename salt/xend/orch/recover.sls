@@ -129,7 +129,8 @@
     - tgt_type: list
     - queue: true
     - sls: xend.orch.repair
-    - pillar: {{ {"xend": {"repair": repair}} | json }}
+    - pillar: {{ {"xend": {"repair": dict(repair, asked=found.name in wanted.get(repair.do, [])
+                                                  or found.uuid in wanted.get(repair.do, []))}} | json }}
     - timeout: 60
 {%-     if safe | length > 1 %}
     - require:
