@@ -1095,9 +1095,10 @@ def test_nobody_is_forgotten_unseen_and_nobody_who_is_missing_is_left_out():
             there = [
                 one
                 for one in answering
-                if [each for each in reports[one]["copies"] if (each["name"], each["uuid"]) == (name, uuid)]
+                if (name, uuid, "running")
+                in [(each["name"], each["uuid"], each["copy"]) for each in reports[one]["copies"]]
             ]
-            made = [note(name, uuid, chance.choice((there or ["xen1"]) + ["xen%d" % chance.randint(1, 4)]))]
+            made = [note(name, uuid, chance.choice(there or ["xen%d" % chance.randint(1, 4)]))]
             reports = noted(reports, **{host: made if chance.random() < 0.5 else []})
         copies = [dict(each, host=host) for host in answering for each in reports[host]["copies"]]
         copies = [each for each in copies if each["copy"] != "managed"]
