@@ -121,12 +121,7 @@ def _said_for_this_host(name):
     here; the SLS xend.relocation tells what is wrong with it.
     """
     common = __salt__["config.get"]("xend:relocation", None)
-    hosts = common.get("hosts") if isinstance(common, dict) else None
-    own = hosts.get(__opts__["id"]) if isinstance(hosts, dict) else None
-    for where in (own, common):
-        if isinstance(where, dict) and where.get(name) is not None:
-            return where[name]
-    return None
+    return _pure("xend_settings.said_for")(common, str(__opts__["id"]), name)
 
 
 def _native(value):
@@ -606,10 +601,13 @@ def _wanted(given):
     wanted, texts, opened = {}, {}, False
     try:
         for name, key, kind, _, _ in _pure("xend_options.settings")():
-            value = given[name]
+            value = given.get(name)
             if value is None:
                 continue
             if kind == "patterns":
+                problems = _pure("xend_allow.problems")(value)
+                if problems:
+                    raise ValueError("; ".join(problems))
                 patterns = _pure("xend_allow.patterns")(value)
                 texts[name] = _pure("xend_allow.join")(patterns)
                 opened = not patterns
@@ -668,6 +666,73 @@ def _shown(raw, kind, value):
     if kind == "patterns":
         return _pure("xend_allow.split")(value) or "any"
     return value
+
+
+def listens(
+    server=None, port=None, address=None, ssl_server=None, ssl_port=None, config=None, **_
+):
+    """
+    What would keep the xend of this host from listening for guests with these settings.
+
+    server, port, address, ssl_server, ssl_port
+        as for ``xend.configure``, whose other arguments may be given as well; what is not given is as in
+        the file
+    config
+        the file
+
+    Returns a dict: ``problems``, a list of sentences (with them xend would not start), and ``warnings``:
+    the same where xend does not run now, for then the network of the host may be still to come. What
+    cannot be known is not said.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xend.listens server=True address=10.20.0.11
+    """
+    given = {
+        "server": server,
+        "port": port,
+        "address": address,
+        "ssl_server": ssl_server,
+        "ssl_port": ssl_port,
+    }
+    wanted = dict(_own_settings(config), **_wanted(given)[0])
+    process = _process()
+    problems = []
+    for where, number in sorted(set(_listeners(wanted))):
+        if _is_ipv4(where) and _pure("xend_host.is_own")(where, _option("root")) is False:
+            problems.append(
+                "the address %s is no address of this host, %s, so that xend could not listen on it and "
+                "would not start; `ip addr` on this host shows its addresses"
+                % (where, __opts__["id"])
+            )
+        elif process and _taken_by_others(where, number, process["pid"]):
+            problems.append(
+                "port %s is taken on this host by another program than xend, which would try for half a "
+                "minute and not start; `netstat -tlnp` on this host shows which" % number
+            )
+    return {"problems": problems if process else [], "warnings": [] if process else problems}
+
+
+def _taken_by_others(address, port, pid):
+    """
+    Whether some program of this host beside the running xend listens where xend shall. What cannot be seen
+    is not taken.
+    """
+    taken = _pure("xend_host.taken")(_option("root"))
+    own = _pure("xend_host.listening")(pid)
+    if taken is None or own is None:
+        return False
+    return bool(
+        [
+            where
+            for where, number in taken
+            if number == port
+            and "%s:%s" % (where, number) not in own
+            and (where == address or "0.0.0.0" in (where, address or "0.0.0.0"))
+        ]
+    )
 
 
 # The running xend
@@ -1615,9 +1680,8 @@ def probe(host=None, port=None, ssl=False, timeout=5, source=None, config=None):
             (name, (where["address"], int(checked_port("xend-relocation-port", where["port"]))))
             for name, where in asked
         )
-        answers = _ask_all(
-            peers, ssl, float(timeout), _option("source", source), _own_address(declared)
-        )
+        own = declared.get(str(__opts__["id"]), {}).get("address")
+        answers = _ask_all(peers, ssl, float(timeout), _option("source", source), own)
     except (TypeError, ValueError) as exc:
         raise CommandExecutionError(str(exc))
     return answers if host is None or isinstance(host, (list, tuple)) else answers[str(host)]
@@ -1651,11 +1715,11 @@ def peer(host, port=None, ssl=False, config=None):
     where = declared.get(known, {})
     kind = "ssl_port" if ssl else "port"
     if port is None:
-        port = where[kind] if where else _own_ports(config)[kind]
+        port = where[kind] if where else _own_settings(config)[kind]
     return {"id": known, "address": where.get("address") or host, "port": port}
 
 
-def _own_ports(config):
+def _own_settings(config):
     """
     The relocation settings that the file names, xend's defaults where it does not or cannot be read.
     """
@@ -1667,17 +1731,6 @@ def _own_ports(config):
         # That a file is wrong is no reason not to ask another host.
         log.debug("%s cannot be read", _option("config", config))
     return settings
-
-
-def _own_address(declared):
-    """
-    The IPv4 address that the pillar declares for this host; None when there is none.
-    """
-    address = declared.get(__opts__["id"], {}).get("address")
-    try:
-        return address and socket.gethostbyname(str(address))
-    except (socket.error, UnicodeError):
-        return None
 
 
 def _ask_all(peers, ssl, timeout_s, source, own):
@@ -1710,8 +1763,38 @@ def _ask_all(peers, ssl, timeout_s, source, own):
     return answers
 
 
-def _first(*values):
-    return [value for value in values if value is not None][0]
+# What the pillar says
+
+
+def _pillar():
+    """
+    The pillar `xend`, whatever it is. Where it has no relocation, the minion's own configuration may.
+    """
+    # Not pillar.get: from Salt 3008 on it hides values from everything but templates.
+    given = __pillar__.get("xend")
+    if (given is None or isinstance(given, dict)) and "relocation" not in (given or {}):
+        relocation = __salt__["config.get"]("xend:relocation", None)
+        given = given if relocation is None else dict(given or {}, relocation=relocation)
+    return given
+
+
+def settings():
+    """
+    What the pillar ``xend`` says for this host, with defaults filled in, and all that is wrong with it.
+
+    The SLS ``xend.relocation`` and ``xend.firewall`` ask this. Returns ``relocation`` (the settings of the
+    configuration file, as for ``xend.configure``), ``restart``, ``restart_accept``, ``ports`` (on which xend
+    shall listen for guests; empty when relocation is off), ``firewall`` (``asked``, ``sources``, ``save``,
+    ``wrong``), ``hosts`` (as ``xend.declared_hosts`` returns them) and ``wrong``: a list of sentences, each
+    with the path of the key, its value and what would be right. While anything is wrong, nothing is written.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'xen*' xend.settings
+    """
+    return _pure("xend_settings.settings")(_pillar(), str(__opts__["id"]), _pure)
 
 
 def declared_hosts():
@@ -1719,7 +1802,8 @@ def declared_hosts():
     The hosts that may exchange guests, as the pillar ``xend:relocation:hosts`` declares them.
 
     Returns a dict from minion id to ``address``, ``port`` and ``ssl_port``, whether the pillar gives a
-    bare address or a mapping for the host. Raises an error when the pillar has no such mapping of hosts.
+    bare address or a mapping for the host; a host without an address has None. Raises an error that names
+    everything in that map which is not as it must be: each host has one IPv4 address, no two the same.
 
     CLI Example:
 
@@ -1727,22 +1811,9 @@ def declared_hosts():
 
         salt xen1 xend.declared_hosts
     """
-    # Not pillar.get: from Salt 3008 on it hides values from everything but templates.
-    common = __salt__["config.get"]("xend:relocation", {}) or {}
-    declared = common.get("hosts") or {} if isinstance(common, dict) else None
-    if not isinstance(declared, dict):
-        raise CommandExecutionError(
-            "the pillar xend:relocation:hosts is no mapping from minion ids to addresses: %r"
-            % (common if declared is None else declared,)
-        )
-    hosts = {}
-    for host, given in declared.items():
-        own = given if isinstance(given, dict) else {"address": given}
-        hosts[host] = {
-            "address": own.get("address"),
-            "port": _first(own.get("port"), common.get("port"), 8002),
-            "ssl_port": _first(own.get("ssl_port"), common.get("ssl_port"), 8003),
-        }
+    hosts, wrong = _pure("xend_settings.declared")(_pillar())
+    if wrong:
+        raise CommandExecutionError("in the pillar, %s" % "; ".join(wrong))
     return hosts
 
 
@@ -1768,3 +1839,42 @@ def firewall_sources(entries):
         return {"sources": _pure("xend_allow.sources")(entries), "wrong": ""}
     except ValueError as exc:
         return {"sources": [], "wrong": str(exc)}
+
+
+CHAIN = "XEND-RELOCATION"
+
+
+def guard(ports, sources):
+    """
+    Whether the firewall rules of the SLS xend.firewall stand, so that only the peers reach xend.
+
+    ports
+        the relocation ports, a list of ints
+    sources
+        the peers, as ``xend.firewall_sources`` spells them
+
+    Returns a dict: ``problems``, a list of sentences, empty when the rules stand; ``lacks`` (bool), whether
+    this host has no iptables, so that no rule can be made; ``open``, where the running xend listens on one
+    of these ports now, as a list of "address:port".
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xend.guard '[8002]' '[10.20.0.12/32]'
+    """
+    process = _process()
+    listening = _pure("xend_host.listening")(process["pid"]) if process else []
+    found = {
+        "problems": [],
+        "lacks": "iptables.get_rules" not in __salt__,
+        "open": [one for port in ports for one in _on_port(port, listening or [])],
+    }
+    if found["lacks"]:
+        found["problems"].append(
+            "this host has no iptables, or this minion no module for it: install it, and restart the minion"
+        )
+    else:
+        table = __salt__["iptables.get_rules"]().get("filter", {})
+        found["problems"] += _pure("xend_settings.unguarded")(table, CHAIN, ports, sources)
+    return found

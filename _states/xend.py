@@ -60,7 +60,8 @@ def relocation(
     server, port, address, hosts_allow, ssl_server, ssl_port, ssl, ssl_key_file, ssl_cert_file, config, backup
         as for the execution function ``xend.configure``
 
-    The running xend is not touched; see ``xend.applied``.
+    The running xend is not touched; see ``xend.applied``. Settings with which it would not start, because
+    the address is not this host's or the port is taken, are refused, and nothing is written.
 
     .. code-block:: yaml
 
@@ -86,13 +87,15 @@ def relocation(
     }
     try:
         plan = __salt__["xend.configure"](test=True, **wanted)
+        told = __salt__["xend.listens"](**wanted)
+        if told["problems"]:
+            return _ret(name, False, "Nothing was changed: %s" % "; ".join(told["problems"]))
         if not plan["changed"]:
-            return _ret(name, comment="The relocation settings are as they shall be")
+            return _ret(name, comment=_also("The relocation settings are as they shall be", told))
         names = ", ".join(sorted(plan["changes"]))
         if __opts__["test"]:
-            return _ret(
-                name, None, "The relocation settings would change: %s" % names, _shown(plan)
-            )
+            comment = _also("The relocation settings would change: %s" % names, told)
+            return _ret(name, None, comment, _shown(plan))
         done = __salt__["xend.configure"](backup=backup, **wanted)
         left = __salt__["xend.configure"](test=True, **wanted)
     except CommandExecutionError as exc:
@@ -105,11 +108,62 @@ def relocation(
             "program may be writing the file" % ", ".join(sorted(left["changes"])),
             _shown(done),
         )
-    return _ret(name, True, "The relocation settings were changed: %s" % names, _shown(done))
+    comment = _also("The relocation settings were changed: %s" % names, told)
+    return _ret(name, True, comment, _shown(done))
+
+
+def _also(comment, told):
+    return "; ".join([comment] + told["warnings"])
 
 
 def _shown(outcome):
     return dict(outcome["changes"], diff=outcome["diff"])
+
+
+def guarded(name, ports, sources):
+    """
+    The firewall of the SLS ``xend.firewall`` stands, so that the relocation ports may be opened.
+
+    name
+        any text
+    ports, sources
+        as for the execution function ``xend.guard``
+
+    Nothing is changed. The state fails where the rules do not stand; under ``test=True`` only where they
+    cannot be made, for the states that make them come before this one.
+
+    .. code-block:: yaml
+
+        xend-relocation-guarded:
+          xend.guarded:
+            - ports: [8002]
+            - sources: [10.20.0.12/32]
+    """
+    try:
+        seen = __salt__["xend.guard"](ports, sources)
+    except CommandExecutionError as exc:
+        return _failed(name, exc)
+    shown = ", ".join([str(port) for port in ports])
+    if not seen["problems"]:
+        return _ret(name, comment="Only the peers in the pillar reach port %s" % shown)
+    why = "; ".join(seen["problems"])
+    if seen["open"]:
+        is_open = (
+            "xend listens on %s already, WITHOUT the firewall that the pillar xend:firewall asks for, and "
+            "only its own list of hosts decides who gets in; `state.apply xend.relocation.clean` closes the "
+            "port"
+            % ", ".join(seen["open"])
+        )
+    else:
+        is_open = "the port is not open"
+    if __opts__["test"] and not seen["lacks"]:
+        return _ret(name, None, "The firewall would be made first (%s); now, %s" % (why, is_open))
+    return _ret(
+        name,
+        False,
+        "Port %s is not opened by this, for the firewall does not stand: %s. Now, %s. Where another firewall "
+        "guards the port, take xend:firewall out of the pillar" % (shown, why, is_open),
+    )
 
 
 def option_present(name, value, config=None, backup=None):

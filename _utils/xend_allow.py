@@ -46,6 +46,19 @@ _PROBES = (
     ),
 )
 
+# The largest networks that have one owner are of this many bits, 10.0.0.0/8 for instance; sixteen of
+# them are more than anybody's hosts are spread over.
+_WIDEST = 24
+_WIDEST_SUM = 28
+_EVERY = (0, 2**32 - 1)
+
+# Top-level domains below which everybody can have a name, beside the two letters of countries.
+_PUBLIC = frozenset(("arpa", "biz", "com", "edu", "gov", "info", "int", "mil", "name", "net", "org", "pro"))
+_STEMS = (
+    ("a.", "google.", "q-7.", "3vwyz."),
+    ("xen1.example.", "mail.foo.bar.", "0x.q-7.", "a.b.c.d."),
+)
+
 _OCTET = "(0|[1-9][0-9]?[0-9]?)"
 _ADDRESS = re.compile(r"^%s$" % r"\.".join([_OCTET] * 4))
 _NUMERIC = re.compile(r"^[0-9][0-9.]*$")
@@ -175,33 +188,111 @@ def patterns(entries):
     ranges = []
     others = []
     for entry in entries:
-        if isinstance(entry, dict):
-            others.append(_regex(entry))
-        elif not isinstance(entry, _TEXT_TYPES):
-            raise _wrong(
-                entry,
-                "is not text",
-                "write an address, network, name or domain,"
-                " in quotes where YAML would read a number",
-            )
-        elif entry.lower() == "any":
-            raise _wrong(
-                entry,
-                "admits everybody, which only the lone small word may say",
-                "write any, alone, or leave it out",
-            )
+        found, pattern = _understood(entry)
+        if found:
+            ranges.append(found)
         else:
-            _check_characters(entry)
-            found = _range(entry)
-            if found:
-                ranges.append(found)
-            else:
-                others.append(_name(entry))
+            others.append(pattern)
     result = _address_patterns(ranges)
     for pattern in others:
         if pattern not in result:
             result.append(pattern)
     return result
+
+
+def _understood(entry):
+    """Return the (first, last) addresses of one entry and None, or None and the pattern of a name."""
+    if isinstance(entry, dict):
+        return None, _regex(entry)
+    if not isinstance(entry, _TEXT_TYPES):
+        raise _wrong(
+            entry,
+            "is not text",
+            "write an address, network, name or domain,"
+            " in quotes where YAML would read a number",
+        )
+    if entry.lower() == "any":
+        raise _wrong(
+            entry,
+            "admits everybody, which only the lone small word may say",
+            "write any, alone, or leave it out",
+        )
+    _check_characters(entry)
+    found = _range(entry)
+    return (found, None) if found else (None, _name(entry))
+
+
+def problems(entries):
+    """
+    Return all that is wrong with an allow list, one sentence each; an empty list when nothing is.
+
+    entries
+        As for ``patterns``.
+
+    Beside what ``patterns`` refuses these are the ways to say everybody without the word ``any``:
+    networks so wide that they are nobody's own, a whole top-level domain, a regex that matches
+    every host or every name below such a domain, and entries that together come to that.
+    """
+    listed = entries if isinstance(entries, (list, tuple)) else [entries]
+    if not entries or not isinstance(entries, _TEXT_TYPES + (dict, list, tuple)):
+        listed = []
+    if not listed or list(listed) == ["any"]:
+        return _refusal(entries)
+    found, fine = [], []
+    for entry in listed:
+        try:
+            addresses, pattern = _understood(entry)
+            _check_width(entry, addresses, pattern)
+            fine.append((addresses, pattern))
+        except ValueError as error:
+            found.append(str(error))
+    return found or _too_much(fine)
+
+
+def _refusal(entries):
+    try:
+        patterns(entries)
+    except ValueError as error:
+        return [str(error)]
+    return []
+
+
+def _check_width(entry, addresses, pattern):
+    """Refuse an entry that admits everybody, or as good as everybody."""
+    if addresses and addresses[1] - addresses[0] >= 2**_WIDEST:
+        raise _wrong(
+            entry,
+            "admits every address" if addresses == _EVERY else "is wider than any network of one owner",
+            "write networks like 10.20.0.0/22 or 10.0.0.0/8, or " + _ANYTHING_GOES,
+        )
+    if isinstance(entry, dict):
+        words = [word.lower() for word in re.findall("[A-Za-z]+", pattern)]
+        tops = [word for word in words if word in _PUBLIC or len(word) == 2]
+        compiled = _compile(pattern)
+        if any(all(compiled.match(stem + top) for stem in row) for top in tops for row in _STEMS):
+            raise _wrong(pattern, "matches every name of a top-level domain", _ANYTHING_GOES)
+    elif pattern and entry.startswith(".") and "." not in entry[1:]:
+        top = entry[1:].lower()
+        advice = "write a domain of your own like .example.com, or " + _ANYTHING_GOES
+        if top not in _PUBLIC and len(top) != 2:
+            advice += " (where .%s is private: {regex: '^.*[.]%s$'})" % (top, top)
+        raise _wrong(
+            entry,
+            "is a whole top-level domain, and a peer's name is what its own reverse DNS says",
+            advice,
+        )
+
+
+def _too_much(understood):
+    """Return what is wrong with entries together, each of which is fine."""
+    ranges = _merged([addresses for addresses, _ in understood if addresses])
+    compiled = [_compile(pattern) for _, pattern in understood if pattern]
+    are_wide = sum(last - first + 1 for first, last in ranges) > 2**_WIDEST_SUM
+    if are_wide or any(
+        all(any(one.match(probe) for one in compiled) for probe in row) for row in _PROBES
+    ):
+        return ["the entries of the allow list together admit nearly everybody: " + _ANYTHING_GOES]
+    return []
 
 
 def sources(entries):
@@ -247,7 +338,7 @@ def _source(entry):
     found = _range(entry)
     if not found:
         raise _wrong(entry, "is no address or network", advice)
-    if found == (0, 2**32 - 1):
+    if found == _EVERY:
         # iptables does not show this source, so its rule would never be found again.
         raise _wrong(entry, "is every address", advice)
     return found

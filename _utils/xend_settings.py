@@ -8,6 +8,7 @@ makes of a value is xend_options' business, what an allow list admits that of xe
 
 from __future__ import absolute_import
 
+import difflib
 import json
 import re
 
@@ -194,6 +195,329 @@ def _doubles(hosts):
         for address in sorted(users)
         if len(users[address]) > 1
     ]
+
+
+# What settings may be, beside those of the file: words that follow the value, None when it is right
+
+
+def _text(value):
+    return None if isinstance(value, TEXT) else "is no text"
+
+
+def _texts(value):
+    listed = value if isinstance(value, (list, tuple)) else [value]
+    are_texts = not [item for item in listed if not isinstance(item, TEXT)]
+    return None if are_texts else "is neither text nor a list of texts"
+
+
+def _flag(value):
+    is_flag = isinstance(value, WHOLE) and value in (True, False)
+    return None if is_flag else "is neither true nor false (text in quotes is no boolean)"
+
+
+def _acceptable(value):
+    listed = value if isinstance(value, (list, tuple)) else [value]
+    unknown = [word for word in listed if not isinstance(word, TEXT) or word not in RESTART_ACCEPT]
+    return "is no list out of %s" % " and ".join(RESTART_ACCEPT) if unknown else None
+
+
+def _backup(value):
+    is_known = isinstance(value, TEXT + (bool,)) and value in ("minion", "master", "both", "", False)
+    return None if is_known else "is none of minion, both and false"
+
+
+RESTART_ACCEPT = ("on_xend_stop", "on_xend_start")
+
+# Under xend. What is no value of one kind is looked at where it is needed.
+TOP = {
+    "relocation": None,
+    "firewall": None,
+    "migrate": None,
+    "recover": None,
+    "repair": None,
+    "config": _text,
+    "service": _text,
+    "xm": _text,
+    "pidfile": _text,
+    "log": _text,
+    "kept": _text,
+    "python": _text,
+    "drbdadm": _text,
+    "root": _text,
+    "source": _text,
+    "auto": _text,
+    "follow": _flag,
+    "domain_files": _texts,
+    "announce": _texts,
+}
+
+# Under xend:relocation and in the mapping of a host, beside the settings of the file.
+BESIDE = {
+    "config": _text,
+    "service": _text,
+    "backup": _backup,
+    "restart": _flag,
+    "restart_accept": _acceptable,
+}
+
+# Of these an empty value in the mapping of a host takes back what is said for all.
+RESTARTS = ("restart", "restart_accept")
+
+# Looked at by themselves: for all hosts, because others use them, or entry by entry.
+ELSEWHERE = ("port", "ssl_port", "hosts_allow")
+
+# What holds where the pillar says nothing.
+DEFAULTS = {"server": True, "port": 8002, "restart": True}
+
+
+# The settings of one host
+
+
+def said_for(given, minion_id, name):
+    """
+    What a pillar `xend:relocation`, whatever it is, says for one setting of a host, or for all hosts; None
+    when it says nothing.
+    """
+    common = given if isinstance(given, dict) else {}
+    for where in (own(common.get("hosts"), minion_id), common):
+        if isinstance(where, dict) and where.get(name) is not None:
+            return where[name]
+    return None
+
+
+def settings(given, minion_id, sibling):
+    """
+    All that the pillar says for one host, with defaults filled in, and all that is wrong with it.
+
+    given
+        the pillar `xend`, whatever it is; None when there is none
+    minion_id
+        the host, as text
+    sibling
+        a function from "module.function" to a function of the other utilities
+
+    Returns a dict: ``relocation`` (what the state xend.relocation takes: each setting that is given or has
+    a default, and ``backup``), ``restart``, ``restart_accept`` (as given), ``ports`` (on which xend shall
+    listen for guests, ints; none when relocation is off), ``firewall`` (``asked``, ``sources``, ``save``,
+    and ``wrong``: why its rules cannot be made), ``hosts`` (as ``declared`` returns them) and ``wrong``: a
+    list of sentences, each with the path of the key. What is wrong is not among the settings, except
+    ``restart`` and ``restart_accept``: to whoever asked for no restart the default would be harm.
+    """
+    hosts, wrong = declared(given)
+    has_hosts = not wrong
+    keys = dict((name, key) for name, key, _, _, _ in sibling("xend_options.settings")())
+    common = _relocation(given, [])
+    entry = own(common.get("hosts"), minion_id)
+    levels = [("xend:relocation", common)]
+    if isinstance(entry, dict):
+        levels.append(("xend:relocation:hosts:%s" % _bare(minion_id), entry))
+    wrong += _wrong_at_top(given if isinstance(given, dict) else {}, keys)
+    merged, wrong_lists = dict(DEFAULTS), []
+    for path, said in levels:
+        wrong += _wrong_in(said, path, keys, sibling)
+        if said.get("hosts_allow") is not None:
+            problems = sibling("xend_allow.problems")(said["hosts_allow"])
+            wrong_lists += ["%s:hosts_allow: %s" % (path, problem) for problem in problems]
+        merged.update((name, said[name]) for name in said if said[name] is not None or name in RESTARTS)
+    addresses = dict((host, hosts[host]["address"]) for host in hosts if hosts[host]["address"])
+    others = [addresses[host] for host in sorted(addresses) if host != minion_id]
+    merged["address"] = addresses.get(minion_id, common.get("address"))
+    merged.setdefault("hosts_allow", others or None)
+    values = _values(merged, keys, sibling)
+    # Of a server that is neither on nor off, nobody knows that it shall be closed.
+    ports = [
+        values.get(port, default)
+        for server, (port, default) in zip(("server", "ssl_server"), PORTS)
+        if values.get(server, merged.get(server) is not None)
+    ]
+    if ports and has_hosts:
+        wrong += _missing(merged, minion_id)
+    if len(set(ports)) < len(ports):
+        wrong.append("xend:relocation:port and ssl_port are both %d: xend would not start" % ports[0])
+    firewall, wrong_rules, wrong_peers = _firewall(given, merged["hosts_allow"], minion_id, sibling)
+    if ports:
+        # Rules that cannot be made are no reason to leave a door open that shall be closed.
+        wrong_lists += wrong_rules + ([] if wrong_lists or merged["hosts_allow"] is None else wrong_peers)
+    return {
+        "relocation": values,
+        "restart": merged["restart"],
+        "restart_accept": merged.get("restart_accept"),
+        "ports": ports,
+        "firewall": dict(firewall, wrong=wrong_rules + wrong_peers + wrong),
+        "hosts": hosts,
+        "wrong": wrong + wrong_lists,
+    }
+
+
+def _wrong_at_top(xend, keys):
+    wrong = []
+    for name in sorted(xend, key=shown):
+        if name in TOP:
+            problem = TOP[name] and xend[name] is not None and TOP[name](xend[name])
+            wrong += ["xend:%s, %s, %s" % (name, shown(xend[name]), problem)] if problem else []
+        elif name in keys or name in BESIDE or name == "hosts":
+            wrong.append("xend:%s is no setting; it belongs under xend:relocation" % name)
+        else:
+            wrong.append("xend:%s is no setting%s" % (_bare(name), _meant(name, TOP)))
+    return wrong
+
+
+def _wrong_in(said, path, keys, sibling):
+    """
+    What is wrong in the mapping xend:relocation, or in that of a host; see ELSEWHERE for what is not here.
+    """
+    is_host = path != "xend:relocation"
+    known = set(keys) | set(BESIDE) | set([] if is_host else ["hosts"])
+    wrong = []
+    for name in sorted(said, key=shown):
+        value = said[name]
+        if name not in known:
+            where = " (it stands under %s)" % path[len("xend:relocation:") :] if is_host else ""
+            belongs = "; it belongs under xend" if name in TOP else _meant(name, known)
+            wrong.append("xend:relocation:%s is no setting%s%s" % (_bare(name), belongs, where))
+            continue
+        if name == "hosts" or name in ELSEWHERE or (name == "address" and is_host):
+            continue
+        if value is None and name != "restart":
+            continue
+        problem = BESIDE[name](value) if name in BESIDE else None
+        if name == "address" and value == "0.0.0.0":
+            problem = no_host(value)
+        if problem:
+            wrong.append("%s:%s, %s, %s" % (path, name, shown(value), problem))
+        elif name in keys:
+            wrong += _unwritable(keys[name], value, "%s:%s" % (path, name), sibling)
+    return wrong
+
+
+def _unwritable(key, value, path, sibling):
+    try:
+        sibling("xend_options.written")(key, value)
+    except ValueError as exc:
+        # It begins with the key in the file.
+        return [path + str(exc)[len(key) :]]
+    return []
+
+
+def _meant(name, known):
+    near = difflib.get_close_matches(name, list(known), 1, 0.75) if isinstance(name, TEXT) else []
+    return "; did you mean %s?" % near[0] if near else ""
+
+
+def _values(merged, keys, sibling):
+    """
+    The settings of the file, as the state takes them, without those that are wrong.
+    """
+    values = {}
+    for name in sorted(keys):
+        if merged.get(name) is None:
+            continue
+        if name == "hosts_allow":
+            values[name] = merged[name]
+            continue
+        try:
+            text = sibling("xend_options.written")(keys[name], merged[name])
+            values[name] = sibling("xend_options.value_of")(keys[name], text.encode("utf-8"))
+        except ValueError:
+            continue
+    if merged.get("backup") and not _backup(merged["backup"]):
+        values["backup"] = merged["backup"]
+    return values
+
+
+def _missing(merged, minion_id):
+    """
+    What a host that listens for guests cannot do without.
+    """
+    wrong = []
+    if not merged["address"]:
+        wrong.append("xend:relocation:hosts has no address for %s" % _bare(minion_id))
+    if merged["hosts_allow"] is None:
+        wrong.append("xend:relocation:hosts names no other host, whom %s could admit" % _bare(minion_id))
+    return wrong
+
+
+def _firewall(given, hosts_allow, minion_id, sibling):
+    """
+    Which rules the pillar asks for, what is wrong with that, and with whom they shall admit.
+    """
+    found = {"asked": False, "sources": [], "save": False}
+    if given is None:
+        return found, [], []
+    # Of a pillar that cannot be read nobody knows whether it asks for rules.
+    asked = given.get("firewall") if isinstance(given, dict) else True
+    found["asked"] = asked is not None and asked is not False
+    if not found["asked"] or not isinstance(given, dict):
+        return found, [], []
+    if asked is not True and not isinstance(asked, dict):
+        said = "xend:firewall, %s, is neither true nor false (text in quotes is no boolean), and no mapping"
+        return found, [said % shown(asked)], []
+    options = asked if isinstance(asked, dict) else {}
+    unknown = [_bare(name) for name in sorted(options, key=shown) if name not in ("peers", "save")]
+    wrong = ["xend:firewall knows peers and save only, not %s" % ", ".join(unknown)] if unknown else []
+    save = options.get("save") or False
+    if isinstance(save, (bool,) + TEXT):
+        found["save"] = save
+    else:
+        wrong.append("xend:firewall:save, %s, is neither true nor false nor a file name" % shown(save))
+    peers = options.get("peers") or hosts_allow
+    try:
+        found["sources"] = sibling("xend_allow.sources")(peers)
+        problems = sibling("xend_allow.problems")(peers)
+    except ValueError as exc:
+        problems = [str(exc)]
+    said = "xend:firewall can admit addresses and networks only. Peers of %s: %s. Name the peers in "
+    said = (said + "xend:firewall:peers") % (_bare(minion_id), "; ".join(problems))
+    return found, wrong, [said] if problems else []
+
+
+def unguarded(table, chain, ports, sources):
+    """
+    What of the firewall rules is not there, in words; an empty list when only the peers get in.
+
+    table
+        the table `filter` as Salt's iptables.get_rules shows it: {chain: {"rules": [{key: list}]}}
+    chain
+        the chain of these rules
+    ports, sources
+        what it shall guard, a list of ints, and whom it shall admit, as xend_allow.sources spells them
+    """
+    if chain not in table:
+        return ["there is no chain %s" % chain]
+    found = []
+    above = table.get("INPUT", {}).get("rules", [])
+    for port in ports:
+        own = [number for number, rule in enumerate(above) if _jumps(rule, chain) and _is_for(rule, port)]
+        if not own:
+            found.append("nothing in the chain INPUT sends port %s to %s" % (port, chain))
+        elif [rule for rule in above[: own[0]] if _jumps(rule, "ACCEPT") and _is_for(rule, port)]:
+            said = "a rule of the chain INPUT admits everybody to port %s before %s is asked: remove it"
+            found.append(said % (port, chain))
+    rules = table[chain].get("rules", [])
+    last = rules[-1] if rules else {}
+    if not _jumps(last, "DROP") or set(last) != set(["jump"]):
+        found.append("%s does not end with dropping the others" % chain)
+    for rule in rules[:-1]:
+        admitted = rule.get("source", [])
+        if [one for one in admitted if one not in sources]:
+            found.append("%s also admits %s, which is no peer" % (chain, ", ".join(admitted)))
+        elif not admitted and "match" not in rule:
+            found.append("%s admits everybody" % chain)
+    return found
+
+
+def _jumps(rule, target):
+    return target in rule.get("jump", [])
+
+
+def _is_for(rule, port):
+    """
+    Whether a rule is for all TCP connections to a port, whoever they come from.
+    """
+    if set(rule) - set(["jump", "protocol", "destination_port", "match"]):
+        return False
+    fits = rule.get("protocol", ["tcp"])[0] in ("tcp", "all") and rule.get("match", ["tcp"]) == ["tcp"]
+    return fits and str(port) in rule.get("destination_port", [str(port)])
 
 
 # Words for people

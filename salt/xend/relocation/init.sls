@@ -1,10 +1,13 @@
-{#- Part of highstate: the file has the relocation settings, and the running xend has the file. -#}
-{%- from "xend/map.jinja" import host, settings, wrong with context %}
+{#- Part of highstate: the file has the relocation settings, and the running xend has the file. Where the pillar
+    asks for a firewall, no door is opened before it stands; closing one waits for nothing. -#}
+{%- from "xend/map.jinja" import settings, unsynced with context %}
+{%- set is_guarded = settings.ports and settings.firewall.asked %}
 
-{%- if wrong %}
+{%- if unsynced or settings.wrong %}
 
-{%- set text = "Nothing was changed. In the pillar, " ~ wrong | join("; ") ~ ". Each Xen host stands under "
-               ~ "xend:relocation:hosts, as a line 'minion id: IPv4 address'; pillar.example explains it." %}
+{%- set text = "Nothing was changed. " ~ (unsynced or "In the pillar, " ~ settings.wrong | join("; ")
+               ~ ". Each Xen host stands under xend:relocation:hosts, as a line 'minion id: IPv4 address'; "
+               ~ "pillar.example explains it.") %}
 
 xend-relocation-config:
   test.fail_without_changes:
@@ -13,18 +16,34 @@ xend-relocation-config:
     - comment: {{ text | json }}
 
 {%- else %}
+{%- if is_guarded %}
+
+include:
+  - xend.firewall
+
+{#- Looks for itself, whatever has become of the states that make the rules. #}
+xend-relocation-guarded:
+  xend.guarded:
+    - ports: {{ settings.ports | json }}
+    - sources: {{ settings.firewall.sources | json }}
+{%- endif %}
 
 xend-relocation-config:
   xend.relocation:
-  {%- for name in settings if host.get(name) is not none %}
-    - {{ name }}: {{ host[name] | json }}
+  {%- for name, value in settings.relocation | dictsort %}
+    - {{ name }}: {{ value | json }}
   {%- endfor %}
+  {%- if is_guarded %}
+    - require:
+      - sls: xend.firewall
+      - xend: xend-relocation-guarded
+  {%- endif %}
 
 xend-relocation-applied:
   xend.applied:
-    - restart: {{ host.restart | json }}
-  {%- if host.get("restart_accept") is not none %}
-    - accept: {{ host.restart_accept | json }}
+    - restart: {{ settings.restart | json }}
+  {%- if settings.restart_accept is not none %}
+    - accept: {{ settings.restart_accept | json }}
   {%- endif %}
     - watch:
       - xend: xend-relocation-config
