@@ -494,20 +494,24 @@ def unguarded(table, chain, ports, sources):
             said = "a rule of the chain INPUT admits everybody to port %s before %s is asked: remove it"
             found.append(said % (port, chain))
     rules = table[chain].get("rules", [])
-    last = rules[-1] if rules else {}
-    if not _jumps(last, "DROP") or set(last) != set(["jump"]):
-        found.append("%s does not end with dropping the others" % chain)
-    for rule in rules[:-1]:
+    ends = [number for number, rule in enumerate(rules) if _jumps(rule, "DROP") and _is_for_all(rule)]
+    if not ends:
+        found.append("%s does not drop the others" % chain)
+    for rule in rules[: ends[0]] if ends else []:
         admitted = rule.get("source", [])
         if [one for one in admitted if one not in sources]:
             found.append("%s also admits %s, which is no peer" % (chain, ", ".join(admitted)))
-        elif not admitted and "match" not in rule:
+        elif _is_for_all(rule):
             found.append("%s admits everybody" % chain)
     return found
 
 
 def _jumps(rule, target):
     return target in rule.get("jump", [])
+
+
+def _is_for_all(rule):
+    return not set(rule) - set(["jump", "protocol"])
 
 
 def _is_for(rule, port):

@@ -66,7 +66,7 @@ def master(salt_factories, pillar_file, root):
     overrides = {
         "interface": "127.0.0.1",
         "auto_accept": True,
-        "file_roots": salt_config.file_roots(root / "served"),
+        "file_roots": salt_config.file_roots(),
         "pillar_roots": {"base": [str(pillar_file.parent)]},
         "timeout": 10,
         # Minions that are down are waited for so long each time they are asked whether they still work.

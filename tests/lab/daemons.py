@@ -83,7 +83,7 @@ class Daemons:
             "ret_port": ret,
             # Only this machine can connect: the master listens on loopback.
             "auto_accept": True,
-            "file_roots": salt_config.file_roots(self.root / "served"),
+            "file_roots": salt_config.file_roots(),
             "pillar_roots": {"base": [str(pillar)]},
             "worker_threads": 3,
         }

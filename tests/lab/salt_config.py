@@ -19,16 +19,12 @@ FILE_ROOTS = {"base": [str(REPO / "salt")]}
 GRAINS = {"virtual_subtype": "Xen Dom0"}
 
 
-def file_roots(folder: Path) -> dict:
+def file_roots() -> dict:
     """
-    The tree as a master serves it: the SLS, and the modules through a folder of links.
-
-    Not the top of the tree itself: Salt would list all of .git and .venv at every request.
+    The tree as a master serves it, in the way that the README tells: the SLS, and the modules through the
+    folder of links. Not the top of the tree itself, which has .git and the tests.
     """
-    folder.mkdir()
-    for name in ("_modules", "_states", "_utils"):
-        (folder / name).symlink_to(REPO / name)
-    return {"base": [*FILE_ROOTS["base"], str(folder)]}
+    return {"base": [*FILE_ROOTS["base"], str(REPO / "salt-modules")]}
 
 
 def minion(host: Host) -> dict:
