@@ -36,7 +36,6 @@ import threading
 import time
 
 from salt.exceptions import CommandExecutionError
-from salt.utils.atomicfile import atomic_open as _atomic_open
 from salt.utils.odict import OrderedDict as _OrderedDict
 
 try:
@@ -1118,6 +1117,9 @@ def _tls_folder():
 
 STARTED, REFUSED, WRITTEN = "started", "refused", "written"
 
+# No content of the file that is kept is larger, see xend_file.
+CONTENT_BYTES = 1048576
+
 
 def _kept(path, what):
     """
@@ -1129,13 +1131,7 @@ def _kept(path, what):
 
 
 def _cache():
-    folder = os.path.join(__opts__["cachedir"], "xend")
-    try:
-        os.makedirs(folder, 0o700)
-    except EnvironmentError:
-        if not os.path.isdir(folder):
-            raise
-    return folder
+    return _pure("xend_lock.private")(os.path.join(__opts__["cachedir"], "xend"))
 
 
 def _keep(path, what, data):
@@ -1145,12 +1141,15 @@ def _keep(path, what, data):
     """
     try:
         kept = _kept(path, what)
-        with _atomic_open(kept, "wb") as stream:
-            stream.write(data)
+        _pure("xend_lock.put")(kept, data)
     except EnvironmentError as exc:
         log.warning("the %s content of %s could not be kept: %s", what, path, exc)
-        return "nowhere (%s)" % (exc.strerror or exc)
+        return "nowhere (%s)" % ": ".join([str(part) for part in (exc.filename, exc.strerror or exc) if part])
     return "as %s" % kept
+
+
+def _content_kept(kept):
+    return _pure("xend_lock.get")(kept, CONTENT_BYTES)
 
 
 def _remember(path):
@@ -1172,7 +1171,7 @@ def _take_back(path):
     try:
         written = _kept(path, WRITTEN)
         refused = read(path)
-        if not os.path.exists(written) or read(written) != refused:
+        if not os.path.exists(written) or _content_kept(written) != refused:
             return ""
         known, hindrance = _known_to_start(path, refused)
         if hindrance:
@@ -1243,7 +1242,7 @@ def _known_to_start(path, refused):
         kept = _kept(path, STARTED)
         if not os.path.exists(kept):
             return None, "no other content is known with which xend has started"
-        known = _pure("xend_file.read")(kept)
+        known = _content_kept(kept)
     except EnvironmentError as exc:
         return None, "the previous content cannot be read: %s" % _problem(path, exc)
     if known == refused:
@@ -1621,12 +1620,7 @@ def _reason_in_log(log_size):
     """
     What xend wrote about its failed start. Of a bad value it says nothing on the terminal.
     """
-    try:
-        with open(_option("log"), "rb") as stream:
-            stream.seek(log_size)
-            new = stream.read(1048576).decode("utf-8", "replace")
-    except EnvironmentError:
-        return ""
+    new = _pure("xm_progress.last_part")(_option("log"), log_size)
     found = re.findall(r"Exception starting xend \((.*)\)\s*$", new, re.MULTILINE)
     return _native(found[-1]) if found else ""
 

@@ -33,7 +33,6 @@ import time
 import uuid as _uuid
 
 from salt.exceptions import CommandExecutionError
-from salt.utils.atomicfile import atomic_open as _atomic_open
 
 log = logging.getLogger(__name__)
 
@@ -210,9 +209,18 @@ def info():
 
 def _rows():
     try:
-        return _pure("xm_output.domains")(_ask(["list"]) or "")
+        return _pure("xm_output.domains")(_ask(["list"]) or "", _name_of)
     except ValueError as exc:
         raise CommandExecutionError("xm list: %s" % exc.args[0])
+
+
+def _name_of(domid):
+    """
+    What the description of a domain calls it, where the table is not plain; None when that cannot be told.
+    """
+    text = _ask(["list", "--long", str(domid)]) if domid is not None else None
+    found = _described("xm list --long", text) if text else []
+    return found[0]["name"] if [one["domid"] for one in found] == [domid] else None
 
 
 def _row(name):
@@ -1778,7 +1786,7 @@ def _lock(locks, name, who):
             return exc.args[0]
         except EnvironmentError as exc:
             raise CommandExecutionError(
-                "%s: nothing can be locked there: %s" % (_option("kept"), exc.strerror)
+                "%s: nothing can be locked there: %s" % (exc.filename or _option("kept"), exc.strerror)
             )
         locks.append(holding)
     return None
@@ -2204,27 +2212,27 @@ def _note(guest, target, kept):
 
 
 def _write(path, text, what):
-    folder = os.path.dirname(path)
+    data = text if isinstance(text, bytes) else text.encode("utf-8")
     try:
-        if not os.path.isdir(folder):
-            os.makedirs(folder, 0o700)
+        _pure("xend_lock.private")(os.path.dirname(path))
         # Replaced as a whole and readable for root only: it may hold the guest's VNC password.
-        with _atomic_open(path, "wb") as stream:
-            stream.write(text if isinstance(text, bytes) else text.encode("utf-8"))
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(path, 0o600)
+        _pure("xend_lock.put")(path, data)
     except EnvironmentError as exc:
-        raise CommandExecutionError("%s: %s cannot be kept there: %s" % (path, what, exc.strerror))
+        raise CommandExecutionError(
+            "%s: %s cannot be kept there: %s" % (exc.filename or path, what, exc.strerror)
+        )
     return path
 
 
 def _noted():
+    folder = _option("kept")
     try:
-        return _pure("xm_kept.noted")(_option("kept"))
+        if os.path.lexists(folder):
+            _pure("xend_lock.private")(folder)
+        return _pure("xm_kept.noted")(folder)
     except EnvironmentError as exc:
         raise CommandExecutionError(
-            "%s: it cannot be seen which guests were sent from here: %s" % (exc.filename, exc.strerror)
+            "%s: it cannot be seen which guests were sent from here: %s" % (exc.filename or folder, exc.strerror)
         )
 
 
@@ -2232,11 +2240,13 @@ def _forget(name, uuid, note):
     """
     Remove a note, unless it was made anew. Whoever does has the lock of the guest.
     """
+    folder = _option("kept")
     try:
-        return _pure("xm_kept.forget")(_option("kept"), name, uuid, note)
+        return _pure("xm_kept.forget")(folder, name, uuid, note)
     except EnvironmentError as exc:
         raise CommandExecutionError(
-            "%s: the note that %s was sent cannot be removed: %s" % (exc.filename, name, exc.strerror)
+            "%s: the note that %s was sent cannot be removed: %s"
+            % (exc.filename or folder, name, exc.strerror)
         )
 
 

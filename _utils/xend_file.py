@@ -12,21 +12,62 @@ import stat
 import subprocess
 import time
 
+# xend needs minutes for a file that is larger, so that nobody has one.
+MOST_BYTES = 1048576
+
+# What a path may lead to that is no file.
+KINDS = (
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a character device"),
+    (stat.S_ISBLK, "a block device"),
+)
+
 
 def read(path):
     """
     The bytes of the file at PATH.
 
     Raises EnvironmentError with the path in its text when it cannot be read; a link that leads
-    nowhere is named as such.
+    nowhere is named as such, and so is what is no file, without being opened, or larger than 1 MiB.
     """
     try:
-        with open(path, "rb") as stream:
-            return stream.read()
+        return _read(path)
     except EnvironmentError as exc:
         if exc.errno == errno.ENOENT and os.path.islink(path):
             raise IOError(exc.errno, "is a dangling link to %s" % os.path.realpath(path), path)
         raise
+
+
+def _read(path):
+    # To open a device may do something, and a FIFO would be waited for.
+    _refuse_other_kinds(path, os.stat(path))
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    with os.fdopen(descriptor, "rb") as stream:
+        found = os.fstat(descriptor)
+        _refuse_other_kinds(path, found)
+        _refuse_size(path, found.st_size)
+        # It may grow meanwhile, or not tell its size.
+        data = stream.read(MOST_BYTES + 1)
+    _refuse_size(path, len(data))
+    return data
+
+
+def _refuse_other_kinds(path, found):
+    for is_kind, what in KINDS:
+        if is_kind(found.st_mode):
+            raise IOError(errno.EINVAL, "is %s, not a file" % what, path)
+
+
+def _refuse_size(path, size):
+    if size > MOST_BYTES:
+        raise IOError(
+            errno.EFBIG,
+            "is larger than %d bytes, for which xend itself would need minutes: name the right file, or take "
+            "out of it what is no setting" % MOST_BYTES,
+            path,
+        )
 
 
 def update(path, edit, before_write=None, timeout_s=10):
@@ -44,7 +85,8 @@ def update(path, edit, before_write=None, timeout_s=10):
 
     Mode, owner and extended attributes (the SELinux context among them) are kept. A process that is
     killed at any moment leaves the old or the new file, complete. Returns (old, new), both bytes;
-    nothing is written when they are equal. Raises EnvironmentError when something is in the way.
+    nothing is written when they are equal. Raises EnvironmentError when something is in the way, or when
+    either would be larger than 1 MiB.
     """
     real = os.path.realpath(path)
     # Read first, so that a missing or unreadable file is reported as that and not as a lock problem.
@@ -53,6 +95,7 @@ def update(path, edit, before_write=None, timeout_s=10):
         old = read(path)
         new = edit(old)
         if new != old:
+            _refuse_size(path, len(new))
             if before_write:
                 before_write(real)
             _replace(real, new)
@@ -94,7 +137,7 @@ def _replace(path, data):
     temporary = os.path.join(directory, ".%s.new" % name)
     before = os.stat(path)
     # A rename would replace even a file that this process may not write.
-    os.close(os.open(path, os.O_WRONLY))
+    os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
     _remove(temporary)
     descriptor = os.open(
         temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, stat.S_IRUSR | stat.S_IWUSR

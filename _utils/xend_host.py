@@ -41,8 +41,7 @@ def process(pidfile):
     it starts again later has the same settings.
     """
     try:
-        with open(pidfile) as stream:
-            pid = int(stream.read().strip())
+        pid = _number_in(pidfile)
         command = _command(pid)
         if b"xend" not in command:
             return None
@@ -51,6 +50,17 @@ def process(pidfile):
         return {"pid": pid, "started": _started(above if is_forked else pid)}
     except (EnvironmentError, ValueError):
         return None
+
+
+def _number_in(path):
+    # From a FIFO in its place nothing would come, and a device may have no end.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError("%s is no file" % path)
+        return int(os.read(descriptor, 64))
+    finally:
+        os.close(descriptor)
 
 
 def _command(pid):
@@ -487,6 +497,9 @@ def tls_files(key_file, cert_file):
     reasons, warnings = [], []
     for path in (key_file, cert_file):
         try:
+            if stat.S_ISFIFO(os.stat(path).st_mode):
+                # It would be waited for, by xend too.
+                raise IOError(errno.EINVAL, "is a FIFO, not a file", path)
             open(path, "rb").close()
         except EnvironmentError as exc:
             reasons.append("%s: %s" % (path, exc.strerror))

@@ -1,15 +1,19 @@
 """
-Keeping things on this host apart: locks that die with their holder, and reservations that expire.
+Keeping things on this host apart: locks that die with their holder, and reservations that expire. And the
+folder that they are in, with all that is kept there for nobody else.
 
-What is locked or reserved, and what a refusal says, is not known here, and neither is Salt.
+What is locked, reserved or kept, and what a refusal says, is not known here, and neither is Salt.
 """
 
 import contextlib
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import re
+import stat
+import tempfile
 import time
 
 # Nothing that is reserved here takes longer; what claims to was written before the clock was set back.
@@ -20,6 +24,12 @@ BOOKS_S = 10
 
 POLL_S = 0.05
 RESERVED = re.compile(r"\..*\.reserved\Z")
+
+# A reservation is a few words.
+RESERVATION_BYTES = 65536
+
+# Of a name in the name of a file, which has 255 letters at most.
+LABEL_LETTERS = 200
 
 
 class Held(ValueError):
@@ -59,9 +69,9 @@ def hold(folder, name, shared=False, who="", wait_s=0):
 
 @contextlib.contextmanager
 def _holding(folder, name, shared, who, wait_s):
-    _make(folder)
+    private(folder)
     # The file stays for good: who waits for a removed one would hold a lock that nobody else sees.
-    descriptor = _open(os.path.join(folder, ".%s.lock" % _label(name)), os.O_RDWR)
+    descriptor = _open(os.path.join(folder, ".%s.lock" % _label(name)), os.O_RDWR | os.O_CREAT)
     try:
         _lock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, name, wait_s)
         try:
@@ -78,27 +88,109 @@ def _holding(folder, name, shared, who, wait_s):
         os.close(descriptor)
 
 
-def _make(folder):
+# Where nobody else may write
+
+
+def private(folder):
+    """
+    See that a folder is this user's alone to write to; it is made, for him only, when it is missing.
+
+    Who may write there could put a link in the way of a file, or a note about a guest that was never sent.
+    Returns the folder. Raises EnvironmentError, whose text says what to do, for one that belongs to somebody
+    else, that others may write to, or that was put there as a link by somebody else.
+    """
     try:
         os.makedirs(folder, 0o700)
     except EnvironmentError:
         if not os.path.isdir(folder):
             raise
+    link, found, user = os.lstat(folder), os.stat(folder), os.geteuid()
+    if link.st_uid not in (0, user):
+        _refuse(folder, "was put there as a link by user %d: remove it" % link.st_uid)
+    if found.st_uid != user:
+        _refuse(
+            folder,
+            "belongs to user %d, not to user %d, as whom this runs, so that nothing in it can be relied on: "
+            "look who made it, and remove it, chown it, or name another folder" % (found.st_uid, user),
+        )
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        _refuse(
+            folder,
+            "others than its owner may write there (mode %04o), so that nothing in it can be relied on: "
+            "remove what is not yours in it, and chmod 700 it" % stat.S_IMODE(found.st_mode),
+        )
+    return folder
+
+
+def _refuse(path, why):
+    raise IOError(errno.EPERM, why, path)
+
+
+def _open(path, flags):
+    """
+    A descriptor of a file that is this user's own: no link is followed, neither a symbolic nor a hard one,
+    and nothing is waited for that is no file.
+    """
+    # The flag that reads at once what a FIFO has; for a file it means nothing.
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY, 0o600)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_nlink > 1:
+            _refuse(path, "is no file of this user's own, which only that is read or written: remove it")
+        # Else, under Python 2, a xend that is started would inherit it for as long as it runs.
+        fcntl.fcntl(descriptor, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
+    except EnvironmentError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def get(path, most_bytes):
+    """
+    The bytes of a file that is kept in such a folder. Raises EnvironmentError when it cannot be read, is no
+    file of this user's own, or is larger than MOST_BYTES.
+    """
+    descriptor = _open(path, os.O_RDONLY)
+    with os.fdopen(descriptor, "rb") as stream:
+        data = stream.read(most_bytes + 1)
+    if len(data) > most_bytes:
+        raise IOError(errno.EFBIG, "is larger than %d bytes" % most_bytes, path)
+    return data
+
+
+def put(path, data):
+    """
+    Put bytes into a file in such a folder, for its owner only: the old or the new content, whatever happens,
+    and what was in its place is replaced, not written to.
+    """
+    descriptor, temporary = tempfile.mkstemp(".new", ".", os.path.dirname(path))
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.rename(temporary, path)
+    except EnvironmentError:
+        os.unlink(temporary)
+        raise
+    # The new name is on the disk only when the folder is.
+    descriptor = os.open(os.path.dirname(path), os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _label(name):
     """
-    A name as part of a file name. xend allows a slash in the name of a domain (xend 3.0 to 4.x
-    XendDomainInfo, check_name or _checkName).
+    A name as part of a file name. xend allows a slash in the name of a domain (xend 3.0 to 3.4
+    XendDomainInfo, check_name or _checkName), and any length.
     """
-    return re.sub(r"[^A-Za-z0-9_.:+-]", lambda found: "%%%04x" % ord(found.group()), name)
-
-
-def _open(path, flags):
-    descriptor = os.open(path, flags | os.O_CREAT, 0o600)
-    # Else, under Python 2, a xend that is started would inherit it for as long as it runs.
-    fcntl.fcntl(descriptor, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
-    return descriptor
+    label = re.sub(r"[^A-Za-z0-9_.:+-]", lambda found: "%%%04x" % ord(found.group()), name)
+    if len(label) <= LABEL_LETTERS:
+        return label
+    raw = name if isinstance(name, bytes) else name.encode("utf-8", "replace")
+    return "%s%%%s" % (label[: LABEL_LETTERS - 41], hashlib.sha256(raw).hexdigest()[:40])
 
 
 def _clock():
@@ -170,13 +262,17 @@ def reserve(folder, name, who, seconds, now):
         the time, in seconds since the epoch
 
     Returns {"name", "who", "until"} (seconds since the epoch) once it is on the disk. Raises
-    ValueError for seconds that are out of range, EnvironmentError when it cannot be written.
+    ValueError for seconds that are out of range or words without end, EnvironmentError when it cannot be
+    written.
     """
     if not 0 < seconds <= MAX_S:
         raise ValueError("seconds: %s is not more than 0 and at most %d" % (seconds, MAX_S))
     made = {"name": name, "who": who, "until": now + seconds}
+    data = json.dumps(made).encode("ascii")
+    if len(data) > RESERVATION_BYTES:
+        raise ValueError("name and who: %d bytes are too many for a few words" % len(data))
     with _books(folder):
-        _replace(_reservation(folder, name), json.dumps(made))
+        put(_reservation(folder, name), data)
     return made
 
 
@@ -227,34 +323,18 @@ def _reservation(folder, name):
 
 
 def _understood(path):
-    with open(path, "rb") as stream:
-        data = stream.read()
     try:
-        made = json.loads(data.decode("utf-8"))
+        made = json.loads(get(path, RESERVATION_BYTES).decode("utf-8"))
         return {
             "name": _native(made["name"]),
             "who": _native(made["who"]),
             "until": float(made["until"]),
         }
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError):
+        # The last one for lists in lists without end.
         return None
-
-
-def _replace(path, text):
-    temporary = path + ".new"
-    descriptor = _open(temporary, os.O_WRONLY | os.O_TRUNC)
-    try:
-        with os.fdopen(descriptor, "w") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(descriptor)
-        os.rename(temporary, path)
-    except EnvironmentError:
-        os.unlink(temporary)
+    except EnvironmentError as exc:
+        # No file of ours, or no such small one.
+        if exc.errno in (errno.ELOOP, errno.EPERM, errno.EFBIG, errno.ENXIO):
+            return None
         raise
-    # The new name is on the disk only when the folder is.
-    descriptor = os.open(os.path.dirname(path), os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

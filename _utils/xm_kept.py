@@ -7,14 +7,26 @@ one is decided in xm_outcome; here only whether it may yet be sent.
 """
 
 import errno
+import hashlib
 import json
 import os
 import re
+import stat
 
 NOTE, DESCRIPTION = ".sent", ".sxp"
 WORDS = ("id", "name", "uuid", "target", "at", "what", "kept")
 # By which it can be told later whether xend may still be about to send the guest; older notes lack them.
 TRACES = ("domid", "xend", "up_s")
+
+# What nobody needs who sends guests, and who reads notes shall not have to read.
+MOST_NOTES = 1000
+NOTE_BYTES = 262144
+
+# Of a name and a uuid in the name of a file, which has 255 letters at most.
+LABEL_LETTERS = 200
+
+# Far more than any domain's id or any uptime.
+MOST_NUMBER = 10 ** 12
 
 # xend looks for memory for a minute at most (xend 4.4 balloon.free); the rest is waiting for a name server.
 UNSEEN_S = 600
@@ -31,14 +43,22 @@ def description_file(folder, name, uuid):
     """
     The file in which the description of a guest is kept.
     """
-    return os.path.join(folder, label("%s.%s" % (name, uuid)) + DESCRIPTION)
+    return os.path.join(folder, _stem(name, uuid) + DESCRIPTION)
 
 
 def note_file(folder, name, uuid):
     """
     The file in which the note on a guest is kept.
     """
-    return os.path.join(folder, label("%s.%s" % (name, uuid)) + NOTE)
+    return os.path.join(folder, _stem(name, uuid) + NOTE)
+
+
+def _stem(name, uuid):
+    stem = label("%s.%s" % (name, uuid))
+    if len(stem) <= LABEL_LETTERS:
+        return stem
+    raw = stem if isinstance(stem, bytes) else stem.encode("utf-8", "replace")
+    return "%s.%s" % (stem[: LABEL_LETTERS - 41], hashlib.sha256(raw).hexdigest()[:40])
 
 
 def note(words):
@@ -66,7 +86,7 @@ def noted(folder):
     """
     The notes of a folder, each a dict as for `note`, by time. Of one that cannot be read there is what the
     name of its file tells. A folder that is missing has none. Raises EnvironmentError when the folder cannot
-    be read.
+    be read, or holds more notes than anybody can have made.
     """
     try:
         names = os.listdir(folder)
@@ -74,22 +94,30 @@ def noted(folder):
         if exc.errno != errno.ENOENT:
             raise
         return []
-    found = [_read(os.path.join(folder, name)) for name in names if name.endswith(NOTE)]
+    names = [name for name in names if name.endswith(NOTE)]
+    if len(names) > MOST_NOTES:
+        raise IOError(
+            errno.EFBIG,
+            "has %d notes (*%s), and more than %d are not read: look with xm.where on all hosts where these "
+            "guests are, and remove the notes on those that run" % (len(names), NOTE, MOST_NOTES),
+            folder,
+        )
+    found = [_read(os.path.join(folder, name)) for name in names]
     return sorted([words for words in found if words], key=lambda words: (words["at"], words["name"]))
 
 
 def _read(path):
     try:
-        with open(path, "rb") as stream:
-            words = json.loads(stream.read().decode("utf-8"))
-        made = dict([(word, _native(words[word])) for word in WORDS])
+        words = json.loads(_bytes(path).decode("utf-8"))
+        made = dict([(word, _text(words[word])) for word in WORDS])
         made.update([(trace, _trace(words[trace])) for trace in TRACES if trace in words])
         return made
     except EnvironmentError as exc:
         # Somebody else has just removed it.
         if exc.errno == errno.ENOENT:
             return None
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, RuntimeError):
+        # The last one for lists in lists without end.
         pass
     stem = path[: -len(NOTE)]
     name, _, uuid = os.path.basename(stem).rpartition(".")
@@ -104,9 +132,32 @@ def _read(path):
     }
 
 
+def _bytes(path):
+    """
+    What stands in a note. Raises ValueError for what is none, and for one that nobody can have written here.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY)
+    with os.fdopen(descriptor, "rb") as stream:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_size > NOTE_BYTES:
+            raise ValueError(path)
+        return stream.read(NOTE_BYTES)
+
+
+def _text(value):
+    if not hasattr(value, "upper"):
+        raise ValueError(value)
+    return _native(value)
+
+
 def _trace(value):
-    # A number, or text; under Python 2 that comes as unicode.
-    return value if value is None or isinstance(value, (int, float)) else _native(value)
+    """
+    A number that can be counted with, or text; under Python 2 that comes as unicode. None for anything else.
+    """
+    if hasattr(value, "upper"):
+        return _native(value)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return value if is_number and abs(value) < MOST_NUMBER else None
 
 
 def is_over(made, now):

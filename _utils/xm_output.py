@@ -7,13 +7,21 @@ Formats as printed by xend 3.0.3 to 4.4. Running xm is not done here, and nothin
 import json
 import re
 
-# Name, ID, Mem(MiB), VCPUs, State, Time(s). A managed domain that does not run has no ID and may
-# have no state. What xend does not know of a domain, xm 3.0.3 shows as ? or ?? (XendDomainInfo.sxpr there;
+# Name, ID, Mem(MiB), VCPUs, State, Time(s), read from the right, because a name may hold anything: whoever has
+# made a domain has written it into xenstore. A managed domain that does not run has no ID and may have no state. What xend does not know of a domain, xm 3.0.3 shows as ? or ?? (XendDomainInfo.sxpr there;
 # main.parse_doms_info, which has -1 for an ID).
 ROW = re.compile(
-    r"(?P<name>\S+)\s+(?:(?P<domid>-?\d+)\s+)?(?P<memory>\d+)\s+(?P<vcpus>\d+)\s+"
-    r"(?:(?P<state>[a-z?-]{6}|\?{1,5})\s+)?(?P<time>\d+\.\d+)\s*$"
+    r"(?P<front>.*?)(?P<gap>\s+)(?P<memory>\d+)\s+(?P<vcpus>\d+)\s+"
+    r"(?:(?P<state>[a-z?-]{6}|\?{1,5})\s+)?(?P<time>\d+\.\d+)\s*\Z",
+    re.DOTALL,
 )
+NAME_AND_ID = re.compile(r"(?P<name>.*?)\s+(?P<domid>-?\d+)\Z", re.DOTALL)
+
+# How wide the ID is at least, and the memory at most, with the spaces before them, where neither is too long
+# for its column: 3 and 8 in xm 3.0.3, 3 and 5 in 3.1, 5 and 5 from 3.2 on (main.xm_brief_list). So a name that
+# ends in a number is told from an ID: an ID that lacks leaves a wider gap than any memory after one.
+MEMORY_WIDTH = 5
+ID_WIDTH = 3
 
 # What xm shows as the name of a domain of which xend does not know it (parse_doms_info of 3.0.3 to 4.4).
 NAMELESS = "??"
@@ -45,34 +53,58 @@ MISREAD = re.compile(r"(?<!\\)(?:\\\\)*\\x(?:[a-f][0-9a-f]|[0-9][a-f])", re.IGNO
 REPLACED = b"\xef\xbf\xbd".decode("utf-8")
 
 
-def domains(text):
+def domains(text, name_of=None):
     """
     The rows of `xm list`.
+
+    name_of
+        called with the id of a domain, returns the name that its description has, or None. Before a row that
+        begins with lines which are none, that tells a name with line breaks from something that has got in
+        between
 
     Returns a list of dicts: name (NAMELESS for one that is not known), domid (int or None), memory_mib, vcpus
     (int), state (six letters or dashes; with question marks where xend does not know; "" for a domain that
     does not run), time_s (float), in the order of the rows. Raises ValueError for a line that is no row, and
     when Domain-0 is missing: that a guest is gone may not be judged from a list that was not understood.
     """
-    found = []
-    for line in text.splitlines():
-        match = ROW.match(line)
-        if match:
-            found.append(
-                {
-                    "name": match.group("name"),
-                    "domid": _number(match.group("domid")),
-                    "memory_mib": int(match.group("memory")),
-                    "vcpus": int(match.group("vcpus")),
-                    "state": match.group("state") or "",
-                    "time_s": float(match.group("time")),
-                }
-            )
-        elif line.strip() and not HEADER.match(line):
-            raise ValueError("it is not understood: %r" % line)
+    found, broken = [], []
+    for line in text.split("\n"):
+        row = _row(line)
+        if row and broken:
+            row["name"] = "\n".join(broken + [row["name"].replace(NAMELESS, "")])
+            if not name_of or (name_of(row["domid"]) or "").rstrip(" ") != row["name"]:
+                break
+            broken = []
+        if row:
+            found.append(row)
+        elif line.strip() and (broken or not HEADER.match(line)):
+            broken.append(line)
+    if broken:
+        raise ValueError("it is not understood: %r" % broken[0])
     if 0 not in [row["domid"] for row in found]:
         raise ValueError("it does not show Domain-0, which every host has")
     return found
+
+
+def _row(line):
+    match = ROW.match(line)
+    if not match:
+        return None
+    name, domid, memory = match.group("front"), None, match.group("memory")
+    if len(match.group("gap")) < ID_WIDTH + 2 + max(0, MEMORY_WIDTH - len(memory)):
+        both = NAME_AND_ID.match(name)
+        if not both:
+            return None
+        name, domid = both.group("name"), both.group("domid")
+    return {
+        # A name of line breaks and spaces only leaves nothing here.
+        "name": name or NAMELESS,
+        "domid": _number(domid),
+        "memory_mib": int(memory),
+        "vcpus": int(match.group("vcpus")),
+        "state": match.group("state") or "",
+        "time_s": float(match.group("time")),
+    }
 
 
 def info(text):

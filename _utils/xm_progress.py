@@ -7,8 +7,10 @@ nothing knows Salt.
 """
 
 import codecs
+import errno
 import os
 import re
+import stat
 import time
 
 # In the order in which a transfer that succeeds goes through them; "failed" ends it anywhere.
@@ -413,16 +415,30 @@ def written(pid):
     return int(found.group(1)) if found else None
 
 
-def last_part(path):
+def last_part(path, start=0):
     """
     The end of a log file, at most 1 MiB of it; "" when it cannot be read.
+
+    start
+        nothing is read that stands before this position, in bytes
     """
     try:
-        with open(path, "rb") as stream:
-            stream.seek(max(0, os.fstat(stream.fileno()).st_size - TAIL_BYTES))
+        with _opened(path) as stream:
+            stream.seek(max(start, os.fstat(stream.fileno()).st_size - TAIL_BYTES))
             return stream.read(TAIL_BYTES).decode("utf-8", "replace")
     except EnvironmentError:
         return ""
+
+
+def _opened(path):
+    """
+    A file to read from. Raises EnvironmentError for what is none: from a FIFO nothing would come.
+    """
+    stream = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY), "rb")
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise IOError(errno.EINVAL, "is no file", path)
+    return stream
 
 
 class Tail(object):
@@ -461,7 +477,7 @@ class Tail(object):
 
     def _read(self, path):
         try:
-            with open(path, "rb") as stream:
+            with _opened(path) as stream:
                 found = os.fstat(stream.fileno())
                 if (found.st_dev, found.st_ino) != self._file or found.st_size < self._position:
                     self._file = (found.st_dev, found.st_ino)

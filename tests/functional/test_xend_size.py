@@ -1,5 +1,6 @@
 """The execution module on files that are far too big or far too deep: bounded time, clear errors."""
 
+import os
 import time
 
 import pytest
@@ -51,13 +52,13 @@ def test_a_list_that_is_too_deep_is_not_written(xend, config):
     assert "deep" in str(caught.value) and config.read_bytes() == before
 
 
-def test_a_string_of_10_mb(xend, config, in_time):
-    huge = "x y" * (10 * MIB // 3)
-    xend.set("note", huge)
-    assert xend.get("note") == huge
-    assert xend.set("note", huge)["changed"] is False
-    assert xend.set("dom0-min-mem", 256)["changed"]
-    assert xend.set("note", "short")["new"] == "short"
+def test_what_would_make_the_file_too_large_is_not_written(xend, config):
+    before = config.read_bytes()
+    with pytest.raises(CommandExecutionError) as caught:
+        xend.set("note", "x y" * (MIB // 3))
+    assert str(config) in str(caught.value) and "1048576" in str(caught.value)
+    assert config.read_bytes() == before
+    assert xend.set("note", "x y" * (MIB // 6))["changed"]
 
 
 @pytest.mark.parametrize(
@@ -69,17 +70,28 @@ def test_a_string_of_10_mb(xend, config, in_time):
     ],
     ids=["equal forms", "comments", "all keys different"],
 )
-def test_a_file_of_50_mb(xend, config, line, in_time):
+def test_a_file_of_a_megabyte(xend, config, line, in_time):
     if b"%" in line:
-        big = b"".join(line % number for number in range(50 * MIB // 38))
+        big = b"".join(line % number for number in range((MIB - 1000) // 42))
     else:
-        big = line * (50 * MIB // len(line))
+        big = line * ((MIB - 1000) // len(line))
     config.write_bytes(b"(dom0-min-mem 196)\n" + big + b"(dom0-cpus 0)\n")
     assert xend.get("dom0-cpus") == "0"
     assert xend.set("dom0-cpus", 2)["diff"].count("\n") < 15
     done = xend.configure(port=8010, server=False)
     assert set(done["changes"]) == {"port", "server"}
-    assert config.stat().st_size > 50 * MIB
+
+
+@pytest.mark.parametrize("size", [MIB + 1, 200 * MIB])
+def test_a_larger_file_is_refused_at_once(xend, config, size):
+    """xend itself would need minutes for it."""
+    os.truncate(config, size)
+    began = time.monotonic()
+    for ask in (xend.list, xend.check, xend.relocation, xend.status, lambda: xend.set("dom0-cpus", 2)):
+        with pytest.raises(CommandExecutionError) as caught:
+            ask()
+        assert str(config) in str(caught.value) and "larger than 1048576 bytes" in str(caught.value)
+    assert time.monotonic() - began < 5 and config.stat().st_size == size
 
 
 def test_listing_and_checking_grow_with_the_file(xend, config, in_time):

@@ -282,19 +282,24 @@ class Client:
             for domain in domains:
                 self.line(domain["long"])
             return
-        if self.version < (3, 2):
-            self.line(
-                "%-40s %3s %8s %5s %-6s %8s"
-                % ("Name", "ID", "Mem(MiB)", "VCPUs", "State", "Time(s)")
-            )
-            row = "%(name)-40s %(domid)3s %(memory)8d %(vcpus)5d %(state)6s %(cpu_time)8.1f"
-        else:
-            self.line(
-                "%-40s %5s %5s %5s %10s %9s" % ("Name", "ID", "Mem", "VCPUs", "State", "Time(s)")
-            )
-            row = "%(name)-40s %(domid)5s %(memory)5d %(vcpus)5d %(state)10s %(cpu_time)8.1f"
+        head, row = self.table()
+        self.line(head)
         for domain in domains:
             self.line(row % domain)
+
+    def table(self):
+        """Return the head of the table and the form of a row (main.xm_brief_list)."""
+        names = ("Name", "ID", "Mem", "VCPUs", "State", "Time(s)")
+        if self.version < (3, 1):
+            names = names[:2] + ("Mem(MiB)",) + names[3:]
+            widths = ("3", "8", "5", "5", "9")
+        elif self.version < (3, 2):
+            widths = ("3", "5", "5", "10", "9")
+        else:
+            widths = ("5", "5", "5", "10", "9")
+        head = "%%-40s %%%ss %%%ss %%%ss %%%ss %%%ss" % widths % names
+        row = "%%(name)-40s %%(domid)%ss %%(memory)%sd %%(vcpus)%sd %%(state)%ss %%(cpu_time)8.1f"
+        return head, row % widths[:4]
 
     def one(self, name):
         return self.call("domains", [name], False)[0]

@@ -137,3 +137,56 @@ def test_when_a_guest_that_runs_where_it_was_can_not_be_sent_any_more(made, seen
     # Whatever else is known: not while anything shows that somebody is about to send a guest.
     for doubt in ({"asked": True}, {"sends": True}, {"sends": None}, {"xend": None}):
         assert xm_kept.is_over(made, dict(seen, **doubt)) is False
+
+
+# What others may have put there
+
+
+def test_what_is_no_file_is_neither_followed_nor_waited_for(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_bytes(xm_kept.note(dict(WORDS, name="other", uuid="u9")))
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    os.symlink(str(secret), str(kept / "link.u1.sent"))
+    os.mkfifo(str(kept / "pipe.u2.sent"))
+    (kept / "folder.u3.sent").mkdir()
+    found = xm_kept.noted(str(kept))
+    assert sorted([words["name"] for words in found]) == ["folder", "link", "pipe"]
+    assert all(["cannot be read" in words["at"] for words in found])
+    # They can be got rid of, and what the link leads to stays.
+    assert xm_kept.forget(str(kept), "link", "u1", "") and xm_kept.forget(str(kept), "pipe", "u2", "")
+    assert secret.exists() and [words["name"] for words in xm_kept.noted(str(kept))] == ["folder"]
+
+
+@pytest.mark.parametrize("count", [100, 1000000])
+def test_a_note_without_end_is_one_that_cannot_be_read(tmp_path, count):
+    for data in (b" " * count + b"[" * count, xm_kept.note(dict(WORDS, what="x" * count))[:-1]):
+        (tmp_path / "web01.u1.sent").write_bytes(data)
+        (found,) = xm_kept.noted(str(tmp_path))
+        assert found["name"] == "web01" and "cannot be read" in found["at"]
+
+
+@pytest.mark.parametrize("trace", [b"NaN", b"1e999", b"[1]", b"true", b"{}", b"-1e13"])
+def test_numbers_that_nobody_can_count_with_are_none(tmp_path, trace):
+    data = xm_kept.note(SENT).replace(b"1000.0", trace)
+    (tmp_path / "web01.u1.sent").write_bytes(data)
+    (found,) = xm_kept.noted(str(tmp_path))
+    assert found["up_s"] is None and found["domid"] == 7
+
+
+def test_more_notes_than_anybody_can_have_made_are_not_read(tmp_path):
+    for number in range(1001):
+        open(str(tmp_path / ("web%d.u1.sent" % number)), "w").close()
+    with pytest.raises(EnvironmentError) as caught:
+        xm_kept.noted(str(tmp_path))
+    assert "1001 notes" in str(caught.value) and str(tmp_path) in str(caught.value)
+
+
+def test_names_of_any_length_have_files_of_their_own(tmp_path):
+    names = ["x" * 300 + end for end in ("a", "b")]
+    for name in names:
+        write(tmp_path, dict(WORDS, name=name))
+    assert sorted([words["name"] for words in xm_kept.noted(str(tmp_path))]) == names
+    assert xm_kept.forget(str(tmp_path), names[0], "u1", "i1")
+    assert [words["name"] for words in xm_kept.noted(str(tmp_path))] == names[1:]
+    assert xm_kept.description_file("/kept", "web01", "u1") == "/kept/web01.u1.sxp"

@@ -371,3 +371,121 @@ def test_a_disk_that_takes_nothing_keeps_the_old_reservation(tmp_path):
     assert said.stdout == "refused\n", said.stderr
     assert xend_lock.reserved(str(tmp_path), NOW) == [made]
     assert sorted(os.listdir(tmp_path)) == [".reservations.lock", ".web01.reserved"]
+
+
+# The folder
+
+
+def lock(folder):
+    with xend_lock.hold(str(folder), "relocation"):
+        pass
+
+
+ALL_OF_IT = [
+    lock,
+    lambda folder: xend_lock.private(str(folder)),
+    lambda folder: xend_lock.reserve(str(folder), "web01", "xen1", 60, NOW),
+    lambda folder: xend_lock.reserved(str(folder), NOW),
+    lambda folder: xend_lock.release(str(folder), "web01"),
+]
+
+
+@pytest.mark.parametrize("use", ALL_OF_IT)
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770, 0o702])
+def test_a_folder_that_others_may_write_to_is_not_used(tmp_path, use, mode):
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    folder.chmod(mode)
+    with pytest.raises(EnvironmentError) as raised:
+        use(folder)
+    assert raised.value.filename == str(folder) and "chmod 700" in raised.value.strerror
+    assert "%04o" % mode in raised.value.strerror and list(folder.iterdir()) == []
+    folder.chmod(0o700)
+    use(folder)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give folders away")
+@pytest.mark.parametrize("use", ALL_OF_IT)
+def test_a_folder_of_somebody_else_is_not_used(tmp_path, use):
+    folder, link = tmp_path / "kept", tmp_path / "link"
+    folder.mkdir()
+    link.symlink_to(folder)
+    use(link)
+    before = sorted(folder.iterdir())
+    os.lchown(str(link), 1234, 1234)
+    os.chown(str(folder), 1234, 1234)
+    for path in (folder, link):
+        with pytest.raises(EnvironmentError) as raised:
+            use(path)
+        assert "1234" in raised.value.strerror
+    os.chown(str(folder), 0, 0)
+    with pytest.raises(EnvironmentError) as raised:
+        use(link)
+    assert "link" in raised.value.strerror and sorted(folder.iterdir()) == before
+
+
+def plant_link(path, victim):
+    path.symlink_to(victim)
+
+
+def plant_hard_link(path, victim):
+    os.link(str(victim), str(path))
+
+
+def plant_fifo(path, victim):
+    os.mkfifo(str(path))
+
+
+def plant_folder(path, victim):
+    path.mkdir()
+
+
+@pytest.mark.parametrize("plant", [plant_link, plant_hard_link, plant_fifo, plant_folder])
+def test_what_is_planted_is_neither_followed_nor_waited_for(tmp_path, plant):
+    victim, folder = tmp_path / "victim", tmp_path / "kept"
+    victim.write_text("precious")
+    folder.mkdir(0o700)
+    for name in (".relocation.lock", ".web01.reserved"):
+        plant(folder / name, victim)
+    began = time.monotonic()
+    with pytest.raises(EnvironmentError) as raised:
+        lock(folder)
+    assert ".relocation.lock" in str(raised.value)
+    if plant is not plant_folder:
+        # What is no reservation is removed, and one that is made takes its place.
+        assert xend_lock.reserved(str(folder), NOW) == []
+        plant(folder / ".web01.reserved", victim)
+        xend_lock.reserve(str(folder), "web01", "xen1", 60, NOW)
+        assert [made["name"] for made in xend_lock.reserved(str(folder), NOW)] == ["web01"]
+    assert time.monotonic() - began < 5
+    assert victim.read_text() == "precious" and stat.S_IMODE(victim.stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("plant", [plant_link, plant_hard_link, plant_fifo])
+def test_what_is_kept_takes_the_place_of_what_was_planted(tmp_path, plant):
+    victim, path = tmp_path / "victim", tmp_path / "web01.sxp"
+    victim.write_text("precious")
+    plant(path, victim)
+    with pytest.raises(EnvironmentError):
+        xend_lock.get(str(path), 100)
+    xend_lock.put(str(path), b"(domain)")
+    assert xend_lock.get(str(path), 100) == b"(domain)" and victim.read_text() == "precious"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600 and path.is_file() and not path.is_symlink()
+    with pytest.raises(EnvironmentError, match="7 bytes"):
+        xend_lock.get(str(path), 7)
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["victim", "web01.sxp"]
+
+
+def test_names_of_any_length_are_kept_apart(tmp_path):
+    names = ["x" * 300 + end for end in ("a", "b")]
+    with xend_lock.hold(str(tmp_path), names[0]):
+        assert is_free(tmp_path, name=names[1]) and not is_free(tmp_path, name=names[0])
+    for name in names:
+        xend_lock.reserve(str(tmp_path), name, "xen1", 60, NOW)
+    assert [made["name"] for made in xend_lock.reserved(str(tmp_path), NOW)] == names
+
+
+def test_words_without_end_are_no_reservation(tmp_path):
+    with pytest.raises(ValueError, match="bytes"):
+        xend_lock.reserve(str(tmp_path), "web01", "x" * 100000, 60, NOW)
+    assert xend_lock.reserved(str(tmp_path), NOW) == []

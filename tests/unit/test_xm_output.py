@@ -54,6 +54,74 @@ def test_every_row_is_read():
     }
 
 
+# main.xm_brief_list of the real xm; managed domains that do not run have no ID, and 3.0.3 knows none.
+TABLES = {
+    "3.0.3": "%-40s %3s %8d %5d %5s %8.1f",
+    "3.1": "%-40s %3s %5d %5d %10s %8.1f",
+    "3.2": "%-40s %5s %5d %5d %10s %8.1f",
+}
+ODD_NAMES = [
+    "a guest with spaces",
+    "two  of them",
+    " in front",
+    "web 12",
+    "web 12 256 1",
+    "12",
+    "12 34",
+    "r-----",
+    "a 1 2 r----- 0.5",
+    "Name  ID  of a thing",
+    "-x",
+    "x" * 200,
+    "x" * 40 + " 9",
+    "x" * 39 + " 12345",
+    "a\ttab",
+    "form\x0cfeed",
+    "\x1b[31mred",
+]
+
+
+@pytest.mark.parametrize("version", sorted(TABLES))
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_name_may_look_like_anything(version, name):
+    """Neither its row is misread for it, nor those around it."""
+    for domid in (7, 12345) + (("",) if version != "3.0.3" else ()):
+        for memory in (0, 64, 256, 4096, 16384, 131072, 1048576):
+            for state in ("-b----", "------", "??") + (("",) if domid == "" else ()):
+                rows = [("Domain-0", 0, 1024, 2, "r-----", 88.5), (name, domid, memory, 1, state, 12345.6)]
+                text = "\n".join([TABLES[version] % row for row in rows + [("last", 9, 1, 1, "r-----", 1.0)]])
+                found = xm_output.domains("Name    ID   Mem VCPUs      State   Time(s)\n" + text)
+                assert [row["name"] for row in found] == ["Domain-0", name, "last"]
+                assert found[1] == {
+                    "name": name,
+                    "domid": None if domid == "" else domid,
+                    "memory_mib": memory,
+                    "vcpus": 1,
+                    "state": state,
+                    "time_s": 12345.6,
+                }
+
+
+@pytest.mark.parametrize("name", ["web01\n", "two\nlines"])
+def test_a_name_with_line_breaks_is_told_by_its_description(name):
+    row = TABLES["3.2"] % (name, 7, 256, 1, "-b----", 1.0)
+    text = TABLES["3.2"] % ("Domain-0", 0, 1024, 2, "r-----", 88.5) + "\n" + row + "\n"
+    with pytest.raises(ValueError):
+        xm_output.domains(text)
+    # Something else has got in between: a row that is not understood may be any guest's.
+    with pytest.raises(ValueError):
+        xm_output.domains(text, {7: "web01"}.get)
+    assert [found["name"] for found in xm_output.domains(text, {7: name}.get)] == ["Domain-0", name]
+
+
+def test_a_row_that_is_not_understood_is_nobody_s_name():
+    text = LIST.replace("web01                                        1", "web01     one")
+    for name_of in (None, lambda domid: "idle"):
+        with pytest.raises(ValueError) as caught:
+            xm_output.domains(text, name_of)
+        assert "web01     one" in str(caught.value)
+
+
 def test_a_managed_domain_that_does_not_run_has_no_id():
     assert rows()["sleeping"]["domid"] is None and rows()["sleeping"]["state"] == ""
 
