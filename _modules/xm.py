@@ -2232,7 +2232,8 @@ def _noted():
         return _pure("xm_kept.noted")(folder)
     except EnvironmentError as exc:
         raise CommandExecutionError(
-            "%s: it cannot be seen which guests were sent from here: %s" % (exc.filename or folder, exc.strerror)
+            "%s: it cannot be seen which guests were sent from here: %s"
+            % (exc.filename or folder, exc.strerror)
         )
 
 

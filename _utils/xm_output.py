@@ -8,7 +8,8 @@ import json
 import re
 
 # Name, ID, Mem(MiB), VCPUs, State, Time(s), read from the right, because a name may hold anything: whoever has
-# made a domain has written it into xenstore. A managed domain that does not run has no ID and may have no state. What xend does not know of a domain, xm 3.0.3 shows as ? or ?? (XendDomainInfo.sxpr there;
+# made a domain has written it into xenstore. A managed domain that does not run has no ID and may have no
+# state. What xend does not know of a domain, xm 3.0.3 shows as ? or ?? (XendDomainInfo.sxpr there;
 # main.parse_doms_info, which has -1 for an ID).
 ROW = re.compile(
     r"(?P<front>.*?)(?P<gap>\s+)(?P<memory>\d+)\s+(?P<vcpus>\d+)\s+"
@@ -17,9 +18,9 @@ ROW = re.compile(
 )
 NAME_AND_ID = re.compile(r"(?P<name>.*?)\s+(?P<domid>-?\d+)\Z", re.DOTALL)
 
-# How wide the ID is at least, and the memory at most, with the spaces before them, where neither is too long
-# for its column: 3 and 8 in xm 3.0.3, 3 and 5 in 3.1, 5 and 5 from 3.2 on (main.xm_brief_list). So a name that
-# ends in a number is told from an ID: an ID that lacks leaves a wider gap than any memory after one.
+# How wide the columns of memory and ID are at least: 8 and 3 in xm 3.0.3, where each row has an ID, 5 and 3 in
+# 3.1, 5 and 5 from 3.2 on (main.xm_brief_list). An ID that lacks leaves a wider gap before the memory than any
+# memory after an ID has; that tells an ID from a number at the end of a name.
 MEMORY_WIDTH = 5
 ID_WIDTH = 3
 
