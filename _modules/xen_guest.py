@@ -8,22 +8,28 @@ of clusters may do the same. Moving the guest itself is the business of the ``xm
 Options, from the minion configuration or the pillar:
 
 ``xend:follow``
-    true: the file and the link follow a guest that is moved; default false
+    true: the file and the link follow a guest that is moved; default false. Each of the two hosts goes by its
+    own setting. A guest's file is a program that ``xm create`` executes as root: a host with this setting
+    takes such programs from the other hosts of the pillar
 ``xend:domain_files``
-    the folders with the configuration files of guests, default ``/etc/xen`` and ``/etc/xen/vm``
+    the folders with the configuration files of guests, default ``/etc/xen`` and ``/etc/xen/vm``; a file that
+    follows is put directly into one of them, or nowhere
 ``xend:auto``
     the folder with the links to those that are started with the host; default: what the settings of
-    xendomains say, else ``/etc/xen/auto``
+    xendomains say, else ``/etc/xen/auto``. A link that follows is put there, or nowhere
 ``xend:announce``
     a command (a list: program and arguments) that is run on the target when a guest has arrived, for
-    instance to send gratuitous ARP for it; default: none
+    instance to send gratuitous ARP for it; default: none. See ``xen_guest.announce`` for what it is given
 ``xend:root``, ``xend:kept``
     as for the ``xm`` module
 """
 
 from __future__ import absolute_import
 
+import base64
 import os
+import re
+import time
 
 from salt.exceptions import CommandExecutionError
 
@@ -38,6 +44,13 @@ DEFAULTS = {
 
 # Announcing is quick or does not work.
 ANNOUNCE_S = 60
+
+# What a source tells of network cards goes into the environment of a command: these forms, and no others. A
+# bridge of Open vSwitch may have a VLAN and trunks (xend 4.4 hotplug/vif-openvswitch).
+MAC = re.compile(r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}\Z")
+BRIDGE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@+-]{0,63}\Z")
+VIFS_MAX = 1024
+SAID_MAX = 400
 
 
 def __virtual__():
@@ -64,6 +77,21 @@ def _pure(name):
 
 def _option(name):
     return __salt__["config.get"]("xend:" + name, None) or DEFAULTS[name]
+
+
+def _named(name):
+    """
+    The name of a guest as text; a command line makes a number of digits.
+    """
+    named = _pure("xm_files.named")(name)
+    why = _pure("xm_files.unfit")(named)
+    if why:
+        raise CommandExecutionError("name: %s %s; it is the name of the guest" % (_quoted(name), why))
+    return named
+
+
+def _quoted(value):
+    return _pure("xm_files.quoted")(value)
 
 
 def _as_list(name):
@@ -97,6 +125,9 @@ def find(name, uuid=None):
     """
     The configuration file of a guest on this host. It is read, never executed as xm does.
 
+    What this returns goes to the master and stays in its job cache, with the text of the file and any
+    password in it. It is for people; the orchestrations use ``xen_guest.sealed``.
+
     name, uuid
         the domain
 
@@ -112,11 +143,34 @@ def find(name, uuid=None):
 
         salt xen1 xen_guest.find web01
     """
-    return _pure("xm_files.find")(str(name), uuid, _option("root"), _as_list("domain_files"), _auto())
+    return _find(name, uuid)
+
+
+def _find(name, uuid, is_token=False):
+    if uuid is not None:
+        why = _pure("xm_files.unfit")(uuid)
+        if why:
+            raise CommandExecutionError("uuid: %s %s; it is the guest's" % (_quoted(uuid), why))
+    return _pure("xm_files.find")(
+        _named(name), uuid, _option("root"), _folders(), _auto(), is_token=is_token
+    )
 
 
 def _auto():
-    return _boot()["auto"]
+    return _folder("auto", _boot()["auto"])
+
+
+def _folders():
+    return [_folder("domain_files", folder) for folder in _as_list("domain_files")]
+
+
+def _folder(option, folder):
+    why = _pure("xm_files.unfit")(folder, 4095)
+    if not why and not folder.startswith("/"):
+        why = "is not an absolute path"
+    if why:
+        raise CommandExecutionError("xend:%s: %s %s" % (option, _quoted(folder), why))
+    return folder
 
 
 def _boot():
@@ -142,6 +196,7 @@ def warnings(name, uuid=None):
 
         salt xen1 xen_guest.warnings web01
     """
+    name = _named(name)
     found = find(name, uuid)
     follows_it = follows()
     told = [sentence for start in found["starts"] for sentence in _started(name, start, found, follows_it)]
@@ -155,7 +210,7 @@ def _started(name, start, found, follows_it):
     """
     What is to be said of an entry of the auto folder that starts a guest.
     """
-    again = "" if start["called"] in (None, str(name)) else ", as %s" % start["called"]
+    again = "" if start["called"] in (None, name) else ", as %s" % start["called"]
     if start["shared"]:
         return [
             "%s is on storage that other hosts may have, too: each of them starts %s at its boot%s"
@@ -202,7 +257,7 @@ def images(name, uuid=None):
 
         salt xen1 xen_guest.images web01
     """
-    name, root = str(name), _option("root")
+    name, root = _named(name), _option("root")
     boot = _boot()
     told = [
         "%s: whether %s starts %s at its boot, or restores it, cannot be seen" % (text, __opts__["id"], name)
@@ -269,65 +324,227 @@ def _managers(name):
     ]
 
 
+def key():
+    """
+    A key with which another host can seal the file of a guest, so that only this host can read it. It is for
+    one file; the private half of it stays here, in the folder of the option ``xend:kept``, until the file has
+    been put, for a day at most.
+
+    Returns the public half, ASCII text; None when no file follows to this host (``xend:follow``).
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen2 xen_guest.key
+    """
+    if not follows():
+        return None
+    private, public = _pure("xm_sealed.pair")()
+    try:
+        _pure("xm_sealed.keep")(_option("kept"), private, public, time.time())
+    except EnvironmentError as exc:
+        raise _unreadable(exc)
+    return public
+
+
+def sealed(name, uuid=None, key=None):
+    """
+    The configuration file of a guest on this host, sealed for the host that is to have it.
+
+    name, uuid
+        the domain
+    key
+        what ``xen_guest.key`` returned on that host; None seals nothing
+
+    Returns what ``xen_guest.find`` does, without ``text``. Instead of it ``seal``, ASCII text which only the
+    owner of the key can open, and ``unchanged``, by which ``xen_guest.take`` sees later that the file is as
+    it was; both None when there is no file, and the first without a key. None when no file follows from
+    this host (``xend:follow``).
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xen_guest.sealed web01
+    """
+    if not follows():
+        return None
+    found = _find(name, uuid, True)
+    text, found["seal"] = found.pop("text"), None
+    if key is not None:
+        try:
+            half, secret = _pure("xm_sealed.lock")(key)
+        except ValueError as exc:
+            raise CommandExecutionError(
+                "key: %s is %s; it is what xen_guest.key returns on the host that is to have the file"
+                % (_quoted(key), exc)
+            )
+        if text is not None:
+            # As ASCII, which every Salt on every Python hands on as it is.
+            data = base64.b64encode(text.encode("latin-1")).decode("ascii")
+            found["seal"] = _pure("xm_sealed.join")(key, half, _crypticle(secret).dumps(str(data)))
+    return found
+
+
+def _crypticle(secret):
+    """
+    Salt's own encryption of what goes between master and minions: AES with HMAC-SHA256.
+    """
+    import salt.crypt
+
+    return salt.crypt.Crypticle(__opts__, secret)
+
+
+def _open(found):
+    """
+    What was given, with the text of the file in it, and the name of the key that opened its seal, or None.
+    """
+    if not isinstance(found, dict) or found.get("path") is None or found.get("seal") is None:
+        return found, None
+    if found.get("text") is not None:
+        raise CommandExecutionError("seal, text: only one of them can be the file of the guest")
+    try:
+        name, half, data = _pure("xm_sealed.split")(found["seal"])
+    except ValueError as exc:
+        raise CommandExecutionError(
+            "seal: it %s; the file has to be sealed with what xen_guest.key returns on %s"
+            % (exc, __opts__["id"])
+        )
+    try:
+        private = _pure("xm_sealed.kept")(_option("kept"), name)
+    except EnvironmentError as exc:
+        raise _unreadable(exc)
+    if private is None:
+        raise CommandExecutionError(
+            "seal: %s does not have the key for it (any more; a key is for one file, and for a day): migrate "
+            "again, then the file is sealed anew" % __opts__["id"]
+        )
+    try:
+        secret = _pure("xm_sealed.unlock")(private, half)
+        text = _crypticle(secret).loads(data)
+        if not isinstance(text, bytes):
+            text = text.encode("ascii")
+        text = base64.b64decode(text).decode("latin-1")
+    except Exception:  # Whatever is in there, and whichever library stumbles over it.
+        raise CommandExecutionError(
+            "seal: the key of %s does not open it, so it was damaged, or never sealed for this host: migrate "
+            "again, then the file is sealed anew" % __opts__["id"]
+        )
+    return dict(found, text=text), name
+
+
+def _unwanted(found):
+    """
+    Why nothing is put here whatever it is, as a list of at most one sentence: only this host's own setting
+    says that files follow to it.
+    """
+    if (isinstance(found, dict) and found.get("path") is None) or follows():
+        return []
+    return [
+        "%s takes no files of guests: its own setting xend:follow is not true. Set it for this host as well, "
+        "or bring the file here by hand" % __opts__["id"]
+    ]
+
+
 def check_put(found):
     """
-    Why the file of a guest could not be put here.
+    Why the file of a guest could not be put here. A file is put only when this host's own ``xend:follow`` is
+    set, and only directly into its own folders (``xend:domain_files``, ``xend:auto``).
 
     found
-        what ``xen_guest.find`` returned on the host of the guest
+        what ``xen_guest.sealed`` or ``xen_guest.find`` returned on the host of the guest; nothing in it is
+        believed unseen
 
-    Returns a list of sentences; empty when it could.
+    Returns a list of sentences; empty when it could. None of them shows anything of the file's content.
 
     CLI Example:
 
     .. code-block:: bash
 
-        salt xen2 xen_guest.check_put '{"path": "/etc/xen/web01", "text": "", "mode": 420, "auto": null}'
+        salt xen2 xen_guest.check_put '{"name": "web01", "path": "/etc/xen/web01", "text": "", "mode": 420}'
     """
-    return _pure("xm_files.check_put")(found, _option("root"))
+    try:
+        return _unwanted(found) or _check_put(_open(found)[0])
+    except CommandExecutionError as exc:
+        return [str(exc)]
 
 
-def put(found, test=False):
+def _check_put(found):
+    return _pure("xm_files.check_put")(found, _option("root"), _folders(), _auto())
+
+
+def put(found, test=False, name=None):
     """
     Put the file of a guest, and its link in the auto folder, where they were on its old host. A different
-    file is never overwritten.
+    file is never overwritten. The same rules hold as for ``xen_guest.check_put``.
 
     found
-        what ``xen_guest.find`` returned there
+        what ``xen_guest.sealed`` or ``xen_guest.find`` returned there. The key of a seal is used up when the
+        file is in its place
     test
         only say what would be done
+    name
+        the guest that it has to be of; default: whichever is named with it
 
-    Returns ``changes``: for each path ``old`` and ``new``; empty when nothing is to be done.
+    Returns ``changes``: for each path ``old`` and ``new``, in words; empty when nothing is to be done.
 
     CLI Example:
 
     .. code-block:: bash
 
-        salt xen2 xen_guest.put '{"path": "/etc/xen/web01", "text": "", "mode": 420, "auto": null}'
+        salt xen2 xen_guest.put '{"name": "web01", "path": "/etc/xen/web01", "text": "", "mode": 420}'
     """
-    return _do("put", found, _option("root"), test=test)
+    unwanted = _unwanted(found)
+    if unwanted:
+        raise CommandExecutionError(unwanted[0])
+    _check_guest(found, name)
+    opened, used = _open(found)
+    done = _do("put", opened, _option("root"), test=test, folders=_folders(), auto=_auto())
+    if used and not test:
+        try:
+            _pure("xm_sealed.forget")(_option("kept"), used)
+        except EnvironmentError as exc:
+            raise _unreadable(exc)
+    return done
 
 
-def take(found, test=False):
+def take(found, test=False, name=None):
     """
     Take the file of a guest and its link away from where xend would start it a second time. The file is
     kept in the folder of the option ``xend:kept``. Do it when the guest's new host has it. What is on storage
-    that both hosts have is left where it is.
+    that both hosts have is left where it is, and so is what lies in none of this host's own folders, or is
+    not this guest's.
 
     found
-        what ``xen_guest.find`` returned here; a file that was changed since is not touched
+        what ``xen_guest.sealed`` or ``xen_guest.find`` returned here; a file that was changed since is not
+        touched
     test
         only say what would be done
+    name
+        the guest that it has to be of; default: whichever is named with it
 
-    Returns ``changes``: for each path ``old`` and ``new``; empty when nothing is to be done.
+    Returns ``changes``: for each path ``old`` and ``new``, in words; empty when nothing is to be done.
 
     CLI Example:
 
     .. code-block:: bash
 
-        salt xen1 xen_guest.take '{"path": "/etc/xen/web01", "text": "", "mode": 420, "auto": null}'
+        salt xen1 xen_guest.take '{"name": "web01", "path": "/etc/xen/web01", "text": "", "mode": 420}'
     """
-    return _do("take", found, _option("root"), _option("kept"), test=test)
+    _check_guest(found, name)
+    return _do(
+        "take", found, _option("root"), _option("kept"), test=test, folders=_folders(), auto=_auto()
+    )
+
+
+def _check_guest(found, name):
+    if name is None or not isinstance(found, dict) or found.get("path") is None:
+        return
+    if _named(found.get("name")) != _named(name):
+        raise CommandExecutionError(
+            "name: %s is another guest than %s, whose file this has to be" % (_quoted(found["name"]), name)
+        )
 
 
 def _do(function, *arguments, **keywords):
@@ -336,14 +553,24 @@ def _do(function, *arguments, **keywords):
     except ValueError as exc:
         raise CommandExecutionError(exc.args[0])
     except EnvironmentError as exc:
-        raise CommandExecutionError("%s: %s" % (_pure("xm_files.legible")(exc.filename), exc.strerror))
+        raise _unreadable(exc)
+
+
+def _unreadable(exc):
+    return CommandExecutionError("%s: %s" % (_pure("xm_files.legible")(exc.filename), exc.strerror))
 
 
 def announce(name, domain=None, test=False):
     """
     Run the command of the option ``xend:announce`` for a guest that has arrived here. It gets the name of
     the guest as its last argument and, in its environment, ``XEND_DOMAIN``, ``XEND_MACS`` and
-    ``XEND_BRIDGES`` (words, in the order of the network cards). No shell is involved.
+    ``XEND_BRIDGES`` (words, in the order of the network cards; ``-`` for what is not known, or has not the
+    form of an address or of a bridge's name). No shell is involved.
+
+    xend takes guests that are called like an option, ``-x`` (xend 4.4 XendDomainInfo._checkName). Before
+    such a name the word ``--`` is put, which ends the options of a command, unless the command of the setting
+    ends with it already. A command that does not know it takes the name from its last argument or from
+    ``XEND_DOMAIN``.
 
     name, domain
         the domain, and its description as ``xm.domain`` returned it
@@ -358,27 +585,58 @@ def announce(name, domain=None, test=False):
 
         salt xen2 xen_guest.announce web01
     """
-    command = [str(word) for word in _as_list("announce")]
+    command = [_word(word) for word in _as_list("announce")]
     if not command:
         return []
-    command.append(str(name))
+    name = _named(name)
+    vifs = _vifs(domain)
+    if name.startswith("-") and command[-1] != "--":
+        command.append("--")
+    command.append(name)
     if test:
         return command
-    vifs = (domain or {}).get("vifs") or []
     result = __salt__["cmd.run_all"](
         command,
         python_shell=False,
         ignore_retcode=True,
         timeout=ANNOUNCE_S,
         env={
-            "XEND_DOMAIN": str(name),
-            "XEND_MACS": " ".join([str(vif.get("mac", "-")) for vif in vifs]),
-            "XEND_BRIDGES": " ".join([str(vif.get("bridge", "-")) for vif in vifs]),
+            "XEND_DOMAIN": name,
+            "XEND_MACS": " ".join([_formed(MAC, vif.get("mac")) for vif in vifs]),
+            "XEND_BRIDGES": " ".join([_formed(BRIDGE, vif.get("bridge")) for vif in vifs]),
         },
     )
     if result["retcode"] != 0:
-        said = " ".join((result["stderr"] or result["stdout"] or "no message").split())
+        said = " ".join(_word(result["stderr"] or result["stdout"] or "no message").split())
         raise CommandExecutionError(
-            "xend:announce: %s ended with exit code %s: %s" % (" ".join(command), result["retcode"], said)
+            "xend:announce: %s ended with exit code %s: %s"
+            % (" ".join(command), result["retcode"], _pure("xm_files.legible")(said[:SAID_MAX]))
         )
     return command
+
+
+def _word(value):
+    """
+    A word of a command, or what it has printed, as what Python itself calls text.
+    """
+    if not hasattr(value, "upper") or isinstance(value, str):
+        return str(value)
+    return value.encode("utf-8") if bytes is str else value.decode("utf-8", "replace")
+
+
+def _vifs(domain):
+    """
+    The network cards in a description that another host has given.
+    """
+    if domain is not None and not isinstance(domain, dict):
+        raise CommandExecutionError("domain: %s is not what xm.domain returns" % _quoted(domain))
+    vifs = (domain or {}).get("vifs") or []
+    if not isinstance(vifs, (list, tuple)) or [vif for vif in vifs if not isinstance(vif, dict)]:
+        raise CommandExecutionError("domain: its vifs are no list of network cards, as xm.domain returns it")
+    if len(vifs) > VIFS_MAX:
+        raise CommandExecutionError("domain: no guest has %d network cards" % len(vifs))
+    return vifs
+
+
+def _formed(form, value):
+    return _word(value) if hasattr(value, "upper") and form.match(_word(value)) else "-"

@@ -23,10 +23,14 @@ def present(name, file):
     The configuration file of a guest, and its link in the auto folder, are here. A different file is never
     overwritten: that is an error.
 
+    This host's own option ``xend:follow`` has to be set, and only its own folders (``xend:domain_files``,
+    ``xend:auto``) are written to, whatever the other host says.
+
     name
         the guest
     file
-        what ``xen_guest.find`` returned on its old host, or that as text that ``xm.told`` understands
+        what ``xen_guest.sealed`` returned on its old host for the key of this one, or what ``xen_guest.find``
+        returned there, or that as text that ``xm.told`` understands
 
     .. code-block:: yaml
 
@@ -35,7 +39,7 @@ def present(name, file):
             - name: web01
             - file: {{ pillar.xend.migrate.file | json }}
     """
-    return _moved(name, "put", "The file of %s is here", __salt__["xm.told"](file))
+    return _moved(name, "put", "The file of %s is here", file)
 
 
 def absent(name, file):
@@ -46,8 +50,9 @@ def absent(name, file):
     name
         the guest
     file
-        what ``xen_guest.find`` returned here, or that as text that ``xm.told`` understands; a file that was
-        changed since is an error
+        what ``xen_guest.sealed`` or ``xen_guest.find`` returned here, or that as text that ``xm.told``
+        understands; a file that was changed since, lies in none of this host's own folders or is not this
+        guest's is an error
 
     .. code-block:: yaml
 
@@ -56,12 +61,30 @@ def absent(name, file):
             - name: web01
             - file: {{ pillar.xend.migrate.file | json }}
     """
-    return _moved(name, "take", "The file of %s is not here any more", __salt__["xm.told"](file))
+    return _moved(name, "take", "The file of %s is not here any more", file)
 
 
-def _moved(name, function, done, *arguments):
+def _told(argument, value):
+    """
+    What a host has told, a dict or nothing.
+    """
     try:
-        changes = __salt__["xen_guest." + function](*arguments, test=__opts__["test"])["changes"]
+        said = __salt__["xm.told"](value)
+    except RuntimeError:  # More brackets in each other than Python takes.
+        said = value
+    if said is not None and not isinstance(said, dict):
+        raise CommandExecutionError(
+            "%s: this is a %s, not what a host tells of a guest" % (argument, type(said).__name__)
+        )
+    return said
+
+
+def _moved(name, function, done, file):
+    try:
+        found = _told("file", file)
+        if found is None:
+            raise CommandExecutionError("file: it is missing; xen_guest.sealed returns it on its host")
+        changes = __salt__["xen_guest." + function](found, test=__opts__["test"], name=name)["changes"]
     except CommandExecutionError as exc:
         return _ret(name, False, str(exc))
     comment = done % name
@@ -85,9 +108,7 @@ def announced(name, domain=None):
             - name: web01
     """
     try:
-        command = __salt__["xen_guest.announce"](
-            name, __salt__["xm.told"](domain), test=__opts__["test"]
-        )
+        command = __salt__["xen_guest.announce"](name, _told("domain", domain), test=__opts__["test"])
     except CommandExecutionError as exc:
         return _ret(name, False, str(exc))
     if not command:

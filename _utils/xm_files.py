@@ -13,11 +13,31 @@ import os
 import re
 import stat
 
-FOLDERS = ("/etc/xen",)
+FOLDERS = ("/etc/xen", "/etc/xen/vm")
 AUTO = "/etc/xen/auto"
 
 # Kernels and disks may lie in the same folder.
 SIZE_MAX = 262144
+# So much of all files together is looked through: some thousand guests.
+TOTAL_MAX = 33554432
+
+# A path, and a name in it, as Linux takes them.
+PATH_MAX, NAME_MAX = 4095, 255
+
+# What xend, xm and xl themselves read in /etc/xen. No guest's file is called so.
+RESERVED = ("xend-config.sxp", "xend-pci-quirks.sxp", "xend-pci-permissive.sxp", "xm-config.xml", "xl.conf")
+RESERVED += ("oxenstored.conf",)
+
+# The parser of Python itself gives up at about as many brackets in each other.
+DEPTH_MAX = 100
+# Such a statement gives one value to so many words; nobody writes that.
+TARGETS_MAX = 64
+
+# So much of a value that is refused is shown.
+QUOTED_MAX = 60
+
+TEXT = (str, type(b"".decode("ascii")))
+NUMBERS = (int, type(1 << 64))
 
 LINKS_MAX = 16
 
@@ -74,7 +94,7 @@ SXP_TOKEN = re.compile(
 SXP_ESCAPE = re.compile(r"\\(['\"\\])")
 
 
-def find(name, uuid=None, root="", folders=FOLDERS, auto=AUTO):
+def find(name, uuid=None, root="", folders=FOLDERS, auto=AUTO, is_token=False):
     """
     The configuration file of a guest, and what starts it at boot.
 
@@ -86,6 +106,9 @@ def find(name, uuid=None, root="", folders=FOLDERS, auto=AUTO):
         the folders that may hold the file itself
     auto
         the folder whose entries are started at boot; what only lies or leads there counts, too
+    is_token
+        also return `unchanged`: by which `take` sees later that the file is as it was (None without a file).
+        It tells nothing of the content
 
     A guest's file sets `name` to the guest's name, written out; one that sets no name names the guest like
     itself (xm 4.4 create.parseCommandLine), and an entry of `auto` like the entry. Returns a dict that
@@ -129,7 +152,9 @@ def find(name, uuid=None, root="", folders=FOLDERS, auto=AUTO):
         "doubts": [],
         "unread": [],
     }
-    wanted = _raw(name), _plain_uuid(_raw(uuid or ""))
+    if is_token:
+        found["unchanged"] = None
+    wanted = _wanted(name, uuid)
     # What is started at boot comes first: no file beside it changes that.
     entries, found["doubts"], problems = _entries(wanted, root, _raw(auto))
     candidates, found["unread"], more = _candidates(wanted, root, [_raw(folder) for folder in folders])
@@ -158,23 +183,45 @@ def find(name, uuid=None, root="", folders=FOLDERS, auto=AUTO):
         found.update(path=_native(chosen["path"]), mode=chosen["mode"], text=_characters(chosen["data"]))
         found["auto"] = ([_native(entry) for entry in chosen["entries"]] or [None])[0]
         found["shared"] = [place for place in _both(found) if is_shared(root, place)]
+        if is_token:
+            found["unchanged"] = chosen["token"]
     return found
 
 
-def check_put(found, root=""):
+def check_put(found, root="", folders=FOLDERS, auto=AUTO):
     """
     Why `put` would refuse, as a list of sentences.
+
+    found
+        what `find` returned on another host. That host is not believed: each word of it is looked at
+    folders, auto
+        this host's own folders, as for `find`; nothing is put anywhere else
     """
-    if found["path"] is None:
+    if not isinstance(found, dict):
+        return ["%s is not what xen_guest.find returns" % quoted(found)]
+    if found.get("path") is None:
         return []
-    reasons = []
+    reasons = _wrong_words(found, auto) + _wrong_text(found)
+    if reasons:
+        return reasons
+    found = _plain(found, auto)
+    reasons = _elsewhere(found, root, folders, auto) + _misplaced(found, root, auto)
+    if not _is_its(read(_bytes(found["text"])), found):
+        reasons.append(
+            "text: by what it says, or as its name is not written out, this is not the file of %s"
+            % legible(found["name"])
+        )
+    if reasons:
+        return reasons
     path, link = found["path"], _link(found)
-    for place in _both(found):
-        if not place.startswith("/") or os.path.normpath(place) != place:
-            return ["%r is not an absolute path" % place]
     if os.path.lexists(_under(root, path)):
         here = _look(root, _raw(path))
-        if here is None or here["data"] != _bytes(found["text"]):
+        if here is None:
+            reasons.append(
+                "%s is on this host already, %s, and is not overwritten: rename it"
+                % (path, "and " + (_odd(root, _raw(path)) or "leads to nothing"))
+            )
+        elif here["data"] != _bytes(found["text"]):
             reasons.append(
                 "%s is on this host already, with other content than on the source, and is not overwritten: "
                 "compare the two, then correct or remove one" % path
@@ -182,7 +229,7 @@ def check_put(found, root=""):
     else:
         reasons += _cannot_write(root, path)
     if link and os.path.lexists(_under(root, link)):
-        if not _starts(found, root, link):
+        if not _starts(found, root, link, _bytes(found["text"])):
             reasons.append(
                 "%s is on this host already and starts something else than %s: rename one of them"
                 % (link, path)
@@ -192,21 +239,26 @@ def check_put(found, root=""):
     return reasons
 
 
-def put(found, root="", test=False):
+def put(found, root="", test=False, folders=FOLDERS, auto=AUTO):
     """
     Give this host the file that `find` found on another, and its entry in the folder `auto`.
 
     test
         change nothing, return what would be changed
+    folders, auto
+        as for `check_put`
 
     Returns {"changes": {path: {"old": None, "new": text}}}, empty when all is there already. When this
     returns, the file is on the disk. Raises ValueError with the sentences of `check_put`, before anything is
     changed; EnvironmentError when writing fails.
     """
-    reasons = check_put(found, root)
+    reasons = check_put(found, root, folders, auto)
     if reasons:
         raise ValueError("; ".join(reasons))
     changes = {}
+    if found.get("path") is None:
+        return {"changes": changes}
+    found = _plain(found, auto)
     for place in _both(found):
         if os.path.lexists(_under(root, place)):
             continue
@@ -226,43 +278,65 @@ def put(found, root="", test=False):
     return {"changes": changes}
 
 
-def take(found, root, keep_folder, test=False):
+def take(found, root, keep_folder, test=False, folders=FOLDERS, auto=AUTO):
     """
     Remove the file that `find` found on this host, and its entry in the folder `auto`, after the other host
     has them.
 
+    found
+        with `text`, or with `unchanged` instead (see `find`)
     keep_folder
         where a copy is kept, for root only; this one is a path as this process sees it
     test
         change nothing, return what would be changed
+    folders, auto
+        this host's own, as for `find`. What lies elsewhere is not touched, unless its entry leads there
 
     Returns {"changes": {path: {"old": text, "new": text or None}}}, empty when nothing is left to remove.
     What is on shared storage stays: it is the other host's as well.
-    Raises ValueError, before anything is changed, when something has changed since `find`; EnvironmentError
-    when the copy cannot be kept or something cannot be removed. Whenever this is interrupted, the file or its
-    copy is there, and no entry leads to a file that is not.
+    Raises ValueError, before anything is changed, when something has changed since `find`, or is not this
+    guest's; EnvironmentError when the copy cannot be kept or something cannot be removed. Whenever this is
+    interrupted, the file or its copy is there, and no entry leads to a file that is not.
     """
-    changes = {}
+    if not isinstance(found, dict):
+        raise ValueError("%s is not what xen_guest.find returns" % quoted(found))
+    if found.get("path") is None:
+        return {"changes": {}}
+    reasons = _wrong_words(found, auto) + _wrong_proof(found)
+    if not reasons:
+        found = _plain(found, auto)
+        reasons = _elsewhere(found, root, None, auto)
+    if reasons:
+        raise ValueError("; ".join(reasons))
     left = [
         place
         for place in _both(found)
-        if place not in found.get("shared", ()) and os.path.lexists(_under(root, place))
+        if os.path.lexists(_under(root, place))
+        and not (place in found["shared"] or is_shared(root, place))
     ]
+    here = _look(root, _raw(found["path"]))
+    data = here and here["data"]
     for place in left:
-        if place == found["path"]:
-            here = _look(root, _raw(place))
-            is_own = here is not None and here["data"] == _bytes(found["text"])
+        if place != found["path"]:
+            is_own = _starts(found, root, place, _proved(found, data))
         else:
-            is_own = _starts(found, root, place)
+            is_own = here is not None and _is_as_it_was(found, here)
         if not is_own:
             raise ValueError(
                 "%s has changed while %s was moved, and is left as it is: look at it, because %s must not "
                 "be started on this host as well" % (place, found["name"], found["name"])
             )
+        if place == found["path"] and not (
+            _is_its(here["read"], found) and _is_at_home(found, root, folders, auto, left)
+        ):
+            raise ValueError(
+                "%s is left as it is: it is not the file of %s, or lies in none of the folders of guests' "
+                "files of this host (xend:domain_files)" % (place, found["name"])
+            )
+    changes = {}
     # The entry goes first: it must not start the guest at boot, and would lead nowhere without the file.
     for place in reversed(left):
         if place == found["path"]:
-            data = _bytes(found["text"])
             kept = os.path.join(keep_folder, _label(found))
             changes[place] = {"old": _shown(data), "new": "kept as %s" % kept}
             if not test:
@@ -274,6 +348,218 @@ def take(found, root, keep_folder, test=False):
             os.unlink(_under(root, place))
             _sync(os.path.dirname(_under(root, place)))
     return {"changes": changes}
+
+
+# What another host, or somebody by hand, has given
+
+
+def _plain(found, auto):
+    """
+    The words of what was given and found in order, with those that may be missing.
+    """
+    plain = dict([(word, found.get(word)) for word in ("path", "text", "mode", "auto", "uuid", "unchanged")])
+    plain["path"] = _told(plain["path"])
+    plain["auto"] = plain["auto"] and _told(plain["auto"])
+    plain["name"] = named(found.get("name"))
+    plain["auto_folder"] = _told(found.get("auto_folder") or auto)
+    plain["shared"] = [_told(place) for place in found.get("shared") or []]
+    return plain
+
+
+def named(name):
+    """
+    The name of a guest as text: YAML and the command line make a number of digits. What cannot be one is
+    returned as it is, for `unfit`.
+    """
+    if isinstance(name, NUMBERS) and not isinstance(name, bool):
+        return "%d" % name if abs(name) < 1 << 64 else ""
+    return name if unfit(name) else _told(name)
+
+
+def _told(text):
+    # What Python itself calls text.
+    return _native(_raw(text))
+
+
+def _wrong_words(found, auto):
+    """
+    What is wrong with single words of what was given, as sentences.
+    """
+    reasons = []
+    name = found.get("name")
+    reasons += _wrong("name", name, unfit(named(name)), "it is the name of the guest")
+    if found.get("uuid") is not None:
+        reasons += _wrong("uuid", found["uuid"], unfit(found["uuid"], 64), "it is the guest's, or nothing")
+    for word, folder in (("path", found["path"]), ("auto_folder", found.get("auto_folder") or auto)):
+        why = unfit(folder, PATH_MAX)
+        is_plain = not why and folder.startswith("/") and os.path.normpath(folder) == folder
+        # Two slashes in front are kept by normpath.
+        if not why and (not is_plain or folder.startswith("//")):
+            why = "is not an absolute path without '..' and the like"
+        elif not why and len(_raw(os.path.basename(folder))) > NAME_MAX:
+            why = "ends with a name that is longer than %d bytes" % NAME_MAX
+        elif not why and word == "path":
+            why = _no_plain_name(os.path.basename(folder))
+        reasons += _wrong(word, folder, why, "such a path is like /etc/xen/web01")
+    if found.get("auto") is not None:
+        why = unfit(found["auto"]) or _no_plain_name(found["auto"])
+        reasons += _wrong("auto", found["auto"], why, "it is the name of a file, or nothing")
+    return reasons
+
+
+def _no_plain_name(name):
+    if not name or "/" in name or name.startswith("."):
+        return "is not the plain name of a file that is not hidden"
+    if _told(name) in RESERVED:
+        return "is a name that a file of xend or xl itself has"
+    return None
+
+
+def _wrong(word, value, why, right):
+    return ["%s: %s %s; %s" % (word, quoted(value), why, right)] if why else []
+
+
+def _wrong_text(found):
+    """
+    What is wrong with the content and the mode of a file that is to be put.
+    """
+    mode, reasons = found.get("mode"), []
+    if isinstance(mode, bool) or not isinstance(mode, NUMBERS):
+        reasons += _wrong("mode", mode, "is no number", "it is permissions, like 420 for 0644")
+    elif not 0 <= mode <= 0o7777:
+        reasons += _wrong("mode", mode, "is no set of permissions", "420 is one, for 0644")
+    elif mode & 0o7002:
+        reasons.append(
+            "mode: %04o would make a file that others may write, or with more than permissions to read, "
+            "write and execute; correct that of the file on the guest's host (chmod u-s,g-s,o-w,-t %s)"
+            % (mode, legible(found["path"]) if not unfit(found["path"], PATH_MAX) else "FILE")
+        )
+    return reasons + _no_content(found.get("text"))
+
+
+def _no_content(text):
+    """
+    Why that is not the content of a file, as a list of at most one sentence; nothing of it is shown.
+    """
+    # Salt on Python 2 hands on bytes.
+    if not isinstance(text, TEXT + (bytes,)):
+        return ["text: %s is not the content of a file" % quoted(text)]
+    if len(text) <= 2 * SIZE_MAX:
+        try:
+            if len(_bytes(text)) <= SIZE_MAX:
+                return []
+        except UnicodeError:
+            return ["text: there are characters in it that are no bytes of a file (0 to 255)"]
+    return ["text: it is longer than %d bytes, as no file of a guest is" % SIZE_MAX]
+
+
+def _wrong_proof(found):
+    """
+    What is wrong with that by which it is seen that a file is as it was.
+    """
+    text, token, shared = found.get("text"), found.get("unchanged"), found.get("shared")
+    reasons = []
+    if text is not None:
+        reasons += _no_content(text)
+    if token is not None:
+        reasons += _wrong("unchanged", token, unfit(token), "it is what xen_guest.sealed returned here")
+    if text is None and token is None:
+        reasons.append(
+            "text, unchanged: one of them is needed, as xen_guest.find or xen_guest.sealed returned it here, "
+            "to see that the file is as it was"
+        )
+    is_list = shared is None or isinstance(shared, (list, tuple))
+    if not is_list or [place for place in shared or [] if unfit(place, PATH_MAX)]:
+        reasons.append("shared: %s is no list of paths" % quoted(shared))
+    return reasons
+
+
+def _is_as_it_was(found, here):
+    if found["unchanged"] is not None and here["token"] != _told(found["unchanged"]):
+        return False
+    return found["text"] is None or here["data"] == _bytes(found["text"])
+
+
+def _proved(found, data):
+    """
+    The content that a copy among the entries has to have.
+    """
+    return data if found["text"] is None else _bytes(found["text"])
+
+
+def _is_its(said, found):
+    """
+    Whether a file, by what `read` says of it, is that of the guest that was named with it.
+    """
+    name, uuid = _wanted(found["name"], found["uuid"])
+    if uuid and said["uuid"] == uuid:
+        return True
+    if said["name"] is None:
+        return False
+    if said["name"]:
+        return said["name"] == name
+    # xm calls the guest like the file, or like the entry.
+    names = [_raw(os.path.basename(found["path"])), _raw(found["auto"] or "")]
+    return bool(set(names) & set(_usual(name)))
+
+
+def _elsewhere(found, root, folders, auto):
+    """
+    Why a file or its entry would not lie directly in this host's own folders, as sentences. With folders
+    None only the entry is looked at.
+    """
+    reasons, own = [], _real(root, auto)
+    if _real(root, found["auto_folder"]) != own:
+        reasons.append(
+            "auto_folder: %s is not the folder with the entries of this host, which is %s (xend:auto); let "
+            "both hosts have the same" % (quoted(found["auto_folder"]), legible(auto))
+        )
+    folder = _real(root, os.path.dirname(found["path"]))
+    if folders is None or reasons:
+        return reasons
+    if folder == own:
+        if found["auto"] != os.path.basename(found["path"]):
+            reasons.append(
+                "auto: %s is not the name of %s, which lies among the entries itself"
+                % (quoted(found["auto"]), quoted(found["path"]))
+            )
+    elif folder not in [_real(root, one) for one in folders]:
+        reasons.append(
+            "path: %s lies in none of the folders of guests' files of this host, which are %s: only there a "
+            "file may follow; add its folder to xend:domain_files of this host if that is right"
+            % (quoted(found["path"]), " and ".join([legible(one) for one in folders]) or "none")
+        )
+    return reasons
+
+
+def _misplaced(found, root, auto):
+    """
+    Why nothing could be written to the folders in question although they are this host's own: a link in
+    their path leads out of what this process knows as the host's file system.
+    """
+    inside = os.path.realpath(_raw(root) or b"/").rstrip(b"/") + b"/"
+    reasons = []
+    for place in _both(found):
+        folder = os.path.dirname(place)
+        is_inside = (_real(root, folder) + b"/").startswith(inside)
+        if not is_inside and not os.path.lexists(_under(root, place)):
+            reasons.append(
+                "%s cannot be made: %s leads out of the host's file system as this minion sees it (xend:root)"
+                % (legible(place), legible(folder))
+            )
+    return reasons
+
+
+def _is_at_home(found, root, folders, auto, left):
+    """
+    Whether a file lies in this host's own folders, or where its own entry leads.
+    """
+    own = [_real(root, folder) for folder in list(folders) + [auto]]
+    return _link(found) in left or _real(root, os.path.dirname(found["path"])) in own
+
+
+def _real(root, folder):
+    return os.path.realpath(_under(root, folder))
 
 
 # Which files are the guest's. WANTED is its name and its uuid ("" when that is not known).
@@ -306,10 +592,10 @@ def _entries(wanted, root, auto):
         except EnvironmentError as exc:
             here, why = None, "cannot be read (%s)" % exc.strerror
         else:
-            is_big = os.path.isfile(_under(root, _follow(root, path)))
-            why = "is too big to be read" if is_big else "leads to nothing that could be read"
-            # A link that leads nowhere may do so only until a disk is mounted.
-            if here is None and not (is_big or is_called_so):
+            kind = None if here else _odd(root, path)
+            why = kind or "leads to nothing that could be read"
+            # A link that leads nowhere may do so only until a disk is mounted; a folder starts nothing.
+            if here is None and not is_called_so and kind in (None, "is a folder"):
                 continue
         if here is None:
             unseen = ", so that it cannot be seen whether it starts %s at boot" % name
@@ -335,7 +621,7 @@ def _candidates(wanted, root, folders):
 
     A candidate is what `_look` returns with its "entries" in the folder `auto` (a list of names).
     """
-    candidates, unread, problems, seen = [], [], [], []
+    candidates, unread, problems, seen, total = [], [], [], [], 0
     for folder in folders:
         try:
             names = _names(root, folder)
@@ -351,8 +637,16 @@ def _candidates(wanted, root, folders):
             except EnvironmentError as exc:
                 problems.append("%s cannot be read (%s)" % (legible(path), exc.strerror))
                 continue
-            if here:
-                seen.append(here)
+            if here is None:
+                # It may be the guest's all the same; a folder beside its file is usual.
+                is_said = os.path.basename(path) in _usual(wanted[0]) and _odd(root, path) != "is a folder"
+                unread += [legible(path)] if is_said else []
+                continue
+            total += len(here["data"])
+            if total > TOTAL_MAX:
+                problems.append("%s holds more than can be looked through" % legible(folder))
+                break
+            seen.append(here)
     for here in seen:
         verdict = _judge(here, wanted, False)
         is_called_so = os.path.basename(here["path"]) in _usual(wanted[0])
@@ -386,6 +680,10 @@ def _judge(here, wanted, is_entry):
 def _called(here):
     name = here["read"]["name"]
     return name if name is None else legible(name or os.path.basename(here["path"]))
+
+
+def _wanted(name, uuid):
+    return _raw(name), _plain_uuid(_raw(uuid or ""))
 
 
 def _plain_uuid(raw):
@@ -632,6 +930,8 @@ def _lines(text):
             depth += (value in OPENING) - (value in CLOSING)
             if depth < 0:
                 raise ValueError("a bracket too many")
+            if depth > DEPTH_MAX:
+                raise ValueError("too many brackets in each other")
         tokens.append((kind, value))
     if depth or tokens:
         raise ValueError("a bracket that does not end")
@@ -685,6 +985,8 @@ def _assigned(tokens):
     if augmented:
         return found + [(words[0], None)] if words else found
     parts = _split(tokens, "=")
+    if len(parts) > TARGETS_MAX:
+        raise ValueError("too many words that get one value")
     for target in parts[:-1]:
         found += _pairs(target, parts[-1])
     return found
@@ -835,17 +1137,19 @@ def _look(root, path):
     """
     leads = _follow(root, path)
     try:
-        # A pipe must not be opened.
+        # Opening a device can do something by itself.
         if not stat.S_ISREG(os.stat(_under(root, leads)).st_mode):
             return None
-        with open(_under(root, leads), "rb") as stream:
-            status = os.fstat(stream.fileno())
-            data = stream.read(SIZE_MAX + 1)
+        # What has become a pipe since must not make it wait.
+        descriptor = os.open(_under(root, leads), os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        with os.fdopen(descriptor, "rb") as stream:
+            status = os.fstat(descriptor)
+            data = stream.read(SIZE_MAX + 1) if stat.S_ISREG(status.st_mode) else None
     except EnvironmentError as exc:
         if exc.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
             return None
         raise
-    if len(data) > SIZE_MAX:
+    if data is None or len(data) > SIZE_MAX:
         return None
     return {
         "path": path,
@@ -855,7 +1159,21 @@ def _look(root, path):
         "mode": stat.S_IMODE(status.st_mode),
         "data": data,
         "read": read(data),
+        "token": "%d-%d-%.6f" % (status.st_ino, status.st_size, status.st_ctime),
     }
+
+
+def _odd(root, path):
+    """
+    What it is that `_look` has not read, in words, or None when it is not there (yet).
+    """
+    try:
+        mode = os.stat(_under(root, _follow(root, path))).st_mode
+    except EnvironmentError as exc:
+        return "is a link that leads to itself" if exc.errno == errno.ELOOP else None
+    if stat.S_ISDIR(mode):
+        return "is a folder"
+    return "is too big to be read" if stat.S_ISREG(mode) else "is no file that could be read"
 
 
 def _follow(root, path):
@@ -885,9 +1203,10 @@ def _plain_path(root, path):
     return plain if is_same or not real.startswith(folder + b"/") else real[len(folder) :]
 
 
-def _starts(found, root, link):
+def _starts(found, root, link, data):
     """
-    Whether an entry in the folder `auto` leads to the file that was found, or is a copy of it.
+    Whether an entry in the folder `auto` leads to the file that was found, or is a copy of it, with this
+    content (None: that is not known).
     """
     link, path = _raw(link), _raw(found["path"])
     leads = _follow(root, link)
@@ -898,7 +1217,7 @@ def _starts(found, root, link):
         return False
     if leads != link:
         return file is not None and file["key"] == here["key"]
-    return here["data"] == _bytes(found["text"])
+    return here["data"] == data
 
 
 def is_shared(root, path):
@@ -944,6 +1263,47 @@ def _raw(text):
     The bytes of a path or name. Salt on Python 2 hands on text as UTF-8 bytes.
     """
     return text if isinstance(text, bytes) else text.encode("utf-8")
+
+
+def unfit(value, longest=NAME_MAX):
+    """
+    Why something is no text that may be a name or a path, in words, or None.
+
+    longest
+        in bytes
+    """
+    if not isinstance(value, TEXT):
+        return "is no text"
+    if not value:
+        return "is empty"
+    try:
+        raw = _raw(value)
+    except UnicodeError:
+        return "holds what is no text"
+    if not _is_text(raw):
+        return "is no text in UTF-8"
+    if len(raw) > longest:
+        return "is longer than %d bytes" % longest
+    if [byte for byte in bytearray(raw) if byte < 32 or byte == 127]:
+        return "holds control characters"
+    return None
+
+
+def quoted(value):
+    """
+    A value of whatever type as a message shows it: short, and on one line.
+    """
+    if value is None or isinstance(value, (bool, float)):
+        return repr(value)
+    if isinstance(value, NUMBERS):
+        return "%d" % value if abs(value) < 1 << 64 else "a number"
+    if not isinstance(value, TEXT):
+        return "a %s" % type(value).__name__
+    short = value[:QUOTED_MAX]
+    try:
+        return "'%s%s'" % (legible(short), "..." if len(value) > QUOTED_MAX else "")
+    except UnicodeError:
+        return repr(short)
 
 
 def _is_text(raw):

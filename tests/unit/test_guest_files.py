@@ -8,6 +8,7 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 
 import pytest
 
@@ -54,8 +55,8 @@ class Host:
     def put(self, found, **options):
         return xm_files.put(found, self.root, **options)
 
-    def check(self, found):
-        return xm_files.check_put(found, self.root)
+    def check(self, found, **options):
+        return xm_files.check_put(found, self.root, **options)
 
     def take(self, found, **options):
         return xm_files.take(found, self.root, self.keep, **options)
@@ -181,6 +182,38 @@ def test_folders_pipes_and_big_files_are_no_files_of_a_guest(usual):
     usual.link("/etc/xen/nowhere", "gone")
     usual.write("/etc/xen/vmlinuz", TEXT + b"x" * xm_files.SIZE_MAX)
     assert usual.find()["path"] == PATH
+
+
+@pytest.mark.parametrize(
+    "make", [os.mkfifo, lambda path: os.symlink("/dev/zero", path), lambda path: os.symlink("web01", path)]
+)
+def test_what_cannot_be_read_and_is_called_like_the_guest_is_said(usual, make):
+    make(usual.at("/etc/xen/web01"))
+    found = usual.find()
+    assert (found["path"], found["unread"]) == (PATH, ["/etc/xen/web01"])
+
+
+def test_a_file_that_is_too_big_and_is_called_like_the_guest_is_said(source):
+    with open(source.at("/etc/xen/web01"), "wb") as stream:
+        stream.truncate(1 << 40)
+    assert source.find()["unread"] == ["/etc/xen/web01"]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.symlink("../pipe", path)])
+def test_an_entry_that_is_no_file_is_said(usual, make):
+    os.mkfifo(usual.at("/etc/xen/pipe"))
+    make(usual.at("/etc/xen/auto/pipe"))
+    os.mkdir(usual.at("/etc/xen/auto/folder"))
+    usual.link("/etc/xen/auto/loop", "loop")
+    (doubt,) = [text for text in usual.find()["doubts"] if "pipe" in text]
+    assert "no file that could be read" in doubt and "auto/folder" not in "".join(usual.find()["doubts"])
+
+
+def test_more_than_can_be_looked_through_is_said(usual, monkeypatch):
+    monkeypatch.setattr(xm_files, "TOTAL_MAX", 100)
+    usual.write("/etc/xen/zzz", b"x" * 100)
+    found = usual.find()
+    assert found["path"] is None and "more than can be looked through" in found["problem"]
 
 
 def test_of_two_files_none_is_chosen(usual):
@@ -637,7 +670,293 @@ def test_without_a_file_there_is_nothing_to_do(source, target):
     assert source.take(nothing) == {"changes": {}}
 
 
+# What another host claims
+
+
+def lie(found, **words):
+    return dict(found, **words)
+
+
+# Word, value, and what the sentence says beside the word.
+LIES = [
+    ("path", "/etc/cron.d/web01", "domain_files"),
+    ("path", "/etc/rc3.d/S99web01", "domain_files"),
+    ("path", "/etc/xen/scripts/web01", "domain_files"),
+    ("path", "/web01", "domain_files"),
+    ("path", "/etc/xen/auto/other", "auto"),
+    ("path", "/etc/xen/.web01", "hidden"),
+    ("path", "/etc/xen/", "absolute"),
+    ("path", "//etc/xen/web01", "absolute"),
+    ("path", "/etc/xen/auto/../web01", "absolute"),
+    ("path", "etc/xen/web01", "absolute"),
+    ("path", "/", "plain name"),
+    ("path", "", "empty"),
+    ("path", "/etc/xen/web\n01", "control"),
+    ("path", "/etc/xen/web01\0", "control"),
+    ("path", "/etc/xen/web\x1b[2J", "control"),
+    ("path", "/etc/xen/" + 256 * "x", "longer"),
+    ("path", "/etc/xen" + 3000 * "/x", "longer"),
+    ("path", "/etc/xen/xm-config.xml", "xend"),
+    ("path", 7, "no text"),
+    ("path", ["/etc/xen/web01"], "list"),
+    ("path", {"a": 1}, "dict"),
+    ("path", True, "True"),
+    ("auto_folder", "/etc/rc3.d", "/etc/xen/auto"),
+    ("auto_folder", "/etc/xen", "/etc/xen/auto"),
+    ("auto_folder", "/etc/xen/auto/..", "absolute"),
+    ("auto_folder", ["/etc/xen/auto"], "list"),
+    ("auto", "../web01", "plain"),
+    ("auto", "/etc/cron.d/web01", "plain"),
+    ("auto", "..", "plain"),
+    ("auto", ".web01", "plain"),
+    ("auto", "a\nb", "control"),
+    ("auto", 300 * "x", "longer"),
+    ("auto", 5, "no text"),
+    ("auto", "", "empty"),
+    ("mode", 0o4755, "4755"),
+    ("mode", 0o2755, "2755"),
+    ("mode", 0o1644, "1644"),
+    ("mode", 0o666, "0666"),
+    ("mode", 0o100644, "permissions"),
+    ("mode", -1, "permissions"),
+    ("mode", 1 << 80, "a number"),
+    ("mode", "0644", "no number"),
+    ("mode", None, "no number"),
+    ("mode", True, "no number"),
+    ("mode", 420.0, "no number"),
+    ("text", None, "content"),
+    ("text", ["a"], "content"),
+    ("text", 5, "content"),
+    ("text", "x" * (xm_files.SIZE_MAX + 1), "longer"),
+    ("text", "name = 'other'\n", "web01"),
+    ("text", "name = vmname\n", "web01"),
+    ("text", "<vm><name>web01</name></vm>", "web01"),
+    ("name", None, "no text"),
+    ("name", True, "True"),
+    ("name", "", "empty"),
+    ("name", "web\n01", "control"),
+    ("name", 300 * "x", "longer"),
+    ("name", "other", "text"),
+    ("uuid", 7, "no text"),
+    ("uuid", "x" * 65, "longer"),
+    ("uuid", "a\nb", "control"),
+]
+
+
+@pytest.mark.parametrize("word, value, said", LIES)
+def test_what_a_lying_host_would_have_written(usual, target, word, value, said):
+    found = lie(usual.find(), **{word: value})
+    for reason in refused(target, found):
+        assert "\n" not in reason and len(reason) < 500 and "memory" not in reason
+    # Some words are right by themselves, and do not fit to another one.
+    assert said in reason and (reason.startswith(word) or value in ("other", "/etc/xen/auto/other"))
+
+
+@pytest.mark.parametrize("found", [None, 7, "x", ["path"], True])
+def test_what_is_no_report_at_all(usual, target, found):
+    (reason,) = refused(target, found)
+    assert "xen_guest.find" in reason
+    with pytest.raises(ValueError):
+        usual.take(found)
+
+
+def test_a_value_that_is_refused_is_cut(usual, target):
+    (reason,) = refused(target, lie(usual.find(), path="/etc/cron.d/" + 200 * "x"))
+    assert "..." in reason and 70 * "x" not in reason
+
+
+def test_what_is_wrong_is_said_all_at_once(usual, target):
+    assert len(refused(target, lie(usual.find(), path=1, auto=2, mode=3.5, text=4))) == 4
+
+
+def test_all_permissions_that_only_let_others_read_are_taken(usual, target):
+    for mode in (0o400, 0o640, 0o664, 0o755):
+        os.chmod(usual.at(PATH), mode)
+        assert target.check(usual.find()) == []
+
+
+def test_own_folders_may_be_elsewhere(source, target):
+    source.write("/srv/guests/web01")
+    found = source.find(folders=["/srv/guests"])
+    assert "/srv/guests" in "".join(refused(target, found))
+    assert target.check(found, folders=["/srv/guests"]) == []
+    # The other host's folder may have another name here.
+    os.makedirs(target.at("/data/guests"))
+    target.link("/srv", "data")
+    assert target.check(found, folders=["/data/guests"]) == []
+    target.put(found, folders=["/data/guests"])
+    assert target.read("/data/guests/web01") == TEXT
+
+
+def test_a_folder_below_an_own_one_may_be_a_link_to_anywhere(usual, target):
+    os.makedirs(target.at("/etc/cron.d"))
+    target.link("/etc/xen/vm", "../cron.d")
+    found = lie(usual.find(), path="/etc/xen/vm/web01")
+    assert "domain_files" in "".join(
+        xm_files.check_put(found, target.root, folders=["/etc/xen"], auto="/etc/xen/auto")
+    )
+    assert os.listdir(target.at("/etc/cron.d")) == []
+
+
+def test_a_link_that_leads_out_of_the_hosts_file_system_is_not_followed(hosts, usual, target):
+    """The minion in a container sees the host's absolute links as its own."""
+    outside = os.path.dirname(target.root)
+    for place in ("/etc/xen/auto", "/etc/xen"):
+        (os.rmdir if place.endswith("auto") else shutil.rmtree)(target.at(place))
+        target.link(place, os.path.join(outside, "elsewhere"))
+        reasons = refused(target, usual.find())
+        assert "leads out" in reasons[0]
+        assert not os.path.lexists(os.path.join(outside, "elsewhere"))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        os.mkfifo,
+        lambda path: os.symlink("/dev/null", path),
+        lambda path: os.symlink("../../cron", path),
+        lambda path: os.symlink(os.path.basename(path), path),
+    ],
+)
+@pytest.mark.parametrize("path", [PATH, LINK])
+def test_nothing_is_written_through_what_is_there(usual, target, make, path):
+    make(target.at(path))
+    (reason,) = refused(target, usual.find())
+    assert path in reason
+    assert not target.has("/cron")
+
+
+def test_what_stands_in_for_the_half_written_file_is_not_followed(usual, target):
+    target.link("/etc/xen/.web01.cfg.new", "../victim")
+    target.put(usual.find())
+    assert target.read(PATH) == TEXT and not target.has("/etc/victim")
+
+
+def test_a_file_without_a_name_is_the_guests_when_it_is_called_so(usual, target):
+    found = usual.find()
+    for path, auto, is_fine in (
+        ("/etc/xen/web01", None, True),
+        ("/etc/xen/web01.hvm", None, True),
+        ("/etc/xen/shop", "web01", True),
+        ("/etc/xen/web01", "10-web01", True),
+        ("/etc/xen/shop", None, False),
+        ("/etc/xen/db01", "db01", False),
+    ):
+        said = target.check(lie(found, path=path, auto=auto, text="disk = ['phy:a,xvda,w']\n"))
+        assert (said == []) is is_fine, (path, auto)
+
+
+def test_a_name_of_digits(source, target):
+    """YAML and the command line make a number of it."""
+    source.write("/etc/xen/4711", b"name = '4711'\nmemory = 1\n")
+    found = source.find("4711", None)
+    target.put(lie(found, name=4711))
+    source.take(lie(found, name=4711))
+    assert target.has("/etc/xen/4711") and not source.has("/etc/xen/4711")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name = " + 60000 * "(" + "'web01'" + 60000 * ")",
+        60000 * "a=" + 60000 * "'x' ",
+        "name = " + 100000 * "[",
+    3 * "'" + 60000 * ("\\" + 3 * "'"),
+        60000 * "(vm ",
+        100000 * "if a:" + "b",
+        60000 * "name=",
+        60000 * "a,",
+        250000 * " " + "name",
+        60000 * "name  ",
+    ],
+)
+def test_no_text_takes_long_to_read(usual, target, text):
+    """A file comes from another host, so it may be written to keep this one busy."""
+    began = time.time()
+    target.check(lie(usual.find(), text=text))
+    assert time.time() - began < 20
+
+
 # Taking
+
+
+def test_a_file_may_be_proved_by_what_is_seen_of_it(usual, target):
+    """Without its text, which need not travel."""
+    found = usual.find(is_token=True)
+    target.put(found)
+    text = found.pop("text")
+    assert text not in json.dumps(found)
+    there = usual.everything()
+    assert set(usual.take(found, test=True)["changes"]) == set([PATH, LINK]) and usual.everything() == there
+    usual.take(json.loads(json.dumps(found)))
+    assert not usual.has(PATH) and not usual.has(LINK) and usual.kept() == TEXT
+    assert usual.take(found) == {"changes": {}}
+
+
+def test_a_copy_among_the_entries_is_proved_by_the_file(source):
+    source.write(PATH)
+    source.write(LINK)
+    found = source.find(is_token=True)
+    del found["text"]
+    source.write(LINK, TEXT + b"vcpus = 2\n")
+    with pytest.raises(ValueError):
+        source.take(found)
+    source.write(LINK)
+    assert set(source.take(found)["changes"]) == set([PATH, LINK])
+
+
+@pytest.mark.parametrize("how", ["longer", "other", "replaced"])
+def test_a_file_that_is_not_as_it_was_stays(usual, how):
+    found = usual.find(is_token=True)
+    del found["text"]
+    if how == "replaced":
+        usual.write("/etc/xen/new")
+        os.rename(usual.at("/etc/xen/new"), usual.at(PATH))
+    else:
+        usual.write(PATH, TEXT + b"x = 1\n" if how == "longer" else TEXT.replace(b"96", b"97"))
+        os.utime(usual.at(PATH), (1, 1))
+    before = usual.everything()
+    with pytest.raises(ValueError) as caught:
+        usual.take(found)
+    assert PATH in str(caught.value) and usual.everything() == before
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        ({"text": None}, "unchanged"),
+        ({"text": 7}, "text"),
+        ({"text": None, "unchanged": 7}, "unchanged"),
+        ({"text": None, "unchanged": ""}, "unchanged"),
+        ({"path": "/etc/passwd"}, "left as it is"),
+        ({"path": 7}, "path"),
+        ({"auto": "../../passwd"}, "auto"),
+        ({"auto_folder": "/etc"}, "auto_folder"),
+        ({"shared": 7}, "shared"),
+        ({"shared": "/etc"}, "shared"),
+        ({"shared": [7]}, "shared"),
+        ({"name": None}, "name"),
+        ({"name": "other"}, "left as it is"),
+    ],
+)
+def test_what_is_not_taken(usual, words, said):
+    usual.write("/etc/passwd")
+    before = usual.everything()
+    for test in (True, False):
+        with pytest.raises(ValueError) as caught:
+            usual.take(lie(usual.find(), **dict({"auto": None}, **words)), test=test)
+        assert said in str(caught.value) and "\n" not in str(caught.value)
+    assert usual.everything() == before
+
+
+def test_a_file_in_none_of_the_own_folders_is_not_taken(source):
+    source.write("/srv/guests/web01")
+    found = source.find(folders=["/srv/guests"])
+    with pytest.raises(ValueError) as caught:
+        source.take(found)
+    assert "domain_files" in str(caught.value) and source.has("/srv/guests/web01")
+    source.take(found, folders=["/srv/guests"])
+    assert not source.has("/srv/guests/web01")
 
 
 def test_a_file_is_taken(source, target):
@@ -825,7 +1144,7 @@ def test_a_shared_file_stays_and_the_entry_goes(source, target, monkeypatch):
     mounts(source, monkeypatch, "filer:/x %(root)s/a\\040disk nfs rw 0 0\n")
     found = source.find()
     assert (found["path"], found["shared"]) == ("/a disk/shop", ["/a disk/shop"])
-    assert list(target.put(found)["changes"]) == [LINK]
+    assert list(target.put(found, folders=["/etc/xen", "/a disk"])["changes"]) == [LINK]
     assert list(source.take(found)["changes"]) == [LINK]
     assert target.read("/a disk/shop") == TEXT
 
@@ -855,10 +1174,11 @@ def test_without_a_root(source):
     """All paths are then this process's own."""
     source.write("/guests/web01")
     source.link(LINK, source.at("/guests/web01"))
-    found = xm_files.find("web01", UUID, "", (source.at("/guests"),), source.at("/etc/xen/auto"))
+    own = {"folders": (source.at("/guests"),), "auto": source.at("/etc/xen/auto")}
+    found = xm_files.find("web01", UUID, "", **own)
     assert (found["path"], found["auto"]) == (source.at("/guests/web01"), "web01.cfg")
-    assert xm_files.put(found) == {"changes": {}}
-    xm_files.take(found, "", source.keep)
+    assert xm_files.put(found, **own) == {"changes": {}}
+    xm_files.take(found, "", source.keep, **own)
     assert source.kept() == TEXT and not source.has(LINK)
 
 
