@@ -4,6 +4,7 @@ Which file belongs to a guest is decided in _utils/xm_files.py and tested with i
 makes of it, and the command that announces a guest.
 """
 
+import base64
 import json
 import os
 
@@ -160,9 +161,9 @@ def test_a_file_that_should_follow_and_is_not_certain_is_warned_of(on, fleet, we
 
 def test_the_file_and_its_link_move(on, fleet, web01):
     found = on("xen1").find("web01", UUID)
-    there = files(fleet["xen2"])
-    assert on("xen2").check_put(found) == []
-    assert set(on("xen2").put(found)["changes"]) == {FILE, LINK}
+    there, target = files(fleet["xen2"]), on("xen2", follow=True)
+    assert target.check_put(found) == []
+    assert set(target.put(found)["changes"]) == {FILE, LINK}
     assert files(fleet["xen2"]) == {**there, FILE: TEXT, LINK: "../web01"}
     assert fleet["xen2"].path(FILE).stat().st_mode & 0o777 == 0o640
     again = on("xen2").find("web01", UUID)
@@ -175,30 +176,32 @@ def test_the_file_and_its_link_move(on, fleet, web01):
     assert set(here) - set(files(fleet["xen1"])) == {FILE, LINK}
     assert on("xen1").find("web01")["path"] is None
     # All is done.
-    assert on("xen2").put(found)["changes"] == {} and on("xen1").take(found)["changes"] == {}
+    assert target.put(found)["changes"] == {} and on("xen1").take(found)["changes"] == {}
 
 
 def test_what_would_be_done_is_said_and_not_done(on, fleet, web01):
     found = on("xen1").find("web01")
     before = files(fleet["xen1"]), files(fleet["xen2"])
-    told = on("xen2").put(found, test=True), on("xen1").take(found, test=True)
+    target = on("xen2", follow=True)
+    told = target.put(found, test=True), on("xen1").take(found, test=True)
     assert (files(fleet["xen1"]), files(fleet["xen2"])) == before
-    assert told == (on("xen2").put(found), on("xen1").take(found))
+    assert told == (target.put(found), on("xen1").take(found))
 
 
 def test_a_different_file_is_never_overwritten(minion_on, on, fleet, web01):
     found = on("xen1").find("web01")
     fleet["xen2"].path(FILE).write_bytes(b"name = 'other'\n")
     before = files(fleet["xen2"])
-    (said,) = on("xen2").check_put(found)
+    target = minion_on("xen2", follow=True).modules
+    (said,) = target.xen_guest.check_put(found)
     assert FILE in said and str(fleet["xen2"].root) not in said
     for test in (True, False):
-        assert said in refused(on("xen2").put, found, test=test)
+        assert said in refused(target.xen_guest.put, found, test=test)
     assert files(fleet["xen2"]) == before
     # It keeps the guest from coming at all.
     fleet["xen1"].create_guest("web01")
     described = minion_on("xen1").modules.xm.domain("web01")
-    blocked = minion_on("xen2").modules.xm.can_receive(described, file=found)
+    blocked = target.xm.can_receive(described, file=found)
     assert blocked["ok"] is False and said in blocked["blockers"]
 
 
@@ -234,6 +237,288 @@ def test_a_report_has_the_file_only_when_it_is_to_follow(minion_on, fleet, web01
     assert "xend:follow" in wrong["problem"] and wrong["domain"]["uuid"] == guest.uuid
 
 
+# What one host says to another
+
+
+LIE = {"name": "web01", "uuid": UUID, "path": FILE, "text": "name = 'web01'\n", "mode": 0o644, "auto": None}
+
+
+@pytest.fixture
+def everything(fleet):
+    """All files of xen2, wherever."""
+    root = fleet["xen2"].root
+
+    def look():
+        # What runs there writes its own.
+        written = ("var", "proc", "sys", "dev", "log", "state")
+        return {
+            str(path.relative_to(root))
+            for path in root.rglob("*")
+            if path.relative_to(root).parts[0] not in written
+        }
+
+    return look
+
+
+@pytest.mark.parametrize("follow", [False, None])
+def test_a_host_that_takes_no_files_takes_none(minion_on, fleet, everything, follow):
+    minion, before = minion_on("xen2", follow=follow), everything()
+    (said,) = minion.modules.xen_guest.check_put(LIE)
+    assert "xen2" in said and "xend:follow" in said
+    for test in (True, False):
+        assert refused(minion.modules.xen_guest.put, LIE, test=test) == said
+    assert minion.states.xen_guest.present("web01", file=LIE)["comment"] == said
+    assert everything() == before and minion.modules.xen_guest.key() is None
+
+
+def test_a_host_whose_setting_is_wrong_takes_none(minion_on, fleet, everything):
+    minion, before = minion_on("xen2", follow="yes"), everything()
+    assert "xend:follow" in minion.modules.xen_guest.check_put(LIE)[0]
+    assert "xend:follow" in refused(minion.modules.xen_guest.put, LIE)
+    assert minion.states.xen_guest.present("web01", file=LIE)["result"] is False
+    assert everything() == before
+
+
+LIES = [
+    {"path": "/etc/cron.d/web01"},
+    {"path": "/etc/xen/../cron.d/web01"},
+    {"path": "/etc/xen/scripts/vif-bridge2"},
+    {"path": "/etc/xen/web01", "auto": "S99web01", "auto_folder": "/etc/rc3.d"},
+    {"auto": "../../rc3.d/S99web01"},
+    {"mode": 0o4755},
+    {"mode": 0o666},
+    {"mode": "0644"},
+    {"text": 5},
+    {"text": 262145 * "x"},
+    {"text": "name = 'db01'\n"},
+    {"name": 5.5},
+    {"name": "db01", "text": "name = 'db01'\n"},
+    {"path": 5},
+    {"path": []},
+    {"seal": "x"},
+    {"text": None, "seal": "x"},
+    {"text": None, "seal": 5},
+]
+
+
+def test_what_a_lying_host_wants_is_not_written(minion_on, fleet, everything):
+    minion, before = minion_on("xen2", follow=True), everything()
+    for words in LIES:
+        found = {**LIE, **words}
+        done = minion.states.xen_guest.present("web01", file=json.dumps(found))
+        assert done["result"] is False and done["changes"] == {} and everything() == before, words
+        assert "\n" not in done["comment"] and len(done["comment"]) < 1000
+        if found["name"] == "web01":
+            assert minion.modules.xen_guest.check_put(found) == [done["comment"]]
+
+
+def test_what_is_no_file_is_one_sentence(minion_on, fleet):
+    states = minion_on("xen2", follow=True).states.xen_guest
+    for file in (None, 5, True, "", "x", "null", [1], "[]", 20000 * "[" + 20000 * "]"):
+        for function in (states.present, states.absent):
+            done = function("web01", file=file)
+            assert done["result"] is False and done["comment"].startswith("file: ")
+            assert "\n" not in done["comment"]
+
+
+@pytest.mark.parametrize("name", [4711, "4711"])
+def test_a_guest_of_digits_has_a_file(minion_on, fleet, name):
+    fleet["xen1"].path("/etc/xen/4711").write_text("name = '4711'\nmemory = 96\n")
+    found = minion_on("xen1", follow=True).modules.xen_guest.find(name)
+    assert found["path"] == "/etc/xen/4711"
+    for host, function in (("xen2", "present"), ("xen1", "absent")):
+        done = getattr(minion_on(host, follow=True).states.xen_guest, function)(name, file=found)
+        assert done["result"] is True and set(done["changes"]) == {"/etc/xen/4711"}
+
+
+@pytest.mark.parametrize(
+    "option, value",
+    [
+        ("domain_files", 5),
+        ("domain_files", "xen"),
+        ("domain_files", [5]),
+        ("domain_files", {"a": 1}),
+        ("auto", "etc/xen"),
+        ("auto", ["/etc/xen/auto"]),
+    ],
+)
+def test_own_folders_that_are_none_are_named(on, fleet, option, value):
+    module = on("xen2", follow=True, **{option: value})
+    assert "xend:" + option in refused(module.put, LIE)
+    assert "xend:" + option in refused(module.find, "web01")
+
+
+def test_a_file_of_no_name_is_not_looked_for(on, fleet):
+    module = on("xen1")
+    for name in (None, "", True, ["web01"], "a\nb"):
+        for function in (module.find, module.warnings, module.images):
+            assert refused(function, name).startswith("name: ")
+    assert refused(module.find, "web01", uuid=["x"]).startswith("uuid: ")
+
+
+# Sealed
+
+
+MARK = "Marked-Pa55word"
+SECRET = TEXT + b'vfb = ["type=vnc,vncpasswd=%s"]\n' % MARK.encode()
+
+
+@pytest.fixture
+def secret(fleet, web01):
+    fleet["xen1"].path(FILE).write_bytes(SECRET)
+
+
+def keys(host):
+    return [name for name in files(host) if name.endswith(".key")]
+
+
+def shows(*told):
+    """Whether what was said lets anybody see the password, however it is written."""
+    text = json.dumps(told)
+    hidden = [MARK, MARK[::-1], MARK.encode().hex()]
+    for shift in range(3):
+        # Three ways in which it may stand in base64; the ends depend on what is beside it.
+        hidden.append(base64.b64encode(b"x" * shift + MARK.encode()).decode()[4:-4])
+    return [word for word in hidden if word in text]
+
+
+def test_a_sealed_file_moves_and_nobody_else_reads_it(minion_on, fleet, secret):
+    source, target = minion_on("xen1", follow=True), minion_on("xen2", follow=True)
+    key = target.modules.xen_guest.key()
+    (kept,) = keys(fleet["xen2"])
+    assert fleet["xen2"].path(kept).stat().st_mode & 0o777 == 0o600
+    found = source.modules.xen_guest.sealed("web01", UUID, key)
+    plain = source.modules.xen_guest.find("web01", UUID)
+    assert {**found, "text": plain["text"]} == {
+        **plain, "seal": found["seal"], "unchanged": found["unchanged"]
+    }
+    # All that is published and returned.
+    travels = [key, found, json.dumps(found)]
+    told = json.dumps(found, ensure_ascii=True)
+    before = files(fleet["xen1"]), files(fleet["xen2"])
+    for test in (True, False):
+        for host, function in (("xen2", "present"), ("xen1", "absent")):
+            states = minion_on(host, test=test, follow=True).states.xen_guest
+            done = getattr(states, function)("web01", file=told)
+            assert done["result"] is (None if test else True) and set(done["changes"]) == {FILE, LINK}
+            travels.append(done)
+        assert not test or (files(fleet["xen1"]), files(fleet["xen2"])) == before
+    assert files(fleet["xen2"])[FILE] == SECRET and FILE not in files(fleet["xen1"])
+    # The key is used up, and what was recorded on the way can never be opened again.
+    assert keys(fleet["xen2"]) == []
+    travels.append(refused(target.modules.xen_guest.put, found))
+    assert "does not have the key" in travels[-1]
+    assert not shows(*travels) and shows(plain) == [MARK]
+
+
+def test_a_seal_is_looked_at_before_the_guest_moves(minion_on, fleet, secret):
+    source, target = minion_on("xen1", follow=True).modules, minion_on("xen2", follow=True).modules
+    found = source.xen_guest.sealed("web01", None, target.xen_guest.key())
+    assert target.xen_guest.check_put(found) == [] and len(keys(fleet["xen2"])) == 1
+    fleet["xen2"].path(FILE).write_bytes(SECRET + b"# theirs\n")
+    (said,) = target.xen_guest.check_put(found)
+    assert "other content" in said and not shows(said)
+    assert not shows(refused(target.xen_guest.put, found))
+    # It is tried again when the operator has looked.
+    fleet["xen2"].path(FILE).unlink()
+    assert set(target.xen_guest.put(found)["changes"]) == {FILE, LINK} and keys(fleet["xen2"]) == []
+
+
+def test_a_seal_for_another_host_is_not_opened(minion_on, fleet, secret):
+    source, target = minion_on("xen1", follow=True).modules, minion_on("xen2", follow=True).modules
+    found = source.xen_guest.sealed("web01", None, source.xen_guest.key())
+    before = files(fleet["xen2"])
+    for test in (True, False):
+        assert "does not have the key" in refused(target.xen_guest.put, found, test=test)
+    assert "does not have the key" in target.xen_guest.check_put(found)[0]
+    assert files(fleet["xen2"]) == before
+
+
+ALTERED = [
+    lambda seal, other: seal[:-8] + "AAAAAAA=",
+    lambda seal, other: seal[:500] + ("B" if seal[500] == "A" else "A") + seal[501:],
+    lambda seal, other: seal[:400],
+    lambda seal, other: ":".join(seal.split(":")[:2] + other.split(":")[2:]),
+    lambda seal, other: ":".join(seal.split(":")[:1] + other.split(":")[1:]),
+    lambda seal, other: ":".join(seal.split(":")[:2] + ["AAAA"]),
+    lambda seal, other: ":".join([seal.split(":")[0], 342 * "/" + "==", seal.split(":")[2]]),
+    lambda seal, other: ":".join([seal.split(":")[0], 342 * "A" + "==", seal.split(":")[2]]),
+]
+
+
+def test_a_seal_that_was_altered_is_one_sentence(minion_on, fleet, secret):
+    source, target = minion_on("xen1", follow=True).modules, minion_on("xen2", follow=True).modules
+    found = source.xen_guest.sealed("web01", None, target.xen_guest.key())
+    other = source.xen_guest.sealed("web01", None, target.xen_guest.key())
+    before = files(fleet["xen2"])
+    for change in ALTERED:
+        said = refused(target.xen_guest.put, {**found, "seal": change(found["seal"], other["seal"])})
+        assert said.startswith("seal: ") and "xen2" in said and len(said) < 400
+        assert files(fleet["xen2"]) == before
+    assert set(target.xen_guest.put(found)["changes"]) == {FILE, LINK}
+
+
+def test_what_is_in_a_seal_is_believed_as_little(minion_on, fleet, secret):
+    """Whoever has the public half can seal anything."""
+    source, target = minion_on("xen1", follow=True).modules, minion_on("xen2", follow=True).modules
+    fleet["xen1"].path(FILE).write_bytes(SECRET)
+    found = source.xen_guest.sealed("web01", None, target.xen_guest.key())
+    lies = [({"name": "db01"}, "db01"), ({"path": "/x"}, "domain_files"), ({"mode": 0o4755}, "4755")]
+    for words, said in lies:
+        assert said in refused(target.xen_guest.put, {**found, **words})
+    assert len(keys(fleet["xen2"])) == 1
+
+
+def test_what_is_no_key_seals_nothing(on, fleet, secret):
+    module = on("xen1", follow=True)
+    for key in ("", "x", 5, ["x"], True, 344 * "A", 342 * "/" + "=="):
+        said = refused(module.sealed, "web01", None, key)
+        assert said.startswith("key: ") and not shows(said)
+
+
+def test_without_a_key_or_a_file_nothing_is_sealed(on, fleet, secret):
+    module = on("xen1", follow=True)
+    found = module.sealed("web01")
+    assert found["path"] == FILE and found["seal"] is None and found["unchanged"] and "text" not in found
+    assert "text" in refused(on("xen2", follow=True).put, found)
+    nothing = module.sealed("mail", None, module.key())
+    assert [nothing[word] for word in ("path", "seal", "unchanged", "mode")] == [None] * 4
+    assert on("xen2", follow=True).put(nothing) == {"changes": {}}
+    assert on("xen1").sealed("web01", None, module.key()) is None
+
+
+def test_a_sealed_file_that_was_changed_meanwhile_stays(on, fleet, secret):
+    module = on("xen1", follow=True)
+    found = module.sealed("web01", UUID, on("xen2", follow=True).key())
+    fleet["xen1"].path(FILE).write_bytes(SECRET.replace(b"96", b"97"))
+    before = files(fleet["xen1"])
+    said = refused(module.take, found)
+    assert FILE in said and "has changed" in said and not shows(said) and files(fleet["xen1"]) == before
+
+
+def test_bytes_of_all_values_are_sealed(on, fleet, web01):
+    data = TEXT + b"# " + bytes(range(256)) + b"\n"
+    fleet["xen1"].path(FILE).write_bytes(data)
+    found = on("xen1", follow=True).sealed("web01", UUID, on("xen2", follow=True).key())
+    assert found["seal"].isascii()
+    on("xen2", follow=True).put(json.loads(json.dumps(found)))
+    assert files(fleet["xen2"])[FILE] == data
+
+
+def test_the_biggest_file_is_sealed(on, fleet, web01):
+    data = TEXT + b"#" * (262144 - len(TEXT))
+    fleet["xen1"].path(FILE).write_bytes(data)
+    found = on("xen1", follow=True).sealed("web01", UUID, on("xen2", follow=True).key())
+    on("xen2", follow=True).put(found)
+    assert files(fleet["xen2"])[FILE] == data
+
+
+def test_a_key_that_cannot_be_kept_is_one_sentence(on, fleet, tmp_path):
+    (tmp_path / "file").write_text("")
+    said = refused(on("xen2", follow=True, kept=str(tmp_path / "file" / "kept")).key)
+    assert str(tmp_path / "file") in said
+
+
 # Announcing
 
 
@@ -259,7 +544,7 @@ def called(tmp_path):
     return read
 
 
-@pytest.mark.parametrize("name", ["web01", "-n", "--help", "$(id)", "a;reboot", "*"])
+@pytest.mark.parametrize("name", ["web01", "$(id)", "a;reboot", "*"])
 def test_the_command_gets_the_guest_and_its_network_cards(on, fleet, script, called, name):
     domain = {
         "vifs": [{"mac": "00:16:3e:00:00:01", "bridge": "xenbr0"}, {"mac": "00:16:3e:00:00:02"}]
@@ -267,6 +552,63 @@ def test_the_command_gets_the_guest_and_its_network_cards(on, fleet, script, cal
     command = on("xen2", announce=[str(script), "-q", 5]).announce(name, domain)
     assert command == [str(script), "-q", "5", name]
     assert called() == ["-q", "5", name, name, "00:16:3e:00:00:01 00:16:3e:00:00:02", "xenbr0 -"]
+
+
+def test_a_guest_that_is_called_like_an_option_is_none(on, fleet, script, called):
+    usual, careful = on("xen2", announce=[str(script), "-q"]), on("xen2", announce=[str(script), "--"])
+    for name in ("-n", "--help", "-", "--"):
+        assert usual.announce(name) == [str(script), "-q", "--", name]
+        assert called()[-6:] == ["-q", "--", name, name, "", ""]
+        # Whoever wrote the command may have thought of it.
+        assert careful.announce(name, test=True) == [str(script), "--", name]
+
+
+@pytest.mark.parametrize("name", [4711, "4711"])
+def test_a_guest_whose_name_is_a_number(on, fleet, script, called, name):
+    assert on("xen2", announce=str(script)).announce(name) == [str(script), "4711"]
+    assert called()[1] == "4711"
+
+
+def test_what_is_no_name_is_not_announced(minion_on, fleet, script, called):
+    minion = minion_on("xen2", announce=str(script))
+    for name in ("", None, True, ["web01"], {"a": 1}, "a\nb", "a\0b", "\x1b[2J", 300 * "x"):
+        assert refused(minion.modules.xen_guest.announce, name).startswith("name: ")
+        done = minion.states.xen_guest.announced(name)
+        assert done["result"] is False and done["comment"].startswith("name: ") and called() is None
+
+
+def test_an_address_that_is_none_is_not_handed_on(on, fleet, script, called):
+    good = "00:16:3E:AA:bb:01"
+    wrong = [None, 5, [], "", "x", good + "\n", good + " evil", good[:-3], good + ":02", "\0", "$(id)"]
+    vifs = [{"mac": mac, "bridge": "xenbr0.5"} for mac in wrong] + [{"mac": good, "bridge": "ovs:1"}]
+    on("xen2", announce=str(script)).announce("web01", {"vifs": vifs})
+    macs, bridges = len(wrong) * "- " + good, len(wrong) * "xenbr0.5 " + "ovs:1"
+    assert called() == ["web01", "web01", macs, bridges]
+
+
+def test_a_bridge_that_is_none_is_not_handed_on(on, fleet, script, called):
+    wrong = [None, 5, {}, "", "a b", "xenbr0\n", "-x", "a/b", "$(id)", "\0", 65 * "b"]
+    vifs = [{"bridge": bridge} for bridge in [*wrong, "xenbr1"]]
+    on("xen2", announce=str(script)).announce("web01", {"vifs": vifs})
+    assert called() == ["web01", "web01", len(wrong) * "- " + "-", len(wrong) * "- " + "xenbr1"]
+
+
+def test_what_is_no_description_is_one_sentence(minion_on, fleet, script, called):
+    minion = minion_on("xen2", announce=str(script))
+    wrong = [5, [1], "no description", True, *[{"vifs": vifs} for vifs in (5, "x", [1], 2000 * [{}])]]
+    for domain in wrong:
+        assert refused(minion.modules.xen_guest.announce, "web01", domain).startswith("domain: ")
+        done = minion.states.xen_guest.announced("web01", domain)
+        assert done["result"] is False and done["changes"] == {}
+        assert done["comment"].startswith("domain: ") and called() is None
+
+
+def test_what_a_command_says_is_shown_without_control_characters(on, fleet, tmp_path):
+    loud = tmp_path / "loud"
+    loud.write_text("#!/bin/sh\nprintf '\\033[2Jgone'; printf '%2000s' x; exit 1\n")
+    loud.chmod(0o755)
+    said = refused(on("xen2", announce=str(loud)).announce, "web01")
+    assert "\x1b" not in said and "gone" in said and len(said) < 1000
 
 
 def test_the_command_may_be_text(on, fleet, script, called):
@@ -317,7 +659,9 @@ def test_the_states_of_the_file(minion_on, fleet, web01):
         ("xen2", "present", "is here"),
         ("xen1", "absent", "is not here any more"),
     ):
-        told = getattr(minion_on(host, test=True).states.xen_guest, function)("web01", file=found)
+        told = getattr(minion_on(host, test=True, follow=True).states.xen_guest, function)(
+            "web01", file=found
+        )
         assert (
             told["result"] is None
             and said in told["comment"]
@@ -328,11 +672,11 @@ def test_the_states_of_the_file(minion_on, fleet, web01):
         ("xen2", "present", "is here"),
         ("xen1", "absent", "is not here any more"),
     ):
-        done = getattr(minion_on(host).states.xen_guest, function)("web01", file=found)
+        done = getattr(minion_on(host, follow=True).states.xen_guest, function)("web01", file=found)
         assert done["result"] is True and said in done["comment"]
         assert set(done["changes"]) == {FILE, LINK}
         for test in (False, True):
-            again = getattr(minion_on(host, test=test).states.xen_guest, function)(
+            again = getattr(minion_on(host, test=test, follow=True).states.xen_guest, function)(
                 "web01", file=found
             )
             assert again["result"] is True and again["changes"] == {}
@@ -346,7 +690,9 @@ def test_states_that_would_spoil_a_file_fail(minion_on, fleet, web01, test):
         fleet[name].path(FILE).write_bytes(b"name = 'web01'\nmemory = 512\n")
     before = files(fleet["xen1"]), files(fleet["xen2"])
     for host, function in (("xen2", "present"), ("xen1", "absent")):
-        done = getattr(minion_on(host, test=test).states.xen_guest, function)("web01", file=found)
+        done = getattr(minion_on(host, test=test, follow=True).states.xen_guest, function)(
+            "web01", file=found
+        )
         assert done["result"] is False and FILE in done["comment"] and done["changes"] == {}
     assert (files(fleet["xen1"]), files(fleet["xen2"])) == before
 
