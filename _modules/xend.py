@@ -146,7 +146,16 @@ def _problem(path, exc):
                 "%s: %s; name the right file with config= or the option xend:config" % (path, what)
             )
         return CommandExecutionError("%s: %s" % (exc.filename or path, exc.strerror or exc))
-    return CommandExecutionError("%s: %s" % (path, exc.args[0] if exc.args else exc))
+    return CommandExecutionError("%s: %s" % (path, _in_words(exc)))
+
+
+def _in_words(exc):
+    """
+    What a ValueError says, its quote of a file without passwords.
+    """
+    if hasattr(exc, "without"):
+        exc = exc.without(_pure("xend_secrets.piece"))
+    return exc.args[0] if exc.args else str(exc)
 
 
 def _document(path):
@@ -172,7 +181,7 @@ def _parsed(data):
     try:
         return _parser(version)(data)
     except ValueError as exc:
-        raise ValueError("xend %s cannot read it: %s" % (_dotted(version), exc.args[0]))
+        raise ValueError("xend %s cannot read it: %s" % (_dotted(version), _in_words(exc)))
 
 
 def _parser(version):
@@ -210,7 +219,8 @@ def get(key, default=None, config=None):
         the file; default: option ``xend:config``, else ``/etc/xen/xend-config.sxp``
 
     Returns text for an atom or a string, a list for a list. The first list with the key counts, also
-    when it has no value (xend 4.4 sxp.child_value).
+    when it has no value (xend 4.4 sxp.child_value). **A password that is asked for by its key**
+    (``vncpasswd``) **is returned**, as by no other function, and then lies in the master's job cache.
 
     CLI Example:
 
@@ -231,7 +241,8 @@ def list_(config=None):
     Every key that xend reads, with its value, in the order of the file; of a key that stands there
     several times, the first counts.
 
-    Returns an ordered dict from key to text or list, None for a key without a value.
+    Returns an ordered dict from key to text or list, None for a key without a value, ``(not shown)`` for a
+    password.
 
     CLI Example:
 
@@ -243,8 +254,16 @@ def list_(config=None):
     text_of = _pure("xend_options.text_of")
     found = _OrderedDict()
     for key, raw in document.items():
-        found[text_of(key)] = _outlined(raw)
+        key = text_of(key)
+        found[_pure("xend_secrets.masked")(key)] = _outlined(raw, key)
     return found
+
+
+def _shareable(value):
+    """
+    A value of the file without passwords: where a quote is missing, one value swallows the lines of others.
+    """
+    return _pure("xend_secrets.masked")(value)
 
 
 def relocation(config=None):
@@ -266,8 +285,9 @@ def relocation(config=None):
     values, defaults, errors = _pure("xend_options.effective")(_document(path).get)
     if errors:
         raise CommandExecutionError(
-            "%s: xend would not start: %s" % (path, "; ".join(sorted(errors.values())))
+            "%s: xend would not start: %s" % (path, _shareable("; ".join(sorted(errors.values()))))
         )
+    values = _shareable(values)
     return dict(
         values,
         hosts_allow=_pure("xend_allow.split")(values["hosts_allow"]) or [],
@@ -304,7 +324,7 @@ def accepts(host, name=None, config=None):
     except (socket.error, UnicodeError) as exc:
         raise CommandExecutionError("%s is no IPv4 address and does not resolve: %s" % (host, exc))
     # Patterns work on bytes in xend's Python 2; Latin-1 keeps one character per byte.
-    value = "" if raw is None else raw.decode("latin-1")
+    value = "" if raw is None else _shareable(raw.decode("latin-1"))
     return _pure("xend_allow.admits")(value, address, name or socket.getfqdn(address))
 
 
@@ -367,7 +387,12 @@ def _diff(path, old, new):
     if old == new:
         return ""
     name = path if isinstance(path, bytes) else path.encode("utf-8")
-    return _pure("xend_options.text_of")(_pure("xend_diff.unified")(name, old, new))
+    cut, spans = _pure("xend_secrets.piece"), _pure("xend_secrets.spans")
+    hidden = {id(old): spans(old), id(new): spans(new)}
+    found = _pure("xend_diff.unified")(
+        name, old, new, lambda data, begin, end: cut(data, begin, end, hidden[id(data)])
+    )
+    return _pure("xend_options.text_of")(found)
 
 
 def _backup(mode):
@@ -426,18 +451,19 @@ def _changed(key, path, change, test, backup):
     old, new, diff = _edit(path, checked, test, backup)
     return {
         "changed": bool(diff),
-        "old": _outlined(old.get(key)),
-        "new": _outlined(new.get(key)),
+        "old": _outlined(old.get(key), key),
+        "new": _outlined(new.get(key), key),
         "diff": diff,
     }
 
 
-def _outlined(raw):
+def _outlined(raw, key=""):
     """
-    A raw value for a report of a change: what is too deep to be shown must not hide that it was made.
+    A raw value for a report: what is too deep to be shown must not hide that a change was made, and a
+    password (of a KEY that has one) is not shown.
     """
     try:
-        return None if raw is None else _plain(raw)
+        return _pure("xend_secrets.shown")(key, None if raw is None else _plain(raw))
     except CommandExecutionError as exc:
         return "(%s)" % exc
 
@@ -460,7 +486,9 @@ def set_(key, value, config=None, test=False, backup=None):
     backup
         ``minion`` keeps a copy in the minion's cache, as in Salt's file states
 
-    Returns ``changed`` (bool), ``old``, ``new`` (values as ``xend.get`` returns them) and ``diff``.
+    Returns ``changed`` (bool), ``old``, ``new`` (values as ``xend.get`` returns them, but ``(not shown)`` for
+    passwords) and ``diff``, without passwords as well. A password that is given here on the command line
+    lies in the master's job cache all the same; give it to ``xend.option_present`` from the pillar.
     The running xend reads it when it is restarted. A change that opens the relocation port to everybody,
     or with which xend would not start, is refused as by ``xend.configure``.
 
@@ -479,6 +507,11 @@ def set_(key, value, config=None, test=False, backup=None):
         else:
             text = _pure("xend_options.written")(key, value)
     except ValueError as exc:
+        if _pure("xend_secrets.is_secret")(key):
+            raise CommandExecutionError(
+                "%s: this value cannot be written; give text, an integer or a boolean (text in quotes), or a "
+                "list of these" % key
+            )
         raise CommandExecutionError(exc.args[0])
     if kind == "patterns" and _pure("xend_allow.broken")(text):
         raise CommandExecutionError("%s: %s" % (key, "; ".join(_pure("xend_allow.broken")(text))))
@@ -663,8 +696,8 @@ def _shown(raw, kind, value):
         # xend cannot read it; people can.
         return _outlined(raw)
     if kind == "patterns":
-        return _pure("xend_allow.split")(value) or "any"
-    return value
+        return _pure("xend_allow.split")(_shareable(value)) or "any"
+    return _shareable(value)
 
 
 def listens(
@@ -777,7 +810,7 @@ def status(config=None):
     """
     path = _option("config", config)
     process = _process()
-    values, _, _ = _pure("xend_options.effective")(_document(path).get)
+    values = _shareable(_pure("xend_options.effective")(_document(path).get)[0])
     configured = _listeners(values)
     found = {
         "running": process is not None,
@@ -1032,7 +1065,7 @@ def _start(path, before, timeout):
         __salt__["service.restart" if before else "service.start"](name)
     except CommandExecutionError as exc:
         # Salt's systemd module raises when the control script fails; what counts is what runs now.
-        complaint = " ".join(str(exc).split())
+        complaint = _shareable(" ".join(str(exc).split()))
     return _wait_until_up(path, name, before, timeout, log_size, complaint)
 
 
@@ -1059,7 +1092,7 @@ def _startable(path):
     if reasons:
         raise CommandExecutionError(
             "xend was not restarted, because it would not come up as configured with %s: %s"
-            % (path, "; ".join(reasons))
+            % (path, _shareable("; ".join(reasons)))
         )
     return document.data, warnings
 
@@ -1250,11 +1283,11 @@ def _known_to_start(path, refused):
     try:
         reasons, _ = _reasons_not_to_start(_parsed(known))
     except ValueError as exc:
-        reasons = [str(exc)]
+        reasons = [_in_words(exc)]
     if reasons:
         return None, "xend would not start with the previous one either (%s): %s" % (
             kept,
-            "; ".join(reasons),
+            _shareable("; ".join(reasons)),
         )
     return known, None
 
@@ -1404,10 +1437,11 @@ def _running():
             ignore_retcode=True,
             timeout=ANSWER_S,
             env={"LC_ALL": "C"},
-            output_loglevel="debug",
+            output_loglevel="quiet",
         )
     except CommandExecutionError as exc:
-        result = {"retcode": None, "stdout": "", "stderr": str(exc)}
+        # What else Salt says may have the whole environment of the minion in it.
+        result = {"retcode": None, "stdout": "", "stderr": _pure("xend_secrets.reason")(str(exc))}
     if result["retcode"] != 0:
         said = (result["stderr"] or result["stdout"]).strip().splitlines()
         raise CommandExecutionError(
@@ -1519,7 +1553,7 @@ def reserve(name, who="", seconds=300):
     try:
         seconds = float(seconds)
     except (TypeError, ValueError):
-        raise CommandExecutionError("seconds: %r is no number" % (seconds,))
+        raise CommandExecutionError("seconds: %s is no number" % _pure("xend_secrets.quoted")(seconds))
     # Whoever restarts xend has the lock for itself from before it looks for reservations.
     with _locked(
         "relocation",
@@ -1622,7 +1656,7 @@ def _reason_in_log(log_size):
     """
     new = _pure("xm_progress.last_part")(_option("log"), log_size)
     found = re.findall(r"Exception starting xend \((.*)\)\s*$", new, re.MULTILINE)
-    return _native(found[-1]) if found else ""
+    return _shareable(_native(found[-1])) if found else ""
 
 
 # Other hosts

@@ -103,30 +103,44 @@ def _option(name):
 # The one way to the xm command
 
 
-def _run(arguments, timeout=ANSWER_S):
-    return __salt__["cmd.run_all"](
-        [_option("xm")] + [str(argument) for argument in arguments],
-        python_shell=False,
-        ignore_retcode=True,
-        timeout=timeout,
-        env={"LC_ALL": "C"},
-        output_loglevel="debug",
-    )
+def _run(arguments):
+    command = [_option("xm")] + [str(argument) for argument in arguments]
+    return _run_all(command, env={"LC_ALL": "C"})
+
+
+def _run_all(command, **options):
+    """
+    Run a command, of which Salt logs nothing.
+    """
+    try:
+        return __salt__["cmd.run_all"](
+            command,
+            python_shell=False,
+            ignore_retcode=True,
+            timeout=ANSWER_S,
+            # xm prints the passwords of guests, and at any other level Salt logs what a command prints.
+            output_loglevel="quiet",
+            **options
+        )
+    except CommandExecutionError as exc:
+        # What else Salt says may have the whole environment of the minion in it.
+        raise CommandExecutionError(
+            "%s cannot be run: %s" % (command[0], _pure("xend_secrets.reason")(str(exc)))
+        )
 
 
 def _said(result):
     """
     What xm said went wrong. On failure it prints its usage on stdout and one `Error:` line on stderr.
     """
-    errors = re.findall(r"^Error: (.*)$", result["stderr"], re.MULTILINE)
-    if errors:
-        return errors[-1]
-    lines = [
+    lines = re.findall(r"^Error: (.*)$", result["stderr"], re.MULTILINE) or [
         line
         for line in result["stderr"].splitlines() or result["stdout"].splitlines()
         if line.strip() and not line.startswith("WARNING: ")
     ]
-    return lines[-1] if lines else "exit code %s and no message" % result["retcode"]
+    if lines:
+        return _pure("xend_secrets.masked")(lines[-1])
+    return "exit code %s and no message" % result["retcode"]
 
 
 def _ask(arguments):
@@ -313,7 +327,8 @@ def domain(name):
     Returns None when there is no such domain here, else a dict: ``name``, ``uuid``, ``domid``,
     ``memory_mib``, ``maxmem_mib``, ``shadow_memory_mib``, ``vcpus``, ``state``, ``runs`` (bool: alive,
     not paused), ``image`` (``linux``, ``hvm``), ``nomigrate``, ``disks``, ``vifs``, ``pci`` (lists of
-    dicts) and ``sxp`` (the description as xend prints it).
+    dicts) and ``sxp`` (the description as xend prints it, with ``(not shown)`` for each password: what is
+    returned travels through the master and stays in its job cache).
 
     CLI Example:
 
@@ -360,6 +375,13 @@ def _addressed(row):
     """
     How to name the domain of this row to xm, and what `xm.domain` returns for it; None for both when it has
     just left.
+    """
+    return _printed(row)[:2]
+
+
+def _printed(row):
+    """
+    The same, and the description as xm has printed it: with passwords, it may not leave this host.
 
     A name that begins with a hyphen would be read as an option, and two copies of a guest have one name. The
     id of a domain stays the same as long as it lives here, but a guest may be called as the id of another
@@ -371,12 +393,13 @@ def _addressed(row):
     for reference in ways:
         text = _ask(["list", "--long", reference])
         if text is None:
-            return None, None
+            return None, None, None
         (found,) = _described("xm list --long %s" % name, text, 1)
         if found["domid"] == domid:
             # The table and the description are two looks; the table is what people compare with.
-            found.update(state=row["state"], runs=_pure("xm_output.runs")(row["state"]), sxp=text)
-            return reference, found
+            found.update(state=row["state"], runs=_pure("xm_output.runs")(row["state"]))
+            found["sxp"] = _pure("xend_secrets.text")(text)
+            return reference, found, text
     raise CommandExecutionError(
         "xm cannot be told which domain is meant by %s, id %s: another domain is called %s; give that one "
         "another name with `xm rename`" % (name, domid, domid)
@@ -390,7 +413,8 @@ def _described(command, text, count=None):
     forms = _forms(command, text)
     if count is not None and len(forms) != count:
         raise CommandExecutionError("%s printed %d domains, not %d" % (command, len(forms), count))
-    return [_pure("xm_output.describe")(form) for form in forms]
+    masked = _pure("xend_secrets.masked")
+    return [_pure("xm_output.describe")(masked(form)) for form in forms]
 
 
 def _forms(command, text):
@@ -399,6 +423,8 @@ def _forms(command, text):
         data = text if isinstance(text, bytes) else text.encode("utf-8")
         return [form for form in _pure("xend_sxp.parse")(data).forms() if isinstance(form, list)]
     except ValueError as exc:
+        if hasattr(exc, "without"):
+            exc = exc.without(_pure("xend_secrets.piece"))
         raise CommandExecutionError("%s: %s" % (command, exc.args[0]))
 
 
@@ -1135,7 +1161,8 @@ def _blockers_of(name, live, accept):
             "wedges it: wait until it has left, or mend it if its migration broke (xend.orch.recover)"
             % name
         ], []
-    found = domain(name)
+    row = _row(name)
+    _, found, text = _printed(row) if row else (None, None, None)
     if found is None or not found["runs"]:
         why = _why_it_cannot_leave(name)
         if found is None or why["under_way"]:
@@ -1162,6 +1189,11 @@ def _blockers_of(name, live, accept):
         "a link)" % (_pure("xm_files.legible")(string), name)
         for string in _pure("xm_output.misread")(found["sxp"])
     ]
+    if len(_pure("xm_output.misread")(text)) > len(_pure("xm_output.misread")(found["sxp"])):
+        blockers.append(
+            "xend would hand on a password of %s as other bytes than it has: give it another one, in ASCII"
+            % name
+        )
     blockers += _pure("xm_devices.foreign_backends")(found)
     cannot, accepted = _pure("xm_devices.hardware")(found, "devices" in accept)
     blockers += cannot
@@ -1383,7 +1415,9 @@ def _when_asked(here, asked):
     if asked is None:
         return here, None
     if not isinstance(asked, dict) or set(asked) != set(["time", "apart_s"]):
-        raise CommandExecutionError("asked: %r is no dict of time and apart_s" % (asked,))
+        raise CommandExecutionError(
+            "asked: %s is no dict of time and apart_s" % _pure("xend_secrets.quoted")(asked)
+        )
     then, apart_s = [_seconds("asked: " + key, asked[key]) for key in ("time", "apart_s")]
     up = here["uptime_s"]
     return dict(here, time=then, uptime_s=up and max(0, up - (here["time"] - then))), apart_s
@@ -1523,19 +1557,14 @@ def _drbdadm(name):
     said = {}
     for question, command in _pure("xm_drbd.commands")(_option("drbdadm"), name):
         try:
-            result = __salt__["cmd.run_all"](
-                command,
-                python_shell=False,
-                ignore_retcode=True,
-                timeout=ANSWER_S,
-                env={"LC_ALL": "C"},
-                output_loglevel="debug",
-            )
+            # It prints shared-secret.
+            result = _run_all(command, env={"LC_ALL": "C"})
         except CommandExecutionError:
             return None
         if result["retcode"] == 127:
             return None
-        said[question] = (result["retcode"], result["stdout"] or result["stderr"])
+        text = _pure("xend_secrets.text")(result["stdout"] or result["stderr"])
+        said[question] = (result["retcode"], text)
         if result["retcode"]:
             break
     return said
@@ -1643,9 +1672,9 @@ def _described_guest(domain):
     try:
         return _pure("xm_output.checked")(domain)
     except ValueError as exc:
+        # Not what was given: all that is known of a guest would stand there.
         raise CommandExecutionError(
-            "domain: %r is no description of a guest (%s); give what xm.domain returns on its host"
-            % (domain, exc.args[0])
+            "domain is no description of a guest: %s; give what xm.domain returns on its host" % exc.args[0]
         )
 
 
@@ -1805,12 +1834,12 @@ def _migrate(name, target, live, port, ssl, node, timeout, accept):
         raise CommandExecutionError("%s was not moved: %s" % (name, why))
     peer = _peer(target, port, ssl)
     row = _row(name)
-    reference, guest = _addressed(row) if row else (None, None)
+    reference, guest, text = _printed(row) if row else (None, None, None)
     if guest is None:
         raise CommandExecutionError("%s has left this host while it was checked" % name)
     options = _migrate_options(guest, live, peer["port"], peer["ssl"], node)
     limit = _limit(timeout, guest)
-    kept = _keep(guest)
+    kept = _keep(guest, text)
     _note(guest, peer["id"], kept)
     began = _clock()
     result = _watch(
@@ -1966,7 +1995,9 @@ def _seconds(name, value):
     except (TypeError, ValueError):
         seconds = -1
     if isinstance(value, bool) or not 0 <= seconds < float("inf"):
-        raise CommandExecutionError("%s: %r is no number of seconds" % (name, value))
+        raise CommandExecutionError(
+            "%s: %s is no number of seconds" % (name, _pure("xend_secrets.quoted")(value))
+        )
     return seconds
 
 
@@ -1974,7 +2005,8 @@ def _flag(name, value):
     if value in (True, False):
         return bool(value)
     raise CommandExecutionError(
-        "%s: %r is neither true nor false (text in quotes is no boolean)" % (name, value)
+        "%s: %s is neither true nor false (text in quotes is no boolean)"
+        % (name, _pure("xend_secrets.quoted")(value))
     )
 
 
@@ -2020,7 +2052,9 @@ def check_options(
 
 def _node(node):
     if node is not None and not re.match(r"[0-9]+\Z", str(node)):
-        raise CommandExecutionError("node: %r is no number of a NUMA node" % (node,))
+        raise CommandExecutionError(
+            "node: %s is no number of a NUMA node" % _pure("xend_secrets.quoted")(node)
+        )
 
 
 def _port(port):
@@ -2144,12 +2178,15 @@ def arrival(name, uuid=None, source=None, timeout=None, gone=False):
     )
 
 
-def restart_advice(domain):
+def restart_advice(domain, source=None):
     """
     What is needed to start a guest again that a migration has lost; its description is kept here.
 
     domain
-        its description, as ``xm.domain`` returned it before the migration
+        its description, as ``xm.domain`` returned it before the migration: without passwords. The complete
+        one was kept on the source, and is never overwritten here by this one
+    source
+        the minion id of the host that sent it
 
     Returns text.
 
@@ -2157,10 +2194,10 @@ def restart_advice(domain):
 
     .. code-block:: bash
 
-        salt xen2 xm.restart_advice '{"name": "web01", "memory_mib": 96}'
+        salt xen2 xm.restart_advice '{"name": "web01", "memory_mib": 96}' xen1
     """
     try:
-        kept = "is kept in %s on %s" % (_keep(domain), __opts__["id"])
+        kept = _keep_told(domain, str(source or "the host that sent it"))
     except CommandExecutionError as exc:
         # That the guest is lost must be said whatever else fails.
         kept = "could not be kept here (%s); the source kept it before it sent the guest" % exc
@@ -2176,18 +2213,41 @@ def _in_words(domain):
 # What is kept of guests that are sent away
 
 
-def _keep(domain):
+def _keep(domain, text):
     """
     Keep the description of a guest on this host, so that it can be started again whatever happens.
 
-    Returns the file, which holds what `xm list --long` printed; one file per name and uuid.
+    Returns the file, which holds what `xm list --long` printed, passwords included; one file per name and
+    uuid.
     """
-    text = domain.get("sxp")
-    if not text:
-        # An older one may be there, which is better than none.
-        raise CommandExecutionError("the description of %s lacks sxp, its own text" % domain["name"])
     path = _pure("xm_kept.description_file")(_option("kept"), domain["name"], domain.get("uuid"))
     return _write(path, text, "the description of %s" % domain["name"])
+
+
+def _keep_told(domain, source):
+    """
+    Keep the description of a guest that its source has told. Returns what there is to say about it.
+    """
+    text, name = domain.get("sxp"), domain.get("name")
+    if not text or not hasattr(text, "upper"):
+        raise CommandExecutionError("the description of %s lacks sxp, its own text" % name)
+    here, what = str(__opts__["id"]), "the description of %s" % name
+    own = _pure("xm_kept.description_file")(_option("kept"), name, domain.get("uuid"))
+    told = _pure("xm_kept.told_file")(_option("kept"), name, domain.get("uuid"))
+    masked = _pure("xend_secrets.text")(text)
+    if _pure("xend_secrets.hides")(masked):
+        _write(told, _pure("xm_kept.without_passwords")(masked, source), what)
+        kept = (
+            "is kept in %s on %s, without its passwords, so that xm refuses this file until they are put in; "
+            "the complete one is kept on %s, for root, as %s in the folder of its option xend:kept"
+            % (told, here, source, os.path.basename(own))
+        )
+    elif not os.path.lexists(own):
+        return "is kept in %s on %s" % (_write(own, text, what), here)
+    else:
+        kept = "is kept in %s on %s" % (_write(told, text, what), here)
+    # This host itself has kept that one, when it sent the guest: it is complete.
+    return kept + ("; an earlier one is %s on %s" % (own, here) if os.path.lexists(own) else "")
 
 
 def _note(guest, target, kept):
@@ -2587,11 +2647,5 @@ def _resume(guest):
             "only xend could have resumed it. What is in its memory is lost: `xm destroy %s`, then `xm "
             "create` with its configuration file" % (guest["name"], guest["name"])
         )
-    result = __salt__["cmd.run_all"](
-        [_option("python"), "-c", RESUME, str(guest["domid"])],
-        python_shell=False,
-        ignore_retcode=True,
-        timeout=ANSWER_S,
-        output_loglevel="debug",
-    )
+    result = _run_all([_option("python"), "-c", RESUME, str(guest["domid"])])
     return None if result["retcode"] == 0 else _said(result)

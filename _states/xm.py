@@ -320,7 +320,7 @@ def _arrived(name, source, domain, settle, brief):
     )
     comment = report["facts" if brief and not report["lost"] else "comment"]
     if report["lost"]:
-        comment += "." + __salt__["xm.restart_advice"](domain)
+        comment += "." + __salt__["xm.restart_advice"](domain, source)
     try:
         # From now on it is seen, or does not come any more.
         __salt__["xend.release"](name)

@@ -32,6 +32,8 @@ _PARSERS = ("3.0.3", "3.4", "4.4")
 _SHORTEST_MISSPELLED = 6
 _MOST_LINES_NAMED = 5
 _LONGEST_MESSAGE = 500
+# What stands for a password (xend_secrets.HIDDEN).
+_HIDDEN = "(not shown)"
 
 
 class _Facts(object):
@@ -52,10 +54,14 @@ class _Facts(object):
         self.unreadable = sibling("xend_options.unreadable")(self.document.get)
         self.read_at_start = sibling("xend_options.read_at_start")(self.values, version)
         self.listens = bool(self.values.get("server") or self.values.get("ssl_server"))
+        # Line -> the pieces of it that are not to be shown.
+        self.hidden = sibling("xend_secrets.words")(data)
         self.escapes = {}
         for line, key, escape in self.document.escapes():
             where = line, None if key is None else _text(key)
-            self.escapes.setdefault(where, []).append(_text(escape))
+            # Rather too much is hidden in such a line than too little.
+            shown = "\\" + _HIDDEN if line in self.hidden else _text(escape)
+            self.escapes.setdefault(where, []).append(shown)
         # Key -> the lines of its lists (of a key that xend does not know, the first will do).
         self.lines = {}
         # Key -> how many values the list has that xend reads.
@@ -68,7 +74,7 @@ class _Facts(object):
 
     def _take(self, line, form):
         if not isinstance(form, list):
-            self.stray.append((line, _text(form)))
+            self.stray.append((line, _HIDDEN if self.is_hidden(line, form) else _text(form)))
             return
         key = _text(form[0]) if form and not isinstance(form[0], list) else None
         if key is not None:
@@ -85,6 +91,12 @@ class _Facts(object):
     def line(self, key):
         """The line of the list that xend reads for a key; None when there is none."""
         return self.lines.get(key, [None])[0]
+
+    def is_hidden(self, line, raw):
+        """Whether a word outside of lists is, or may be, part of a password in its line."""
+        hidden = self.hidden.get(line, ())
+        is_key = self.sibling("xend_secrets.is_secret")(raw)
+        return bool(hidden) and (not is_key or bool([word for word in hidden if raw in word]))
 
     def is_fatal(self, key):
         return key in self.read_at_start
@@ -115,9 +127,11 @@ def findings(data, sibling, version=None, is_local=None, exists=None, folder="/e
     try:
         facts = _Facts(data, sibling, version, is_local, exists, folder)
     except ValueError as exc:
-        found = [_unparsable(exc, "xend does not start with this file")]
+        found = [_unparsable(exc, "xend does not start with this file", sibling)]
     else:
         found = [finding for rule in RULES for finding in rule(facts)]
+    masked = sibling("xend_secrets.masked")
+    found = [_cut(masked(finding)) for finding in found]
     return sorted(found, key=lambda row: (row["line"] or 0, _SEVERITIES.index(row["severity"])))
 
 
@@ -143,23 +157,22 @@ def is_ambiguous(data, sibling):
 
 
 def _finding(severity, key, line, message, fix):
+    return {"severity": severity, "key": key, "line": line, "message": message, "fix": fix}
+
+
+def _cut(finding):
+    message = finding["message"]
     if len(message) > _LONGEST_MESSAGE:
         message = message[: _LONGEST_MESSAGE - 100] + " ... " + message[-90:]
-    return {
-        "severity": severity,
-        "key": key and _shown(key),
-        "line": line,
-        "message": message,
-        "fix": fix,
-    }
+    return dict(finding, key=finding["key"] and _shown(finding["key"]), message=message)
 
 
-def _unparsable(exc, consequence):
+def _unparsable(exc, consequence, sibling):
     return _finding(
         ERROR,
         None,
-        getattr(exc, "line", None),
-        "%s: %s" % (consequence, exc.args[0]),
+        exc.line,
+        "%s: %s" % (consequence, exc.without(sibling("xend_secrets.piece")).args[0]),
         "mend it by hand at the place named; xend.set and the states leave such a file alone",
     )
 
@@ -269,7 +282,7 @@ def _other_readings(facts):
     try:
         older = facts.sibling("xend_sxp.parse")(facts.data, name)
     except ValueError as exc:
-        yield _unparsable(exc, "xend %s does not start with this file" % name)
+        yield _unparsable(exc, "xend %s does not start with this file" % name, facts.sibling)
         return
     escaped = set(key for _, key in facts.escapes)
     for key in sorted(facts.known):

@@ -11,7 +11,7 @@ _CONTEXT = 3
 _WINDOW = 400
 
 
-def unified(name, old, new):
+def unified(name, old, new, piece=None):
     """
     The difference between two versions of a file.
 
@@ -19,6 +19,9 @@ def unified(name, old, new):
         the file, bytes, for the header
     old, new
         its content, bytes; only a line feed ends a line
+    piece
+        a function that returns, of content from one position to another, what may be shown; default: all. A
+        line that differs is shown as such even when what is shown of it does not
 
     Returns bytes in the format of ``diff -u`` with three lines of context, empty when there is no
     difference.
@@ -30,9 +33,29 @@ def unified(name, old, new):
     old_lines = _lines(old[head : len(old) - tail])
     new_lines = _lines(new[head : len(new) - tail])
     pieces = [b"--- ", name, b"\n+++ ", name, b"\n"]
-    for hunk in _hunks(list(_regions(old_lines, new_lines))):
+    hunks = list(_hunks(list(_regions(old_lines, new_lines))))
+    if piece:
+        left = [(hunk[0][0] - _CONTEXT, hunk[-1][1] + _CONTEXT) for hunk in hunks]
+        right = [(hunk[0][2] - _CONTEXT, hunk[-1][3] + _CONTEXT) for hunk in hunks]
+        old_lines = _showable(old_lines, left, old, head, piece)
+        new_lines = _showable(new_lines, right, new, head, piece)
+    for hunk in hunks:
         pieces += _shown(hunk, old_lines, new_lines, first)
     return b"".join(pieces)
+
+
+def _showable(lines, places, data, begin, piece):
+    """The lines, those at the places that are shown as far as they may be; the first begins at ``begin``."""
+    lines = list(lines)
+    done = 0
+    for first, last in places:
+        for index in range(done, min(last, len(lines))):
+            end = begin + len(lines[index])
+            if index >= first:
+                lines[index] = piece(data, begin, end)
+            begin = end
+            done = index + 1
+    return lines
 
 
 def _common_ends(old, new):

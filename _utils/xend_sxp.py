@@ -56,7 +56,9 @@ class ParseError(ValueError):
     bytes) tell where a person should look, ``text`` is that line, made printable.
     """
 
-    def __init__(self, data, pos, message):
+    def __init__(self, data, pos, message, piece=None):
+        # Not in args, which may be shown or sent.
+        self._where = data, pos
         begin = data.rfind(b"\n", 0, pos) + 1
         end = data.find(b"\n", pos)
         if end < 0:
@@ -65,7 +67,13 @@ class ParseError(ValueError):
         self.message = message
         self.line = data.count(b"\n", 0, pos) + 1
         self.column = pos - begin + 1
+        quote = data[shown : min(end, shown + _SHOWN_BYTES)]
         self.text = _printable(data[begin:end])
+        if piece:
+            self.text, quote = _printable(piece(data, begin, end)), piece(data, shown, shown + len(quote))
+            if piece(data, pos, pos + 1) != data[pos : pos + 1]:
+                # The codes and digits behind it are part of what may not be shown.
+                self.message = message = message.partition(":")[0]
         ValueError.__init__(
             self,
             "line %d, column %d: %s (%s): %s"
@@ -74,9 +82,18 @@ class ParseError(ValueError):
                 self.column,
                 message,
                 _HINTS.get(data[pos : pos + 1], _OTHER_HINT),
-                _printable(data[shown : min(end, shown + _SHOWN_BYTES)]).strip(),
+                _printable(quote).strip(),
             ),
         )
+
+    def without(self, piece):
+        """
+        The same error with a quote of what may be shown.
+
+        ``piece`` is a function that returns that of the data from one position to another.
+        """
+        data, pos = self._where
+        return ParseError(data, pos, self.message, piece)
 
 
 class _Grammar(object):
@@ -634,7 +651,7 @@ class Document(object):
         document = self._reread(changed, hashes, begin)
         found = document.get(key)
         if found is None or render(found) != text:
-            raise ValueError("xend would not read %r back from %r" % (text, key))
+            raise ValueError("xend would not read the value of %r back as it was given" % key)
         return document
 
     def remove(self, key):

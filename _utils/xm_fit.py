@@ -272,14 +272,14 @@ def risks(accept):
     """
     if not (accept is None or hasattr(accept, "upper") or isinstance(accept, (list, tuple))):
         raise ValueError(
-            "accept: %r is no list; the risks that can be accepted are %s" % (accept, ", ".join(RISKS))
+            "accept: %.60r is no list; the risks that can be accepted are %s" % (accept, ", ".join(RISKS))
         )
     words = [accept] if hasattr(accept, "upper") else list(accept or ())
     unknown = [word for word in words if word not in RISKS]
     if unknown:
         raise ValueError(
             "accept: %s is no risk that can be accepted; they are %s"
-            % (", ".join([repr(word) for word in unknown]), ", ".join(RISKS))
+            % (", ".join(["%.60r" % (word,) for word in unknown]), ", ".join(RISKS))
         )
     return words
 

@@ -13,7 +13,7 @@ import os
 import re
 import stat
 
-NOTE, DESCRIPTION = ".sent", ".sxp"
+NOTE, DESCRIPTION, TOLD = ".sent", ".sxp", ".told.sxp"
 WORDS = ("id", "name", "uuid", "target", "at", "what", "kept")
 # By which it can be told later whether xend may still be about to send the guest; older notes lack them.
 TRACES = ("domid", "xend", "up_s")
@@ -44,6 +44,29 @@ def description_file(folder, name, uuid):
     The file in which the description of a guest is kept.
     """
     return os.path.join(folder, _stem(name, uuid) + DESCRIPTION)
+
+
+def told_file(folder, name, uuid):
+    """
+    The file in which it is kept as another host has told it: never in the place of one that is complete.
+    """
+    return os.path.join(folder, label("%s.%s" % (name, uuid)) + TOLD)
+
+
+def without_passwords(text, source):
+    """
+    The content of a file with a description that lacks passwords. xm does not read it, a lone `)` being a
+    syntax error to every version of it: it would start the guest with the words that stand for a password.
+    """
+    source = " ".join(source.split())
+    lines = [
+        "# What %s has told of this guest: (not shown) stands for each password." % source,
+        "# The complete description is kept on %s. To use this one, put the passwords in and" % source,
+        "# remove the line with the parenthesis, for which xm refuses this file.",
+        ")",
+        text,
+    ]
+    return "\n".join(lines)
 
 
 def note_file(folder, name, uuid):

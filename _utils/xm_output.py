@@ -81,7 +81,7 @@ def domains(text, name_of=None):
         elif line.strip() and (broken or not HEADER.match(line)):
             broken.append(line)
     if broken:
-        raise ValueError("it is not understood: %r" % broken[0])
+        raise ValueError("it is not understood: %.120r" % broken[0])
     if 0 not in [row["domid"] for row in found]:
         raise ValueError("it does not show Domain-0, which every host has")
     return found
@@ -285,13 +285,15 @@ def checked(domain):
 
     Raises ValueError for what is none, with the reason.
     """
-    if not isinstance(domain, dict) or not domain.get("name") or isinstance(domain["name"], (list, dict)):
+    if not isinstance(domain, dict):
+        raise ValueError("it is no dict, but %s" % type(domain).__name__)
+    if not domain.get("name") or isinstance(domain["name"], (list, dict)):
         raise ValueError("it has no name")
     if not _is_whole(domain.get("memory_mib")) or domain["memory_mib"] <= 0:
-        raise ValueError("its memory_mib is no number of MiB")
+        raise ValueError("its memory_mib is no number of MiB: %.60r" % (domain.get("memory_mib"),))
     for key in NUMBERS:
         if domain.get(key) is not None and not _is_whole(domain[key]):
-            raise ValueError("its %s is no whole number" % key)
+            raise ValueError("its %s is no whole number: %.60r" % (key, domain[key]))
     found = dict(domain, name=_setting("name", domain["name"]))
     for key in DEVICE_LISTS:
         devices = domain.get(key) or []
