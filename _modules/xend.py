@@ -512,7 +512,7 @@ def set_(key, value, config=None, test=False, backup=None):
                 "%s: this value cannot be written; give text, an integer or a boolean (text in quotes), or a "
                 "list of these" % key
             )
-        raise CommandExecutionError(exc.args[0])
+        raise CommandExecutionError(_shareable(exc.args[0]))
     if kind == "patterns" and _pure("xend_allow.broken")(text):
         raise CommandExecutionError("%s: %s" % (key, "; ".join(_pure("xend_allow.broken")(text))))
     return _changed(

@@ -413,8 +413,13 @@ def _described(command, text, count=None):
     forms = _forms(command, text)
     if count is not None and len(forms) != count:
         raise CommandExecutionError("%s printed %d domains, not %d" % (command, len(forms), count))
+    return [_pure("xm_output.describe")(_without_passwords(form)) for form in forms]
+
+
+def _without_passwords(form):
     masked = _pure("xend_secrets.masked")
-    return [_pure("xm_output.describe")(masked(form)) for form in forms]
+    # But for its name, which may be anything, and by which it is found.
+    return [part if part[:1] == [b"name"] else masked(part) for part in form]
 
 
 def _forms(command, text):
@@ -1286,7 +1291,7 @@ def _peer(target, port=None, ssl=False):
         )
     if not re.match(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z", address):
         raise CommandExecutionError(
-            "target %r is neither a minion id in the pillar xend:relocation:hosts nor an address or a "
+            "target %.80r is neither a minion id in the pillar xend:relocation:hosts nor an address or a "
             "host name" % target
         )
     own = declared.get(__opts__["id"], {}).get("address")
@@ -1967,7 +1972,7 @@ def _tell(event):
         tag = "xend/migrate/" + _pure("xm_kept.label")(event["domain"])
         sent = __salt__["event.send"](tag, event)
     except Exception as exc:  # pylint: disable=broad-except
-        log.debug("the event %r was not sent: %s", event, exc)
+        log.debug("an event on the migration of %s was not sent: %s", event["domain"], exc)
         sent = False
     return bool(sent) and _clock() - began < BUS_S
 
@@ -2458,11 +2463,11 @@ def repair(do, listed, uuid, domid, claims=None, asked=False, test=False):
         salt xen1 xm.repair rename migrating-web01 6a3c5d52-77a1-4d9e-9d0a-5b1f2c3d4e5f 7
     """
     if do not in REPAIRS:
-        raise CommandExecutionError("do: %r is none of %s" % (do, ", ".join(sorted(REPAIRS))))
+        raise CommandExecutionError("do: %.80r is none of %s" % (do, ", ".join(sorted(REPAIRS))))
     listed, uuid = _text("listed", listed), _check_uuid(uuid)
     _check_word(claims, asked)
     if not isinstance(domid, int) or isinstance(domid, bool) or domid < 1:
-        raise CommandExecutionError("domid: %r is no id of a guest" % (domid,))
+        raise CommandExecutionError("domid: %.80r is no id of a guest" % (domid,))
     name, step = _plain(listed), (do, listed, uuid, domid)
     if test:
         _to_repair(step, claims, asked, test)
