@@ -527,11 +527,11 @@ def report(name):
         the domain
 
     Returns ``domain`` (as ``xm.domain``; None also for one that xend only knows), ``host`` (as ``xm.host``),
-    ``file`` (as ``xen_guest.find``; None unless ``xend:follow`` is set), ``announces`` (bool: whether
-    ``xend:announce`` is set), ``stays_managed`` (the uuid of the guest when xend goes on managing it here
-    after it was sent, else None), ``view`` (as ``xm.where``), ``declared`` (the minion ids of all hosts in
-    the pillar; None when that cannot be read), ``problem`` (why the host could not say all of it, or None)
-    and ``seconds`` (how long it needed to say it). The ``time`` of the host is that of the question.
+    ``follows`` (bool: whether ``xend:follow`` is set), ``file`` (what ``xen_guest.sealed`` returns for nobody;
+    None unless it is), ``announces`` (bool: whether ``xend:announce`` is set), ``stays_managed`` (the uuid of
+    the guest when xend goes on managing it here after it was sent, else None), ``view`` (as ``xm.where``),
+    ``declared`` (the minion ids of all hosts in the pillar; None when that cannot be read), ``problem`` (why the
+    host could not say all of it, or None) and ``seconds`` (how long it needed to say it). The ``time`` of the host is that of the question.
 
     CLI Example:
 
@@ -542,8 +542,7 @@ def report(name):
     now, began = time.time(), _clock()
     name = str(name)
     found = {"domain": None, "host": None, "file": None, "announces": False, "problem": None}
-    found["stays_managed"] = None
-    found.update(view={"copy": "unknown"}, declared=None)
+    found.update(stays_managed=None, follows=False, view={"copy": "unknown"}, declared=None)
     try:
         found["declared"] = sorted(__salt__["xend.declared_hosts"]())
         rows = _candidates(name)
@@ -554,8 +553,9 @@ def report(name):
         found["view"] = _known_view(name, rows, found["domain"]) or where(name)
         found["host"] = _host(now)
         found["announces"] = bool(__salt__["xen_guest.announce"](name, test=True))
-        if found["domain"] and __salt__["xen_guest.follows"]():
-            found["file"] = __salt__["xen_guest.find"](name, guest["uuid"])
+        found["follows"] = __salt__["xen_guest.follows"]()
+        if found["domain"] and found["follows"]:
+            found["file"] = __salt__["xen_guest.sealed"](name, guest["uuid"])
     except CommandExecutionError as exc:
         silence = _silence(exc)
         found["problem"] = str(exc)

@@ -649,6 +649,13 @@ RESTART = (
 DESCRIBED = " Its description as xend had it (%(what)s) %(kept)s"
 
 
+def words():
+    """
+    The words for what a host holds of a guest, COPIES.
+    """
+    return COPIES
+
+
 def copy(row, transferring, is_other=False):
     """
     What a host holds of a guest, in one word.

@@ -18,6 +18,7 @@ from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+import salt.client
 import salt.config
 import salt.exceptions
 import salt.loader
@@ -87,6 +88,24 @@ class Run:
         return [state["name"] for state in self.states if state["changes"]]
 
 
+class _Client:
+    """Of Salt's LocalClient what the project's runner uses, over jobs of a conductor."""
+
+    def __init__(self, publish):
+        self._publish = publish
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exception):
+        return None
+
+    def cmd_iter(self, tgt, fun, arg=(), tgt_type="glob", kwarg=None, timeout=None):
+        """Run a function on minions; yield what each has returned."""
+        for name, answer in self._publish(tgt, fun, arg, kwarg or {}, tgt_type, False).items():
+            yield {name: answer}
+
+
 class Conductor:
     """The master of `fleet` and a minion on each of its hosts; what they keep is under `folder`."""
 
@@ -154,14 +173,42 @@ class Conductor:
         def states(*run):
             return self._states(*run)
 
+        def runner(name, keywords):
+            return self._runners()[name](**keywords)
+
+        def runners(name):
+            return [function for function in self._runners() if function.startswith(name + ".")]
+
         return self._options(
             MASTER_ID,
             HERE / "master_modules",
             grains={"kernel": "Linux", "id": MASTER_ID},
+            runner_dirs=[str(salt_config.REPO / "_runners")],
+            utils_dirs=[str(salt_config.REPO / "_utils")],
             # Else salt.state would run the SLS right here, as a minion without a master does.
             __role="master",
-            conductor={"publish": publish, "states": states},
+            conductor={"publish": publish, "states": states, "runner": runner, "runners": runners},
         )
+
+    def _runners(self):
+        """The project's runner, as a master loads it, over jobs of this conductor."""
+        opts = self.master_opts
+        loaded = LazyLoader(
+            [str(salt_config.REPO / "_runners")],
+            opts,
+            tag="runners",
+            pack={
+                "__utils__": salt.loader.utils(opts),
+                "__salt__": {
+                    "pillar.show_pillar": lambda _host: copy.deepcopy(self.pillar),
+                    "cache.grains": lambda tgt: {
+                        name: options["grains"] for name, options in self.opts.items()
+                    },
+                },
+            },
+        )
+        salt.client.get_local_client = lambda **_options: _Client(self._publish)
+        return loaded
 
     # orchestration
 

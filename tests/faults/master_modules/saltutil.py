@@ -18,15 +18,17 @@ def cmd(tgt, fun, arg=(), tgt_type="glob", kwarg=None, expect_minions=False, **_
     return __opts__["conductor"]["publish"](tgt, fun, arg, kwarg or {}, tgt_type, expect_minions)
 
 
-def runner(name, kwarg=None, full_return=True, **_rest):
+def runner(name, kwarg=None, full_return=None, **_rest):
     """
-    Run an orchestration within another one, the only runner that is known here.
+    Run an orchestration within another one, or the project's own runner; no others are known here.
 
     CLI Example: salt-run salt.cmd saltutil.runner state.orchestrate kwarg='{"mods": "xend.orch.recover"}'
     """
+    kwarg = kwarg or {}
+    if name.startswith("xend.") and not full_return:
+        return __opts__["conductor"]["runner"](name, kwarg)
     if name not in ORCHESTRATE or not full_return:
         raise ValueError("the conductor does not know the runner %s" % name)
-    kwarg = kwarg or {}
     data = __opts__["conductor"]["states"](kwarg["mods"], kwarg.get("pillar"), kwarg.get("test"))
     returned = {__opts__["id"]: data}
     return {
