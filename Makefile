@@ -92,7 +92,7 @@ lint-style: $(STAMP)
 	$(VENV)/bin/ruff check .
 
 lint-docstrings: $(STAMP)
-	$(PY) tests/tools/check_docstrings.py _modules _states
+	$(PY) tests/tools/check_docstrings.py _modules _states _runners
 
 # Python 2 refuses a file with such a byte unless its first lines name an encoding.
 lint-python26: $(STAMP)

@@ -97,7 +97,7 @@ def _looking_like_xen():
     return sorted(host for host in known if known[host].get(grain) == wanted) or sorted(known)
 
 
-def _publish(hosts, function, *arguments, timeout=None, **keywords):
+def _publish(hosts, function, arguments=(), keywords=None, limit_s=None):
     """
     Run a function on these hosts; return {host: what it returned} for those of them that have answered.
     """
@@ -109,9 +109,9 @@ def _publish(hosts, function, *arguments, timeout=None, **keywords):
             list(hosts),
             function,
             arg=list(arguments),
-            timeout=timeout,
+            timeout=limit_s,
             tgt_type="list",
-            kwarg=keywords,
+            kwarg=keywords or {},
         )
         for answer in answers:
             for host, data in (answer or {}).items():
@@ -120,16 +120,16 @@ def _publish(hosts, function, *arguments, timeout=None, **keywords):
     return returned
 
 
-def _call(host, function, *arguments, timeout=None, **keywords):
-    return _publish([host], function, *arguments, timeout=timeout, **keywords).get(host)
+def _call(host, function, arguments=(), keywords=None, limit_s=None):
+    return _publish([host], function, arguments, keywords, limit_s).get(host)
 
 
-def _ask(hosts, function, form, *arguments, **keywords):
+def _ask(hosts, function, form, arguments=(), keywords=None):
     """
     Ask hosts, and keep of each what it has said, as far as it is of this form (see xm_heard); else `problem`,
     why there is nothing, and `remedy`, what to do about that.
     """
-    answers = _publish(hosts, function, *arguments, **keywords)
+    answers = _publish(hosts, function, arguments, keywords)
     return {host: _heard(host, function, form, answers.get(host)) for host in hosts}
 
 
@@ -192,7 +192,7 @@ def where(domain):
     if not declared:
         return {"problem": "; ".join(wrong) or NO_HOSTS % "no minion"}
     found = {}
-    for host, said in _ask(sorted(declared), "xm.where", "view", str(domain)).items():
+    for host, said in _ask(sorted(declared), "xm.where", "view", [str(domain)]).items():
         if said.get("problem"):
             found[host] = {"copy": "unknown", "problem": said["problem"], "remedy": said["remedy"]}
         elif said["copy"] != "absent":
@@ -233,7 +233,7 @@ def migration(given=None, test=False):
         return _refuse_migration(mistakes or [NO_HOSTS % ("%s and %s" % (source, target))])
     asked_at = time.time()
     ends = [source, target]
-    reports = _ask([host for host in ends if host in declared], "xm.report", "report", name)
+    reports = _ask([host for host in ends if host in declared], "xm.report", "report", [name])
     answered_s = time.time() - asked_at
     for host in ends:
         if host not in reports:
@@ -293,7 +293,7 @@ def _wrong_options(given):
     What the source says of the options; it and the target check them once more when they act.
     """
     options = {key: given[key] for key in MIGRATE_OPTIONS if given.get(key) is not None}
-    fine = _call(given["source"], "xm.check_options", **options)
+    fine = _call(given["source"], "xm.check_options", keywords=options)
     if fine is True:
         return []
     return [_legible(str(fine or "%s does not answer" % given["source"]).replace("ERROR: ", "", 1), 2000)]
@@ -400,7 +400,7 @@ def _file(given, reports):
         return None
     # It may have moved before, and an interrupted run have left its file behind.
     uuid = (guest or there)["uuid"]
-    said = _call(source, "xen_guest.sealed", name, uuid, _call(target, "xen_guest.key"))
+    said = _call(source, "xen_guest.sealed", [name, uuid, _call(target, "xen_guest.key")])
     try:
         return said and _form("file")(said)
     except ValueError as exc:
@@ -412,20 +412,20 @@ def _same_disks(name, source, target):
     Whether the disks are the same storage on both: the source puts markers next to them, the target looks for
     those. They are gone again before anything is decided. What cannot be told is not proved.
     """
-    marked = _call(source, "xm.mark_disks", name, timeout=LOOK_S)
+    marked = _call(source, "xm.mark_disks", [name], limit_s=LOOK_S)
     same = marked
     try:
         same = "%s: %s" % (source, marked) if isinstance(marked, str) else None
         if isinstance(marked, dict):
             told = _form("marked")(marked)
-            same = _call(target, "xm.same_disks", told, source, timeout=LOOK_S)
+            same = _call(target, "xm.same_disks", [told, source], limit_s=LOOK_S)
             if isinstance(same, (list, tuple)):
                 return _form("verdicts")(same)
     except ValueError as exc:
         same = "%s: %s" % (source if same is None else target, exc)
     finally:
         if isinstance(marked, dict):
-            _call(source, "xm.unmark_disks", marked)
+            _call(source, "xm.unmark_disks", [marked])
     return [
         [
             "unproved",
@@ -439,7 +439,7 @@ def _door_is_as_it_shall_be(target):
     """
     Whether the target has its settings: else its door cannot be asked yet.
     """
-    planned = _call(target, "state.sls", "xend.relocation", test=True)
+    planned = _call(target, "state.sls", ["xend.relocation"], {"test": True})
     if not isinstance(planned, dict):
         return True
     return all(isinstance(state, dict) and state.get("result") is not None for state in planned.values())
@@ -525,7 +525,7 @@ def _findings(given, pair, declared):
     reports, before = {}, None
 
     def look(hosts):
-        reports.update(_ask(hosts, "xm.copies", "copies", **question))
+        reports.update(_ask(hosts, "xm.copies", "copies", keywords=question))
 
     def judge():
         if guest is None:
@@ -565,17 +565,10 @@ def _settle(given, found):
     The target need not keep its xend for this guest any longer, and the source need not keep in mind that it
     was sent when it was seen to run there.
     """
-    _call(given["target"], "xend.release", given["domain"], who=given["who"])
+    _call(given["target"], "xend.release", [given["domain"]], {"who": given["who"]})
     for made in found.get("settled") or []:
-        _call(
-            made["host"],
-            "xm.forget",
-            given["domain"],
-            made["uuid"],
-            made["note"],
-            claims=made["claims"],
-            asked=False,
-        )
+        arguments = [given["domain"], made["uuid"], made["note"]]
+        _call(made["host"], "xm.forget", arguments, {"claims": made["claims"], "asked": False})
 
 
 def _recovery_plan(given, pair, reports, findings, test):

@@ -1,4 +1,4 @@
-"""The root of the installed package: tells Salt's loader where modules, states and utils are.
+"""The root of the installed package: tells Salt's loader where modules, runners, states and utils are.
 
 Only the pip package uses this file. Salt's loader skips names that begin with an underscore, so a
 copy that is synced from a file server does nothing.
@@ -21,6 +21,11 @@ def _folder(installed, in_tree):
 def module_dirs():
     """Return a list with the one folder of execution modules (entry point of ``salt.loader``)."""
     return [_folder("modules", "_modules")]
+
+
+def runner_dirs():
+    """Return a list with the one folder of runners (entry point of ``salt.loader``)."""
+    return [_folder("runners", "_runners")]
 
 
 def states_dirs():

@@ -155,6 +155,7 @@ def test_every_entry_point_leads_to_its_files(minion):
     found = {name: Path(folder) for name, folder in lines}
     assert {name: files_in(folder) for name, folder in found.items()} == {
         "module_dirs": files_in(REPO / "_modules"),
+        "runner_dirs": files_in(REPO / "_runners"),
         "states_dirs": files_in(REPO / "_states"),
         "utils_dirs": files_in(REPO / "_utils"),
     }

@@ -97,6 +97,8 @@ def minions(master, fleet):
         list(pool.map(lambda daemon: stack.enter_context(daemon.started()), daemons))
         done = master.salt_cli(timeout=120).run("saltutil.sync_all", minion_tgt="*")
         assert done.returncode == 0, done.stdout
+        done = master.salt_run_cli(timeout=120).run("saltutil.sync_all")
+        assert done.returncode == 0, done.stdout
         yield {daemon.id: daemon for daemon in daemons}
 
 

@@ -130,11 +130,17 @@ class Daemons:
                     sorted(name for name, value in synced.items() if isinstance(value, dict))
                     == names
                 ):
-                    return
+                    return self._sync_master()
             time.sleep(0.5)
         raise TimeoutError(
             f"the minions did not answer within {START_S} s; see the logs in {self.root}"
         )
+
+
+    def _sync_master(self) -> None:
+        """The runner and its utilities, as the README says."""
+        sync = self.command("salt-run", "saltutil.sync_all")
+        subprocess.run(sync, capture_output=True, timeout=PING_S, check=True)
 
 
 def _free_ports(count: int) -> list[int]:

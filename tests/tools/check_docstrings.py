@@ -33,6 +33,7 @@ def shows_state(module, name, text):
 
 RULES = {
     "_modules": (shows_command, "a 'CLI Example' that calls it"),
+    "_runners": (shows_command, "a 'CLI Example' that calls it"),
     "_states": (shows_state, "an SLS example that uses it"),
 }
 
