@@ -190,7 +190,7 @@ def where(domain):
     """
     declared, wrong = _declared()
     if not declared:
-        return {"problem": "; ".join(wrong) or NO_HOSTS % "no minion"}
+        return {"problem": "; ".join(wrong) or NO_HOSTS % "any minion that is known here"}
     found = {}
     for host, said in _ask(sorted(declared), "xm.where", "view", [str(domain)]).items():
         if said.get("problem"):
@@ -488,7 +488,7 @@ def recovery(given=None, test=False):
     if not declared:
         return _stop(
             "no host answers",
-            "; ".join(mistakes) or NO_HOSTS % (", ".join(pair or given.get("hosts") or []) or "no minion"),
+            "; ".join(mistakes) or NO_HOSTS % (", ".join(pair or given.get("hosts") or []) or "any minion that is known here"),
         )
     reports, findings = _findings(given, pair, declared)
     if not [host for host in reports if "copies" in reports[host] and reports[host]["copies"] is not None]:
@@ -555,8 +555,8 @@ def _nobody(given, reports):
     problems = ["%s: %s" % (host, said["problem"]) for host, said in silent]
     remedies = [said["remedy"] for _host, said in silent if said["remedy"]]
     return (
-        "no host could say what it holds (%s). Nobody can tell where %s is: start nothing, look with `xm list` "
-        "on every host. %s" % ("; ".join(problems), given.get("domain", "any guest"), ". ".join(remedies))
+        "no host could say what it holds (%s). Nobody can tell where %s is: start nothing, look with `xm "
+        "list` on every host. %s" % ("; ".join(problems), given.get("domain", "any guest"), ". ".join(remedies))
     )
 
 
