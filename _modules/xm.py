@@ -527,11 +527,12 @@ def report(name):
         the domain
 
     Returns ``domain`` (as ``xm.domain``; None also for one that xend only knows), ``host`` (as ``xm.host``),
-    ``follows`` (bool: whether ``xend:follow`` is set), ``file`` (what ``xen_guest.sealed`` returns for nobody;
-    None unless it is), ``announces`` (bool: whether ``xend:announce`` is set), ``stays_managed`` (the uuid of
-    the guest when xend goes on managing it here after it was sent, else None), ``view`` (as ``xm.where``),
-    ``declared`` (the minion ids of all hosts in the pillar; None when that cannot be read), ``problem`` (why the
-    host could not say all of it, or None) and ``seconds`` (how long it needed to say it). The ``time`` of the host is that of the question.
+    ``follows`` (bool: whether ``xend:follow`` is set), ``file`` (what ``xen_guest.sealed`` returns for
+    nobody; None unless it is), ``announces`` (bool: whether ``xend:announce`` is set), ``stays_managed``
+    (the uuid of the guest when xend goes on managing it here after it was sent, else None), ``view`` (as
+    ``xm.where``), ``declared`` (the minion ids of all hosts in the pillar; None when that cannot be
+    read), ``problem`` (why the host could not say all of it, or None) and ``seconds`` (how long it needed
+    to say it). The ``time`` of the host is that of the question.
 
     CLI Example:
 

@@ -486,10 +486,8 @@ def recovery(given=None, test=False):
             % ("; ".join(wrong), ", ".join(RECOVER)),
         )
     if not declared:
-        return _stop(
-            "no host answers",
-            "; ".join(mistakes) or NO_HOSTS % (", ".join(pair or given.get("hosts") or []) or "any minion that is known here"),
-        )
+        whose = ", ".join(pair or given.get("hosts") or []) or "any minion that is known here"
+        return _stop("no host answers", "; ".join(mistakes) or NO_HOSTS % whose)
     reports, findings = _findings(given, pair, declared)
     if not [host for host in reports if "copies" in reports[host] and reports[host]["copies"] is not None]:
         return _stop("no host answers", _nobody(given, reports))
@@ -555,8 +553,9 @@ def _nobody(given, reports):
     problems = ["%s: %s" % (host, said["problem"]) for host, said in silent]
     remedies = [said["remedy"] for _host, said in silent if said["remedy"]]
     return (
-        "no host could say what it holds (%s). Nobody can tell where %s is: start nothing, look with `xm "
-        "list` on every host. %s" % ("; ".join(problems), given.get("domain", "any guest"), ". ".join(remedies))
+        "no host could say what it holds (%s). Nobody can tell where %s is: start nothing, look with "
+        "`xm list` on every host. %s"
+        % ("; ".join(problems), given.get("domain", "any guest"), ". ".join(remedies))
     )
 
 
