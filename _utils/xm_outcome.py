@@ -593,13 +593,11 @@ ALSO_SENT = (
     ". By a note on %(host)s it was sent from there to %(target)s at %(at)s, and its description is kept "
     "there in %(kept)s"
 )
-HEARSAY = (
-    SENT + ", by the note on %(host)s. By their own word, %(ends)s. Only %(who)s says that it has it: "
-    "%(holds)s"
-)
+HEARSAY = "by their own word, %(ends)s. Only %(who)s says that %(name)s is there: %(holds)s"
+NOTED_SO = SENT + ", by the note on %(host)s; "
 LOOK_THERE = (
-    ". Start it nowhere and destroy nothing before you have looked with `xm list` on %(who)s. If it runs "
-    "there, remove_lost: [%(name)s] of xend.orch.recover ends this report; if it does not, it is LOST"
+    ". Start it nowhere and destroy nothing before you have looked with `xm list` on %(who)s; if it is not "
+    "there either, it is LOST"
 )
 SETTLED = ". Once that is settled, remove_lost: [%(name)s] of xend.orch.recover ends this report"
 IN_BETWEEN = (
@@ -1107,7 +1105,9 @@ def gather_one(reports, guest):
     if len(set(known)) > 1:
         # Without the uuid that was meant, the one on the source counts.
         ends["target"] = dict(ends["target"], copy="foreign")
-    if rest:
+    if rest and not [view for view in ends.values() if view["copy"] not in NOT_IT + BLIND + ("unfinished",)]:
+        found = _heard(name, [ends["source"], ends["target"]], rest)
+    elif rest:
         found = _crowd(name, held)
     else:
         found = _withheld(name, ends, _others(name, uuid, copies), silent)
@@ -1439,16 +1439,17 @@ def _noted_guest(notes, known, copies, reports, silent):
     open_ = [made for made in notes if not _is_answered_for(made, same, reports)]
     if not open_:
         return None
-    if not same:
-        clones = [one for one in held if one["uuid"] == uuid]
-        if clones:
-            return _cloned(clones[0], notes, copies, reports)
-        return _missing(notes, copies, reports, silent)
-    trusted = _chain(open_[-1], reports)
-    strangers = [one for one in same if one["host"] not in trusted]
-    if not strangers:
+    clones = [one for one in held if one["uuid"] == uuid and one["name"] != name]
+    for made in reversed(open_):
+        strangers = _strangers(made, open_, same, reports)
+        if strangers:
+            return _hearsay(notes, made, strangers, known, copies, reports, silent)
+    if known or same and not [one for one in same if one["uuid"]]:
         return None
-    return _hearsay(notes, open_[-1], strangers, trusted, known, copies, reports, silent)
+    # What is known of its uuid goes by another name.
+    if clones:
+        return _cloned(clones[0], notes, copies, reports)
+    return _missing(notes, copies, reports, silent)
 
 
 def _is_answered_for(made, same, reports):
@@ -1457,6 +1458,18 @@ def _is_answered_for(made, same, reports):
     """
     chain = _chain(made, reports)
     return bool([one for one in same if one["host"] in chain and one["copy"] != "unfinished"])
+
+
+def _strangers(made, notes, same, reports):
+    """
+    The copies on hosts that nobody but these hosts themselves has sent the guest to, since a note was made.
+    """
+    found = []
+    for one in same:
+        sent = [other for other in notes if other["host"] != one["host"] or other is made]
+        if not [other for other in sent if one["host"] in _chain(other, reports)]:
+            found.append(one)
+    return found
 
 
 def _chain(made, reports):
@@ -1476,20 +1489,16 @@ def _chain(made, reports):
         chain.append(further[-1]["target"])
 
 
-def _hearsay(notes, made, strangers, trusted, known, copies, reports, silent):
+def _hearsay(notes, made, strangers, known, copies, reports, silent):
     """
     The finding for a guest that was sent, and of which only hosts hold a copy that it was not sent to.
     """
     name, mine = made["name"], [one for one in copies if one["uuid"] == made["uuid"]]
-    ends = [_end(host, name, mine, copies, reports) for host in trusted]
-    words = {
-        "who": " and ".join(sorted(set([one["host"] for one in strangers]))),
-        "holds": "; ".join([_holds(name, one) for one in strangers]),
-        "ends": ", and ".join([_holds(name, end) for end in ends]),
-    }
-    facts = HEARSAY % dict(made, **words)
-    comment = facts + LOOK_THERE % dict(made, **words) + _remedies(ends) + _kept(made, notes)
-    found = _noted("unknown", comment, made, strangers[0]["host"], [], facts)
+    ends = [_end(host, name, mine, copies, reports) for host in _chain(made, reports)]
+    heard = _heard(name, ends, strangers)
+    begin = NOTED_SO % made
+    comment = begin + heard["comment"] + _kept(made, notes)
+    found = _noted("unknown", comment, made, strangers[0]["host"], [], begin + heard["facts"])
     dead = [step for each in known for step in each["repairs"] if step["do"] == "remove"]
     if not silent:
         found["repairs"] = dead + _forget(notes, copies, reports)
@@ -1498,6 +1507,28 @@ def _hearsay(notes, made, strangers, trusted, known, copies, reports, silent):
             why = NOT_ITS_WORD % dict(made)
             step.update(only_if_asked=True, doubt=step["doubt"] or why)
     return found
+
+
+def _heard(name, ends, strangers):
+    """
+    What is to be said of a guest that is not where it should be, by the word of the hosts there (ENDS), while
+    others say that they have it.
+    """
+    words = {
+        "name": name,
+        "who": " and ".join(sorted(set([one["host"] for one in strangers]))),
+        "holds": "; ".join([_holds(name, one) for one in strangers]),
+        "ends": ", and ".join([_holds(name, end) for end in ends]),
+    }
+    facts = HEARSAY % words
+    return {
+        "outcome": "unknown",
+        "facts": facts,
+        "comment": facts + LOOK_THERE % words + _remedies(ends),
+        "repairs": [],
+        "lost": False,
+        "moved": False,
+    }
 
 
 def _seen(one, notes, copies, reports):
