@@ -248,7 +248,10 @@ def _view(copies):
 FILE = _record(
     {},
     {
-        "path": _text(),
+        "name": _name,
+        "uuid": _UUID,
+        "auto_folder": _text(4096),
+        "path": _text(4096),
         "mode": _whole(0, 4095),
         "auto": _text(),
         "shared": _WORDS,

@@ -1,0 +1,147 @@
+"""What hosts have told is of the agreed form, or it is refused by field and value; nothing else can happen."""
+
+import json
+
+import pytest
+import xm_heard
+
+UUID = "6a3c5d52-77a1-4d9e-9d0a-5b1f2c3d4e5f"
+WORDS = ("absent", "running", "suspended", "unfinished", "unknown")
+
+GUEST = {
+    "name": "web01",
+    "uuid": UUID,
+    "domid": 7,
+    "memory_mib": 96,
+    "vcpus": 1,
+    "state": "-b----",
+    "runs": True,
+    "image": "linux",
+    "image_files": {"kernel": "/boot/vmlinuz"},
+    "disks": [{"uname": "file:/srv/web01.img", "dev": "xvda", "mode": "w"}],
+    "vifs": [{"mac": "00:16:3e:00:00:01", "bridge": "xenbr0", "script": None}],
+    "pci": [],
+    "sxp": "(domain (name web01))\n",
+}
+HOST = {"xen": [4, 4], "free_mib": 512, "flags": ["sse2"], "time": 1.5, "bridge_ports": {"eth0": "xenbr0"}}
+ANSWERS = {
+    "report": {"domain": GUEST, "host": HOST, "view": {"copy": "running"}, "follows": False, "seconds": 0.1},
+    "copies": {
+        "copies": [{"name": "web01", "listed": "web01", "uuid": UUID, "domid": 7, "copy": "running"}],
+        "sent": [
+            {"id": "a", "name": "db01", "uuid": UUID, "target": "xen2", "at": "today", "what": "uuid"}
+        ],
+        "devices_s": 100,
+    },
+    "view": {"copy": "suspended", "listed": "migrating-web01", "state": "---s--", "domid": 7},
+    "file": {"name": "web01", "path": "/etc/xen/web01", "mode": 420, "auto": None, "seal": "x", "shared": []},
+    "verdicts": [["same", "xvda: it is the same storage"], ["unproved", "xvdb"]],
+    "marked": {"token": "t", "disks": GUEST["disks"], "marks": [], "there": [{"size": 5, "ok": None}]},
+}
+
+
+def heard(what, value):
+    return xm_heard.form_of(what, WORDS)(value)
+
+
+def fields(value, way=()):
+    """The ways to all parts of an answer."""
+    yield way
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in parts:
+        for found in fields(part, way + (key,)):
+            yield found
+
+
+def changed(value, way, new):
+    found = json.loads(json.dumps(value))
+    if not way:
+        return new
+    part = found
+    for key in way[:-1]:
+        part = part[key]
+    part[way[-1]] = new
+    return found
+
+
+def holds(found, said):
+    """Whether all that was said is found, as it was said."""
+    if isinstance(said, dict):
+        return all(holds(found[key], said[key]) for key in said)
+    if isinstance(said, list):
+        return len(found) == len(said) and all(map(holds, found, said))
+    return found == said
+
+
+@pytest.mark.parametrize("what", sorted(ANSWERS))
+def test_what_is_of_the_form_stays_as_it_is(what):
+    assert holds(heard(what, ANSWERS[what]), ANSWERS[what])
+
+
+BAD = [
+    None,
+    True,
+    -1,
+    2**80,
+    float("nan"),
+    float("inf"),
+    "",
+    "x" * 300000,
+    u"a\x1b[2Jb",
+    u"\u202egnp",
+    [],
+    [[]],
+    {},
+    {"a": {"b": {"c": {"d": {"e": {"f": {"g": {"h": {"i": 1}}}}}}}}},
+    [0] * 30000,
+    object(),
+]
+
+
+@pytest.mark.parametrize("what", sorted(ANSWERS))
+def test_any_field_may_be_anything(what):
+    """It is taken, or refused in one short line; what is taken has no type that was not agreed upon."""
+    for way in fields(ANSWERS[what]):
+        for new in BAD:
+            try:
+                found = heard(what, changed(ANSWERS[what], way, new))
+            except ValueError as exc:
+                text = str(exc)
+                assert "\n" not in text and "\x1b" not in text and len(text) < 2100
+                assert not way or str(way[0]) in text or isinstance(way[0], int) or what == "marked", (way, text)
+            else:
+                assert len(json.dumps(found)) < 2000000
+
+
+@pytest.mark.parametrize(
+    "what, way, new, said",
+    [
+        ("copies", ("copies", 0, "copy"), "dancing", "copies[0].copy: 'dancing' is none of absent"),
+        ("copies", ("copies", 0, "domid"), "7", "copies[0].domid: '7' is no whole number"),
+        ("copies", ("copies", 0, "name"), "a\nb", "copies[0].name: 'a\\nb' is no name that a domain may have"),
+        ("copies", ("copies",), {"web01": 1}, "is no list of at most"),
+        ("copies", ("sent", 0, "id"), 5, "sent[0].id: 5 is no text"),
+        ("report", ("view",), None, "view: None is no mapping"),
+        ("report", ("domain", "memory_mib"), 0, "domain.memory_mib: 0 is no whole number from 1"),
+        ("report", ("domain", "uuid"), "../../etc", "domain.uuid: '../../etc' is no uuid"),
+        ("report", ("domain", "disks", 0, "uname"), ["x"], "domain.disks[0].uname: ['x'] is no text"),
+        ("report", ("host", "free_mib"), True, "host.free_mib: True is no whole number"),
+        ("verdicts", (0, 0), "fine", "[0][0]: 'fine' is none of same"),
+        ("file", ("mode",), 0o104755, "mode: 35309 is no whole number from 0 to 4095"),
+    ],
+)
+def test_what_is_wrong_is_said_by_field_and_value(what, way, new, said):
+    with pytest.raises(ValueError) as caught:
+        heard(what, changed(ANSWERS[what], way, new))
+    # Under Python 2 text shows its u.
+    assert said in str(caught.value).replace("u'", "'")
+
+
+def test_what_is_missing_is_none_and_what_is_more_is_dropped():
+    found = heard("copies", {"copies": [], "else": "x"})
+    assert "else" not in found and found["sent"] is None and found["copies"] == []
+
+
+def test_no_terminal_obeys_what_is_shown():
+    shown = xm_heard.legible(u"a\x1b[2J\x07\u202eb\u2028c\ud83d" + u"x" * 5000, 50)
+    assert shown.startswith(u"a\\x1b[2J\\x07\\u202eb\\u2028c") and len(shown) < 90
