@@ -1,8 +1,9 @@
-"""What hosts have told is of the agreed form, or it is refused by field and value; nothing else can happen."""
+"""What hosts have told is of the agreed form, or it is refused by field and value; nothing else happens."""
 
 import json
 
 import pytest
+
 import xm_heard
 
 UUID = "6a3c5d52-77a1-4d9e-9d0a-5b1f2c3d4e5f"
@@ -108,7 +109,7 @@ def test_any_field_may_be_anything(what):
             except ValueError as exc:
                 text = str(exc)
                 assert "\n" not in text and "\x1b" not in text and len(text) < 2100
-                assert not way or str(way[0]) in text or isinstance(way[0], int) or what == "marked", (way, text)
+                assert not way or str(way[0]) in text or what in ("marked", "verdicts"), (way, text)
             else:
                 assert len(json.dumps(found)) < 2000000
 
@@ -118,7 +119,7 @@ def test_any_field_may_be_anything(what):
     [
         ("copies", ("copies", 0, "copy"), "dancing", "copies[0].copy: 'dancing' is none of absent"),
         ("copies", ("copies", 0, "domid"), "7", "copies[0].domid: '7' is no whole number"),
-        ("copies", ("copies", 0, "name"), "a\nb", "copies[0].name: 'a\\nb' is no name that a domain may have"),
+        ("copies", ("copies", 0, "name"), "a\nb", "copies[0].name: 'a\\nb' is no name that a domain"),
         ("copies", ("copies",), {"web01": 1}, "is no list of at most"),
         ("copies", ("sent", 0, "id"), 5, "sent[0].id: 5 is no text"),
         ("report", ("view",), None, "view: None is no mapping"),
