@@ -1882,8 +1882,8 @@ def guard(ports, sources):
         the peers, as ``xend.firewall_sources`` spells them
 
     Returns a dict: ``problems``, a list of sentences, empty when the rules stand; ``lacks`` (bool), whether
-    this host has no iptables, so that no rule can be made; ``open``, where the running xend listens on one
-    of these ports now, as a list of "address:port".
+    this host has no iptables that work, so that no rule can be made; ``open``, where the running xend
+    listens on one of these ports now, as a list of "address:port".
 
     CLI Example:
 
@@ -1893,16 +1893,33 @@ def guard(ports, sources):
     """
     process = _process()
     listening = _pure("xend_host.listening")(process["pid"]) if process else []
+    lack = _lack_of_iptables()
     found = {
-        "problems": [],
-        "lacks": "iptables.get_rules" not in __salt__,
+        "problems": [lack] if lack else [],
+        "lacks": bool(lack),
         "open": [one for port in ports for one in _on_port(port, listening or [])],
     }
-    if found["lacks"]:
-        found["problems"].append(
-            "this host has no iptables, or this minion no module for it: install it, and restart the minion"
-        )
-    else:
+    if not lack:
         table = __salt__["iptables.get_rules"]().get("filter", {})
         found["problems"] += _pure("xend_settings.unguarded")(table, CHAIN, ports, sources)
     return found
+
+
+def _lack_of_iptables():
+    """
+    Why no rules can be made here, in words; None when they can.
+    """
+    if "iptables.get_rules" not in __salt__:
+        return "this host has no iptables: install it, and restart the minion"
+    # As Salt, which looks there for programs as well.
+    path = os.environ.get("PATH", "") + ":/sbin:/usr/sbin"
+    done = __salt__["cmd.run_all"](
+        ["iptables", "-n", "-L", "INPUT"],
+        python_shell=False,
+        env={"PATH": path, "LC_ALL": "C"},
+        ignore_retcode=True,
+        output_loglevel="quiet",
+    )
+    if done["retcode"] == 0:
+        return None
+    return "iptables does not work on this host: %s" % (done["stderr"] or done["stdout"] or done["retcode"])

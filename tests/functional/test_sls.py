@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+import salt.utils.path
 import yaml
 
 from tests.functional.conftest import REPO
@@ -280,6 +281,189 @@ def test_relocation_takes_every_setting_from_the_pillar(show):
     assert arguments == {"server": True, "address": "10.20.0.11", **settings}
 
 
+WRONG = {
+    "folow": True,
+    "kept": 5,
+    "announce": {"a": 1},
+    "firewall": {"peer": ["10.20.0.12"], "save": 1},
+    "relocation": {
+        "adress": "10.20.0.11",
+        "port": "http",
+        "server": "maybe",
+        "hosts_allow": ["0.0.0.0/0", ".com", "10.20.0.1/24"],
+        "hosts": {"xen1": {"address": "10.20.0.11", "prot": 1}, "xen2": "any", "xen3": "10.20.0.11", None: 1},
+    },
+}
+SAID = [
+    "xend:folow is no setting; did you mean follow?",
+    "xend:kept, 5, is no text",
+    "xend:announce, ",
+    "xend:firewall knows peers and save only, not peer",
+    "xend:firewall:save, 1,",
+    "xend:relocation:adress is no setting; did you mean address?",
+    'xend:relocation:port, "http", is no port',
+    "xend:relocation:server: 'maybe' is no boolean",
+    "'0.0.0.0/0' admits every address",
+    "'.com' is a whole top-level domain",
+    "'10.20.0.1/24' has host bits set",
+    "xend:relocation:prot is no setting; did you mean port? (it stands under hosts:xen1)",
+    'xend:relocation:hosts:xen2, "any", is no address',
+    "xen1 and xen3 have one address, 10.20.0.11",
+    "xend:relocation:hosts: null is no minion id",
+]
+
+
+@pytest.mark.parametrize("test", [False, True])
+def test_all_mistakes_in_the_pillar_are_named_at_once(load, config, test):
+    before = config.read_bytes()
+    pillar = {"xend": WRONG}
+    minion = load(
+        pillar=pillar, test=test, file_roots=FILE_ROOTS, grains=GRAINS, xend={"config": str(config)}
+    )
+    (state,) = minion.modules.state.sls("xend.relocation", test=test).values()
+    assert state["result"] is False and config.read_bytes() == before
+    for said in SAID:
+        assert said in state["name"], said
+        assert test or said in state["comment"]
+
+
+ODD = [
+    "on",
+    ["xen1"],
+    5,
+    True,
+    {"relocation": 5},
+    {"relocation": "on"},
+    {"relocation": [{"hosts": {}}]},
+    {"relocation": {"hosts": ["xen1", "xen2"]}},
+    {"relocation": {"hosts": {"xen1": [1, 2], "xen2": {"address": {"a": 1}}}}},
+    {"relocation": {"hosts": HOSTS, "hosts_allow": 5}},
+    {"relocation": {"hosts": HOSTS, "hosts_allow": [[]]}},
+    {"relocation": {"hosts": HOSTS, "restart": {"a": 1}, "restart_accept": 5}},
+    {"relocation": {"hosts": HOSTS, 5: 6, None: 7}},
+    {1: 2, None: 3, "relocation": {"hosts": HOSTS}},
+    {"firewall": 5, "relocation": {"hosts": HOSTS}},
+    {"firewall": {"peers": {"a": 1}}, "relocation": {"hosts": HOSTS}},
+    {"source": ["10.20.0.11"], "domain_files": 5, "relocation": {"hosts": HOSTS}},
+]
+
+
+def test_a_pillar_of_any_form_renders(load):
+    minion = load(file_roots=FILE_ROOTS, grains=GRAINS)
+    for xend in ODD:
+        pillar = {"xend": xend}
+        shown = minion.modules.state.show_sls("xend.relocation", pillar=pillar)
+        (state,) = map(parts, shown.values())
+        assert state[0] == "test.fail_without_changes", xend
+        assert "In the pillar, xend" in state[1]["name"], xend
+
+
+@pytest.mark.parametrize("xend", ["on", {"relocation": {"hosts": "on", "restart": 5}}])
+def test_a_door_can_be_closed_whatever_the_pillar_is(load, xend):
+    minion = load(pillar={"xend": xend}, file_roots=FILE_ROOTS, grains=GRAINS)
+    shown = minion.modules.state.show_sls("xend.relocation.clean")
+    assert parts(shown["xend-relocation-config"])[0] == "xend.relocation"
+    assert isinstance(minion.modules.state.show_sls("xend.firewall.clean"), dict)
+
+
+def test_ids_that_yaml_reads_as_numbers(load):
+    pillar = {"xend": {"relocation": {"hosts": {1: "10.20.0.11", 2: "10.20.0.12"}}}}
+    minion = load(pillar=pillar, file_roots=FILE_ROOTS, grains=dict(GRAINS, id="1"), id="1")
+    shown = parts(minion.modules.state.show_sls("xend.relocation")["xend-relocation-config"])[1]
+    assert shown["address"] == "10.20.0.11" and shown["hosts_allow"] == ["10.20.0.12"]
+    assert minion.modules.xend.peer("2")["address"] == "10.20.0.12"
+
+
+@pytest.mark.parametrize("sls", ["xend.relocation", "xend.relocation.clean", "xend.firewall"])
+def test_without_the_modules_one_sentence_says_so(load, sls):
+    pillar = {"xend": {"firewall": True, "relocation": {"hosts": HOSTS}}}
+    minion = load(pillar=pillar, file_roots=FILE_ROOTS, grains=GRAINS, disable_modules=["xend"])
+    (state,) = minion.modules.state.sls(sls).values()
+    assert state["result"] is False and "`salt xen1 saltutil.sync_all`" in state["name"]
+
+
+def test_the_door_waits_for_its_guard(show):
+    shown = show("xend.relocation", True, port=8012)
+    assert shown["xend-relocation-guarded"] == (
+        "xend.guarded",
+        {"ports": [8012], "sources": ["10.20.0.12/32", "10.20.0.13/32"]},
+    )
+    assert shown["xend-relocation-config"][1]["require"] == [
+        {"sls": "xend.firewall"},
+        {"xend": "xend-relocation-guarded"},
+    ]
+    assert {name: shown[name] for name in shown if name.startswith("xend-firewall")} == show(
+        "xend.firewall", True, port=8012
+    )
+
+
+def test_a_door_that_is_closed_waits_for_no_guard(show):
+    for sls in ("xend.relocation", "xend.relocation.clean"):
+        shown = show(sls, True, server=False)
+        assert sorted(shown) == ["xend-relocation-applied", "xend-relocation-config"]
+        assert "require" not in shown["xend-relocation-config"][1]
+
+
+@pytest.mark.parametrize("wrong", ["yes", {"peer": []}, {"save": 5}])
+def test_no_door_is_opened_when_the_pillar_asks_for_a_guard_that_cannot_be(show, wrong):
+    (state,) = show("xend.relocation", wrong).values()
+    assert state[0] == "test.fail_without_changes" and "xend:firewall" in state[1]["name"]
+    assert show("xend.relocation", wrong, server=False)["xend-relocation-config"][0] == "xend.relocation"
+    (state,) = show("xend.relocation", True, hosts_allow=".example.com").values()
+    assert "xend:firewall:peers" in state[1]["name"]
+
+
+@pytest.fixture
+def host_with(load, config, tmp_path, monkeypatch):
+    """
+    A function that gives a minion on a host with these iptables: None, it has none; else a text, what its
+    programs print before they fail. Never those of this machine.
+    """
+
+    def make(says, test=False, **relocation):
+        folder = tmp_path / "bin"
+        folder.mkdir(exist_ok=True)
+        for name in ("iptables", "iptables-save"):
+            (folder / name).write_text("#!/bin/sh\necho '%s' >&2\nexit 4\n" % says)
+            (folder / name).chmod(0o755)
+        monkeypatch.setenv("PATH", "%s:%s" % (folder, os.environ["PATH"]))
+        assert salt.utils.path.which("iptables") == str(folder / "iptables")
+        settings = dict({"hosts": HOSTS, "restart": False}, **relocation)
+        return load(
+            pillar={"xend": {"firewall": True, "relocation": settings}},
+            test=test,
+            file_roots=FILE_ROOTS,
+            grains=GRAINS,
+            xend={"config": str(config), "pidfile": str(tmp_path / "pid")},
+            disable_modules=["iptables"] if says is None else [],
+        )
+
+    return make
+
+
+BROKEN = "Permission denied (you must be root)"
+
+
+@pytest.mark.parametrize("says, test", [(None, False), (BROKEN, False), (BROKEN, True)])
+def test_without_a_firewall_that_stands_no_door_opens(host_with, config, says, test):
+    before = config.read_bytes()
+    found = host_with(says, test).modules.state.sls("xend.relocation", test=test)
+    done = {tag.split("_|-")[1]: state for tag, state in found.items()}
+    assert config.read_bytes() == before
+    for name in ("xend-relocation-guarded", "xend-relocation-config", "xend-relocation-applied"):
+        assert done[name]["result"] is False, done
+    said = done["xend-relocation-guarded"]["comment"]
+    assert (says or "this host has no iptables: install it") in said and "the port is not open" in said
+
+
+def test_without_a_firewall_the_door_can_be_closed(host_with, config):
+    for sls in ("xend.relocation", "xend.relocation.clean"):
+        config.write_text("(xend-relocation-server yes)\n(xend-relocation-hosts-allow ^a$)\n")
+        done = host_with(BROKEN, server=False).modules.state.sls(sls)
+        assert [state["result"] for state in done.values()] == [True, True], done
+        assert "(xend-relocation-server no)" in config.read_text()
+
+
 # In a network namespace, where iptables is real and nobody else's.
 
 IN_NETWORK = """
@@ -303,9 +487,13 @@ def reaches(port, source):
 
 report = []
 for sls, xend in steps:
+    if sls.startswith("-"):
+        subprocess.run(["iptables"] + sls.split(), check=True, timeout=10)
+        continue
     opts["pillar"] = {"xend": xend}
     modules = salt.loader.minion_mods(opts, utils=salt.loader.utils(opts))
-    found = modules["state.sls"](sls, pillar=opts["pillar"])
+    sls, _, test = sls.partition(" ")
+    found = modules["state.sls"](sls, pillar=opts["pillar"], test=bool(test))
     assert isinstance(found, dict), found
     rules = subprocess.run(["iptables", "-S"], capture_output=True, text=True, timeout=10).stdout
     report.append({
@@ -313,6 +501,7 @@ for sls, xend in steps:
         "comments": [state["comment"] for state in found.values() if not state["result"]],
         "changed": sorted(state["__id__"] for state in found.values() if state["changes"]),
         "rules": [line for line in rules.splitlines() if "XEND" in line],
+        "file": pathlib.Path(opts["xend"]["config"]).read_text(),
         "reached": [
             "%d from %s" % (port, source)
             for port in (8002, 8003, 8012, 9000) for source in ("127.0.77.12", "127.0.77.13")
@@ -331,7 +520,10 @@ def in_network(tmp_path):
         pytest.skip("needs root and %s; missing here: %s" % ("iptables, ip, unshare", missing))
 
     def run(*steps):
-        options = {"file_roots": FILE_ROOTS, "grains": GRAINS}
+        config = tmp_path / "xend-config.sxp"
+        config.write_text("(xend-relocation-server no)\n")
+        xend = {"config": str(config), "pidfile": str(tmp_path / "pid")}
+        options = {"file_roots": FILE_ROOTS, "grains": GRAINS, "xend": xend}
         done = subprocess.run(
             ["unshare", "--net", sys.executable, "-c", IN_NETWORK],
             input=json.dumps([str(tmp_path), options, steps]),
@@ -405,3 +597,47 @@ def test_host_bits_leave_the_rules_in_the_kernel_as_they_are(in_network):
     for step in (refused, again):
         assert step["results"] == ["False"] and step["changed"] == []
         assert step["rules"] == one["rules"] and step["reached"] == one["reached"]
+
+
+def test_the_door_opens_behind_its_guard_and_the_guard_goes_last(in_network):
+    asked = pillar(12, restart=False)
+    tried, one, again, clean = in_network(
+        ["xend.relocation test", asked],
+        ["xend.relocation", asked],
+        ["xend.relocation", asked],
+        ["xend.relocation.clean", asked],
+    )
+    assert "False" not in tried["results"] and tried["rules"] == [], tried
+    assert tried["file"] == "(xend-relocation-server no)\n"
+    assert one["results"] == again["results"] == ["True"], one
+    assert "(xend-relocation-server yes)" in one["file"] and "(xend-relocation-server no)" in clean["file"]
+    assert [line for line in one["reached"] if "8002" in line] == ["8002 from 127.0.77.12"]
+    assert again["changed"] == [] and again["rules"] == one["rules"]
+    assert clean["results"] == ["True"] and clean["rules"] == [], clean
+
+
+def test_a_door_that_the_guard_does_not_cover_stays_closed(in_network):
+    """Somebody's own rule stands above, or among, those of the guard."""
+    asked = pillar(12, restart=False)
+    above, among = "INPUT -p tcp --dport 8002 -j ACCEPT", "XEND-RELOCATION -j ACCEPT"
+    one, two, let = in_network(
+        ["xend.firewall", asked],
+        ["-I " + above, {}],
+        ["xend.relocation", asked],
+        ["-D " + above, {}],
+        ["-I " + among, {}],
+        ["xend.relocation", asked],
+        ["-D " + among, {}],
+        ["-I INPUT -i eth9 -j ACCEPT", {}],
+        ["-I INPUT -p tcp --dport 22 -j ACCEPT", {}],
+        ["-A INPUT -j ACCEPT", {}],
+        ["xend.relocation", asked],
+    )[1:]
+    for refused, said in (
+        (one, "a rule of the chain INPUT admits everybody to port 8002"),
+        (two, "XEND-RELOCATION admits everybody"),
+    ):
+        assert refused["results"] == ["False", "True"]
+        assert refused["file"] == "(xend-relocation-server no)\n"
+        assert said in " ".join(refused["comments"]), refused
+    assert let["results"] == ["True"] and "(xend-relocation-server yes)" in let["file"], let
