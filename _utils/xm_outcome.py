@@ -593,7 +593,7 @@ ALSO_SENT = (
     ". By a note on %(host)s it was sent from there to %(target)s at %(at)s, and its description is kept "
     "there in %(kept)s"
 )
-HEARSAY = "by their own word, %(ends)s. Only %(who)s says that %(name)s is there: %(holds)s"
+HEARSAY = "by their own word, %(ends)s. Only %(who)s %(say)s that %(name)s is there: %(holds)s"
 NOTED_SO = SENT + ", by the note on %(host)s; "
 LOOK_THERE = (
     ". Start it nowhere and destroy nothing before you have looked with `xm list` on %(who)s; if it is not "
@@ -611,19 +611,19 @@ NOBODY_HAS_IT = (
     "[%(name)s] of xend.orch.recover removes it"
 )
 MAY_BE_NEW = (
-    "only %(who)s says that %(name)s is there, and xend.log on %(host)s does not tell whether this copy was "
-    "received and never completed, or was created paused by somebody. Look with `xm list` on %(who)s"
+    "only %(who)s %(say)s that %(name)s is there, and xend.log on %(host)s does not tell whether this copy "
+    "was received and never completed, or was created paused by somebody. Look with `xm list` on %(who)s"
 )
 MAY_BE_WHOLE = (
-    "only %(who)s says that %(name)s is there, and by xend.log on %(host)s a guest was completed since this "
-    "copy was received, so that it may be whole. Look with `xm list` on %(who)s"
+    "only %(who)s %(say)s that %(name)s is there, and by xend.log on %(host)s a guest was completed since "
+    "this copy was received, so that it may be whole. Look with `xm list` on %(who)s"
 )
 SENT_ELSEWHERE = (
-    "only %(who)s says that %(name)s runs there, and by the note on %(host)s it was sent to %(target)s. Look "
-    "with `xm list` on %(who)s whether it runs there"
+    "only %(who)s %(say)s that %(name)s runs there, and by the note on %(host)s it was sent to %(target)s. "
+    "Look with `xm list` on %(who)s whether it runs there"
 )
 SENT_SOMEWHERE = (
-    "only %(who)s says that %(name)s runs there, and there is no note on %(host)s where it was sent. Look "
+    "only %(who)s %(say)s that %(name)s runs there, and there is no note on %(host)s where it was sent. Look "
     "with `xm list` on %(who)s whether it runs there"
 )
 MAY_HAVE_RUN = (
@@ -1057,20 +1057,18 @@ def gather(reports):
     """
     copies, silent = _answers(reports)
     notes = _notes(reports)
-    findings = []
+    findings = {}
     for uuid, group in _groups(copies):
         found = _finding(uuid, group, copies, silent, notes, reports)
         if found:
             ends = found["hosts"]
             ends.update([(side, None) for side in ends if ends[side] not in reports])
-            findings.append(found)
-    for name, uuid in sorted(set([(made["name"], made["uuid"]) for made in notes])):
-        mine = _of(notes, name, uuid)
-        known = [found for found in findings if (found["name"], found["uuid"]) == (name, uuid)]
-        found = _noted_guest(mine, known, copies, reports, silent)
+            findings[found["name"], found["uuid"]] = found
+    for guest, mine in _by_guest(notes).items():
+        found = _noted_guest(mine, findings.get(guest), copies, reports, silent)
         if found:
-            findings = [each for each in findings if each not in known] + [found]
-    return sorted(findings, key=lambda found: (found["name"], found["uuid"] or ""))
+            findings[guest] = found
+    return [findings[guest] for guest in sorted(findings, key=lambda guest: (guest[0], guest[1] or ""))]
 
 
 def gather_one(reports, guest):
@@ -1295,9 +1293,9 @@ def doubt(do, name, host, claims, declared, **own):
     who = sorted([one for one in believed if believed[one] in enough])
     if not who:
         return NOBODY_HAS_IT % words
-    words["who"] = " and ".join(who)
+    words.update(who=" and ".join(who), say="say" if len(who) > 1 else "says")
     # Between two hosts there is no third one that could lie.
-    is_only_one = who == [one for one in declared if one != host]
+    is_only_one = len(who) == 1 and who == [one for one in declared if one != host]
     if is_fresh:
         if own.get("completed") is False or own.get("completed") is None and is_only_one:
             return ""
@@ -1369,13 +1367,12 @@ def _own(step, copies, reports):
         if one["host"] == step["host"] and (one["name"], one["uuid"]) == (step["name"], step["uuid"])
     ]
     mine = [one for one in here if (one["listed"], one["domid"]) == (step["listed"], step["domid"])]
-    notes = _of(_notes(reports), step["name"], step["uuid"])
-    notes = [made for made in notes if made["host"] == step["host"]]
+    notes = _of(reports[step["host"]].get("sent") or [], step["name"], step["uuid"])
     return {
         "held": mine[0]["copy"] if mine else "absent",
         "completed": mine[0].get("completed") if mine else None,
         "beside": [one["copy"] for one in here if one not in mine],
-        "target": notes[-1]["target"] if notes else None,
+        "target": max([(made["at"], made["target"]) for made in notes])[1] if notes else None,
     }
 
 
@@ -1417,67 +1414,29 @@ def _claim(host, guest, copies, reports):
 
 def _notes(reports):
     """
-    All notes, each with its ``host``, by time.
+    All notes, by time, each with its ``host``, and ``chain``: the hosts that its guest has been on since, by
+    their own words, which are that one, where it was sent, and where that one has sent it on.
     """
     found = []
     for host, said in reports.items():
         if _has_said(said):
             found += [dict(made, host=host) for made in said.get("sent") or []]
-    return sorted(found, key=lambda made: (made["at"], made["host"]))
-
-
-def _noted_guest(notes, known, copies, reports, silent):
-    """
-    The finding for a guest that was sent, instead of what is KNOWN of it from its copies alone; None when
-    there is none, or that is right.
-    """
-    last = notes[-1]
-    name, uuid = last["name"], last["uuid"]
-    held = [one for one in copies if one["copy"] != "managed"]
-    # A copy of its name whose uuid is not known may be it.
-    same = [one for one in held if one["name"] == name and one["uuid"] in (uuid, None)]
-    open_ = [made for made in notes if not _is_answered_for(made, same, reports)]
-    if not open_:
-        return None
-    clones = [one for one in held if one["uuid"] == uuid and one["name"] != name]
-    for made in reversed(open_):
-        strangers = _strangers(made, open_, same, reports)
-        if strangers:
-            return _hearsay(notes, made, strangers, known, copies, reports, silent)
-    if known or same and not [one for one in same if one["uuid"]]:
-        return None
-    # What is known of its uuid goes by another name.
-    if clones:
-        return _cloned(clones[0], notes, copies, reports)
-    return _missing(notes, copies, reports, silent)
-
-
-def _is_answered_for(made, same, reports):
-    """
-    Whether a host that can know it says where the guest is that this note tells of.
-    """
-    chain = _chain(made, reports)
-    return bool([one for one in same if one["host"] in chain and one["copy"] != "unfinished"])
-
-
-def _strangers(made, notes, same, reports):
-    """
-    The copies on hosts that nobody but these hosts themselves has sent the guest to, since a note was made.
-    """
-    found = []
-    for one in same:
-        sent = [other for other in notes if other["host"] != one["host"] or other is made]
-        if not [other for other in sent if one["host"] in _chain(other, reports)]:
-            found.append(one)
+    found.sort(key=lambda made: (made["at"], made["host"]))
+    for mine in _by_guest(found).values():
+        for made in mine:
+            made["chain"] = _chain(made, mine)
     return found
 
 
-def _chain(made, reports):
-    """
-    The hosts that a guest has been on since a note was made, by their own words: where that was, where it was
-    sent, and where that one has sent it on since.
-    """
-    chain, notes = [made["host"], made["target"]], _of(_notes(reports), made["name"], made["uuid"])
+def _by_guest(notes):
+    found = {}
+    for made in notes:
+        found.setdefault((made["name"], made["uuid"]), []).append(made)
+    return found
+
+
+def _chain(made, notes):
+    chain = [made["host"], made["target"]]
     while True:
         further = [
             one
@@ -1489,17 +1448,54 @@ def _chain(made, reports):
         chain.append(further[-1]["target"])
 
 
+def _noted_guest(notes, known, copies, reports, silent):
+    """
+    The finding for a guest that was sent, instead of what is KNOWN of it from its copies alone; None when
+    there is none, or that is right.
+    """
+    name, uuid = notes[-1]["name"], notes[-1]["uuid"]
+    held = [one for one in copies if one["copy"] != "managed"]
+    # A copy of its name whose uuid is not known may be it.
+    same = [one for one in held if one["name"] == name and one["uuid"] in (uuid, None)]
+    # No host that can know it says where the guest is that these tell of.
+    whole = set([one["host"] for one in same if one["copy"] != "unfinished"])
+    unsettled = [made for made in notes if not whole.intersection(made["chain"])]
+    for made in reversed(unsettled):
+        strangers = _strangers(made, unsettled, same)
+        if strangers:
+            return _hearsay(notes, made, strangers, known, copies, reports, silent)
+    if not unsettled or known or same and not [one for one in same if one["uuid"]]:
+        return None
+    # What is known of its uuid goes by another name.
+    clones = [one for one in held if one["uuid"] == uuid and one["name"] != name]
+    if clones:
+        return _cloned(clones[0], notes, copies, reports)
+    return _missing(notes, copies, reports, silent)
+
+
+def _strangers(made, notes, same):
+    """
+    The copies on hosts that nobody but these hosts themselves has sent the guest to, since a note was made.
+    """
+    found = []
+    for one in same:
+        others = [other for other in notes if other["host"] != one["host"] or other is made]
+        if not [other for other in others if one["host"] in other["chain"]]:
+            found.append(one)
+    return found
+
+
 def _hearsay(notes, made, strangers, known, copies, reports, silent):
     """
     The finding for a guest that was sent, and of which only hosts hold a copy that it was not sent to.
     """
     name, mine = made["name"], [one for one in copies if one["uuid"] == made["uuid"]]
-    ends = [_end(host, name, mine, copies, reports) for host in _chain(made, reports)]
+    ends = [_end(host, name, mine, copies, reports) for host in made["chain"]]
     heard = _heard(name, ends, strangers)
     begin = NOTED_SO % made
     comment = begin + heard["comment"] + _kept(made, notes)
     found = _noted("unknown", comment, made, strangers[0]["host"], [], begin + heard["facts"])
-    dead = [step for each in known for step in each["repairs"] if step["do"] == "remove"]
+    dead = [step for step in (known or found)["repairs"] if step["do"] == "remove"]
     if not silent:
         found["repairs"] = dead + _forget(notes, copies, reports)
     for step in found["repairs"]:
@@ -1514,9 +1510,11 @@ def _heard(name, ends, strangers):
     What is to be said of a guest that is not where it should be, by the word of the hosts there (ENDS), while
     others say that they have it.
     """
+    who = sorted(set([one["host"] for one in strangers]))
     words = {
         "name": name,
-        "who": " and ".join(sorted(set([one["host"] for one in strangers]))),
+        "who": " and ".join(who),
+        "say": "say" if len(who) > 1 else "says",
         "holds": "; ".join([_holds(name, one) for one in strangers]),
         "ends": ", and ".join([_holds(name, end) for end in ends]),
     }
@@ -1540,7 +1538,7 @@ def _seen(one, notes, copies, reports):
     notes = [
         made
         for made in notes
-        if (made["host"] != one["host"] and one["host"] in _chain(made, reports))
+        if (made["host"] != one["host"] and one["host"] in made["chain"])
         or (made["host"] == one["host"] and made.get("over") is True)
     ]
     if not notes:
@@ -1598,7 +1596,7 @@ def _missing(notes, copies, reports, silent):
         is_known = "managed" in (source["copy"], target["copy"])
         comment = MISSED % last + comment + _kept(last, notes, is_known)
     else:
-        comment = SENT % last + ". " + comment + ("" if silent else SETTLED % last)
+        comment = SENT % last + ". " + comment + _also_sent(last, notes) + ("" if silent else SETTLED % last)
     host = target["host"] if target["host"] in reports else None
     facts = SENT % last + ". " + judged["facts"]
     repairs = [] if silent else _forget(notes, copies, reports)
@@ -1627,8 +1625,11 @@ def _kept(made, notes, is_known=False):
     notes of other hosts say, for any of them may be wrong.
     """
     words = {"what": made["what"], "kept": "is kept in %(kept)s on %(host)s" % made}
-    others = [ALSO_SENT % other for other in notes if other["host"] != made["host"]]
-    return "." + ("" if is_known else RESTART) + DESCRIBED % words + "".join(others) + SETTLED % made
+    return "." + ("" if is_known else RESTART) + DESCRIBED % words + _also_sent(made, notes) + SETTLED % made
+
+
+def _also_sent(made, notes):
+    return "".join([ALSO_SENT % other for other in notes if other["host"] != made["host"]])
 
 
 def _forget(notes, copies, reports, is_over=False):
@@ -1638,7 +1639,7 @@ def _forget(notes, copies, reports, is_over=False):
     steps = []
     for made in notes:
         # What each host of the chain says of itself, the last one that it has the guest.
-        chain = [host for host in _chain(made, reports) if host != made["host"]]
+        chain = [host for host in made["chain"] if host != made["host"]]
         claims = {}
         for host, further in zip(chain, chain[1:] + [None]):
             word = _claim(host, made, copies, reports)

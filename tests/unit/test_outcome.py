@@ -739,6 +739,212 @@ def test_no_repair_in_a_fleet_can_harm():
     assert repaired > 300
 
 
+# Whose word a step needs
+
+ALL = ["xen1", "xen2", "xen3"]
+PAIR, AWAY = ["xen1", "xen2"], ["xen1", "xen3"]
+
+
+def unsure(do, claims, declared=ALL, **own):
+    return xm_outcome.doubt(do, "web01", "xen1", claims, declared, **own)
+
+
+@pytest.mark.parametrize(
+    "do, own, claims, declared, said",
+    [
+        # A rename harms nobody.
+        ("rename", {}, {}, ALL, ""),
+        ("rename", {}, {"xen2": "running"}, ALL, ""),
+        # The remainder of a guest goes when that runs where it was sent.
+        ("remove", {"held": "suspended", "target": "xen2"}, {"xen2": "running"}, ALL, ""),
+        ("remove", {"held": "suspended", "target": "xen2"}, {"xen2": "left"}, ALL, ""),
+        ("remove", {"held": "suspended", "target": "xen2"}, {"xen2": "suspended"}, ALL, "no other host says"),
+        ("remove", {"held": "suspended", "target": "xen2"}, {"xen2": "sending"}, ALL, "no other host says"),
+        ("remove", {"held": "suspended", "target": "xen2"}, {"xen3": "running"}, ALL, "only xen3 says"),
+        ("remove", {"held": "suspended", "target": "xen2"}, {"xen3": "running"}, AWAY, "only xen3 says"),
+        ("remove", {"held": "suspended", "target": "xen9"}, {"xen9": "running"}, ALL, "no other host says"),
+        ("remove", {"held": "suspended"}, {"xen2": "running"}, ALL, "there is no note on xen1"),
+        ("remove", {"held": "suspended"}, {"xen2": "running", "xen3": "running"}, ALL, "xen2 and xen3 say"),
+        ("remove", {"held": "suspended"}, {"xen2": "running"}, PAIR, ""),
+        ("remove", {"held": "suspended"}, {}, PAIR, "no other host says"),
+        ("remove", {"held": "suspended"}, {"xen1": "running"}, PAIR, "no other host says"),
+        ("remove", {"held": "suspended", "beside": ["running"]}, {}, ALL, ""),
+        ("remove", {"held": "suspended", "beside": ["halted", "unfinished"]}, {}, ALL, "no other host"),
+        # What xend.log calls received and not completed goes when any host has the guest.
+        ("remove", {"held": "unfinished", "completed": False}, {"xen3": "running"}, ALL, ""),
+        ("remove", {"held": "unfinished", "completed": False}, {"xen3": "suspended"}, ALL, ""),
+        ("remove", {"held": "unfinished", "completed": False}, {"xen3": "unfinished"}, ALL, "no other host"),
+        ("remove", {"held": "unfinished", "completed": False}, {"xen3": "halted"}, ALL, "no other host"),
+        ("remove", {"held": "unfinished", "completed": False}, {"xen9": "running"}, ALL, "no other host"),
+        # Else people may have made it.
+        ("remove", {"held": "unfinished"}, {"xen3": "running"}, ALL, "created paused by somebody"),
+        ("remove", {"held": "unfinished"}, {"xen2": "running"}, PAIR, ""),
+        ("remove", {"held": "unfinished"}, {"xen2": "running", "xen3": "left"}, ALL, "xen2 and xen3 say"),
+        ("remove", {"held": "unfinished", "completed": True}, {"xen2": "running"}, PAIR, "may be whole"),
+        ("remove", {"held": "unfinished", "beside": ["left"], "completed": True}, {}, ALL, ""),
+        # A guest goes on when the host where it was sent has never completed it.
+        ("resume", {"target": "xen2"}, {"xen2": xm_outcome.NEVER}, ALL, ""),
+        ("resume", {"target": "xen2"}, {"xen2": "unfinished"}, ALL, "resume: [web01]"),
+        ("resume", {"target": "xen2"}, {"xen2": "absent"}, ALL, "resume: [web01]"),
+        ("resume", {"target": "xen2"}, {"xen3": xm_outcome.NEVER}, ALL, "to from xen1 (xen2)"),
+        ("resume", {}, {"xen2": xm_outcome.NEVER}, PAIR, "no note says where"),
+        ("resume", {"target": "xen9"}, {"xen9": xm_outcome.NEVER}, ALL, "to from xen1 (xen9)"),
+        # A note goes when the guest runs where it was sent, or where that one has sent it on.
+        ("forget", {"target": "xen2"}, {"xen2": "running"}, ALL, ""),
+        ("forget", {"target": "xen2"}, {"xen2": "left"}, ALL, "xen2 does not say itself"),
+        ("forget", {"target": "xen2"}, {"xen3": "running"}, ALL, "xen2 does not say itself"),
+        ("forget", {"target": "xen2"}, {"xen2": "sent on to xen3", "xen3": "running"}, ALL, ""),
+        ("forget", {"target": "xen2"}, {"xen2": "sent on to xen3", "xen3": "halted"}, ALL, "xen2 does not"),
+        ("forget", {"target": "xen2"}, {"xen2": "sent on to xen3", "xen3": "sent on to xen2"}, ALL, "xen2"),
+        ("forget", {"target": "xen2"}, {"xen2": "sent on to xen1", "xen1": "running"}, ALL, "xen2 does not"),
+        ("forget", {"target": "xen2"}, {"xen2": "sent on to xen3", "xen3": "running"}, PAIR, "xen2 does not"),
+        ("forget", {"target": "xen2", "over": True}, {}, ALL, ""),
+    ],
+)
+def test_a_step_needs_the_word_of_the_host_that_would_run_the_guest(do, own, claims, declared, said):
+    found = unsure(do, claims, declared, **own)
+    assert said in found if said else found == ""
+    assert "%" not in found and "None" not in found
+    # Who is asked for his word is told how to give it.
+    assert not found or ": [web01] of xend.orch.recover" in found
+
+
+@pytest.mark.parametrize("word", list(COPIES) + [xm_outcome.NEVER, xm_outcome.SENT_ON + "xen2"])
+def test_what_a_host_may_say(word):
+    assert xm_outcome.is_claim(word) is True
+
+
+@pytest.mark.parametrize("word", ["runs", "", None, 1, ["running"], {}, xm_outcome.SENT_ON])
+def test_what_is_no_word_for_a_copy(word):
+    assert xm_outcome.is_claim(word) is False
+
+
+def asked(found):
+    return [(step["do"], step["host"], step["only_if_asked"]) for step in found["repairs"]]
+
+
+def test_a_remainder_is_destroyed_for_nobody_but_the_host_that_has_the_guest():
+    """One host says that it runs a guest that lies suspended elsewhere, whole."""
+    held = fleet(one("suspended"), [], one("running"))
+    for reports in (held, noted(dict(held), xen1=note())):
+        (found,) = xm_outcome.gather(reports)
+        assert asked(found) == [("remove", "xen1", True)]
+        comment = found["comment"]
+        assert "takes your word, because only xen3 says" in comment and "`xm list` on xen3" in comment
+        # Where to look comes before what to destroy.
+        assert comment.index("`xm list` on xen3") < comment.index("`xm destroy")
+        assert found["repairs"][0]["claims"]["xen3"] == "running"
+    reports = noted(fleet(one("suspended"), one("running"), []), xen1=note())
+    (found,) = xm_outcome.gather(reports)
+    assert asked(found) == [("remove", "xen1", False)] and "your word" not in found["comment"]
+    assert found["repairs"][0]["claims"] == {"xen2": "running"}
+
+
+@pytest.mark.parametrize("completed, is_asked", [(False, False), (None, True), (True, True)])
+def test_what_was_never_completed_is_told_by_the_log_of_its_own_host(completed, is_asked):
+    copy = dict(one("unfinished"), completed=completed)
+    (found,) = xm_outcome.gather(fleet(one("running"), copy, []))
+    assert asked(found) == [("remove", "xen2", is_asked)]
+    # What any other host says of it is no matter.
+    (found,) = xm_outcome.gather(fleet(dict(one("running"), completed=False), one("unfinished"), []))
+    assert asked(found) == [("remove", "xen2", True)]
+
+
+def test_a_guest_does_not_go_on_beside_a_copy_that_waits_for_people():
+    reports = noted(fleet(one("suspended"), one("unfinished"), []), xen1=note())
+    found = xm_outcome.gather_one(reports, GUEST)
+    assert asked(found) == [("remove", "xen2", True), ("resume", "xen1", True), ("rename", "xen1", True)]
+    reports["xen2"]["copies"] = [dict(one("unfinished"), completed=False)]
+    found = xm_outcome.gather_one(reports, GUEST)
+    assert asked(found) == [("remove", "xen2", False), ("resume", "xen1", False), ("rename", "xen1", False)]
+    assert found["repairs"][1]["claims"] == {"xen2": xm_outcome.NEVER}
+
+
+@pytest.mark.parametrize("copy", sorted(set(xm_outcome.ROLES) - set(["managed"])))
+@pytest.mark.parametrize("uuid", ["u1", None])
+@pytest.mark.parametrize("on_target", [[], one("unfinished"), one("managed"), one("running", uuid="u2")])
+def test_no_host_hides_that_a_guest_is_missing_by_saying_that_it_has_it(copy, uuid, on_target):
+    reports = noted(fleet([], on_target, one(copy, uuid=uuid, domid=8)), xen1=note())
+    for found in xm_outcome.gather(reports):
+        if (found["name"], found["uuid"]) == ("web01", "u1"):
+            assert found["outcome"] == "unknown" and not found["lost"]
+            assert "By their own word" in found["comment"].replace("; by", ". By")
+            assert "Only xen3 says that web01 is there" in found["comment"]
+            assert "look" in found["comment"] and "`xm list` on xen3" in found["comment"]
+            assert "/kept/web01.sxp on xen1" in found["comment"]
+            assert [step["only_if_asked"] for step in found["repairs"]] == [True] * len(found["repairs"])
+            assert forgets(found) == [("xen1", note()["id"], True)]
+            break
+    else:
+        pytest.fail("nobody hears of it")
+    found = xm_outcome.gather_one(reports, GUEST)
+    assert found["outcome"] in ("unknown", "lost", "incomplete") and not found["settled"]
+
+
+def test_a_note_that_another_host_makes_up_hides_no_loss_and_ends_no_other():
+    """It says that it has sent the guest as well, later than anybody, or that it came back."""
+    for made in (
+        note(target="xen2", at="9999-01-01 00:00:00 UTC"),
+        note(target="xen1", at="0000-01-01 00:00:00 UTC"),
+        dict(note(target="xen4"), over=True),
+    ):
+        for copies in ([], [one("running")], [one("unfinished")], [one("running", uuid=None)]):
+            reports = noted(fleet([], [], copies), xen1=note(), xen3=dict(made, id="x"))
+            (found,) = [each for each in xm_outcome.gather(reports) if each["uuid"] == "u1"]
+            assert found["outcome"] in ("lost", "unknown"), (made, copies)
+            assert ("xen1", note()["id"], True) in forgets(found)
+            assert "kept in /kept/web01.sxp on xen1" in found["comment"] or (
+                "By a note on xen1 it was sent from there to xen2" in found["comment"]
+            )
+
+
+def test_a_note_that_another_host_makes_up_does_no_harm_to_a_guest_that_runs():
+    reports = noted(fleet(one("running"), [], []), xen3=note(target="xen2"))
+    (found,) = xm_outcome.gather(reports)
+    assert found["outcome"] == "unknown" and "by the note on xen3" in found["comment"]
+    assert "Only xen1 says that web01 is there" in found["comment"]
+    assert [step["do"] for step in found["repairs"]] == ["forget"]
+
+
+def test_where_it_was_sent_on_is_told_by_the_hosts_that_had_it():
+    first, on = note(at="2012-03-04 05:00:00 UTC"), note(target="xen3")
+    reports = noted(fleet([], [], one("running")), xen1=first, xen2=on)
+    (found,) = xm_outcome.gather(reports)
+    assert found["outcome"] == "moved"
+    assert forgets(found) == [("xen1", first["id"], False), ("xen2", on["id"], False)]
+    assert found["repairs"][0]["claims"] == {"xen2": "sent on to xen3", "xen3": "running"}
+    # That it was sent there once before says nothing of what has become of it since.
+    reports = noted(fleet([], [], one("running")), xen1=note(), xen2=dict(on, at="2012-03-04 04:00:00 UTC"))
+    (found,) = xm_outcome.gather(reports)
+    assert found["outcome"] == "unknown" and ("xen1", note()["id"], True) in forgets(found)
+
+
+def test_of_two_copies_that_run_nobody_is_told_to_pause_one_unseen():
+    """One of the two hosts may have made it up."""
+    for reports in (fleet(one("running"), [], one("running")), fleet(*[one("running")] * 3)):
+        (found,) = xm_outcome.gather(reports)
+        comment = found["comment"]
+        assert found["outcome"] == "both" and "it runs on xen1" in comment and "it runs on xen3" in comment
+        assert "from its own host alone" in comment
+        assert comment.index("look with `xm list`") < comment.index("`xm pause")
+
+
+def test_what_is_said_of_its_name_does_not_count():
+    """xm lists it, and that has to be the name."""
+    reports = noted(fleet([], [], dict(one("running"), listed="db")), xen1=note())
+    (found,) = xm_outcome.gather(reports)
+    assert found["name"] == "web01" and found["outcome"] == "unknown" and "called db" in found["comment"]
+    assert xm_outcome.gather(fleet(dict(one("running"), copy="foreign")))[0]["outcome"] == "unknown"
+
+
+def test_a_guest_that_is_on_neither_of_its_hosts_is_not_well_because_a_third_says_so():
+    for copies in (one("running"), [one("running"), one("running", domid=8)], one("suspended")):
+        for ends in (([], []), ([], one("unfinished")), (SILENT, SILENT)):
+            found = xm_outcome.gather_one(fleet(ends[0], ends[1], copies), GUEST)
+            assert found["outcome"] == "unknown" and found["repairs"] == [] and not found["lost"]
+            assert "Only xen3 says that web01 is there" in found["comment"]
+
+
 # Hosts that do not answer
 
 MINION_DOWN = {"problem": "its minion does not answer", "remedy": "start the minion there"}
