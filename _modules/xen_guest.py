@@ -342,7 +342,7 @@ def key():
         return None
     private, public = _pure("xm_sealed.pair")()
     try:
-        _pure("xm_sealed.keep")(_option("kept"), private, public, time.time())
+        _pure("xm_sealed.keep")(_kept(), private, public, time.time())
     except EnvironmentError as exc:
         raise _unreadable(exc)
     return public
@@ -385,6 +385,13 @@ def sealed(name, uuid=None, key=None):
             data = base64.b64encode(text.encode("latin-1")).decode("ascii")
             found["seal"] = _pure("xm_sealed.join")(key, half, _crypticle(secret).dumps(str(data)))
     return found
+
+
+def _kept():
+    """
+    The folder where things are kept for root only, which nobody else can write to.
+    """
+    return _pure("xend_lock.private")(_option("kept"))
 
 
 def _crypticle(secret):
@@ -533,6 +540,13 @@ def take(found, test=False, name=None):
         salt xen1 xen_guest.take '{"name": "web01", "path": "/etc/xen/web01", "text": "", "mode": 420}'
     """
     _check_guest(found, name)
+    if isinstance(found, dict) and found.get("path") is not None:
+        try:
+            # Not made under test.
+            if not test or os.path.lexists(_option("kept")):
+                _kept()
+        except EnvironmentError as exc:
+            raise _unreadable(exc)
     return _do(
         "take", found, _option("root"), _option("kept"), test=test, folders=_folders(), auto=_auto()
     )

@@ -84,6 +84,10 @@ def settings(root="", auto=None):
     said, doubts, where = dict(SETTINGS), [], None
     for path in files:
         try:
+            # A pipe would make it wait for good.
+            if os.path.exists(root + path) and not os.path.isfile(root + path):
+                doubts.append("%s cannot be read (it is no file)" % path)
+                break
             with open(root + path, "rb") as stream:
                 text = stream.read(SETTINGS_MAX).decode("latin-1")
         except EnvironmentError as exc:

@@ -519,6 +519,19 @@ def test_a_key_that_cannot_be_kept_is_one_sentence(on, fleet, tmp_path):
     assert str(tmp_path / "file") in said
 
 
+def test_what_others_may_write_to_keeps_nothing(on, fleet, secret, tmp_path):
+    """Neither a key nor the copy of a file."""
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    kept.chmod(0o777)
+    module = on("xen1", follow=True, kept=str(kept))
+    found = module.sealed("web01", UUID)
+    for test in (True, False):
+        assert str(kept) in refused(module.take, found, test=test)
+    assert "chmod 700" in refused(module.key)
+    assert files(fleet["xen1"])[FILE] == SECRET and list(kept.iterdir()) == []
+
+
 # Announcing
 
 

@@ -131,6 +131,15 @@ def test_what_looks_like_a_setting_within_something_else(root, text):
     assert found["save"] == "/var/lib/xen/save" and "XENDOMAINS_RESTORE" in found["doubts"][0]
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_settings_that_are_no_file_are_said(root, make):
+    os.makedirs(root + "/etc/sysconfig")
+    make(root + "/etc/sysconfig/xendomains")
+    found = xm_boot.settings(root)
+    assert (found["save"], found["auto"]) == ("/var/lib/xen/save", "/etc/xen/auto")
+    assert "/etc/sysconfig/xendomains cannot be read" in found["doubts"][0]
+
+
 def test_a_folder_of_entries_that_is_known_better(root):
     write(root, "/etc/sysconfig/xendomains", b"XENDOMAINS_AUTO=$BASE/auto\n")
     assert "XENDOMAINS_AUTO" in xm_boot.settings(root)["doubts"][0]
