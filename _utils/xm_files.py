@@ -326,12 +326,15 @@ def take(found, root, keep_folder, test=False, folders=FOLDERS, auto=AUTO):
                 "%s has changed while %s was moved, and is left as it is: look at it, because %s must not "
                 "be started on this host as well" % (place, found["name"], found["name"])
             )
-        if place == found["path"] and not (
-            _is_its(here["read"], found) and _is_at_home(found, root, folders, auto, left)
-        ):
+        if here is not None and not _is_its(here["read"], found):
             raise ValueError(
-                "%s is left as it is: it is not the file of %s, or lies in none of the folders of guests' "
-                "files of this host (xend:domain_files)" % (place, found["name"])
+                "%s is left as it is: by what it says, or as its name is not written out, %s is not the file "
+                "of %s" % (place, found["path"], found["name"])
+            )
+        if place == found["path"] and not _is_at_home(found, root, folders, auto, left):
+            raise ValueError(
+                "%s is left as it is: it lies in none of the folders of guests' files of this host "
+                "(xend:domain_files), and no entry in %s leads there" % (place, legible(auto))
             )
     changes = {}
     # The entry goes first: it must not start the guest at boot, and would lead nowhere without the file.

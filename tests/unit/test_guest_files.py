@@ -949,6 +949,16 @@ def test_what_is_not_taken(usual, words, said):
     assert usual.everything() == before
 
 
+def test_the_entry_of_another_guest_is_not_taken(usual):
+    """Not even when its file is said to be on shared storage, so that only the entry is in question."""
+    usual.write("/etc/xen/db", b"name = 'db'\n")
+    usual.link("/etc/xen/auto/db", "../db")
+    before = usual.everything()
+    with pytest.raises(ValueError) as caught:
+        usual.take(lie(usual.find(), path="/etc/xen/db", auto="db", shared=["/etc/xen/db"]))
+    assert "/etc/xen/auto/db is left as it is" in str(caught.value) and usual.everything() == before
+
+
 def test_a_file_in_none_of_the_own_folders_is_not_taken(source):
     source.write("/srv/guests/web01")
     found = source.find(folders=["/srv/guests"])
