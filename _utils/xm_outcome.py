@@ -1326,6 +1326,10 @@ def is_claim(word):
     )
 
 
+# What is done -> what has to be done before, if that is to be done at all.
+AFTER = {"resume": "remove", "rename": "resume"}
+
+
 def _answered_for(found, copies, reports, never=()):
     """
     Complete the repairs of a finding with whose word they need, and say what waits for people.
@@ -1333,24 +1337,20 @@ def _answered_for(found, copies, reports, never=()):
     never
         the hosts that have just been sent the guest, and have not completed it
     """
-    said, unsure = "", ""
+    said, before = "", {}
     for step in found["repairs"]:
         if step["do"] == "forget":
             continue
         own = _own(step, copies, reports)
-        # A guest that runs elsewhere, or may, is not to go on; and only what goes on is renamed after that.
         step["claims"] = _claims(step, copies, reports, own["target"], never)
         why = doubt(
             step["do"], step["name"], step["host"], step["claims"], _declared(step["host"], reports), **own
         )
-        if step["do"] == "resume":
-            unsure = why = why or unsure
-        elif step["do"] == "rename":
-            why = why or unsure
+        # No guest goes on beside a copy that may be it; one that was suspended is renamed when it goes on.
+        why = why or before.get(AFTER.get(step["do"]), "")
+        before[step["do"]] = why
         if why and step["do"] != "rename" and not found["lost"]:
             said += YOUR_WORD % dict(step, why=why)
-        if step["do"] == "remove":
-            unsure = unsure or why
         step.update(doubt=why, only_if_asked=bool(why))
     if said:
         facts = found["facts"]

@@ -850,6 +850,11 @@ def test_what_was_never_completed_is_told_by_the_log_of_its_own_host(completed, 
     assert asked(found) == [("remove", "xen2", True)]
 
 
+def test_a_guest_gets_its_name_back_whatever_waits_for_people():
+    (found,) = xm_outcome.gather(fleet(one("left"), one("unfinished"), []))
+    assert asked(found) == [("remove", "xen2", True), ("rename", "xen1", False)]
+
+
 def test_a_guest_does_not_go_on_beside_a_copy_that_waits_for_people():
     reports = noted(fleet(one("suspended"), one("unfinished"), []), xen1=note())
     found = xm_outcome.gather_one(reports, GUEST)
