@@ -713,8 +713,8 @@ def listens(
         the file
 
     Returns a dict: ``problems``, a list of sentences (with them xend would not start), and ``warnings``:
-    the same where xend does not run now, for then the network of the host may be still to come. What
-    cannot be known is not said.
+    the same where there is no xm, so that this is no Xen host, or not yet. What cannot be known is not
+    said.
 
     CLI Example:
 
@@ -744,7 +744,8 @@ def listens(
                 "port %s is taken on this host by another program than xend, which would try for half a "
                 "minute and not start; `netstat -tlnp` on this host shows which" % number
             )
-    return {"problems": problems if process else [], "warnings": [] if process else problems}
+    is_xen_host = process or __salt__["cmd.which"](__salt__["config.get"]("xend:xm", None) or "xm")
+    return {"problems": problems if is_xen_host else [], "warnings": [] if is_xen_host else problems}
 
 
 def _taken_by_others(address, port, pid):

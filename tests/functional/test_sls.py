@@ -490,6 +490,9 @@ for sls, xend in steps:
     if sls.startswith("-"):
         subprocess.run(["iptables"] + sls.split(), check=True, timeout=10)
         continue
+    if sls.startswith("("):
+        pathlib.Path(opts["xend"]["config"]).write_text(sls)
+        continue
     opts["pillar"] = {"xend": xend}
     modules = salt.loader.minion_mods(opts, utils=salt.loader.utils(opts))
     sls, _, test = sls.partition(" ")
@@ -601,10 +604,13 @@ def test_host_bits_leave_the_rules_in_the_kernel_as_they_are(in_network):
 
 def test_the_door_opens_behind_its_guard_and_the_guard_goes_last(in_network):
     asked = pillar(12, restart=False)
-    tried, one, again, clean = in_network(
+    tried, one, again, stuck, clean = in_network(
         ["xend.relocation test", asked],
         ["xend.relocation", asked],
         ["xend.relocation", asked],
+        ["(a file that xend cannot read", {}],
+        ["xend.relocation.clean", asked],
+        ["(xend-relocation-server yes)", {}],
         ["xend.relocation.clean", asked],
     )
     assert "False" not in tried["results"] and tried["rules"] == [], tried
@@ -613,6 +619,8 @@ def test_the_door_opens_behind_its_guard_and_the_guard_goes_last(in_network):
     assert "(xend-relocation-server yes)" in one["file"] and "(xend-relocation-server no)" in clean["file"]
     assert [line for line in one["reached"] if "8002" in line] == ["8002 from 127.0.77.12"]
     assert again["changed"] == [] and again["rules"] == one["rules"]
+    # A door that could not be closed keeps its guard.
+    assert stuck["results"] == ["False"] and stuck["rules"] == one["rules"], stuck
     assert clean["results"] == ["True"] and clean["rules"] == [], clean
 
 

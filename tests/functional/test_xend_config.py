@@ -321,6 +321,46 @@ def test_hosts_that_are_no_mapping_are_named(load, relocation):
     assert "xend:relocation" in str(caught.value) and "mapping" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "xend, said",
+    [
+        ("on", 'xend is no mapping with settings, but "on"'),
+        (["xen1"], "xend is no mapping"),
+        ({"relocation": {"hosts": {"xen2": "any"}}}, 'xend:relocation:hosts:xen2, "any", is no address'),
+        ({"relocation": {"hosts": {"xen2": {"address": "a.example"}}}}, "xen2:address"),
+        ({"relocation": {"port": "x"}}, "xend:relocation:port"),
+    ],
+)
+def test_what_reads_the_hosts_says_in_one_sentence_what_is_wrong_with_them(load, config, xend, said):
+    modules = load(pillar={"xend": xend}).modules
+    for call in (
+        modules.xend.declared_hosts,
+        modules.xend.probe,
+        lambda: modules.xend.probe("xen2"),
+        lambda: modules.xend.peer("xen2"),
+        lambda: modules.xm.migrate("web01", "xen2"),
+    ):
+        with pytest.raises(CommandExecutionError) as caught:
+            call()
+        assert said in str(caught.value) and "\n" not in str(caught.value), call
+    assert any(said in sentence for sentence in modules.xend.settings()["wrong"])
+    assert modules.xend.get("xend-relocation-port", config=str(config)) is None
+
+
+def test_relocation_in_the_minions_own_configuration(load):
+    minion = load(xend={"relocation": {"hosts": {"xen2": "10.20.0.12"}}})
+    assert minion.modules.xend.declared_hosts()["xen2"]["address"] == "10.20.0.12"
+
+
+@pytest.mark.parametrize("wide", ["0.0.0.0/0", ".com", "0.0.0.0/1"])
+def test_everybody_is_any_and_nothing_else(xend, config, wide):
+    before = config.read_bytes()
+    with pytest.raises(CommandExecutionError) as caught:
+        xend.configure(hosts_allow=["10.20.0.1", wide])
+    assert wide in str(caught.value) and "any" in str(caught.value) and config.read_bytes() == before
+    assert xend.configure(hosts_allow="any")["changed"]
+
+
 def test_a_peer_is_probed_where_the_pillar_says(load):
     pillar = {"xend": {"relocation": {"hosts": {"xen2": {"address": "127.0.0.99", "port": 8022}}}}}
     xend = load(pillar=pillar).modules.xend

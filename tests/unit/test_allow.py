@@ -66,6 +66,59 @@ def test_what_a_packet_filter_cannot_judge(entries, said):
         assert text in str(caught.value)
 
 
+# -- problems: all that is wrong at once, and who admits everybody without saying so -----------
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        "any",
+        ["any"],
+        ["10.20.0.11", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8"],
+        [".example.com", "xen1.example.com", ".example.co.uk", "localhost"],
+        [{"regex": "^xen[0-9]+\\.example\\.com$"}, {"regex": "^xen[0-9]+\\.de$"}],
+        [{"regex": "^.*[.]lan$"}, {"regex": "^.*\\.example\\.com$"}],
+    ],
+)
+def test_allow_lists_without_problems(entries):
+    assert xend_allow.problems(entries) == []
+
+
+@pytest.mark.parametrize(
+    "entries, said",
+    [
+        (["0.0.0.0/0"], "admits every address"),
+        (["0.0.0.0/0.0.0.0"], "admits every address"),
+        (["0.0.0.0/1", "10.0.0.1"], "wider than any network of one owner"),
+        (["10.0.0.0/7"], "wider than any network of one owner"),
+        (["%d.0.0.0/8" % number for number in range(40)], "together"),
+        ([".com"], "whole top-level domain"),
+        ([".ORG"], "whole top-level domain"),
+        ([".de"], "whole top-level domain"),
+        ([".lan"], "{regex: '^.*[.]lan$'}"),
+        ([{"regex": ".*"}], "matches every host"),
+        ([{"regex": "^\\S+$"}], "matches every host"),
+        ([{"regex": "^.*\\.com$"}], "every name of a top-level domain"),
+        ([{"regex": "(?i)^.*[.](com|net)$"}], "every name of a top-level domain"),
+        ([{"regex": "^[a-z0-9-]+[.]de$"}], "every name of a top-level domain"),
+        ([{"regex": "^[1-5]"}, {"regex": "^[6-9]"}], "together"),
+        ([{"regex": "^[a-m0-4]"}, {"regex": "^[^a-m0-4]"}], "together"),
+        (["any", "10.0.0.1"], "only the lone small word"),
+        ([], "empty list"),
+        (None, "hosts_allow is None"),
+        (5, "hosts_allow is 5"),
+    ],
+)
+def test_nobody_is_everybody_but_any(entries, said):
+    (sentence,) = [text for text in xend_allow.problems(entries) if said in text][:1]
+    assert "any" in sentence
+
+
+def test_all_that_is_wrong_with_a_list_is_said():
+    wrong = [{"regex": "^("}, "Any", 5, "10.0.0.1/24", "xen1", "0.0.0.0/0", ".com", "fe80::1", "10.0.0.1"]
+    assert len(xend_allow.problems(wrong)) == len(wrong) - 1
+
+
 # -- patterns: what is admitted ---------------------------------------------------------------
 
 
