@@ -2554,7 +2554,7 @@ REPAIRS = {
     "remove": (
         ("unfinished", "suspended"),
         ("absent", "managed"),
-        "%(listed)s, domain %(domid)s, was removed here",
+        "%(listed)s, domain %(domid)s, was removed here; its description is kept in %(kept)s",
     ),
     "resume": (("suspended",), ("left", "running"), "%(listed)s goes on here"),
 }
@@ -2562,7 +2562,8 @@ REPAIRS = {
 
 def _to_repair(step, claims, asked, test=False):
     """
-    How to name the domain to xm that is to be repaired, and its description, once all is as it has to be.
+    How to name the domain to xm that is to be repaired, its description, and that as xm has printed it, once
+    all is as it has to be.
     """
     do, listed, uuid, domid = step
     name, before = _plain(listed), REPAIRS[do][0]
@@ -2570,7 +2571,7 @@ def _to_repair(step, claims, asked, test=False):
         # It would go on first.
         before += REPAIRS["resume"][0]
     view = _where(name, uuid, domid=domid)
-    reference, guest = _addressed({"name": listed, "domid": domid, "state": ""})
+    reference, guest, text = _printed({"name": listed, "domid": domid, "state": ""})
     as_found = (view["listed"], view["domid"], view["uuid"]) == (listed, domid, uuid)
     if not guest or not as_found or view["copy"] not in before:
         raise CommandExecutionError(
@@ -2580,14 +2581,19 @@ def _to_repair(step, claims, asked, test=False):
     why = _doubt(do, name, uuid, claims, asked, here=view)
     if why:
         raise CommandExecutionError("%s was not touched: %s" % (listed, why))
-    return reference, guest
+    return reference, guest, text
 
 
 def _repair(step, claims, asked):
     do, listed, uuid, domid = step
     name, (_, after, done) = _plain(listed), REPAIRS[do]
     words = {"listed": listed, "name": name, "domid": domid}
-    reference, guest = _to_repair(step, claims, asked)
+    reference, guest, text = _to_repair(step, claims, asked)
+    if do == "remove":
+        # Whoever has said that it is well elsewhere may be wrong, and there may be no other trace of it. What
+        # was kept when it was sent from here is better than what is left of it.
+        path = _pure("xm_kept.description_file")(_option("kept"), name, uuid)
+        words["kept"] = path if os.path.exists(path) else _keep(dict(guest, name=name), text)
     if do == "rename":
         said = _mend(["rename", reference, name])
     elif do == "remove":

@@ -99,6 +99,7 @@ def done(at, host, asked, **which):
     assert told["result"] is None and told["changes"], told
     found = at(host.name, **which).states.xm.repaired("web01", **asked)
     assert found["result"] is True and found["changes"], found
+    return found["comment"]
 
 
 # Removing what is suspended
@@ -168,7 +169,10 @@ def test_a_copy_that_was_never_completed_is_worth_nothing(at, fleet):
     received(host, guest, completed=False)
     assert at("xen2").modules.xm.copies()["copies"][0]["completed"] is False
     refused(at, host, step("remove", guest, "web01", claims={"xen1": "absent"}), ["no other host says"])
-    done(at, host, step("remove", guest, "web01", claims={"xen1": "left"}))
+    said = done(at, host, step("remove", guest, "web01", claims={"xen1": "left"}))
+    # Where nobody has noted that it was sent, this is all that is left of it if that was a lie.
+    (kept,) = (host.root / "kept").glob("web01.%s.sxp" % guest.uuid)
+    assert guest.uuid in kept.read_text() and "its description is kept in %s" % kept in said
 
 
 def test_a_copy_that_may_have_been_completed_takes_the_word_of_people(at, fleet):
