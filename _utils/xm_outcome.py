@@ -1128,7 +1128,7 @@ def gather_one(reports, guest):
     settled = []
     for made in _of(_notes(reports), name, uuid) if uuid is not None else []:
         is_over = made["host"] == runs_on and made.get("over") is True
-        if is_over or arrived and made["host"] == guest["source"]:
+        if is_over or arrived:
             (step,) = _forget([made], copies, reports, is_over)
             if not step["doubt"]:
                 settled.append(

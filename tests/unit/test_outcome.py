@@ -918,6 +918,9 @@ def test_where_it_was_sent_on_is_told_by_the_hosts_that_had_it():
     assert found["outcome"] == "moved"
     assert forgets(found) == [("xen1", first["id"], False), ("xen2", on["id"], False)]
     assert found["repairs"][0]["claims"] == {"xen2": "sent on to xen3", "xen3": "running"}
+    # The look after the second migration ends both, or the first note would point to a host without it.
+    moved = xm_outcome.gather_one(reports, dict(GUEST, source="xen2", target="xen3"))
+    assert [made["note"] for made in moved["settled"]] == [first["id"], on["id"]]
     # That it was sent there once before says nothing of what has become of it since.
     reports = noted(fleet([], [], one("running")), xen1=note(), xen2=dict(on, at="2012-03-04 04:00:00 UTC"))
     (found,) = xm_outcome.gather(reports)
