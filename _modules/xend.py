@@ -81,7 +81,7 @@ def __virtual__():
     try:
         # Nearly every function needs these. Loaded with the module, as Salt does with what a module
         # imports, they cost the first call nothing.
-        for name in ("xend_options.settings", "xend_allow.patterns", "xend_file.read"):
+        for name in ("xend_allow.problems", "xend_settings.settings", "xend_file.read"):
             _pure(name)
         _pure("xend_sxp.parse")(b"")
     except ImportError:
@@ -110,8 +110,13 @@ PER_HOST = ("config", "service")
 
 
 def _option(name, given=None):
-    found = given or name in PER_HOST and _said_for_this_host(name)
-    return _native(found or __salt__["config.get"]("xend:" + name, None) or DEFAULTS[name])
+    if given:
+        return _native(given)
+    found = name in PER_HOST and _said_for_this_host(name)
+    found = _native(found or __salt__["config.get"]("xend:" + name, None) or DEFAULTS[name])
+    if found is not None and not isinstance(found, str):
+        raise CommandExecutionError("the option xend:%s, %r, is no text" % (name, found))
+    return found
 
 
 def _said_for_this_host(name):
@@ -572,7 +577,9 @@ def configure(
     hosts_allow
         who may send guests here: a list of IPv4 addresses (``10.20.0.11``), networks
         (``10.20.0.0/22``), host names (``xen1.example.com``), domains (``.example.com``) or
-        ``{regex: '^xen[0-9]+$'}``; or the word ``any``, which opens the port to everybody
+        ``{regex: '^xen[0-9]+$'}``; or the word ``any``, which opens the port to everybody. Other ways to
+        say that (``0.0.0.0/0``, networks wider than /8, ``.com``, a regex that matches everybody) are
+        refused
     ssl_key_file, ssl_cert_file
         file names; relative ones are under /etc/xen. xend verifies no certificate on either side: TLS
         hides a guest's memory on the way, it proves nothing about the peer

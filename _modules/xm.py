@@ -97,7 +97,10 @@ def _pure(name):
 
 
 def _option(name):
-    return __salt__["config.get"]("xend:" + name, None) or DEFAULTS[name]
+    value = __salt__["config.get"]("xend:" + name, None) or DEFAULTS[name]
+    if not hasattr(value, "upper"):
+        raise CommandExecutionError("the option xend:%s, %r, is no text" % (name, value))
+    return value
 
 
 # The one way to the xm command

@@ -347,6 +347,25 @@ def test_what_reads_the_hosts_says_in_one_sentence_what_is_wrong_with_them(load,
     assert modules.xend.get("xend-relocation-port", config=str(config)) is None
 
 
+@pytest.mark.parametrize(
+    "name, calls",
+    [
+        ("config", ["xend.list", "xend.status"]),
+        ("kept", ["xm.unfinished", "xm.copies"]),
+        ("xm", ["xm.list", "xm.info"]),
+        ("pidfile", ["xend.status", "xend.restart"]),
+    ],
+)
+@pytest.mark.parametrize("value", [5, ["a"], {"a": 1}])
+def test_an_option_of_another_kind_is_named(load, config, name, calls, value):
+    options = dict({"config": str(config), "xm": "/nowhere/xm"}, **{name: value})
+    modules = load(pillar={"xend": options}).modules
+    for call in calls:
+        with pytest.raises(CommandExecutionError) as caught:
+            modules[call]()
+        assert "xend:%s" % name in str(caught.value), call
+
+
 def test_relocation_in_the_minions_own_configuration(load):
     minion = load(xend={"relocation": {"hosts": {"xen2": "10.20.0.12"}}})
     assert minion.modules.xend.declared_hosts()["xen2"]["address"] == "10.20.0.12"

@@ -124,6 +124,31 @@ def test_a_setting_that_is_none_is_named(site):
     assert site.xen1.config.read_text() == CONFIGS["xen1"]
 
 
+def test_mistakes_about_one_host_keep_all_hosts_as_they_are(site):
+    """Who takes `any` for an address would admit everybody on all the others."""
+    pillar = salt_config.pillar(site.fleet)
+    pillar["xend"]["relocation"]["hosts"]["xen2"] = "any"
+    pillar["xend"]["folow"] = True
+    site.set_pillar(pillar)
+    for test in (True, False):
+        for states in site.states("state.apply", "xend.relocation", test=test).values():
+            assert states[CONFIG]["result"] is False
+            for said in ('xend:relocation:hosts:xen2, "any", is no address', "xend:folow is no setting"):
+                assert said in states[CONFIG]["name"]
+    assert {host.name: host.config.read_text() for host in site.fleet} == CONFIGS
+
+
+def test_an_address_that_is_not_on_the_host_is_said_beforehand(site):
+    pillar = salt_config.pillar(site.fleet)
+    pillar["xend"]["relocation"]["hosts"]["xen2"] = "10.20.0.13"
+    site.set_pillar(pillar)
+    for test in (True, False):
+        found = site.states("state.apply", "xend.relocation", target="xen2", test=test)["xen2"]
+        assert found[CONFIG]["result"] is False and found[APPLIED]["result"] is False
+        assert "10.20.0.13 is no address of this host, xen2" in found[CONFIG]["comment"]
+    assert site.xen2.config.read_text() == CONFIGS["xen2"]
+
+
 def test_settings_can_be_overridden_for_the_fleet_and_for_one_host(site):
     pillar = salt_config.pillar(site.fleet)
     relocation = pillar["xend"]["relocation"]
