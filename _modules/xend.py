@@ -111,7 +111,7 @@ PER_HOST = ("config", "service")
 
 def _option(name, given=None):
     if given:
-        return _native(given)
+        return _text(name, given)
     found = name in PER_HOST and _said_for_this_host(name)
     found = _native(found or __salt__["config.get"]("xend:" + name, None) or DEFAULTS[name])
     if found is not None and not isinstance(found, str):
@@ -135,6 +135,20 @@ def _native(value):
     """
     is_unicode = not isinstance(value, str) and hasattr(value, "encode")
     return value.encode("utf-8") if is_unicode else value
+
+
+def _text(argument, value):
+    try:
+        return _pure("xend_options.given_text")(argument, value)
+    except ValueError as exc:
+        raise CommandExecutionError(exc.args[0])
+
+
+def _seconds(argument, value):
+    try:
+        return _pure("xend_options.given_seconds")(argument, value)
+    except ValueError as exc:
+        raise CommandExecutionError(exc.args[0])
 
 
 # Reading the file
@@ -234,7 +248,7 @@ def get(key, default=None, config=None):
         salt 'xen*' xend.get xend-relocation-port
         salt 'xen*' xend.get xend-relocation-address default=everywhere
     """
-    raw = _document(_option("config", config)).get(str(key))
+    raw = _document(_option("config", config)).get(_text("key", key))
     try:
         return default if raw is None else _plain(raw)
     except CommandExecutionError as exc:
@@ -325,12 +339,13 @@ def accepts(host, name=None, config=None):
             "not start"
         )
     try:
-        address = socket.gethostbyname(str(host))
+        address = socket.gethostbyname(_text("host", host))
     except (socket.error, UnicodeError) as exc:
         raise CommandExecutionError("%s is no IPv4 address and does not resolve: %s" % (host, exc))
     # Patterns work on bytes in xend's Python 2; Latin-1 keeps one character per byte.
     value = "" if raw is None else _shareable(raw.decode("latin-1"))
-    return _pure("xend_allow.admits")(value, address, name or socket.getfqdn(address))
+    name = _text("name", name) if name else socket.getfqdn(address)
+    return _pure("xend_allow.admits")(value, address, name)
 
 
 def check(config=None, version=None):
@@ -376,7 +391,7 @@ def _tools_version(given):
     if given is not None:
         numbers = re.match(r"[0-9]+(\.[0-9]+)*", str(given))
         if not numbers:
-            raise CommandExecutionError("version: %s is no version; write it like 3.0.3" % given)
+            raise CommandExecutionError("version: %.60r is no version; write it like 3.0.3" % (given,))
         return tuple(int(number) for number in numbers.group().split("."))
     try:
         return _pure("xm_output.tools_version")(__salt__["xm.info"]())
@@ -504,7 +519,7 @@ def set_(key, value, config=None, test=False, backup=None):
         salt xen1 xend.set xend-relocation-port 8002
         salt xen1 xend.set xend-relocation-server yes test=True
     """
-    key = str(key)
+    key = _text("key", key)
     kind = _pure("xend_options.kind_of")(key)
     try:
         if isinstance(value, (list, tuple)) and kind is None:
@@ -545,7 +560,7 @@ def remove(key, config=None, test=False, backup=None):
 
         salt xen1 xend.remove xend-relocation-address
     """
-    key = str(key)
+    key = _text("key", key)
     return _changed(
         key, _option("config", config), lambda document: document.remove(key), test, backup
     )
@@ -946,7 +961,7 @@ def restart(timeout=60, config=None, accept=None, test=False):
         salt xen1 xend.restart accept=on_xend_stop
     """
     path = _option("config", config)
-    accepted = restart_accept(accept)
+    timeout, accepted = _seconds("timeout", timeout), restart_accept(accept)
     if test:
         process = _process()
         if not process:
@@ -1558,17 +1573,15 @@ def reserve(name, who="", seconds=300):
 
         salt xen2 xend.reserve web01 who='migration from xen1'
     """
-    try:
-        seconds = float(seconds)
-    except (TypeError, ValueError):
-        raise CommandExecutionError("seconds: %s is no number" % _pure("xend_secrets.quoted")(seconds))
+    name, seconds = _text("name", name), _seconds("seconds", seconds)
+    who = _text("who", who) if who else ""
     # Whoever restarts xend has the lock for itself from before it looks for reservations.
     with _locked(
         "relocation",
         "no guest can come here now, because xend is being restarted (%s); try again after that",
         shared=True,
     ):
-        made = _reservations("reserve", str(name), str(who), seconds, time.time())
+        made = _reservations("reserve", name, who, seconds, time.time())
     return _expectation(made)
 
 
@@ -1589,10 +1602,11 @@ def release(name, who=None):
 
         salt xen2 xend.release web01
     """
-    made = [one["who"] for one in _reservations("reserved", time.time()) if one["name"] == str(name)]
+    name = _text("name", name)
+    made = [one["who"] for one in _reservations("reserved", time.time()) if one["name"] == name]
     if who is not None and made != [str(who)]:
         return False
-    return _reservations("release", str(name))
+    return _reservations("release", name)
 
 
 # Coming up
@@ -1709,7 +1723,7 @@ def probe(host=None, port=None, ssl=False, timeout=5, source=None, config=None):
     if not hosts:
         raise CommandExecutionError("name a host, or list hosts in the pillar xend:relocation:hosts")
     # Under Python 2 the name of a loop in brackets stays: not `host`, which is asked for below.
-    asked = [(str(one), peer(one, port, ssl, config)) for one in hosts]
+    asked = [(_text("host", one), peer(one, port, ssl, config)) for one in hosts]
     checked_port = _pure("xend_options.written")
     try:
         peers = dict(
@@ -1717,10 +1731,10 @@ def probe(host=None, port=None, ssl=False, timeout=5, source=None, config=None):
             for name, where in asked
         )
         own = declared.get(str(__opts__["id"]), {}).get("address")
-        answers = _ask_all(peers, ssl, float(timeout), _option("source", source), own)
+        answers = _ask_all(peers, ssl, _seconds("timeout", timeout), source or _option("source"), own)
     except (TypeError, ValueError) as exc:
         raise CommandExecutionError(str(exc))
-    return answers if host is None or isinstance(host, (list, tuple)) else answers[str(host)]
+    return answers if host is None or isinstance(host, (list, tuple)) else answers[_text("host", host)]
 
 
 def peer(host, port=None, ssl=False, config=None):
@@ -1745,7 +1759,7 @@ def peer(host, port=None, ssl=False, config=None):
 
         salt xen1 xend.peer xen2
     """
-    host, declared = str(host), declared_hosts()
+    host, declared = _text("host", host), declared_hosts()
     ids = sorted([one for one in declared if host in (one, declared[one]["address"])])
     known = host if host in ids else (ids or [None])[0]
     where = declared.get(known, {})
@@ -1782,7 +1796,7 @@ def _ask_all(peers, ssl, timeout_s, source, own):
         except Exception as exc:
             # Whatever it is, it would end with the thread, and nobody would hear of it.
             failures.append(
-                "%s (%s:%s) could not be asked from %s: %s"
+                "%s (%s:%s) could not be asked from %.60s: %.200s"
                 % (peer, host, port, source or "this host", exc)
             )
 
@@ -1899,6 +1913,9 @@ def guard(ports, sources):
 
         salt xen1 xend.guard '[8002]' '[10.20.0.12/32]'
     """
+    for argument, values in (("ports", ports), ("sources", sources)):
+        if not isinstance(values, (list, tuple)):
+            raise CommandExecutionError("%s: %.60r is no list" % (argument, values))
     process = _process()
     listening = _pure("xend_host.listening")(process["pid"]) if process else []
     lack = _lack_of_iptables()

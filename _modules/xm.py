@@ -60,8 +60,16 @@ NET = "/sys/class/net"
 DEVICES_S = 100
 SLACK_S = 20
 
+# Under Python 2 there are two kinds of it.
+TEXT = (str, type(b"".decode("ascii")))
+
 # How long a look at a guest may take meanwhile.
 ANSWERS_S = 5
+
+# How long files, scripts and names of a guest that is to come may be looked for.
+LOOK_S = 20
+
+HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}\Z")
 
 # A bus that takes longer for an event has nobody on it.
 BUS_S = 1
@@ -339,7 +347,7 @@ def domain(name):
 
         salt xen1 xm.domain web01
     """
-    row = _row(str(name))
+    row = _row(_text("name", name))
     return row and _describe(row)
 
 
@@ -544,7 +552,7 @@ def report(name):
         salt 'xen*' xm.report web01
     """
     now, began = time.time(), _clock()
-    name = str(name)
+    name = _text("name", name)
     found = {"domain": None, "host": None, "file": None, "announces": False, "problem": None}
     found.update(stays_managed=None, follows=False, view={"copy": "unknown"}, declared=None)
     try:
@@ -626,7 +634,7 @@ def where(name, uuid=None, wait=0):
 
         salt 'xen*' xm.where web01
     """
-    return _where(str(name), uuid, _seconds("wait", wait))
+    return _where(_text("name", name), _text_or_none("uuid", uuid), _seconds("wait", wait))
 
 
 def _where(name, uuid, wait=0, domid=None):
@@ -841,6 +849,7 @@ def copies(domain=None, wait=0, uuid=None):
 
         salt 'xen*' xm.copies
     """
+    domain, uuid = _text_or_none("domain", domain), _text_or_none("uuid", uuid)
     deadline, watched = _clock() + _seconds("wait", wait), {}
     while True:
         silence = {}
@@ -1009,7 +1018,8 @@ def under_way(name, view):
 
         salt xen2 xm.under_way web01 '{"copy": "sending", "host": "xen1"}'
     """
-    return _pure("xm_outcome.under_way")(str(name), view["host"], view)
+    name, host = _text("name", name), _text("view: host", isinstance(view, dict) and view.get("host"))
+    return _pure("xm_outcome.under_way")(name, host, _view_of("view", view))
 
 
 def nowhere(name, here, target, there):
@@ -1032,7 +1042,8 @@ def nowhere(name, here, target, there):
         salt xen1 xm.nowhere web01 '{"copy": "absent"}' xen2 '{"copy": "absent"}'
     """
     host = str(__opts__["id"])
-    return _pure("xm_outcome.nowhere")(str(name), host, str(target), here, there)
+    here, there = _view_of("here", here), _view_of("there", there)
+    return _pure("xm_outcome.nowhere")(_text("name", name), host, _text("target", target), here, there)
 
 
 def not_described(name, here, left=None, problem=None):
@@ -1057,7 +1068,9 @@ def not_described(name, here, left=None, problem=None):
         salt xen2 xm.not_described web01 '{"copy": "absent", "domid": null}'
     """
     host = str(__opts__["id"])
-    return _pure("xm_outcome.not_described")(str(name), host, here, left, problem)
+    here, left = _view_of("here", here), left if left is None else _view_of("left", left)
+    problem = _text_or_none("problem", problem)
+    return _pure("xm_outcome.not_described")(_text("name", name), host, here, left, problem)
 
 
 def unheard(reports):
@@ -1077,7 +1090,7 @@ def unheard(reports):
 
         salt xen1 xm.unheard '{"xen1": {"copies": []}, "xen2": {"problem": "its minion does not answer"}}'
     """
-    return _pure("xm_outcome.unheard")(reports)
+    return _pure("xm_outcome.unheard")(_reports_of(reports))
 
 
 def findings(reports, guest=None, before=None):
@@ -1102,6 +1115,15 @@ def findings(reports, guest=None, before=None):
 
         salt xen1 xm.findings '{"xen1": {"copies": []}, "xen2": {"problem": "does not answer"}}'
     """
+    reports = _reports_of(reports)
+    if before is not None and not _are_findings(before):
+        raise CommandExecutionError("before: %.60r is nothing that xm.findings returns" % (before,))
+    if guest is not None:
+        keys = ("name", "uuid", "source", "target")
+        if not isinstance(guest, dict) or not set(keys) <= set(guest):
+            raise CommandExecutionError("guest: %.60r is no mapping with %s" % (guest, ", ".join(keys)))
+        # Of a guest that nobody has described no uuid is known.
+        guest = dict([(key, _text_or_none("guest: " + key, guest[key])) for key in keys])
     if guest is None:
         found = _pure("xm_outcome.gather")(reports)
     else:
@@ -1143,7 +1165,7 @@ def can_send(name, target, port=None, ssl=False, ask=True, live=True, node=None,
 
         salt xen1 xm.can_send web01 target=xen2
     """
-    name = str(name)
+    name = _text("name", name)
     peer = _peer(target, port, _flag("ssl", ssl))
     blockers, warnings = _blockers_of(name, live, _accepted(accept))
     blockers += _options_that_xm_lacks(peer["ssl"], node)
@@ -1284,7 +1306,7 @@ def _peer(target, port=None, ssl=False):
     """
     Where the xend of another host listens, and whether that is this host itself.
     """
-    target = str(target)
+    target = _text("target", target)
     declared = __salt__["xend.declared_hosts"]()
     ssl = ssl or _always_tls()
     where = __salt__["xend.peer"](target, port, ssl)
@@ -1376,6 +1398,15 @@ def can_receive(
     """
     domain = _described_guest(domain)
     accept = _accepted(accept)
+    source = None if source is None else _told_host(source)
+    if storage is not None:
+        storage = _verdicts(storage)
+    if file is not None and not isinstance(file, dict):
+        raise CommandExecutionError(
+            "file: %.60r is no mapping; give what xen_guest.find returns on the guest's host" % (file,)
+        )
+    # Where it is looked at what the guest needs here, storage or a name server may keep silent.
+    patiently = _patience()
     here, rows = host(), _rows()
     # One question for all: each costs seconds on old machines, and there are many domains.
     described = _described("xm list --long", _ask(["list", "--long"]) or "")
@@ -1388,12 +1419,21 @@ def can_receive(
     here, apart_s = _when_asked(here, asked)
     fit = _pure("xm_fit.fits")(domain, source, here, accept=accept, apart_s=apart_s)
     devices = _pure("xm_devices.fits")(
-        domain, here, source, _script_problem, _exists, _is_own_address, _taken_ports()
+        domain,
+        here,
+        source,
+        lambda path: patiently(_pure("xend_host.script_problem"), path, _option("root")),
+        lambda path: patiently(os.path.exists, _option("root") + path),
+        lambda name: _is_own_address(name, patiently),
+        _taken_ports(),
     )
     # Its host says so too; here whoever looks for a place for the guest hears it.
     bound, accepted = _pure("xm_devices.hardware")(domain, "devices" in accept)
     cannot, might_not = _pure("xm_fit.reboot_warnings")(
-        domain, _exists, domain.get("image_files"), __opts__["id"]
+        domain,
+        lambda path: patiently(os.path.exists, _option("root") + path),
+        domain.get("image_files"),
+        __opts__["id"],
     )
     blockers += bound + devices["blockers"] + fit["blockers"] + cannot
     warnings = accepted + devices["warnings"] + fit["warnings"] + might_not
@@ -1413,7 +1453,9 @@ def can_receive(
         blockers += __salt__["xen_guest.check_put"](file)
     # One that it has left here when it was here before.
     warnings += __salt__["xen_guest.images"](domain["name"], domain.get("uuid"))
-    return _check(blockers, warnings)
+    # What stands there is partly in the words of the source.
+    legible = _pure("xm_files.legible")
+    return _check([legible(one) for one in blockers], [legible(one) for one in warnings])
 
 
 def _when_asked(here, asked):
@@ -1439,27 +1481,60 @@ def _subject(sentence):
     return sentence.partition(": ")[0]
 
 
-def _exists(path):
-    return os.path.exists(_option("root") + path)
+def _told_host(source):
+    try:
+        return _pure("xm_fit.told")(source)
+    except ValueError as exc:
+        raise CommandExecutionError(
+            "source: %s; give what xm.host returned on the guest's host" % exc.args[0]
+        )
 
 
-def _script_problem(path):
-    return _pure("xend_host.script_problem")(path, _option("root"))
+# What xm_disks.compare and xm_drbd.judge say of a disk.
+VERDICTS = ("same", "missing", "different", "unproved", "unchecked", "none")
+
+
+def _verdicts(storage):
+    pairs = storage if isinstance(storage, (list, tuple)) else [None]
+    for pair in pairs:
+        is_pair = isinstance(pair, (list, tuple)) and len(pair) == 2
+        if not is_pair or pair[0] not in VERDICTS or not hasattr(pair[1], "upper"):
+            raise CommandExecutionError(
+                "storage: %.60r is no list of [verdict, sentence]; give what xm.same_disks returned here"
+                % (storage,)
+            )
+    return [tuple(pair) for pair in pairs]
+
+
+def _patience():
+    """
+    A function that calls another one and returns what that does, or None when it does not answer. All that it
+    calls have LOOK_S seconds together: where one path is on storage that keeps silent, others may be.
+    """
+    end = _clock() + LOOK_S
+
+    def ask(function, *arguments):
+        work = [lambda: function(*arguments)]
+        return _pure("xm_disks.in_time")(work, max(0.1, end - _clock()))[0]
+
+    return ask
 
 
 def _taken_ports():
     return _pure("xend_host.taken")(_option("root"))
 
 
-def _is_own_address(name):
+def _is_own_address(name, patiently):
     """
     Whether programs here can listen on an address, or on what a name means here; None when that cannot be
     told.
     """
+    if not HOST_NAME.match(name):
+        return None
     try:
         # Names of hosts that are only known elsewhere, and what is no IPv4 address.
-        address = name if re.match(r"[0-9.]+\Z", name) else socket.gethostbyname(name)
-        return _pure("xend_host.is_own")(address, _option("root"))
+        address = name if re.match(r"[0-9.]+\Z", name) else patiently(socket.gethostbyname, name)
+        return address and _pure("xend_host.is_own")(address, _option("root"))
     except (socket.error, UnicodeError):
         return None
 
@@ -1549,13 +1624,15 @@ def _drbd(disks):
     {resource: what DRBD says of it here} for the disks that are its.
     """
     names = [_pure("xm_drbd.resource")(disk.get("uname")) for disk in disks]
-    found = {}
-    for name in set([name for name in names if name]):
+    found, end = {}, _clock() + ANSWER_S
+    for name in sorted(set([name for name in names if name])):
         try:
             link = os.readlink(_option("root") + "/dev/drbd/by-res/" + name)
         except EnvironmentError:
             link = None
-        found[name] = _pure("xm_drbd.facts")(name, _drbdadm(name), _content("/proc/drbd"), link)
+        # Where it has kept silent for one, it need not be asked for others.
+        said = _drbdadm(name) if _clock() < end else None
+        found[name] = _pure("xm_drbd.facts")(name, said, _content("/proc/drbd"), link)
     return found
 
 
@@ -1628,6 +1705,8 @@ def same_disks(marked, source):
 
     Returns a list of [verdict, sentence], one for each disk; verdicts are ``same``, ``missing``,
     ``different``, ``unproved``, ``unchecked`` (a drive without a medium) and ``none`` (an empty drive).
+    Markers are looked for where the disks are here, wherever the source says that it has put them. Raises an
+    error for what is not of the form that ``xm.mark_disks`` returns.
 
     CLI Example:
 
@@ -1635,32 +1714,38 @@ def same_disks(marked, source):
 
         salt xen2 xm.same_disks '{"disks": [], "there": [], "marks": [], "token": "none"}' xen1
     """
-    root = _option("root")
-    here = _pure("xm_disks.look")(marked["disks"], root)
+    try:
+        told = _pure("xm_disks.told")(marked)
+    except ValueError as exc:
+        raise CommandExecutionError(
+            "marked: %s; give what xm.mark_disks returned on the guest's host" % exc.args[0]
+        )
+    source, root = _text("source", source), _option("root")
+    here = _pure("xm_disks.look")(told["disks"], root)
     verdicts = _pure("xm_disks.compare")(
-        marked["there"],
+        told["there"],
         here,
-        marked["marks"],
-        marked["token"],
+        told["marks"],
+        told["token"],
         root,
         source=source,
         target=__opts__["id"],
     )
-    there, known = marked.get("drbd") or {}, _drbd(marked["disks"])
+    known = _drbd(told["disks"])
     for number, disk in enumerate(here):
         resource = _pure("xm_drbd.resource")(disk["uname"])
         if resource in known:
             # A source that says nothing of it is one of an older version.
-            unsaid = _pure("xm_drbd.facts")(resource, None, None)
-            verdicts[number] = _drbd_verdict(
-                disk, there.get(resource) or unsaid, known[resource], source
-            )
-    return [list(verdict) for verdict in verdicts]
+            there = _pure("xm_drbd.told")(told["drbd"].get(resource))
+            verdicts[number] = _drbd_verdict(disk, there, known[resource], source)
+    # What stands there is partly in the words of the source.
+    legible = _pure("xm_files.legible")
+    return [[verdict, legible(sentence)] for verdict, sentence in verdicts]
 
 
 def unmark_disks(marked):
     """
-    Remove the markers that ``xm.mark_disks`` has put.
+    Remove the markers that ``xm.mark_disks`` has put; nothing else is removed.
 
     marked
         what it returned
@@ -1673,7 +1758,12 @@ def unmark_disks(marked):
 
         salt xen1 xm.unmark_disks '{"disks": [], "token": "none"}'
     """
-    _pure("xm_disks.unmark")(marked["disks"], marked["token"], _option("root"))
+    try:
+        told = _pure("xm_disks.told_marked")(marked)
+    except ValueError as exc:
+        raise CommandExecutionError("marked: %s; give what xm.mark_disks returned here" % exc.args[0])
+    if told["disks"]:
+        _pure("xm_disks.unmark")(told["disks"], told["token"], _option("root"))
     return True
 
 
@@ -1796,7 +1886,7 @@ def migrate(name, target, live=True, port=None, ssl=False, node=None, timeout=No
         salt xen1 xm.migrate web01 target=xen2
         salt xen1 xm.migrate web01 target=10.20.0.12 live=False timeout=900
     """
-    name = str(name)
+    name, target = _text("name", name), _text("target", target)
     check_options(live=live, port=port, ssl=ssl, node=node, timeout=timeout, accept=accept)
     locks = []
     try:
@@ -1864,7 +1954,7 @@ def _migrate(name, target, live, port, ssl, node, timeout, accept):
         "timed_out": None if result["over"] else limit,
     }
     report = _pure("xm_outcome.report")(
-        name, __opts__["id"], str(target), view, {"copy": "unasked"}, **ended
+        name, __opts__["id"], target, view, {"copy": "unasked"}, **ended
     )
     if view["copy"] not in ("absent", "managed"):
         is_here = view["copy"] in ("running", "left")
@@ -1940,7 +2030,7 @@ def _progress(guest, target):
         "domain": guest["name"],
         "uuid": guest["uuid"],
         "source": __opts__["id"],
-        "target": str(target),
+        "target": target,
     }
     tail = _pure("xm_progress.tail")(_option("log"))
     progress = _pure("xm_progress.progress")(names, guest["domid"], guest["memory_mib"], _clock())
@@ -1998,16 +2088,53 @@ def _limit(timeout, guest):
     return limit
 
 
+def _text(argument, value):
+    try:
+        return _pure("xend_options.given_text")(argument, value)
+    except ValueError as exc:
+        raise CommandExecutionError(exc.args[0])
+
+
+def _text_or_none(argument, value):
+    return None if value is None else _text(argument, value)
+
+
+def _view_of(argument, value):
+    return _of_form(argument, value, "view", "xm.where")
+
+
+def _are_findings(found):
+    keys = set(["name", "uuid", "lost"])
+    return isinstance(found, (list, tuple)) and all(
+        [isinstance(one, dict) and keys <= set(one) for one in found]
+    )
+
+
+def _reports_of(reports):
+    if not isinstance(reports, dict):
+        raise CommandExecutionError("reports: %.60r is no mapping from minion ids to reports" % (reports,))
+    for host in reports:
+        _of_form("reports: %s" % _text("reports", host), reports[host], "copies", "xm.copies")
+    return reports
+
+
+def _of_form(argument, value, what, function):
+    """
+    A value that a FUNCTION has returned on another host, when it is of the form that that gives it (see
+    xm_heard).
+    """
+    try:
+        _pure("xm_heard.form_of")(what, _pure("xm_outcome.words")())(value)
+    except ValueError as exc:
+        raise CommandExecutionError("%s: %s; give what %s returns" % (argument, exc, function))
+    return value
+
+
 def _seconds(name, value):
     try:
-        seconds = float(value)
-    except (TypeError, ValueError):
-        seconds = -1
-    if isinstance(value, bool) or not 0 <= seconds < float("inf"):
-        raise CommandExecutionError(
-            "%s: %s is no number of seconds" % (name, _pure("xend_secrets.quoted")(value))
-        )
-    return seconds
+        return _pure("xend_options.given_seconds")(name, value)
+    except ValueError as exc:
+        raise CommandExecutionError(exc.args[0])
 
 
 def _flag(name, value):
@@ -2130,7 +2257,7 @@ def _where_now(name, target, of_transfers=True):
             view["state"] or "not started",
         )
     return _pure("xm_outcome.report")(
-        name, __opts__["id"], str(target), view, {"copy": "unasked"}
+        name, __opts__["id"], target, view, {"copy": "unasked"}
     )["comment"]
 
 
@@ -2157,7 +2284,8 @@ def arrival(name, uuid=None, source=None, timeout=None, gone=False):
 
         salt xen2 xm.arrival web01 source=xen1
     """
-    name = str(name)
+    name, uuid = _text("name", name), _text_or_none("uuid", uuid)
+    source = _text_or_none("source", source)
     names = {"domain": name, "uuid": uuid, "source": source, "target": __opts__["id"]}
     # So that the time goes on where the source's ended; its clock is another one.
     log = _pure("xm_progress.last_part")(_option("log"))
@@ -2205,6 +2333,7 @@ def restart_advice(domain, source=None):
 
         salt xen2 xm.restart_advice '{"name": "web01", "memory_mib": 96}' xen1
     """
+    domain, source = _described_guest(domain), _text_or_none("source", source)
     try:
         kept = _keep_told(domain, str(source or "the host that sent it"))
     except CommandExecutionError as exc:
@@ -2393,9 +2522,10 @@ def forget_managed(name, uuid, test=False):
 
         salt xen1 xm.forget_managed web01 6a3c5d52-77a1-4d9e-9d0a-5b1f2c3d4e5f
     """
-    name, locks = str(name), []
+    name, locks = _text("name", name), []
     if not uuid:
         raise CommandExecutionError("%s: without its uuid it cannot be told from others" % name)
+    uuid = _check_uuid(uuid)
     if test or not _is_managed(uuid):
         return _is_managed(uuid)
     try:
@@ -2466,7 +2596,7 @@ def repair(do, listed, uuid, domid, claims=None, asked=False, test=False):
 
         salt xen1 xm.repair rename migrating-web01 6a3c5d52-77a1-4d9e-9d0a-5b1f2c3d4e5f 7
     """
-    if do not in REPAIRS:
+    if do not in list(REPAIRS):
         raise CommandExecutionError("do: %.80r is none of %s" % (do, ", ".join(sorted(REPAIRS))))
     listed, uuid = _text("listed", listed), _check_uuid(uuid)
     _check_word(claims, asked)
@@ -2489,17 +2619,8 @@ def repair(do, listed, uuid, domid, claims=None, asked=False, test=False):
 UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 
 
-def _text(key, value):
-    # On a command line, a guest that is called 7 is a number.
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    if not hasattr(value, "upper") or not 0 < len(value) <= 256:
-        raise CommandExecutionError("%s: %.60r is no text of up to 256 characters" % (key, value))
-    return str(value)
-
-
 def _check_uuid(uuid):
-    if not hasattr(uuid, "upper") or not UUID.match(uuid):
+    if not isinstance(uuid, TEXT) or not UUID.match(uuid):
         raise CommandExecutionError("uuid: %.60r is no uuid as `xm list --long` shows it" % (uuid,))
     return str(uuid)
 

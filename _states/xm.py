@@ -82,11 +82,14 @@ def _not_here(name, target, here, there):
     The result for a guest that this host has not, as far as what the target holds (THERE) is known.
     """
     comment = "%s does not run on %s" % (name, __opts__["id"])
-    if not there or there["copy"] == "unknown":
+    if not there:
+        return _ret(name, comment=comment)
+    # This says as well what is wrong with what was told of the target.
+    why = __salt__["xm.nowhere"](name, here, target, there)
+    if there["copy"] == "unknown":
         return _ret(name, comment=comment)
     if there["copy"] == "running":
         return _ret(name, comment="%s; it runs on %s already" % (comment, target))
-    why = __salt__["xm.nowhere"](name, here, target, there)
     return _ret(name, False, "%s was not moved: %s" % (name, why))
 
 
@@ -344,11 +347,11 @@ def unmanaged(name, uuid):
             - name: web01
             - uuid: 6a3c5d52-77a1-4d9e-9d0a-5b1f2c3d4e5f
     """
-    changes = {name: {"old": "managed by xend on %s" % __opts__["id"], "new": None}}
     try:
         was = __salt__["xm.forget_managed"](name, uuid, test=__opts__["test"])
     except CommandExecutionError as exc:
         return _ret(name, False, str(exc))
+    changes = {name: {"old": "managed by xend on %s" % __opts__["id"], "new": None}}
     if not was:
         return _ret(name, comment="xend does not manage %s on %s" % (name, __opts__["id"]))
     if __opts__["test"]:

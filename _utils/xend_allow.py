@@ -361,8 +361,8 @@ def join(pieces):
 def _shown(entry):
     """Show an entry as it was written where that fits on one line."""
     if isinstance(entry, _TEXT_TYPES) and all(" " <= char <= "~" for char in entry):
-        return "'%s'" % entry
-    return repr(entry)
+        return "'%.120s'" % entry
+    return "%.120r" % (entry,)
 
 
 def _wrong(entry, problem, advice):

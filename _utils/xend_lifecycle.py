@@ -107,7 +107,7 @@ def _shown(given):
     if isinstance(given, (list, tuple)):
         return "[%s]" % ", ".join([_shown(word) for word in given])
     # Not %r, which puts a `u` before the text of Python 2.
-    return "%s" % (given,)
+    return "%.60s" % (given,)
 
 
 def domains(forms):

@@ -5,6 +5,7 @@ One table drives everything. Where the settings stand in a file is xend_sxp's bu
 allow list admits is xend_allow's; nothing here knows Salt.
 """
 
+import numbers
 import re
 
 try:
@@ -261,13 +262,13 @@ def written(key, value):
         return _written_int(key, value)
     if isinstance(value, bool):
         if kind is not None:
-            raise ValueError("%s: %r is a boolean; give text" % (key, value))
+            raise ValueError("%s: %.60r is a boolean; give text" % (key, value))
         return "yes" if value else "no"
     if isinstance(value, int) and kind is None:
         return str(value)
     if not isinstance(value, TEXT):
         raise ValueError(
-            "%s: %r cannot be written; give text, an integer or a boolean (text in quotes)"
+            "%s: %.60r cannot be written; give text, an integer or a boolean (text in quotes)"
             % (key, value)
         )
     if kind == "address":
@@ -289,13 +290,13 @@ def _written_bool(key, value):
             return "no"
     elif isinstance(value, int) and value in (0, 1):
         return "yes" if value else "no"
-    raise ValueError("%s: %r is no boolean to xend; write yes or no" % (key, value))
+    raise ValueError("%s: %.60r is no boolean to xend; write yes or no" % (key, value))
 
 
 def _written_int(key, value):
     text = value if isinstance(value, TEXT) else str(value)
     if isinstance(value, bool) or not re.match(r"-?[0-9]+\Z", text):
-        raise ValueError("%s: %r is no whole number" % (key, value))
+        raise ValueError("%s: %.60r is no whole number" % (key, value))
     return text
 
 
@@ -307,7 +308,7 @@ def _written_port(key, value):
         number = value
     # xend takes 0 as "any free port", which no other host could know.
     if number is None or not 1 <= number <= 65535:
-        raise ValueError("%s: %r is no port; write a whole number from 1 to 65535" % (key, value))
+        raise ValueError("%s: %.60r is no port; write a whole number from 1 to 65535" % (key, value))
     return str(number)
 
 
@@ -316,23 +317,23 @@ def _written_address(key, value):
         return value
     if re.match(r"[0-9.]+\Z", value):
         raise ValueError(
-            "%s: %r is no IPv4 address; write four numbers from 0 to 255 without leading zeros, "
+            "%s: %.60r is no IPv4 address; write four numbers from 0 to 255 without leading zeros, "
             "like 10.20.0.11" % (key, value)
         )
     if value.count(":") > 1:
         raise ValueError(
-            "%s: %r looks like an IPv6 address; xend listens on IPv4 only" % (key, value)
+            "%s: %.60r looks like an IPv6 address; xend listens on IPv4 only" % (key, value)
         )
     if not NAME.match(value):
         raise ValueError(
-            "%s: %r is neither an IPv4 address nor a host or interface name" % (key, value)
+            "%s: %.60r is neither an IPv4 address nor a host or interface name" % (key, value)
         )
     return value
 
 
 def _written_path(key, value):
     if not value or re.search(r"[\x00-\x1f]", value):
-        raise ValueError("%s: %r is no file name" % (key, value))
+        raise ValueError("%s: %.60r is no file name" % (key, value))
     return value
 
 
@@ -340,7 +341,7 @@ def _written_patterns(key, value):
     # xend splits at single spaces: an empty piece is a pattern that matches everybody.
     if "" in value.split(" "):
         raise ValueError(
-            "%s: %r holds an empty pattern, which admits everybody; write patterns with single "
+            "%s: %.60r holds an empty pattern, which admits everybody; write patterns with single "
             "spaces between them (to open the port to all, use xend.configure hosts_allow=any)"
             % (key, value)
         )
@@ -386,3 +387,38 @@ def listeners(values):
         for server, port in (("server", "port"), ("ssl_server", "ssl_port"))
         if values[server]
     ]
+
+
+# What functions are given
+
+# Under Python 2 there are two kinds of it.
+TEXT = (str, type(b"".decode("ascii")))
+
+# No name and no path is longer.
+MOST_LETTERS = 4096
+
+
+def given_text(argument, value):
+    """
+    Text that was given for an argument, as a name or a path, as the type that messages are made of.
+
+    On a command line, a guest that is called 7 is a number. Raises ValueError for anything else.
+    """
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, TEXT) or "\0" in value or not 0 < len(value) <= MOST_LETTERS:
+        raise ValueError("%s: %.60r is no text of 1 to %d characters" % (argument, value, MOST_LETTERS))
+    return value if isinstance(value, str) else value.encode("utf-8")
+
+
+def given_seconds(argument, value):
+    """
+    A time that was given for an argument, as a number of seconds. Raises ValueError for anything else.
+    """
+    try:
+        seconds = float(value)
+    except (OverflowError, TypeError, ValueError):
+        seconds = -1
+    if isinstance(value, bool) or not 0 <= seconds < float("inf"):
+        raise ValueError("%s: %.60r is no number of seconds" % (argument, value))
+    return seconds

@@ -13,11 +13,13 @@ import glob
 import hashlib
 import io
 import mmap
+import numbers
 import os
 import re
 import stat
 import struct
 import sys
+import threading
 import time
 
 # Prefixes of a uname behind which a tap disk names its driver and then the path; blktap2 may name
@@ -56,6 +58,13 @@ GONE = (errno.ENOENT, errno.ENOTDIR)
 # Python has no names for what opening an empty drive gives, and a device of DRBD that is not primary.
 ENOMEDIUM = 123
 EMEDIUMTYPE = 124
+
+# How long one look at all disks of a guest may take: storage that does not answer (a hard mount of NFS whose
+# server is gone, a path that is queued by multipath) makes whoever asks for it wait for ever.
+LOOK_S = 20
+
+# What the kernel makes up: to open a file there may do something, and no disk is there.
+NO_STORAGE = "/proc/"
 
 # The unit of direct reads, and how much of a disk or partition holds all identities.
 ALIGNED = 4096
@@ -115,12 +124,61 @@ def look(disks, root):
     device by) and signature (short hex text made from what identifies the content and
     stays the same while a guest runs; None when there is no such thing).
     """
-    return [_look(disk, root) for disk in disks]
+    found = [_unseen(disk) for disk in disks]
+    seen = in_time([_later(_seen_of, one, root) for one in found], LOOK_S)
+    return [dict(one, **(more or _unanswered(one["path"]))) for one, more in zip(found, seen)]
 
 
-def _look(disk, root):
+def _later(function, *arguments):
+    return lambda: function(*arguments)
+
+
+def _unanswered(path):
+    return {
+        "problem": "%s could not be looked at within %d s (its storage does not answer; see with `ls -l`)"
+        % (path, LOOK_S)
+    }
+
+
+def in_time(works, limit_s):
+    """
+    What each of several functions returns, as a list; None for one that is not done within LIMIT_S seconds.
+
+    All are called at once, each in a thread of its own. One that waits for a file system that does not answer
+    cannot be ended; it is left alone.
+    """
+    found, failed = [None] * len(works), []
+
+    def run(number):
+        try:
+            found[number] = works[number]()
+        except Exception as exc:  # pylint: disable=broad-except
+            # It would end with the thread, and nobody would hear of it.
+            failed.append(exc)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(works))]
+    end = _clock() + limit_s
+    for thread in threads:
+        # Else this process would wait for it at its end.
+        thread.daemon = True
+        thread.start()
+    for thread in threads:
+        thread.join(max(0, end - _clock()))
+    if failed:
+        raise failed[0]
+    return list(found)
+
+
+def _clock():
+    """
+    Seconds since some moment, on a clock that nobody sets (Python 2 has no time.monotonic).
+    """
+    return os.times()[4]
+
+
+def _unseen(disk):
     kind, path = where(disk.get("uname"))
-    found = {
+    return {
         "dev": _short_dev(disk),
         "uname": disk.get("uname") or "",
         "kind": kind,
@@ -134,28 +192,36 @@ def _look(disk, root):
         "ids": {},
         "signature": None,
     }
-    if kind in ("file", "block"):
-        try:
-            found.update(_storage(path, kind, root))
-        except EnvironmentError as exc:
-            if exc.errno == ENOMEDIUM and found["read_only"]:
-                found["device"] = True
-            elif exc.errno in GONE:
-                found["problem"] = "there is no %s" % path
-            elif exc.errno == EMEDIUMTYPE:
-                found["problem"] = (
-                    "%s is of a DRBD resource that is not primary (drbdadm primary, which needs "
-                    "allow-two-primaries, makes it so)" % path
-                )
-            else:
-                found["problem"] = "%s cannot be read: %s" % (path, exc.strerror)
-    return found
+
+
+def _seen_of(found, root):
+    """
+    What else there is to say of a disk than `_unseen` does, which was FOUND.
+    """
+    path = found["path"]
+    if found["kind"] not in ("file", "block"):
+        return {"problem": None}
+    try:
+        return _storage(path, found["kind"], root)
+    except EnvironmentError as exc:
+        if exc.errno == ENOMEDIUM and found["read_only"]:
+            return {"device": True}
+        if exc.errno in GONE:
+            return {"problem": "there is no %s" % path}
+        if exc.errno == EMEDIUMTYPE:
+            return {
+                "problem": "%s is of a DRBD resource that is not primary (drbdadm primary, which needs "
+                "allow-two-primaries, makes it so)" % path
+            }
+        return {"problem": "%s cannot be read: %s" % (path, exc.strerror)}
 
 
 def _storage(path, kind, root):
     if not path.startswith("/"):
         return {"problem": "%s is no absolute path" % path}
     real = _real(path, root)
+    if real.startswith((NO_STORAGE, root + NO_STORAGE)):
+        return {"problem": "%s leads into %s, where no disks are" % (path, NO_STORAGE)}
     status = os.stat(real)
     number = _number(real, root)
     is_device = number is not None
@@ -382,8 +448,14 @@ def unmark(disks, token, root):
     Arguments as for `mark`. Returns a list of sentences: which could not be removed, and why.
     """
     folders = set([folder for _, folder in _image_folders(disks, root)])
-    problems = [_remove(os.path.join(folder, _marker_name(token))) for folder in sorted(folders)]
+    problems = [_take(os.path.join(folder, _marker_name(token)), token) for folder in sorted(folders)]
     return [problem for problem in problems if problem]
+
+
+def _take(marker, token):
+    if os.path.lexists(marker) and not _holds(marker, token):
+        return "%s is no marker of this token, and was left alone" % marker
+    return _remove(marker)
 
 
 def _remove(marker):
@@ -440,11 +512,15 @@ def _holds(marker, token):
     try:
         descriptor = os.open(marker, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
-            return os.read(descriptor, 128) == token.encode("ascii")
+            return _is_file(descriptor) and os.read(descriptor, 128) == token.encode("ascii")
         finally:
             os.close(descriptor)
     except EnvironmentError:
         return False
+
+
+def _is_file(descriptor):
+    return stat.S_ISREG(os.fstat(descriptor).st_mode)
 
 
 def _sweep(folder, marker):
@@ -514,16 +590,21 @@ def used(disks, root):
             "device": False,
             "writable": True,
         }
-        if kind in ("file", "block"):
-            try:
-                one.update(_identity(path, root))
-            except EnvironmentError:
-                # `look` says why.
-                pass
-        elif kind == "script" and one["prefix"] not in TAP:
-            one.update(_script_identity(one, root))
         found.append(one)
-    return found
+    seen = in_time([_later(_identity_of, one, root) for one in found], LOOK_S)
+    return [dict(one, **(more or {})) for one, more in zip(found, seen)]
+
+
+def _identity_of(found, root):
+    if found["kind"] in ("file", "block"):
+        try:
+            return _identity(found["path"], root)
+        except EnvironmentError:
+            # `look` says why.
+            return {}
+    if found["kind"] == "script" and found["prefix"] not in TAP:
+        return _script_identity(found, root)
+    return {}
 
 
 def _short_dev(disk):
@@ -815,6 +896,105 @@ READ_ONLY_VERDICTS = {
 
 ACCEPT = "; who knows better says accept: [storage]"
 
+# Under Python 2 there are two kinds of it.
+TEXT = (str, type(b"".decode("ascii")))
+
+# More than xend can give a guest, and than a path can have letters.
+MOST_DISKS = 256
+MOST_LETTERS = 4096
+MOST_IDS = 16
+MOST = 1 << 64
+
+
+def _is_text(value):
+    return isinstance(value, TEXT) and len(value) <= MOST_LETTERS and "\0" not in value
+
+
+def _is_text_or_none(value):
+    return value is None or _is_text(value)
+
+
+def _is_whole_or_none(value):
+    is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return value is None or is_whole and 0 <= value < MOST
+
+
+def _is_flag(value):
+    return value is True or value is False
+
+
+def _are_ids(value):
+    return (
+        isinstance(value, dict)
+        and len(value) <= MOST_IDS
+        and all([_is_text(one) for pair in value.items() for one in pair])
+    )
+
+
+# What is read of a disk, as its description has it and as `look` has seen it, and of a marker: (field, what
+# it has to be, in words).
+OF_A_DISK = [(key, _is_text_or_none, "short text") for key in ("uname", "dev", "mode")]
+SEEN = (
+    [(key, _is_text_or_none, "short text") for key in ("dev", "path", "problem", "name", "signature")]
+    + [(key, _is_text, "short text") for key in ("uname", "kind")]
+    + [(key, _is_flag, "true or false") for key in ("read_only", "device")]
+    + [(key, _is_whole_or_none, "whole number") for key in ("size", "inode")]
+    + [("ids", _are_ids, "short mapping of text")]
+)
+OF_A_MARK = [("path", _is_text, "short text"), ("problem", _is_text_or_none, "short text")]
+
+
+def told(marked):
+    """
+    What another host has told of the disks of a guest, for `compare`: a dict of disks, there (what `look`
+    returned there), marks, token and drbd (what is not known of it here is left out).
+
+    Where its markers are is not among it: they are looked for where the disks are here, by the token alone.
+    Raises ValueError for what is not of that form, which names the field.
+    """
+    found = told_marked(marked)
+    found["there"] = _told_list(marked, "there", SEEN)
+    found["marks"] = None if marked.get("marks") is None else _told_list(marked, "marks", OF_A_MARK)
+    found["drbd"] = marked.get("drbd") or {}
+    if not isinstance(found["drbd"], dict) or len(found["drbd"]) > MOST_DISKS:
+        raise ValueError("its drbd is %.60r, and no mapping of resources" % (found["drbd"],))
+    if [disk["uname"] or "" for disk in found["disks"]] != [disk["uname"] for disk in found["there"]]:
+        raise ValueError("its disks and there are not of the same disks")
+    return found
+
+
+def told_marked(marked):
+    """
+    Of which disks markers were put, and with which token, as far as that is of the right form, as for `told`.
+    """
+    if not isinstance(marked, dict):
+        raise ValueError("it is %.60r, and no mapping" % (marked,))
+    found = {"disks": _told_list(marked, "disks", OF_A_DISK), "token": marked.get("token")}
+    if not _is_text(found["token"]) or found["disks"] and not TOKEN.match(found["token"]):
+        raise ValueError(
+            "its token is %.60r, and not 8 to 64 letters, digits and hyphens" % (found["token"],)
+        )
+    return found
+
+
+def _told_list(marked, key, fields):
+    values = marked.get(key)
+    if not isinstance(values, (list, tuple)):
+        raise ValueError("its %s are %.60r, and no list" % (key, values))
+    if len(values) > MOST_DISKS:
+        raise ValueError("its %s are %d, and no guest has more than %d" % (key, len(values), MOST_DISKS))
+    found = []
+    for value in values:
+        if not isinstance(value, dict):
+            raise ValueError("one of its %s is %.60r, and no mapping" % (key, value))
+        for field, is_right, what in fields:
+            if not is_right(value.get(field)):
+                raise ValueError(
+                    "the %s of one of its %s is %.60r, and no %s" % (field, key, value.get(field), what)
+                )
+        found.append(dict([(field, value.get(field)) for field, _, _ in fields]))
+    return found
+
 
 def compare(there, here, marks, token, root, source="the source", target="the target", patience_s=3):
     """
@@ -846,7 +1026,8 @@ def compare(there, here, marks, token, root, source="the source", target="the ta
         for disk in here
         if not disk["problem"] and problems.get(disk["path"], "none") is None
     ]
-    seen = _seen(put, token, root, patience_s)
+    # What is not answered was not marked.
+    seen = in_time([_later(_seen, put, token, root, patience_s)], LOOK_S + patience_s)[0] or {}
     found = []
     for one, other in zip(there, here):
         marked = seen.get(one["path"])

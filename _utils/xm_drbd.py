@@ -10,6 +10,9 @@ import re
 
 PREFIX = "drbd:"
 
+# What drbdadm takes for a resource, a volume of one (from 8.4 on with a slash) or the path of its device.
+NAME = re.compile(r"[^\s\0-\x1f\x7f{};\"'-][^\s\0-\x1f\x7f{};\"']{0,250}\Z")
+
 # What drbdadm is asked about a resource.
 QUESTIONS = ("sh-dev", "cstate", "dstate", "dump")
 
@@ -29,6 +32,11 @@ ADDRESS = re.compile(
     r"^\s*(?:address|floating)\s+(?:(?:ipv4|ipv6|sdp|ssocks|sci)\s+)?([^\s;{]+)", re.MULTILINE
 )
 
+# Under Python 2 there are two kinds of it.
+TEXT = (str, type(b"".decode("ascii")))
+MOST_WORDS = 64
+MOST_LETTERS = 256
+
 ACCEPT = "; who knows better says accept: [storage]"
 
 
@@ -40,8 +48,8 @@ def resource(uname):
     if not (uname or "").startswith(PREFIX):
         return None
     name = uname[len(PREFIX) :]
-    # It would be an option of drbdadm.
-    return name if name and not name.startswith("-") else None
+    # It would be an option of drbdadm, or lead out of the folder of its links.
+    return name if NAME.match(name) and ".." not in name.split("/") else None
 
 
 def commands(program, name):
@@ -100,6 +108,26 @@ def facts(name, said, proc, link=None):
         # The kernel may have been told so by itself (drbdadm net-options).
         found["two_primaries"] = True
     return found
+
+
+def told(said):
+    """
+    What another host has told of a resource, as `facts` returns it. What it does not tell, or tells in
+    another form, is not known.
+    """
+    said = said if isinstance(said, dict) else {}
+    found = facts("", None, None)
+    for key in ("known", "two_primaries"):
+        found[key] = said[key] if said.get(key) is True or said.get(key) is False else None
+    for key in ("states", "disks", "addresses"):
+        words = said.get(key)
+        if isinstance(words, (list, tuple)) and len(words) <= MOST_WORDS and all(map(_is_word, words)):
+            found[key] = list(words)
+    return found
+
+
+def _is_word(value):
+    return isinstance(value, TEXT) and len(value) <= MOST_LETTERS
 
 
 def _row(proc, device):

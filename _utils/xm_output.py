@@ -5,10 +5,11 @@ Formats as printed by xend 3.0.3 to 4.4. Running xm is not done here, and nothin
 """
 
 import json
+import numbers
 import re
 
-# Name, ID, Mem(MiB), VCPUs, State, Time(s), read from the right, because a name may hold anything: whoever has
-# made a domain has written it into xenstore. A managed domain that does not run has no ID and may have no
+# Name, ID, Mem(MiB), VCPUs, State, Time(s), read from the right, because a name may hold anything: whoever
+# has made a domain has written it into xenstore. A managed domain that does not run has no ID and may have no
 # state. What xend does not know of a domain, xm 3.0.3 shows as ? or ?? (XendDomainInfo.sxpr there;
 # main.parse_doms_info, which has -1 for an ID).
 ROW = re.compile(
@@ -18,9 +19,9 @@ ROW = re.compile(
 )
 NAME_AND_ID = re.compile(r"(?P<name>.*?)\s+(?P<domid>-?\d+)\Z", re.DOTALL)
 
-# How wide the columns of memory and ID are at least: 8 and 3 in xm 3.0.3, where each row has an ID, 5 and 3 in
-# 3.1, 5 and 5 from 3.2 on (main.xm_brief_list). An ID that lacks leaves a wider gap before the memory than any
-# memory after an ID has; that tells an ID from a number at the end of a name.
+# How wide the columns of memory and ID are at least: 8 and 3 in xm 3.0.3, where each row has an ID, 5 and 3
+# in 3.1, 5 and 5 from 3.2 on (main.xm_brief_list). An ID that lacks leaves a wider gap before the memory than
+# any memory after an ID has; that tells an ID from a number at the end of a name.
 MEMORY_WIDTH = 5
 ID_WIDTH = 3
 
@@ -174,11 +175,12 @@ def told(value):
 
     Returns what it says. Text is what Python itself calls so: in Python 2, UTF-8 bytes.
     """
-    if not hasattr(value, "upper"):
+    if not isinstance(value, TEXT):
         return value
     try:
         return _native(json.loads(value))
-    except ValueError:
+    except (ValueError, RuntimeError):
+        # The second one for lists in lists without end.
         return value
 
 
@@ -275,7 +277,18 @@ def describe(form):
 # What `checked` looks at.
 DEVICE_LISTS = ("disks", "vifs", "pci", "hardware", "vnc")
 TEXT_LISTS = ("sdl", "chardevs")
+TEXTS = ("uuid", "state", "image")
 NUMBERS = ("maxmem_mib", "shadow_memory_mib", "vcpus")
+IMAGE_FILES = ("kernel", "ramdisk", "device_model", "bootloader")
+
+# More than xend can give a guest, and than a path can have letters.
+MOST_DEVICES = 256
+MOST_SETTINGS = 64
+MOST_LETTERS = 4096
+MOST_NUMBER = 1 << 30
+
+# Under Python 2 there are two kinds of it.
+TEXT = (str, type(b"".decode("ascii")))
 
 
 def checked(domain):
@@ -283,49 +296,65 @@ def checked(domain):
     A description that somebody has given, perhaps by hand or from another version of this file, in the types
     of `describe`: what it lacks may be lacking, and a number as a setting of a device becomes text.
 
-    Raises ValueError for what is none, with the reason.
+    Raises ValueError for what is none, or is larger than that of any guest, with the reason.
     """
     if not isinstance(domain, dict):
         raise ValueError("it is no dict, but %s" % type(domain).__name__)
     if not domain.get("name") or isinstance(domain["name"], (list, dict)):
         raise ValueError("it has no name")
-    if not _is_whole(domain.get("memory_mib")) or domain["memory_mib"] <= 0:
+    if not _is_whole(domain.get("memory_mib")) or domain["memory_mib"] == 0:
         raise ValueError("its memory_mib is no number of MiB: %.60r" % (domain.get("memory_mib"),))
     for key in NUMBERS:
         if domain.get(key) is not None and not _is_whole(domain[key]):
             raise ValueError("its %s is no whole number: %.60r" % (key, domain[key]))
     found = dict(domain, name=_setting("name", domain["name"]))
+    for key in TEXTS:
+        found[key] = _setting(key, domain.get(key))
     for key in DEVICE_LISTS:
-        devices = domain.get(key) or []
-        if not isinstance(devices, list) or [one for one in devices if not isinstance(one, dict)]:
-            raise ValueError("its %s are no list of dicts" % key)
-        found[key] = [
-            dict([(name, _setting(key, value)) for name, value in device.items()]) for device in devices
-        ]
+        found[key] = [_device(key, device) for device in _listed(domain, key, "list of dicts")]
     for device in found["hardware"]:
         device["class"] = device.get("class") or NO_CLASS
     for key in TEXT_LISTS:
-        texts = domain.get(key) or []
-        if not isinstance(texts, list):
-            raise ValueError("its %s are no list" % key)
-        found[key] = [_setting(key, one) for one in texts if one is not None]
+        found[key] = [_setting(key, one) for one in _listed(domain, key, "list") if one is not None]
     files = domain.get("image_files") or {}
     if not isinstance(files, dict):
         raise ValueError("its image_files are no dict")
     found["image_files"] = dict(
-        [(key, _setting("image_files", path)) for key, path in files.items() if path is not None]
+        [(key, _setting("image_files", files[key])) for key in IMAGE_FILES if files.get(key) is not None]
     )
     return found
 
 
+def _listed(domain, key, what):
+    values = domain.get(key) or []
+    if not isinstance(values, list):
+        raise ValueError("its %s are no %s" % (key, what))
+    if len(values) > MOST_DEVICES:
+        raise ValueError("its %s are %d, and no guest has more than %d" % (key, len(values), MOST_DEVICES))
+    return values
+
+
+def _device(key, device):
+    if not isinstance(device, dict):
+        raise ValueError("its %s are no list of dicts" % key)
+    if len(device) > MOST_SETTINGS:
+        raise ValueError("one of its %s has %d settings" % (key, len(device)))
+    return dict([(_setting(key, name), _setting(key, value)) for name, value in device.items()])
+
+
 def _is_whole(value):
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and 0 <= value <= MOST_NUMBER
 
 
 def _setting(key, value):
     if isinstance(value, (list, dict)):
         raise ValueError("its %s have a list or a dict where there is one word" % key)
-    return value if value is None or hasattr(value, "upper") else "%s" % value
+    text = value if value is None or isinstance(value, TEXT) else "%s" % (value,)
+    if text is not None and (len(text) > MOST_LETTERS or "\0" in text):
+        raise ValueError(
+            "its %s have text of %d letters, or with a zero byte, where there is one word" % (key, len(text))
+        )
+    return text
 
 
 def _image_files(form, kind):

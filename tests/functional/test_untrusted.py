@@ -229,3 +229,101 @@ def test_a_name_that_ends_with_a_line(on, fleet):
     assert set(xm.list()) == {"Domain-0", "web01\n", "web02"}
     assert xm.where("web02")["copy"] == "running" and xm.where("web02")["domid"] == plain.domid
     assert xm.where("web01\n")["uuid"] == odd.uuid and xm.where("web01")["copy"] == "absent"
+
+
+# What a source says
+
+
+DISK = {"uname": "file:/srv/none.img", "dev": "xvda:disk", "mode": "w"}
+GUEST = {"name": "web01", "memory_mib": 64, "uuid": "6a3c5d52-77a1-4d9e-9d0a-5b1f2c3d4e5f"}
+
+
+def lie(**changes):
+    return dict(GUEST, **changes)
+
+
+@pytest.mark.parametrize(
+    "given, field",
+    [
+        ({"domain": lie(memory_mib=10**30)}, "memory_mib"),
+        ({"domain": lie(memory_mib=float("nan"))}, "memory_mib"),
+        ({"domain": lie(disks=[DISK] * 1000)}, "disks"),
+        ({"domain": lie(vifs=[{"script": "x" * 100000}])}, "vifs"),
+        ({"domain": lie(image_files={"kernel": "/boot/x\0y"})}, "image_files"),
+        ({"domain": lie(vnc=[["vnclisten", "x"]])}, "vnc"),
+        ({"domain": [GUEST]}, "domain"),
+        ({"source": {"flags": "all of them"}}, "flags"),
+        ({"source": {"time": float("inf")}}, "time"),
+        ({"source": {"bridge_ports": {"vif1.0": ["x"]}}}, "bridge_ports"),
+        ({"source": "xen1"}, "source"),
+        ({"storage": [["well", "x"]]}, "storage"),
+        ({"storage": [["same"]]}, "storage"),
+        ({"storage": "same"}, "storage"),
+        ({"asked": {"time": float("nan"), "apart_s": 1}}, "time"),
+        ({"asked": {"time": 1, "apart_s": 10**400}}, "apart_s"),
+        ({"asked": [1, 2]}, "asked"),
+        ({"accept": {"storage": True}}, "accept"),
+        ({"accept": ["storage", 5]}, "accept"),
+        ({"accept": [["storage"]]}, "accept"),
+    ],
+)
+def test_what_a_source_says_in_another_form_is_one_sentence(on, fleet, given, field):
+    sentence = said(on("xen2").xm.can_receive, **dict({"domain": GUEST}, **given))
+    assert field in sentence and len(sentence) < 500
+
+
+def test_nothing_that_a_source_names_is_opened_waited_for_or_obeyed(on, fleet, tmp_path):
+    """Devices, FIFOs, options, other folders: looked at, and said in words that no terminal obeys."""
+    root = fleet["xen2"].root
+    os.mkfifo(root / "pipe")
+    domain = lie(
+        image="hvm",
+        disks=[
+            dict(DISK, uname=uname)
+            for uname in (
+                "file:/pipe",
+                "file:/proc/kmsg",
+                "phy:/dev/../../../dev/zero",
+                "file:/srv/../../../../etc/shadow",
+                "drbd:--help",
+                "drbd:../../x",
+                "drbd:a b",
+                "tap:aio:/pipe",
+                "file:/srv/\x1b[31m\nred.img",
+            )
+        ],
+        vifs=[{"script": "/pipe"}, {"script": "../../../pipe"}, {"bridge": "\x1b[31m"}],
+        image_files={"kernel": "/pipe", "device_model": "/\x1b[31mqemu"},
+        vnc=[{"vnclisten": address} for address in ("\x1b[31m", "a b", "x" * 300, "-x", "no.such.invalid")],
+        chardevs=["pipe:/pipe", "unix:/pipe,server", "/dev/../../x"],
+    )
+    began = time.monotonic()
+    found = on("xen2").xm.can_receive(domain)
+    assert time.monotonic() - began < 30 and not found["ok"]
+    text = "".join(found["blockers"] + found["warnings"])
+    assert "\x1b" not in text and "\n" not in text and "\\x1b[31m" in text
+    assert "/proc/kmsg leads into /proc" in text and "neither a file nor a block device" in text
+
+
+def test_what_a_source_says_of_its_disks_is_checked(on, fleet, guest):
+    xm = on("xen2").xm
+    marked = on("xen1").xm.mark_disks("web01")
+    assert xm.same_disks(marked, "xen1") == [] and on("xen1").xm.unmark_disks(marked)
+    for wrong in (None, [], "x", {}, dict(marked, disks=5), dict(marked, there=[{}]), dict(marked, token=[])):
+        assert "marked: " in said(xm.same_disks, wrong, "xen1")
+    for wrong in (None, {}, {"disks": [DISK], "token": "../../x"}, {"disks": DISK, "token": marked["token"]}):
+        assert "marked: " in said(xm.unmark_disks, wrong)
+
+
+def test_only_markers_are_removed(on, fleet):
+    """Whatever the disks are called, and whatever stands under the name of a marker."""
+    root, token = fleet["xen2"].root, "c56e09d2-81cc"
+    (root / "srv").mkdir(exist_ok=True)
+    victim = root / "srv" / f".xend-for-salt.{token}"
+    victim.write_text("precious")
+    unames = ["file:/srv/x.img", "file:/srv/../srv/x.img", f"file:/srv/.xend-for-salt.{token}", "file:srv/x"]
+    on("xen2").xm.unmark_disks({"disks": [dict(DISK, uname=uname) for uname in unames], "token": token})
+    assert victim.read_text() == "precious"
+    victim.write_text(token)
+    on("xen2").xm.unmark_disks({"disks": [DISK], "token": token})
+    assert not victim.exists()

@@ -4,6 +4,8 @@ import errno
 import os
 import struct
 import subprocess
+import threading
+import time
 import uuid
 
 import pytest
@@ -1047,3 +1049,151 @@ def test_every_sentence_has_a_known_verdict(key):
         "unchecked",
         "none",
     )
+
+
+# What another host has told
+
+
+def marked(fleet):
+    fleet.write("/srv/xen/web01.img", b"x" * 5000)
+    return {
+        "disks": IMAGE,
+        "there": xm_disks.look(IMAGE, fleet.source),
+        "marks": xm_disks.mark(IMAGE, TOKEN, fleet.source),
+        "token": TOKEN,
+        "drbd": {},
+    }
+
+
+def test_what_was_told_is_compared_as_it_is(fleet):
+    given = marked(fleet)
+    told = xm_disks.told(given)
+    assert told["there"] == given["there"] and told["token"] == TOKEN
+    here = xm_disks.look(told["disks"], fleet.target)
+    ((verdict, _),) = xm_disks.compare(told["there"], here, told["marks"], told["token"], fleet.target)
+    assert verdict == "same"
+    # Of an older version, and of a guest without disks.
+    assert xm_disks.told({"disks": [], "there": [], "marks": None, "token": "none"})["drbd"] == {}
+
+
+def test_markers_are_looked_for_where_the_disks_are(fleet, tmp_path):
+    """Wherever the other host says that they are."""
+    fleet.write("/srv/local/web01.img", b"x" * 5000)
+    elsewhere = os.path.join(str(tmp_path), ".xend-for-salt." + TOKEN)
+    with open(elsewhere, "w") as stream:
+        stream.write(TOKEN)
+    there = xm_disks.look(LOCAL, fleet.source)
+    given = {
+        "disks": LOCAL,
+        "there": there,
+        "marks": [{"path": LOCAL[0]["uname"][5:], "marker": elsewhere, "problem": None}],
+        "token": TOKEN,
+    }
+    told = xm_disks.told(given)
+    here = xm_disks.look(LOCAL, fleet.target)
+    ((verdict, _),) = xm_disks.compare(
+        told["there"], here, told["marks"], told["token"], fleet.target, patience_s=0
+    )
+    assert verdict == "different"
+    xm_disks.unmark(told["disks"], told["token"], fleet.target)
+    assert os.path.exists(elsewhere)
+
+
+def changed(given, key, **changes):
+    return dict(given, **{key: [dict(one, **changes) for one in given[key]]})
+
+
+@pytest.mark.parametrize(
+    "spoil, said",
+    [
+        (lambda given: None, "mapping"),
+        (lambda given: [given], "mapping"),
+        (lambda given: dict(given, disks={}), "disks"),
+        (lambda given: dict(given, disks=[None]), "disks"),
+        (lambda given: dict(given, disks=given["disks"] * 300), "300"),
+        (lambda given: changed(given, "disks", uname=["file:/x"]), "uname"),
+        (lambda given: changed(given, "disks", uname="file:/x\0y"), "uname"),
+        (lambda given: changed(given, "disks", uname="file:/" + "x" * 5000), "uname"),
+        (lambda given: changed(given, "disks", mode=5), "mode"),
+        (lambda given: dict(given, there=[]), "same disks"),
+        (lambda given: changed(given, "there", uname="file:/etc/shadow"), "same disks"),
+        (lambda given: changed(given, "there", size=1e999), "size"),
+        (lambda given: changed(given, "there", size=-1), "size"),
+        (lambda given: changed(given, "there", inode=10**40), "inode"),
+        (lambda given: changed(given, "there", inode=True), "inode"),
+        (lambda given: changed(given, "there", device="no"), "device"),
+        (lambda given: changed(given, "there", ids=["x"]), "ids"),
+        (lambda given: changed(given, "there", ids={"serial": [5]}), "ids"),
+        (lambda given: changed(given, "there", signature={"x": 1}), "signature"),
+        (lambda given: dict(given, marks="none"), "marks"),
+        (lambda given: changed(given, "marks", path=None), "path"),
+        (lambda given: changed(given, "marks", problem=["x"]), "problem"),
+        (lambda given: dict(given, token="../../../etc/passwd"), "token"),
+        (lambda given: dict(given, token=None), "token"),
+        (lambda given: dict(given, token=[TOKEN]), "token"),
+        (lambda given: dict(given, drbd=["web01"]), "drbd"),
+    ],
+)
+def test_what_is_of_another_form_is_named(fleet, spoil, said):
+    with pytest.raises(ValueError) as caught:
+        xm_disks.told(spoil(marked(fleet)))
+    assert said in caught.value.args[0] and len(caught.value.args[0]) < 300
+
+
+def test_only_markers_of_the_token_are_removed(fleet):
+    fleet.write("/srv/xen/web01.img", b"x")
+    path = os.path.join(fleet.shared, ".xend-for-salt." + TOKEN)
+    with open(path, "w") as stream:
+        stream.write("something else")
+    (problem,) = xm_disks.unmark(IMAGE, TOKEN, fleet.source)
+    assert path in problem and os.path.exists(path)
+    os.unlink(path)
+    for plant in (os.mkfifo, os.mkdir, lambda where: os.symlink("web01.img", where)):
+        plant(path)
+        (problem,) = xm_disks.unmark(IMAGE, TOKEN, fleet.source)
+        assert path in problem and os.path.lexists(path)
+        (os.rmdir if os.path.isdir(path) else os.unlink)(path)
+
+
+@pytest.mark.parametrize("path", ["/proc/kmsg", "/proc/self/mem", "/proc/../proc/kmsg", "/srv/local/link"])
+def test_nothing_is_read_where_no_disks_are(fleet, monkeypatch, path):
+    os.symlink("/proc/self/mem", fleet.source + "/srv/local/link")
+    monkeypatch.setattr(xm_disks.os, "open", pytest.fail)
+    for root in (fleet.source, ""):
+        disks = [disk("file:" + path), disk("phy:" + path)]
+        if root or not path.startswith("/srv"):
+            problems = [found["problem"] for found in xm_disks.look(disks, root)]
+            assert all(["no disks are" in problem or "there is no" in problem for problem in problems])
+
+
+def test_storage_that_does_not_answer_is_waited_for_a_while(fleet, monkeypatch):
+    """All disks are looked at at once: the others are seen all the same."""
+    fleet.write("/srv/xen/web01.img", b"x" * 5000)
+    released, real_stat = threading.Event(), os.stat
+
+    def stat(path, *args, **kwargs):
+        if str(path).endswith("hangs.img"):
+            released.wait(30)
+        return real_stat(path, *args, **kwargs)
+
+    monkeypatch.setattr(xm_disks, "LOOK_S", 0.3)
+    monkeypatch.setattr(xm_disks.os, "stat", stat)
+    disks = [disk("file:/srv/xen/hangs.img")] + IMAGE
+    began = time.time()
+    try:
+        hung, seen = xm_disks.look(disks, fleet.source)
+        assert "does not answer" in hung["problem"] and "/srv/xen/hangs.img" in hung["problem"]
+        assert seen["problem"] is None and seen["size"] == 5000
+        assert [one["key"] is None for one in xm_disks.used(disks, fleet.source)] == [True, False]
+        assert time.time() - began < 10
+    finally:
+        released.set()
+
+
+def test_an_error_in_a_look_is_not_lost():
+    def fail():
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        xm_disks.in_time([fail, lambda: 1], 5)
+    assert xm_disks.in_time([], 5) == [] and xm_disks.in_time([lambda: 1, lambda: 2], 5) == [1, 2]

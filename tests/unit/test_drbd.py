@@ -263,3 +263,36 @@ def test_who_did_not_answer_did_not_say_no(text):
     assert found["known"] is None and found["reason"] is None
     found = facts("/dev/drbd10", {"sh-dev": (1, text)}, PROC_83, "../../drbd10")
     assert found["known"] and found["two_primaries"]
+
+
+# What another host has told
+
+
+@pytest.mark.parametrize(
+    "name", ["-x", "--all", "../../etc", "web01/../x", "a b", "a\nb", "a\0b", "x;y", "x" * 300, "{", ""]
+)
+def test_what_is_no_name_of_a_resource_is_none(name):
+    assert xm_drbd.resource("drbd:" + name) is None
+
+
+@pytest.mark.parametrize("name", ["web01", "web01/0", "/dev/drbd0", "r-1.x_y", "minor-1"])
+def test_names_of_resources(name):
+    assert xm_drbd.resource("drbd:" + name) == name
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        None,
+        5,
+        {"known": "yes", "states": "Connected", "disks": {"a": 1}, "two_primaries": 1, "addresses": [5]},
+        {"states": ["Connected"] * 100, "addresses": ["x" * 1000]},
+    ],
+)
+def test_what_is_of_another_form_is_not_known(said):
+    assert xm_drbd.told(said) == xm_drbd.facts("web01", None, None)
+
+
+def test_what_was_told_is_taken_as_it_is():
+    said = dict(xm_drbd.facts("x", None, None), known=True, states=["Connected"], disks=["UpToDate"])
+    assert xm_drbd.told(said) == said

@@ -680,3 +680,48 @@ def test_facts_that_are_none_are_not_compared(facts, said):
     found = fit(source=host(**facts))
     assert found["blockers"] == []
     assert [words for words in found["warnings"] if said in words and "not compared" in words]
+
+
+# What somebody else has told
+
+
+def test_facts_that_were_told_are_taken_as_they_are():
+    found = dict(host(), interfaces=["eth0"], bridge_ports={"vif1.0": "xenbr0"}, vnc_listen=None)
+    assert xm_fit.told(found) == found
+    assert xm_fit.told({})["flags"] is None
+    assert "of a later version" not in xm_fit.told(dict(found, **{"of a later version": 1}))
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("flags", "fpu"),
+        ("flags", ["fpu", 5]),
+        ("flags", ["fpu"] * 5000),
+        ("caps", {"xen-3.0-x86_64": 1}),
+        ("xen", ["4", "4"]),
+        ("xen", [4, -1]),
+        ("tools", 4.4),
+        ("family", 6.5),
+        ("free_mib", 10**40),
+        ("free_mib", True),
+        ("time", float("nan")),
+        ("time", float("inf")),
+        ("uptime_s", -1),
+        ("vendor", "x" * 2000),
+        ("host", "a\0b"),
+        ("host", ["xen1"]),
+        ("bridge_ports", {"vif1.0": 5}),
+        ("bridge_ports", ["vif1.0"]),
+    ],
+)
+def test_facts_of_another_form_are_named(key, value):
+    with pytest.raises(ValueError) as caught:
+        xm_fit.told(dict(host(), **{key: value}))
+    assert key in caught.value.args[0] and len(caught.value.args[0]) < 200
+
+
+@pytest.mark.parametrize("host", [None, [], "xen1", 5])
+def test_what_is_no_host(host):
+    with pytest.raises(ValueError):
+        xm_fit.told(host)

@@ -464,6 +464,18 @@ def test_a_description_of_xend_is_one():
         ({"chardevs": "pty"}, "chardevs"),
         ({"chardevs": [["pty"]]}, "chardevs"),
         ({"image_files": ["/boot/vmlinuz"]}, "image_files"),
+        ({"memory_mib": 10**20}, "memory_mib"),
+        ({"memory_mib": 96.5}, "memory_mib"),
+        ({"vcpus": -1}, "vcpus"),
+        ({"maxmem_mib": float("nan")}, "maxmem_mib"),
+        ({"disks": [{}] * 300}, "disks are 300"),
+        ({"vifs": [dict((str(number), 1) for number in range(100))]}, "vifs has 100"),
+        ({"vifs": [{"script": "vif-bridge\0x"}]}, "vifs"),
+        ({"vifs": [{"script": "x" * 5000}]}, "vifs"),
+        ({"uuid": ["x"]}, "uuid"),
+        ({"image": {}}, "image"),
+        ({"image_files": {"kernel": ["/boot/vmlinuz"]}}, "image_files"),
+        ({"chardevs": ["pty"] * 300}, "chardevs"),
     ],
 )
 def test_what_is_no_description(changes, reason):
