@@ -407,8 +407,8 @@ def _diff(path, old, new):
     if old == new:
         return ""
     name = path if isinstance(path, bytes) else path.encode("utf-8")
-    cut, spans = _pure("xend_secrets.piece"), _pure("xend_secrets.spans")
-    hidden = {id(old): spans(old), id(new): spans(new)}
+    cut = _pure("xend_secrets.piece")
+    hidden = dict(zip((id(old), id(new)), _pure("xend_secrets.spans_of_both")(old, new)))
     found = _pure("xend_diff.unified")(
         name, old, new, lambda data, begin, end: cut(data, begin, end, hidden[id(data)])
     )
@@ -1126,7 +1126,7 @@ def _reasons_not_to_start(document):
     would not but should be mended.
     """
     version = _tools_version(None)
-    values, _, _ = _pure("xend_options.effective")(document.get)
+    values = _shareable(_pure("xend_options.effective")(document.get)[0])
     unreadable = _pure("xend_options.unreadable")(document.get)
     read = _pure("xend_options.read_at_start")(values, version)
     reasons = [unreadable[key] for key in read if key in unreadable]

@@ -546,8 +546,9 @@ def _patterns(facts):
     raw = facts.document.get(HOSTS_ALLOW)
     if raw is None or isinstance(raw, list):
         return
-    # One character for one byte, as in the Python 2 of xend.
-    value = raw.decode("latin-1")
+    # One character for one byte, as in the Python 2 of xend. A quote that lacks makes lines of others part of
+    # it.
+    value = facts.sibling("xend_secrets.masked")(raw.decode("latin-1"))
     line = facts.line(HOSTS_ALLOW)
     # What is left of a pattern that lost characters is not worth a remark.
     escaped = HOSTS_ALLOW in [key for _, key in facts.escapes]

@@ -100,12 +100,66 @@ def spans(data):
     return _spans(data, True)
 
 
+def spans_of_both(old, new):
+    """
+    The same for two versions of a file, as a pair: what is secret in one is so in the other, too, as far as
+    they are the same, even when its key has gone.
+    """
+    found = spans(old), spans(new)
+    longest = min(len(old), len(new))
+    head = _longest(longest, lambda low, high: old[low:high] == new[low:high])
+    tail = _longest(
+        longest - head,
+        lambda low, high: old[len(old) - high : len(old) - low] == new[len(new) - high : len(new) - low],
+    )
+    more = len(new) - len(old)
+    return (
+        _merged(found[0] + _carried(found[1], head, len(new) - tail, -more)),
+        _merged(found[1] + _carried(found[0], head, len(old) - tail, more)),
+    )
+
+
+def _longest(limit, same):
+    """
+    The greatest length up to LIMIT whose bytes are the same, by halving.
+    """
+    low, high = 0, limit
+    while low < high:
+        middle = (low + high + 1) // 2
+        if same(low, middle):
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _carried(places, head, tail, by):
+    """
+    What lies before HEAD or from TAIL on, there shifted by so many bytes.
+    """
+    return [
+        (begin, end) if end <= head else (begin + by, end + by)
+        for begin, end in places
+        if end <= head or begin >= tail
+    ]
+
+
+def _merged(places):
+    found = []
+    for begin, end in sorted(places):
+        if found and begin < found[-1][1]:
+            found[-1] = (found[-1][0], max(end, found[-1][1]))
+        else:
+            found.append((begin, end))
+    return found
+
+
 def piece(data, begin, end, hidden=None):
     """
     The bytes of a file from BEGIN to END without what is secret in the file.
 
     hidden
-        what `spans` returns for the file, when that is known
+        what `spans` or `spans_of_both` returns for the file, when that is known
 
     A line keeps its end.
     """
@@ -201,8 +255,11 @@ def _spans(data, is_file):
         if where is None:
             continue
         first, last, pos = where
-        if first < last and data[first:last] != _HIDDEN and data[first:last].strip(_SPACES):
-            found.append((first, last))
+        places = [(first, last)]
+        if is_file and data[pos : pos + 1] == b")":
+            first, last, pos = _behind(data, pos + 1)
+            places.append((first, last))
+        found += [(first, last) for first, last in places if first < last and data[first:last] != _HIDDEN]
     return found
 
 
@@ -250,7 +307,7 @@ def _value(data, begin, end, is_file):
     if match and (is_file or is_quoted or match.group(1) != b":"):
         return _assigned(data, begin, match.end(), match.group(1) == b":" and not is_quoted)
     if _is_head(data, begin):
-        return _in_list(data, end, is_file)
+        return _in_list(data, end)
     if is_quoted:
         match = _LISTED.match(data, end)
         return match and _string(data, match.end())
@@ -272,11 +329,11 @@ def _is_head(data, begin):
     return before.rstrip(_SPACES)[-1:] in (b"(", b"[")
 
 
-def _in_list(data, pos, is_file):
+def _in_list(data, pos):
     """
     The values of a list, from behind its key to the parenthesis that closes it, or to what begins anew.
     """
-    depth, at, commented, plain, end = 0, pos, False, [], None
+    depth, at, commented, plain = 0, pos, False, []
     while at < len(data):
         match = _TOKEN.match(data, at)
         token, last = match.group(), match.end()
@@ -299,7 +356,6 @@ def _in_list(data, pos, is_file):
             depth += 1
         elif token == b")":
             if depth == 0:
-                end = at
                 break
             depth -= 1
         plain.append(token)
@@ -310,9 +366,7 @@ def _in_list(data, pos, is_file):
         return _listed(data, first + 1, at)
     value = b"".join(plain)
     if _EMPTY.match(value) and not (commented and not value.strip(_SPACES)):
-        if end is None or not is_file or value.strip(_SPACES):
-            return pos, pos, at
-        return _behind(data, end + 1)
+        return pos, pos, at
     return first, last, at
 
 
@@ -333,7 +387,8 @@ def _listed(data, pos, limit):
 
 def _behind(data, pos):
     """
-    What stands in the same line behind a list that has the key and no value, when it is none of other lists.
+    What stands in the same line behind a list with the key, and in no other list: mostly what should have
+    stood in it.
     """
     end = _line_end(data, pos)
     first = _trimmed(data, pos, end)[0]

@@ -23,7 +23,7 @@ HIDDEN = "(not shown)"
         (r"(vncpasswd 'gEh\'EiM') (a b)", r"(vncpasswd (not shown)) (a b)"),
         (r"(vncpasswd gEhEiM zwei)", r"(vncpasswd (not shown))"),
         (r"(vncpasswd (gEhEiM zwei)) (a b)", r"(vncpasswd (not shown)) (a b)"),
-        (r"( vncpasswd  gEhEiM ) x", r"( vncpasswd  (not shown) ) x"),
+        (r"( vncpasswd  gEhEiM ) (x y)", r"( vncpasswd  (not shown) ) (x y)"),
         (r"('vncpasswd' gEhEiM)", r"('vncpasswd' (not shown))"),
         (r'("VNCPasswd" gEhEiM)', r'("VNCPasswd" (not shown))'),
         (r"#(vncpasswd 'gEhEiM')", r"#(vncpasswd (not shown))"),
@@ -250,8 +250,10 @@ def test_diffs_of_any_file_show_no_password(seed):
 
     old, new = content(b"mArk1ed", b"(console-limit 1)"), content(b"mArk2ed", b"(console-limit 2)")
 
+    hidden = xend_secrets.spans_of_both(old, new)
+
     def piece(data, begin, end):
-        return xend_secrets.piece(data, begin, end)
+        return xend_secrets.piece(data, begin, end, hidden[data is new])
 
     diff = xend_diff.unified(b"f", old, new, piece)
     assert b"mArk" in xend_diff.unified(b"f", old, new)
@@ -262,6 +264,20 @@ def test_diffs_of_any_file_show_no_password(seed):
     ]
     # The same lines as without, and each is what it was but for the passwords.
     assert diff.count(b"\n") == xend_diff.unified(b"f", old, new).count(b"\n")
+
+
+@pytest.mark.parametrize("tail", [b"", b"\n(keymap de)\n", b" mArk3ed\n"])
+def test_what_is_left_of_a_password_when_its_key_has_gone(tail):
+    old = b"(console-limit 5)\n(vncpasswd mArk1ed) mArk2ed" + tail
+    new = old.replace(b"(vncpasswd mArk1ed)", b"")
+    for one, other in ((old, new), (new, old)):
+        hidden = xend_secrets.spans_of_both(one, other)
+        shown = [
+            xend_secrets.piece(data, 0, len(data), places)
+            for data, places in zip((one, other), hidden)
+        ]
+        assert b"mArk" not in b"".join(shown)
+        assert b"(console-limit 5)" in shown[0] and b"(console-limit 5)" in shown[1]
 
 
 @pytest.mark.parametrize("pattern", SECRETS)
