@@ -572,7 +572,7 @@ def _settle(given, found):
 
 def _recovery_plan(given, pair, reports, findings, test):
     names = [found["name"] for found in findings]
-    repairs, says, mends = [], [], False
+    repairs, says, mends, ids = [], [], False, set()
     wanted = {"resume": given.get("resume") or [], "remove": given.get("remove_lost") or []}
     wanted.update(rename=wanted["resume"], forget=wanted["remove"])
     for found in findings:
@@ -586,7 +586,7 @@ def _recovery_plan(given, pair, reports, findings, test):
                 continue
             step = "%s: %s %s on %s" % (who, repair["do"], repair["listed"], repair["host"])
             after = taken[-1]["id"] if taken else None
-            taken.append({"id": _legible(step), "host": repair["host"], "after": after})
+            taken.append({"id": _own_id(step, ids), "host": repair["host"], "after": after})
             taken[-1]["step"] = dict(repair, asked=asked)
             mends = mends or repair["do"] != "forget"
         repairs += taken
@@ -594,13 +594,27 @@ def _recovery_plan(given, pair, reports, findings, test):
         # What is to be done about it is done by the steps above; where it runs is as true after them.
         is_over = taken and not test and found["outcome"] not in ("moved", "unharmed")
         text = "found before the steps above: " + found["facts"] if is_over else found["comment"]
-        says.append(_say("%s: %s" % (who, found["outcome"]), text, good))
+        says.append(_say(_own_id("%s: %s" % (who, found["outcome"]), ids), text, good))
     again = None
     if mends and not test:
         about = "where %s is" % given["domain"] if pair else "what is there"
         again = {"id": _legible("%s after these steps" % about), "given": dict(given, look=True)}
     says += _silent(pair, reports, findings)
     return {"stop": None, "repairs": repairs, "says": says, "again": again}
+
+
+def _own_id(text, taken):
+    """
+    The id of a state that no other one has, whatever hosts call their guests: two of one id would break the
+    whole.
+    """
+    begin = found = _legible(text, 1000)
+    number = 1
+    while found in taken:
+        number += 1
+        found = "%s (%d)" % (begin, number)
+    taken.add(found)
+    return found
 
 
 def _say(name, text, good):

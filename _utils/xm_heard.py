@@ -286,9 +286,8 @@ NOTE = _record(
 
 def _copies(copies):
     copy = _record(
-        {"name": _name, "copy": _one_of(copies)},
+        {"name": _name, "listed": _name, "copy": _one_of(copies)},
         {
-            "listed": _name,
             "uuid": _UUID,
             "domid": _whole(),
             "state": _text(16),

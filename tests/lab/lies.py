@@ -63,7 +63,8 @@ def told(lie, act):
            them; one that is not there is added), "drop" (a list of paths), "pad" (so many characters of
            text instead)
     """
-    time.sleep(lie.get("sleep", 0))
+    if "sleep" in lie:
+        time.sleep(lie["sleep"])
     answer = copy.deepcopy(lie["answer"]) if "answer" in lie else act()
     for path, value in lie.get("change", ()):
         answer = changed(answer, path, value)

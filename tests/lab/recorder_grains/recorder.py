@@ -2,8 +2,8 @@
 A minion that writes down whatever its master publishes, also what is meant for others.
 
 All minions of a master have one key for what it publishes, and Salt's minion looks whom a job is for only
-when it has decrypted it. As a grain, because grains are loaded before the first job comes, in the process that
-gets all of them.
+when it has decrypted it. As a grain, because grains are loaded before the first job comes, in the process
+that gets all of them.
 """
 
 import json
