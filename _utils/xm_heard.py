@@ -15,8 +15,9 @@ TEXT = (str, type(b"".decode("ascii")))
 
 # Names, states and paths; sentences; and what xend prints of a guest.
 WORD, SENTENCE, DESCRIPTION = 1024, 2000, 256 * 1024
-# More domains than a Xen host of that age can have, more devices than a guest can, and a list of words.
-DOMAINS, DEVICES, WORDS = 4096, 256, 4096
+# More domains than a Xen host of that age can have (dom0 has 4096 event channels at most, and each guest
+# takes several), more devices than a guest can, and a list of words.
+DOMAINS, DEVICES, WORDS = 1024, 256, 4096
 # What a time or a size on a host can be at most.
 LARGEST = 1 << 53
 QUOTED = 60

@@ -1057,9 +1057,11 @@ def gather(reports):
     """
     copies, silent = _answers(reports)
     notes = _notes(reports)
-    findings = {}
+    findings, named = {}, _by("name", copies)
     for uuid, group in _groups(copies):
-        found = _finding(uuid, group, copies, silent, notes, reports)
+        # Whatever counts for a guest goes by one of its names.
+        near = [one for name in sorted(_by("name", group)) for one in named[name]]
+        found = _finding(uuid, group, near, silent, notes, reports)
         if found:
             ends = found["hosts"]
             ends.update([(side, None) for side in ends if ends[side] not in reports])
@@ -1205,17 +1207,28 @@ def _order(one):
 
 
 def _groups(copies):
-    known = sorted(set([one["uuid"] for one in copies if one["uuid"]]))
+    """
+    The copies of each guest, as (uuid, copies). One whose uuid is not known is with every guest of its name.
+    """
+    known, nameless = _by("uuid", copies), _by("name", [one for one in copies if not one["uuid"]])
     groups, joined = [], set()
-    for uuid in known:
-        names = [one["name"] for one in copies if one["uuid"] == uuid]
+    for uuid in sorted([uuid for uuid in known if uuid]):
+        names = set([one["name"] for one in known[uuid]])
         joined.update(names)
-        groups.append(
-            (uuid, [o for o in copies if o["uuid"] == uuid or not o["uuid"] and o["name"] in names])
-        )
-    for name in sorted(set([one["name"] for one in copies if not one["uuid"]]) - joined):
-        groups.append((None, [one for one in copies if one["name"] == name]))
-    return groups
+        also = [one for name in names for one in nameless.get(name, [])]
+        groups.append((uuid, sorted(known[uuid] + also, key=_order)))
+    return groups + [(None, nameless[name]) for name in sorted(set(nameless) - joined)]
+
+
+def _by(key, copies):
+    """
+    Copies by what they have under a key, in their order: looking through all for each takes minutes when one
+    host tells of thousands.
+    """
+    found = {}
+    for one in copies:
+        found.setdefault(one[key], []).append(one)
+    return found
 
 
 def _others(name, uuid, copies):
