@@ -21,7 +21,8 @@ Options, from the minion configuration or the pillar:
     the Python that xend runs with, which tells what runs here while xend is down; default ``/usr/bin/python``
 ``xend:kept``
     the folder of the locks and reservations that keep restarts and migrations apart, the same as that of
-    the ``xm`` module, default ``/var/lib/xend-for-salt``
+    the ``xm`` module, default ``/var/lib/xend-for-salt``. Only a folder of the minion's own user, to which
+    nobody else may write, is used
 """
 
 from __future__ import absolute_import
@@ -1492,7 +1493,8 @@ def _expected():
 def _expectation(made):
     until = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(made["until"]))
     who = " (%s)" % made["who"] if made["who"] else ""
-    return "%s is expected here until %s%s" % (made["name"], until, who)
+    # Both come from another host.
+    return _pure("xm_files.legible")("%s is expected here until %s%s" % (made["name"], until, who))
 
 
 def _in_flight(path, process):

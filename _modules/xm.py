@@ -10,7 +10,8 @@ Options, from the minion configuration or the pillar:
     the command, default ``xm``
 ``xend:kept``
     the folder in which descriptions of guests are kept while they are moved, default
-    ``/var/lib/xend-for-salt``
+    ``/var/lib/xend-for-salt``. It is made when it is missing; one that belongs to somebody else than the
+    minion's user, or that others may write to, is not used, and no guest is moved then
 ``xend:pidfile``, ``xend:log``
     of xend, default ``/var/run/xend.pid`` and ``/var/log/xen/xend.log``
 ``xend:python``
@@ -1019,7 +1020,7 @@ def under_way(name, view):
         salt xen2 xm.under_way web01 '{"copy": "sending", "host": "xen1"}'
     """
     name, host = _text("name", name), _text("view: host", isinstance(view, dict) and view.get("host"))
-    return _pure("xm_outcome.under_way")(name, host, _view_of("view", view))
+    return _legible(_pure("xm_outcome.under_way")(name, host, _view_of("view", view)))
 
 
 def nowhere(name, here, target, there):
@@ -1043,7 +1044,8 @@ def nowhere(name, here, target, there):
     """
     host = str(__opts__["id"])
     here, there = _view_of("here", here), _view_of("there", there)
-    return _pure("xm_outcome.nowhere")(_text("name", name), host, _text("target", target), here, there)
+    target = _text("target", target)
+    return _legible(_pure("xm_outcome.nowhere")(_text("name", name), host, target, here, there))
 
 
 def not_described(name, here, left=None, problem=None):
@@ -1070,7 +1072,7 @@ def not_described(name, here, left=None, problem=None):
     host = str(__opts__["id"])
     here, left = _view_of("here", here), left if left is None else _view_of("left", left)
     problem = _text_or_none("problem", problem)
-    return _pure("xm_outcome.not_described")(_text("name", name), host, here, left, problem)
+    return _legible(_pure("xm_outcome.not_described")(_text("name", name), host, here, left, problem))
 
 
 def unheard(reports):
@@ -1090,7 +1092,8 @@ def unheard(reports):
 
         salt xen1 xm.unheard '{"xen1": {"copies": []}, "xen2": {"problem": "its minion does not answer"}}'
     """
-    return _pure("xm_outcome.unheard")(_reports_of(reports))
+    found = _pure("xm_outcome.unheard")(_reports_of(reports))
+    return dict([(key, _legible(found[key])) for key in found])
 
 
 def findings(reports, guest=None, before=None):
@@ -1454,8 +1457,7 @@ def can_receive(
     # One that it has left here when it was here before.
     warnings += __salt__["xen_guest.images"](domain["name"], domain.get("uuid"))
     # What stands there is partly in the words of the source.
-    legible = _pure("xm_files.legible")
-    return _check([legible(one) for one in blockers], [legible(one) for one in warnings])
+    return _check([_legible(one) for one in blockers], [_legible(one) for one in warnings])
 
 
 def _when_asked(here, asked):
@@ -1739,8 +1741,7 @@ def same_disks(marked, source):
             there = _pure("xm_drbd.told")(told["drbd"].get(resource))
             verdicts[number] = _drbd_verdict(disk, there, known[resource], source)
     # What stands there is partly in the words of the source.
-    legible = _pure("xm_files.legible")
-    return [[verdict, legible(sentence)] for verdict, sentence in verdicts]
+    return [[verdict, _legible(sentence)] for verdict, sentence in verdicts]
 
 
 def unmark_disks(marked):
@@ -2093,6 +2094,13 @@ def _text(argument, value):
         return _pure("xend_options.given_text")(argument, value)
     except ValueError as exc:
         raise CommandExecutionError(exc.args[0])
+
+
+def _legible(sentence):
+    """
+    A sentence with words of another host, as a terminal may show it.
+    """
+    return _pure("xm_files.legible")(sentence)
 
 
 def _text_or_none(argument, value):

@@ -57,6 +57,9 @@ SUFFIXES = (b"", b".cfg", b".hvm", b".conf")
 
 ESCAPE = re.compile(br"\\([0-7]{3})")
 
+# In UTF-8: the controls from 128 on, which terminals obey too, and what turns the direction of writing.
+STEERING = re.compile(b"\xc2[\x80-\x9f]|\xe2\x80[\x8e\x8f\xaa-\xae]|\xe2\x81[\xa6-\xa9]")
+
 # What a guest needs, and what it may have besides. A file that sets none of it sets something for others.
 ESSENTIAL = frozenset(("kernel", "bootloader", "builder", "disk"))
 USUAL = frozenset("memory maxmem vcpus vif ramdisk root extra cpus uuid vfb sdl vnc boot".split())
@@ -1324,14 +1327,15 @@ def _native(raw):
 
 def legible(path):
     """
-    A path as people can read it, whatever bytes it holds: those that are no UTF-8, and control characters, as
-    backslash, x and two digits.
+    A path as people can read it, whatever bytes it holds: those that are no UTF-8, and characters that steer
+    a terminal or the direction of writing, as backslash, x and two digits.
     """
     raw = _raw(path or "")
     is_text = _is_text(raw)
+    steering = set([at for found in STEERING.finditer(raw) for at in range(found.start(), found.end())])
     shown = b""
-    for byte in bytearray(raw):
-        is_plain = 32 <= byte < 127 or byte > 127 and is_text
+    for at, byte in enumerate(bytearray(raw)):
+        is_plain = 32 <= byte < 127 or byte > 127 and is_text and at not in steering
         shown += bytes(bytearray([byte])) if is_plain else ("\\x%02x" % byte).encode("ascii")
     return _native(shown)
 

@@ -327,3 +327,19 @@ def test_only_markers_are_removed(on, fleet):
     victim.write_text(token)
     on("xen2").xm.unmark_disks({"disks": [DISK], "token": token})
     assert not victim.exists()
+
+
+def test_words_of_another_host_steer_no_terminal(on, fleet):
+    red = "\x1b[31m\nred\u009b"
+    xm, xend = on("xen2").xm, on("xen2").xend
+    there = {"copy": "sending", "host": red, "state": red, "problem": red, "listed": "web01"}
+    told = [
+        xm.under_way("web01", there),
+        xm.nowhere("web01", {"copy": "absent"}, red, {"copy": "unknown", "problem": red}),
+        xm.not_described("web01", {"copy": "absent", "domid": None}, there, red),
+        str(xm.unheard({"xen1": {"problem": red}})),
+        xend.reserve(red, who=red),
+    ]
+    xend.release(red)
+    for sentence in told:
+        assert "red" in sentence and not set("\x1b\n\u009b") & set(sentence), sentence

@@ -1196,3 +1196,24 @@ def test_a_guest_whose_uuid_is_not_known(usual):
     found = usual.find(uuid=None)
     (kept,) = [change["new"] for change in usual.take(found)["changes"].values() if change["new"]]
     assert kept == "kept as " + os.path.join(usual.keep, "web01.cfg")
+
+
+@pytest.mark.parametrize(
+    "raw, shown",
+    [
+        (b"/etc/xen/web01", "/etc/xen/web01"),
+        (b"\x1b[31mred\n\x7f", "\\x1b[31mred\\x0a\\x7f"),
+        # A control that is one character of UTF-8, and one that turns the direction of writing.
+        (b"\xc2\x9b31m", "\\xc2\\x9b31m"),
+        (b"gnp.\xe2\x80\xaeexe", "gnp.\\xe2\\x80\\xaeexe"),
+        (b"\xe2\x81\xa6x", "\\xe2\\x81\\xa6x"),
+        (b"\xff\xc3\xbc", "\\xff\\xc3\\xbc"),
+    ],
+)
+def test_nothing_that_is_shown_steers_a_terminal(raw, shown):
+    assert xm_files.legible(raw) == shown
+
+
+def test_letters_of_all_languages_are_shown():
+    text = b"/srv/gr\xc3\xbcn \xe2\x82\xac\xe2\x80\x93 \xe6\x97\xa5".decode("utf-8")
+    assert xm_files.legible(text.encode("utf-8")) == (text.encode("utf-8") if bytes is str else text)
