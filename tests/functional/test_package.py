@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 REPO = Path(__file__).resolve().parents[2]
-MINION_SIDE = ("_modules", "_states", "_utils")
+MINION_SIDE = ("_modules", "_runners", "_states", "_utils")
 PACKAGED = ("setup.cfg", "pyproject.toml", "LICENSE", "README.md", *MINION_SIDE)
 STEP_TIMEOUT_S = 120
 
