@@ -18,7 +18,9 @@ RAW = re.compile(
     r"Traceback|Rendering SLS|Jinja|jinja|YAML|[Uu]nable to (?:parse|render)|exception|UndefinedError|"
     r"object is not|has no attribute|NoneType|unhashable|KeyError|Data failed to compile"
 )
-CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+CONTROL = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
+)
 
 
 class LyingConductor(Conductor):

@@ -165,6 +165,7 @@ def texts(canary):
         "nul": "web01\x00",
         "separator": "a\x85b\u2028c\ufffe",
         "lone half": "\udcff",
+        "direction": "web01\u202egpj.\u2066exe\u200b",
         "jinja": "{{ %d * %d }}" % FACTORS,
         "jinja error": "{{ 1 / 0 }}",
         "jinja block": "{% raw %}{% endif %}",
