@@ -58,10 +58,10 @@ $(STAMP): setup.cfg tests/tools/extras.py
 	@touch $@
 
 demo: $(STAMP) ## the whole story on a simulated fleet, in one go
-	@$(BOUNDED) 300 $(PY) -m tests.demo
+	@$(BOUNDED) 900 $(PY) -m tests.demo
 
 lab: $(STAMP) ## the same fleet, left running to play with
-	@$(BOUNDED) 300 $(PY) -m tests.demo --lab
+	@$(BOUNDED) 900 $(PY) -m tests.demo --lab
 
 lab-stop: $(STAMP) ## end the fleet that `make lab` left running
 	@$(BOUNDED) 120 $(PY) -m tests.demo --stop
@@ -72,13 +72,13 @@ test: $(STAMP) ## all tests: unit, functional, integration, and those of the fau
 	@$(BOUNDED) 3600 $(PY) $(PYTEST) tests/integration
 
 test-unit: $(STAMP) ## pure code and the lab
-	@$(BOUNDED) 600 $(PY) $(PYTEST) tests/unit
+	@$(BOUNDED) 1800 $(PY) $(PYTEST) tests/unit
 
 test-functional: $(STAMP) ## modules and states in Salt's loader, and the installed package
-	@$(BOUNDED) 600 $(PY) $(PYTEST) tests/functional
+	@$(BOUNDED) 3600 $(PY) $(PYTEST) tests/functional
 
 test-integration: $(STAMP) ## a real master and minions on the lab
-	@$(BOUNDED) 900 $(PY) $(PYTEST) tests/integration
+	@$(BOUNDED) 3600 $(PY) $(PYTEST) tests/integration
 
 test-py27: $(STAMP) ## pure code, reading and writing of the module, under Python 2.7
 	@$(BOUNDED) 900 $(PY) tests/tools/python27.py $(PY27_TESTS)
