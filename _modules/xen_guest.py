@@ -516,7 +516,7 @@ def put(found, test=False, name=None):
     return done
 
 
-def take(found, test=False, name=None):
+def take(found, test=False, name=None, sent=False):
     """
     Take the file of a guest and its link away from where xend would start it a second time. The file is
     kept in the folder of the option ``xend:kept``. Do it when the guest's new host has it. What is on storage
@@ -530,6 +530,9 @@ def take(found, test=False, name=None):
         only say what would be done
     name
         the guest that it has to be of; default: whichever is named with it
+    sent
+        the guest has to be one that was sent from here and is not here now. That it runs elsewhere may be
+        somebody's word; the file of one that is only shut down here is nobody's but this host's
 
     Returns ``changes``: for each path ``old`` and ``new``, in words; empty when nothing is to be done.
 
@@ -540,6 +543,8 @@ def take(found, test=False, name=None):
         salt xen1 xen_guest.take '{"name": "web01", "path": "/etc/xen/web01", "text": "", "mode": 420}'
     """
     _check_guest(found, name)
+    if sent and not test and isinstance(found, dict) and found.get("path") is not None:
+        _check_sent(found)
     if isinstance(found, dict) and found.get("path") is not None:
         try:
             # Not made under test.
@@ -549,6 +554,23 @@ def take(found, test=False, name=None):
             raise _unreadable(exc)
     return _do(
         "take", found, _option("root"), _option("kept"), test=test, folders=_folders(), auto=_auto()
+    )
+
+
+def _check_sent(found):
+    """
+    Refuse the file of a guest that this host has not sent away, by what it has kept and sees itself.
+    """
+    name, uuid = _named(found.get("name")), found.get("uuid")
+    kept = _pure("xm_kept.description_file")(_option("kept"), name, uuid)
+    here = __salt__["xm.where"](name, uuid)["copy"]
+    if os.path.isfile(kept) and here in ("absent", "managed"):
+        return
+    why = "%s is not kept" % kept if here in ("absent", "managed") else "xm.where says %s" % here
+    raise CommandExecutionError(
+        "the file of %s stays on %s, which has not sent it away itself (%s), so that it would start nowhere "
+        "at the next boot: look where it runs with `xm list` on all hosts; xen_guest.take takes the file "
+        "away by hand" % (name, __opts__["id"], why)
     )
 
 

@@ -42,7 +42,7 @@ def present(name, file):
     return _moved(name, "put", "The file of %s is here", file)
 
 
-def absent(name, file):
+def absent(name, file, sent=False):
     """
     The configuration file of a guest, and its link in the auto folder, are not here any more; the file is
     kept in the folder of the option ``xend:kept``. Use it when the guest's new host has the file.
@@ -53,6 +53,8 @@ def absent(name, file):
         what ``xen_guest.sealed`` or ``xen_guest.find`` returned here, or that as text that ``xm.told``
         understands; a file that was changed since, lies in none of this host's own folders or is not this
         guest's is an error
+    sent
+        the guest has to be one that was sent from here and is not here now, as this host sees it itself
 
     .. code-block:: yaml
 
@@ -61,7 +63,7 @@ def absent(name, file):
             - name: web01
             - file: {{ pillar.xend.migrate.file | json }}
     """
-    return _moved(name, "take", "The file of %s is not here any more", file)
+    return _moved(name, "take", "The file of %s is not here any more", file, sent=sent)
 
 
 def _told(argument, value):
@@ -79,12 +81,13 @@ def _told(argument, value):
     return said
 
 
-def _moved(name, function, done, file):
+def _moved(name, function, done, file, **keywords):
     try:
         found = _told("file", file)
         if found is None:
             raise CommandExecutionError("file: it is missing; xen_guest.sealed returns it on its host")
-        changes = __salt__["xen_guest." + function](found, test=__opts__["test"], name=name)["changes"]
+        act = __salt__["xen_guest." + function]
+        changes = act(found, test=__opts__["test"], name=name, **keywords)["changes"]
     except CommandExecutionError as exc:
         return _ret(name, False, str(exc))
     comment = done % name

@@ -584,6 +584,24 @@ def test_a_target_that_says_that_all_is_well(conductor, guest, canary):
     assert "xen2" in "\n".join(sentences(run, "xen2"))
 
 
+def test_the_file_of_a_guest_that_is_shut_down_stays_whoever_says_that_it_runs(conductor, guest, canary):
+    """Its host has never sent it, so that it would start nowhere at the next boot."""
+    xen1, xen2, _ = conductor.fleet
+    xen1.destroy_guest("web01")
+    runs = {"name": "web01", "listed": "web01", "uuid": guest.uuid, "domid": 9, "state": "r-----"}
+    steps = ("xend.orch.receive", "xend.orch.move", "xend.orch.settle")
+    told = {"state.sls " + sls: all_well() for sls in steps}
+    there = dict(runs, runs=True, memory_mib=96)
+    told["xm.report"] = {"change": [[["domain"], there], [["view"], dict(runs, copy="running")]]}
+    told["xm.copies"] = {"change": [[["copies"], [dict(runs, copy="running")]]]}
+    witness = Witness(conductor.fleet, canary, "xen2")
+    lies.tell_all(xen2, told)
+    run = migrate(conductor)
+    assert not run.ok and witness.written() == [], run.said()
+    assert xen1.path("/etc/xen/web01").exists() and xen1.path("/etc/xen/auto/web01").is_symlink()
+    assert "xen1, which has not sent it away itself" in "\n".join(run.said())
+
+
 def test_a_guest_of_another_s_uuid_is_not_taken_for_it(conductor, guest, canary):
     """Its source says that it is the one that runs on the target."""
     xen1, xen2, _ = conductor.fleet

@@ -14,5 +14,6 @@ the file of the guest is not here any more:
   xen_guest.absent:
     - name: {{ migrate.domain | json }}
     - file: {{ migrate.file | json }}
+    - sent: true
 
 {%- endif %}
