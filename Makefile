@@ -4,9 +4,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
-# How many tests run at once, a file each: they mostly wait. A master with minions keeps a machine busy
-# by itself, so those tests run alone.
+# How many tests run at once, a file each: they mostly wait. A master with minions keeps a core busy by
+# itself, so of those tests there are fewer.
 WORKERS ?= 3
+MASTERS ?= 2
 FAULTS_ARGS ?= --seed 1 --migrations 300
 
 PYTHONS = $(PYTHON) python3.11 python3.12 python3.13 python3.10
@@ -69,7 +70,7 @@ lab-stop: $(STAMP) ## end the fleet that `make lab` left running
 test: $(STAMP) ## all tests: unit, functional, integration, and those of the fault campaign
 	@$(BOUNDED) 3600 $(PY) $(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
 	    tests/functional tests/faults tests/unit
-	@$(BOUNDED) 3600 $(PY) $(PYTEST) tests/integration
+	@$(BOUNDED) 3600 $(PY) $(PYTEST) -n $(MASTERS) --dist loadfile --no-loadscope-reorder tests/integration
 
 test-unit: $(STAMP) ## pure code and the lab
 	@$(BOUNDED) 1800 $(PY) $(PYTEST) tests/unit
