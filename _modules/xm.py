@@ -1103,8 +1103,8 @@ def findings(reports, guest=None, before=None):
     reports
         for each minion id what ``xm.copies`` returned there, or ``problem``, why it did not
     guest
-        a dict with ``name``, ``uuid``, ``source`` and ``target``: say where this guest is, whatever
-        that is; default: find what migrations have left of any guest
+        a dict with ``name``, ``uuid``, ``source`` and ``target``, and ``ran``, whether it was seen to run on
+        the source just before: say where this guest is, whatever that is; default: find what migrations have left of any guest
     before
         what this function has returned when the hosts were asked before; what was not lost then is not called
         lost now
@@ -1126,7 +1126,8 @@ def findings(reports, guest=None, before=None):
         if not isinstance(guest, dict) or not set(keys) <= set(guest):
             raise CommandExecutionError("guest: %.60r is no mapping with %s" % (guest, ", ".join(keys)))
         # Of a guest that nobody has described no uuid is known.
-        guest = dict([(key, _text_or_none("guest: " + key, guest[key])) for key in keys])
+        known = dict([(key, _text_or_none("guest: " + key, guest[key])) for key in keys])
+        guest = dict(known, ran=guest.get("ran") is True)
     if guest is None:
         found = _pure("xm_outcome.gather")(reports)
     else:

@@ -701,20 +701,33 @@ def test_a_restart_that_cannot_be_remembered_is_a_restart(tmp_path, xend, host):
 # the state
 
 
-def with_watch(load, host, options, state):
+def with_watch(load, host, options, state, function="relocation"):
     high = {
-        "config": {"xend": ["relocation", *({key: value} for key, value in options.items())]},
+        "config": {"xend": [function, *({key: value} for key, value in options.items())]},
         "applied": {"xend": ["applied", *state, {"watch": [{"xend": "config"}]}]},
     }
+    for state in high.values():
+        # Salt asks for it where a requisite has failed.
+        state["__sls__"] = "test"
     found = load(**host_opts(host)).modules.state.high(high)
     assert isinstance(found, dict), found
     return {ret["__id__"]: ret for ret in found.values()}
 
 
-def test_a_refused_restart_stays_a_failure_under_watch(load, host):
+def test_an_address_of_another_host_is_a_failure_under_watch(load, host):
     before, pids = host.config.read_bytes(), host.pids()
     time.sleep(0.05)
     found = with_watch(load, host, {"address": "192.0.2.1"}, [{"timeout": 20}])
+    assert found["config"]["result"] is False and "192.0.2.1" in found["config"]["comment"]
+    assert not found["config"]["changes"] and found["applied"]["result"] is False
+    assert host.pids() == pids and host.config.read_bytes() == before
+
+
+def test_a_refused_restart_stays_a_failure_under_watch(load, host):
+    before, pids = host.config.read_bytes(), host.pids()
+    time.sleep(0.05)
+    wrong = {"name": "xend-relocation-address", "value": "192.0.2.1"}
+    found = with_watch(load, host, wrong, [{"timeout": 20}], "option_present")
     assert found["config"]["changes"] and found["applied"]["result"] is False
     assert "192.0.2.1 is not one of this host" in found["applied"]["comment"]
     assert host.pids() == pids and host.config.read_bytes() == before

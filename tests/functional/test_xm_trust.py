@@ -316,7 +316,7 @@ BAD = [
     {"listed": None},
     {"listed": ""},
     {"listed": ["web01"]},
-    {"listed": "x" * 257},
+    {"listed": "x" * 5000},
     {"do": "destroy"},
 ]
 
