@@ -1104,7 +1104,8 @@ def findings(reports, guest=None, before=None):
         for each minion id what ``xm.copies`` returned there, or ``problem``, why it did not
     guest
         a dict with ``name``, ``uuid``, ``source`` and ``target``, and ``ran``, whether it was seen to run on
-        the source just before: say where this guest is, whatever that is; default: find what migrations have left of any guest
+        the source just before: say where this guest is, whatever that is; default: find what migrations have
+        left of any guest
     before
         what this function has returned when the hosts were asked before; what was not lost then is not called
         lost now

@@ -77,11 +77,15 @@ def _declared(ids=None):
     The hosts that the pillar declares, as `xend_settings.declared` returns them, and what is wrong with that.
 
     ids
-        minions whose pillar is read; default: all that look like Xen hosts. That a minion looks so is its own
-        word, and decides only whose pillar, which is the master's, is read
+        minions whose pillar is read, unless that of another one declares them; default: all that look like
+        Xen hosts. That a minion looks so is its own word, and decides only whose pillar, which is the
+        master's, is read
     """
     found, wrong = {}, []
     for host in ids or _looking_like_xen():
+        # To compile a pillar takes a while, and that of a host which is known already says the same.
+        if host in found:
+            continue
         pillar = __salt__["pillar.show_pillar"](host)
         declared, mistakes = _pure("xend_settings.declared")(pillar.get("xend"))
         for name, known in declared.items():
