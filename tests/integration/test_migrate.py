@@ -2,6 +2,7 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -129,6 +130,20 @@ def test_options_reach_xm(configured, guest):
     assert run.exit_code != 0
     assert f"{configured.xen1.address}:8099" in run.report()
     assert list(configured.where()) == ["xen2"]
+
+
+@pytest.mark.parametrize("lacks", ["runners/xend.py", "utils/xm_heard.py"])
+def test_a_master_without_the_runner_says_what_to_sync(configured, guest, lacks):
+    synced = Path(configured.master.config["extension_modules"]) / lacks
+    text = synced.read_bytes()
+    for path in synced.parent.glob(f"**/{synced.stem}.*"):
+        path.unlink()
+    try:
+        for run in (configured.migrate(), configured.orchestrate("recover", {})):
+            assert run.exit_code != 0 and "salt-run saltutil.sync_all" in run.report(), run.report()
+    finally:
+        synced.write_bytes(text)
+    assert_unharmed(configured, guest)
 
 
 # What can be known beforehand: found by test=True as well, nothing moved.
