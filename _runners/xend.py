@@ -108,7 +108,8 @@ def _publish(hosts, function, arguments=(), keywords=None, limit_s=None):
     returned = {}
     if not hosts:
         return returned
-    with salt.client.get_local_client(mopts=__opts__) as client:
+    # As the master is configured: `salt-run -t` says how long salt-run itself may take.
+    with salt.client.get_local_client(__opts__["conf_file"]) as client:
         answers = client.cmd_iter(
             list(hosts),
             function,

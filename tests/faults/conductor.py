@@ -207,7 +207,7 @@ class Conductor:
                 },
             },
         )
-        salt.client.get_local_client = lambda **_options: _Client(self._publish)
+        salt.client.get_local_client = lambda _conf_file: _Client(self._publish)
         return loaded
 
     # orchestration
