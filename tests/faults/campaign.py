@@ -320,6 +320,10 @@ class World:
                 host.kill_xend()
                 host.start()
         self.steady()
+        # As the message says that refuses a restart because of one: its migration is over.
+        for host in self.fleet:
+            for path in salt_config.reservations(host):
+                path.unlink(missing_ok=True)
 
     def steady(self):
         """Wait until nothing has changed for a while."""
