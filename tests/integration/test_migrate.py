@@ -313,12 +313,12 @@ def during_transfer(site, harm, **options):
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(site.migrate, **options)
         try:
-            site.xen1.wait_held(60)
+            site.xen1.wait_held(300)
             harm()
         finally:
             site.xen1.release()
             # Also when nothing was held: an orchestration that broke is the better explanation.
-            run = running.result(200)
+            run = running.result(600)
     return run
 
 
