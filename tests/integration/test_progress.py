@@ -95,7 +95,7 @@ def test_the_documented_command_tells_how_far_it_is_while_it_goes_on(configured,
             assert configured.where()["xen1"].alive
         finally:
             configured.xen1.link(rate_mib_s=0.1)
-            run = moving.result(200)
+            run = moving.result(600)
     assert run.exit_code == 0, run.report()
     lines += watcher.until("running")
     told = [line for line in lines if line != "heard"]

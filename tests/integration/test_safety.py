@@ -175,7 +175,7 @@ def test_xend_is_not_restarted_under_a_guest_that_comes(configured, guest):
     with ThreadPoolExecutor(2) as pool:
         moving = pool.submit(configured.migrate)
         try:
-            configured.xen1.wait_held(60)
+            configured.xen1.wait_held(300)
             with target.config.open("a") as config:
                 config.write("# changed by somebody else\n")
             applying = pool.submit(apply, configured)
@@ -183,9 +183,9 @@ def test_xend_is_not_restarted_under_a_guest_that_comes(configured, guest):
             assert target.pids()["xend"] == xend
         finally:
             configured.xen1.release()
-            run = moving.result(200)
+            run = moving.result(600)
     assert run.exit_code == 0, run.report()
-    put_off = applying.result(60)
+    put_off = applying.result(300)
     assert put_off["result"] is False and "web01 is" in put_off["comment"], put_off
     assert target.pids()["xend"] == xend
     arrived = target.wait_alive("web01")
@@ -204,7 +204,7 @@ def test_the_source_s_minion_dies_in_mid_migration(configured, guest, minions):
     configured.xen1.link(hold_at=0.5)
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(configured.migrate)
-        configured.xen1.wait_held(60)
+        configured.xen1.wait_held(300)
         minions["xen1"].terminate()
         try:
             configured.xen1.release()
