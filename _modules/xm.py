@@ -61,9 +61,6 @@ NET = "/sys/class/net"
 DEVICES_S = 100
 SLACK_S = 20
 
-# Under Python 2 there are two kinds of it.
-TEXT = (str, type(b"".decode("ascii")))
-
 # How long a look at a guest may take meanwhile.
 ANSWERS_S = 5
 
@@ -2626,11 +2623,8 @@ def repair(do, listed, uuid, domid, claims=None, asked=False, test=False):
         _unlock(locks)
 
 
-UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
-
-
 def _check_uuid(uuid):
-    if not isinstance(uuid, TEXT) or not UUID.match(uuid):
+    if not _pure("xm_heard.is_uuid")(uuid):
         raise CommandExecutionError("uuid: %.60r is no uuid as `xm list --long` shows it" % (uuid,))
     return str(uuid)
 

@@ -8,10 +8,8 @@ allow list admits is xend_allow's; nothing here knows Salt.
 import numbers
 import re
 
-try:
-    TEXT = (str, unicode)
-except NameError:
-    TEXT = (str,)
+# Under Python 2 there are two kinds of it.
+TEXT = (str, type(b"".decode("ascii")))
 
 # name (as people use it), key in xend-config.sxp, kind, xend's default, first version that reads it.
 # Source: xend 3.0.3, 3.4 and 4.4 XendOptions (XendRoot in 3.0.3), the defaults and getters there.
@@ -390,9 +388,6 @@ def listeners(values):
 
 
 # What functions are given
-
-# Under Python 2 there are two kinds of it.
-TEXT = (str, type(b"".decode("ascii")))
 
 # No name and no path is longer.
 MOST_LETTERS = 4096

@@ -54,6 +54,13 @@ def legible(text, most=SENTENCE):
     return "".join([_shown(character) for character in text])
 
 
+def is_uuid(value):
+    """
+    Whether this is the uuid of a domain, as `xm list --long` shows it.
+    """
+    return isinstance(value, TEXT) and UUID.match(value) is not None
+
+
 def _shown(character):
     if unicodedata.category(character) not in UNPRINTABLE:
         return character

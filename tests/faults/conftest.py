@@ -17,6 +17,19 @@ def conductor(new_fleet, tmp_path_factory):
 
 
 @pytest.fixture
+def following(conductor):
+    """Files follow between all hosts; they have none of web01 afterwards."""
+    for host in conductor.fleet:
+        conductor.opts[host.name]["xend"]["follow"] = True
+        host.path("/etc/xen/auto").mkdir(parents=True, exist_ok=True)
+    yield
+    for host in conductor.fleet:
+        del conductor.opts[host.name]["xend"]["follow"]
+        for path in ("/etc/xen/web01", "/etc/xen/web01.cfg", "/etc/xen/auto/web01"):
+            host.path(path).unlink(missing_ok=True)
+
+
+@pytest.fixture
 def migrate(conductor):
     """A function that migrates a guest; hosts and minions are whole again afterwards."""
 

@@ -367,20 +367,7 @@ OPTIONS = {"domain": "web01", "source": "xen1", "target": "xen2"}
 
 
 @pytest.fixture
-def follows(conductor):
-    """Files follow between all hosts."""
-    for host in conductor.fleet:
-        conductor.opts[host.name]["xend"]["follow"] = True
-        host.path("/etc/xen/auto").mkdir(parents=True, exist_ok=True)
-    yield
-    for host in conductor.fleet:
-        del conductor.opts[host.name]["xend"]["follow"]
-        for path in ("/etc/xen/web01", "/etc/xen/auto/web01"):
-            host.path(path).unlink(missing_ok=True)
-
-
-@pytest.fixture
-def guest(conductor, follows):
+def guest(conductor, following):
     """web01 on xen1, with a disk, a card, a screen, and a file that follows it; db01 runs on xen2."""
     xen1, xen2, _ = conductor.fleet
     xen1.path("/etc/xen/web01").write_text(GUEST_FILE)

@@ -202,19 +202,6 @@ def test_a_guest_that_moves_while_the_hosts_are_asked_is_not_called_lost(conduct
     assert salt_config.notes(xen1) == []
 
 
-@pytest.fixture
-def following(conductor):
-    """Both hosts let files follow; they have none of web01 afterwards."""
-    for host in conductor.fleet:
-        conductor.opts[host.name]["xend"]["follow"] = True
-        host.path("/etc/xen/auto").mkdir(parents=True, exist_ok=True)
-    yield
-    for host in conductor.fleet:
-        del conductor.opts[host.name]["xend"]["follow"]
-        for path in ("/etc/xen/web01.cfg", "/etc/xen/auto/web01"):
-            host.path(path).unlink(missing_ok=True)
-
-
 def test_a_file_that_an_earlier_run_has_left_behind_follows(conductor, migrate, following):
     """Else the old host would start the guest a second time at its next boot."""
     xen1, xen2 = conductor.fleet

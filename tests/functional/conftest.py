@@ -116,6 +116,20 @@ def host_opts(host) -> dict:
     return {**salt_config.minion(host), "id": host.name}
 
 
+@pytest.fixture(scope="module")
+def open_fleet(new_fleet):
+    """A function that starts a fleet of hosts whose doors are open, and whose clocks run fast."""
+
+    def make(*hosts):
+        for spec in hosts:
+            spec.config, spec.time_scale = OPEN, 0.02
+        fleet = new_fleet(*hosts)
+        fleet.start()
+        return fleet
+
+    return make
+
+
 @pytest.fixture
 def minion_on(load, fleet):
     """A function that gives the minion on a host of the module's fleet; options are those of `xend:`."""

@@ -12,13 +12,9 @@ from tests.lab.fleet import HostSpec
 
 
 @pytest.fixture(scope="module")
-def running(new_fleet):
+def running(open_fleet):
     hosts = [HostSpec("xen1"), HostSpec("xen2")]
-    for spec in hosts:
-        spec.config, spec.time_scale = OPEN, 0.02
-    fleet = new_fleet(*hosts)
-    fleet.start()
-    return fleet
+    return open_fleet(*hosts)
 
 
 @pytest.fixture

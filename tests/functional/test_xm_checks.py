@@ -21,7 +21,7 @@ FEW_FLAGS = tuple("fpu tsc msr pae cx8 sep cmov mmx fxsr nx lm".split())
 
 
 @pytest.fixture(scope="module")
-def running(new_fleet):
+def running(open_fleet):
     """Two hosts that are alike, one with another processor, one with an older Xen."""
     hosts = [
         HostSpec("xen1"),
@@ -32,11 +32,7 @@ def running(new_fleet):
         HostSpec("vtd0", version="4.0", info={"virt_caps": "hvm hvm_directio"}),
         HostSpec("few1", loops=2),
     ]
-    for spec in hosts:
-        spec.config, spec.time_scale = OPEN, 0.02
-    fleet = new_fleet(*hosts)
-    fleet.start()
-    return fleet
+    return open_fleet(*hosts)
 
 
 @pytest.fixture

@@ -11,18 +11,14 @@ NET = "/sys/class/net"
 
 
 @pytest.fixture(scope="module")
-def running(new_fleet):
+def running(open_fleet):
     hosts = [
         HostSpec("xen1", bridges=("eth0", "xenbr0", "xenbr1")),
         HostSpec("xen2", bridges=("eth1", "xenbr0")),
         HostSpec("bare", bridges=()),
         HostSpec("rhel5", version="3.0.3", bridges=("eth1",)),
     ]
-    for spec in hosts:
-        spec.config, spec.time_scale = OPEN, 0.02
-    fleet = new_fleet(*hosts)
-    fleet.start()
-    return fleet
+    return open_fleet(*hosts)
 
 
 @pytest.fixture

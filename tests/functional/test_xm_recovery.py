@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from salt.exceptions import CommandExecutionError
 
-from tests.functional.conftest import OPEN, Minion, holding, host_opts, minion_opts
+from tests.functional.conftest import Minion, holding, host_opts, minion_opts
 from tests.lab import salt_config
 from tests.lab.fleet import HostSpec
 from tests.lab.layout import wait_until
@@ -28,16 +28,12 @@ END_S = 60
 
 
 @pytest.fixture(scope="module")
-def running(new_fleet):
+def running(open_fleet):
     """Three hosts of today, and one whose xend has no --change_home_server."""
     hosts = [HostSpec(name) for name in ("xen1", "xen2", "xen3")] + [
         HostSpec("mid1", version="3.4.0")
     ]
-    for spec in hosts:
-        spec.config, spec.time_scale = OPEN, 0.02
-    fleet = new_fleet(*hosts)
-    fleet.start()
-    return fleet
+    return open_fleet(*hosts)
 
 
 @pytest.fixture

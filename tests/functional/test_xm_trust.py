@@ -5,7 +5,7 @@ import functools
 import pytest
 from salt.exceptions import CommandExecutionError
 
-from tests.functional.conftest import OPEN, host_opts
+from tests.functional.conftest import host_opts
 from tests.lab import salt_config
 from tests.lab.fleet import HostSpec
 from tests.lab.layout import wait_until
@@ -16,13 +16,9 @@ NOTHING = [{}, {"xen2": "absent"}, {"xen9": "running"}, {"xen1": "running"}]
 
 
 @pytest.fixture(scope="module")
-def running(new_fleet):
+def running(open_fleet):
     hosts = [HostSpec(name) for name in ("xen1", "xen2", "xen3")]
-    for spec in hosts:
-        spec.config, spec.time_scale = OPEN, 0.02
-    fleet = new_fleet(*hosts)
-    fleet.start()
-    return fleet
+    return open_fleet(*hosts)
 
 
 @pytest.fixture
