@@ -20,6 +20,12 @@ def new_fleet(tmp_path_factory):
         )
 
 
+def pytest_configure(config):
+    from tests.harness.loading import hurry
+
+    hurry(config.cache.mkdir("compiled"))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session):
     log_server = session.config.pluginmanager.get_plugin("saltfactories-log-server")

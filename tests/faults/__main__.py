@@ -9,7 +9,7 @@ import sys
 import time
 
 from tests.faults.campaign import Worker, plans
-from tests.faults.processes import Failed, Gone, Process
+from tests.harness.processes import Failed, Gone, Process
 
 # Most of the time a migration waits for somebody, so there are more than processors.
 WORKERS = 8

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.faults import faults, truth
-from tests.faults.conductor import Conductor, hurry, quiet
-from tests.faults.processes import Failed, Gone
+from tests.harness.conductor import Conductor
+from tests.harness.loading import hurry, quiet
+from tests.harness.processes import Failed, Gone
 from tests.lab import salt_config
 from tests.lab.fleet import Fleet, HostSpec
 from tests.lab.layout import wait_until

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.faults import campaign
-from tests.faults.conductor import Conductor
+from tests.harness.conductor import Conductor
 from tests.lab.fleet import HostSpec
 
 

@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 
 from tests.faults import truth
-from tests.faults.conductor import Conductor
+from tests.harness.conductor import Conductor
 from tests.lab import lies
 
 # What a host itself, Salt and the product write while guests move: below these of a host, anything.

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.faults import campaign, faults, truth
-from tests.faults.processes import Failed, Gone, Process
+from tests.harness.processes import Failed, Gone, Process
 from tests.lab.layout import wait_until
 
 

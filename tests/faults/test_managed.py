@@ -6,7 +6,7 @@ The real SLS, run by the conductor.
 import pytest
 
 from tests.faults import campaign
-from tests.faults.conductor import Conductor
+from tests.harness.conductor import Conductor
 from tests.lab.fleet import HostSpec
 from tests.lab.layout import wait_until
 

@@ -70,7 +70,7 @@ def minion_opts(root: Path, **options) -> dict:
     opts["module_dirs"] = [
         str(REPO / "_modules"),
         # No master listens here: events go into a file.
-        str(REPO / "tests" / "faults" / "minion_modules"),
+        str(REPO / "tests" / "harness" / "minion_modules"),
         *options.get("module_dirs", []),
     ]
     return opts

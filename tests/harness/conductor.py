@@ -6,14 +6,11 @@ minion. Only the way between master and minion is missing; daemons do the same i
 
 import copy
 import json
-import logging
 import os
 import shutil
 import signal
-import sys
 import time
 import traceback
-import warnings
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -30,7 +27,8 @@ import salt.utils.process
 import salt.utils.state
 from salt.loader.lazy import LazyLoader
 
-from tests.faults.processes import Gone, Process
+from tests.harness.loading import functions_of
+from tests.harness.processes import Gone, Process
 from tests.lab import salt_config
 
 JOB_LIMIT_S = 150.0
@@ -123,7 +121,7 @@ class Conductor:
 
     def _warm_up(self):
         """Let Python import what jobs need before they fork, or each of them would."""
-        _functions(self.opts[next(iter(self.opts))])["state.sls"]("xend.relocation", test=True)
+        functions_of(self.opts[next(iter(self.opts))])["state.sls"]("xend.relocation", test=True)
         self._states("xend.orch.migrate", None, True)
 
     def _options(self, name, module_dir, **options):
@@ -232,7 +230,7 @@ class Conductor:
 
     def _states(self, sls, pillar, test):
         # Two runners on one master do not wait for each other either.
-        functions = _functions(self.master_opts)
+        functions = functions_of(self.master_opts)
         return functions["state.sls"](sls, pillar=pillar, test=test, concurrent=True)
 
     # jobs
@@ -282,7 +280,7 @@ class Conductor:
         # Salt takes only processes that have its name for its own.
         salt.utils.process.appendproctitle("salt-minion %s %s" % (name, fun))
         # Made here: all loaders of a process share their modules, and with them the last one's __opts__.
-        functions = _functions(self.opts[name])
+        functions = functions_of(self.opts[name])
         data = {"jid": jid, "fun": fun, "tgt": name, "ret": "", "pid": os.getpid()}
         note = self._notes(name) / jid
         # Whole from the first moment: Salt takes an empty one for a remainder, and removes it.
@@ -350,10 +348,6 @@ def _queue(opts):
     return Path(salt.utils.state.state_queue_dir(opts))
 
 
-def _functions(opts):
-    return salt.loader.minion_mods(opts, utils=salt.loader.utils(opts))
-
-
 def _called(functions, data):
     """What a minion returns for a job: the value, or the text that stands for an exception, and the code."""
     fun = data["fun"]
@@ -371,31 +365,3 @@ def _called(functions, data):
         return "Passed invalid arguments to %s: %s" % (fun, error), 1
     except Exception:
         return "The minion function caused an exception: %s" % traceback.format_exc(), 1
-
-
-def hurry(cache):
-    """Let Salt's loaders in this process and its forks share what they find in folders of modules.
-
-    Salt lists hundreds of files anew for each of the twenty loaders of a state run, which is half of
-    what a run costs; here no file of a module changes. What Python compiles goes into `cache`.
-    """
-    sys.pycache_prefix, sys.dont_write_bytecode = str(cache), False
-    look = LazyLoader._refresh_file_mapping
-    names = ("file_mapping", "suffix_map", "suffix_order")
-    found = {}
-
-    def look_once(loader):
-        key = (tuple(loader.module_dirs), tuple(loader.static_modules), frozenset(loader.disabled))
-        if key not in found:
-            look(loader)
-            found[key] = [copy.copy(getattr(loader, name)) for name in names]
-        for name, value in zip(names, found[key], strict=True):
-            setattr(loader, name, copy.copy(value))
-
-    LazyLoader._refresh_file_mapping = look_once
-
-
-def quiet():
-    """Keep Salt's log, and what Python says of its age, off the terminal of this process."""
-    logging.disable(logging.CRITICAL)
-    warnings.simplefilter("ignore", DeprecationWarning)
