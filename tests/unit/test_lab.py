@@ -1,9 +1,8 @@
-"""The lab judged by what real xends did: corpus, transcripts' texts, and guests' memory.
+"""The lab judged by what real xends read, printed and logged (tests/data), and by guests' memory.
 
 Here: the simulated fleet alone. Nothing here runs the product.
 """
 
-import json
 import os
 import re
 import select
@@ -16,35 +15,22 @@ from pathlib import Path
 
 import pytest
 
+from tests import ground_truth
 from tests.lab import memory, options, sxp
 from tests.lab.fleet import Fleet, HostSpec
 from tests.lab.layout import process_start, wait_until
 
-SHARED = Path(__file__).resolve().parents[2].parent / "shared"
-CORPUS = SHARED / "corpus"
-TRANSCRIPTS = SHARED / "transcripts"
 DEPRECATED = "WARNING: xend/xm is deprecated.\n"
 PORT = 8002
 
 
-def corpus_cases():
-    """Return (expected file, version, source file) of every corpus entry that has a source."""
-    sources = {}
-    for folder, prefix in (("files", ""), ("edge", "edge-")):
-        for path in (CORPUS / folder).glob("*.sxp"):
-            sources[prefix + path.name.split("-")[0]] = path
-    cases = []
-    for path in sorted((CORPUS / "expected").glob("*.json")):
-        key, version = path.name[: -len(".json")].split(".", 1)
-        if key in sources:
-            cases.append((path, version, sources[key]))
-    return cases
-
-
-needs_corpus = pytest.mark.skipif(not CORPUS.exists(), reason="the shared corpus is not here")
-needs_transcripts = pytest.mark.skipif(
-    not TRANSCRIPTS.exists(), reason="the shared transcripts are not here"
-)
+def recorded():
+    """(name of the file, its bytes, one version's record) of everything that was recorded."""
+    return [
+        (config.name, config.data, record)
+        for config in ground_truth.configs()
+        for record in config.records.values()
+    ]
 
 
 def read_forms(data, version):
@@ -64,56 +50,51 @@ def value_or_error(read):
         return {"error": {"class": error.kind, "message": error.message}}
 
 
-@needs_corpus
 def test_reader_agrees_with_every_real_parser():
-    cases = corpus_cases()
-    assert len(cases) > 250
-    for path, version, source in cases:
-        expected = json.loads(path.read_text())["parse"]
-        expected.pop("none", None)
-        assert read_forms(source.read_bytes(), version) == expected, path.name
+    cases = recorded()
+    assert len(cases) > 180
+    for name, data, record in cases:
+        expected = {key: value for key, value in record["parse"].items() if key != "none"}
+        assert read_forms(data, record["version"]) == expected, name
 
 
-@needs_corpus
 def test_options_agree_with_every_real_getter():
     compared = 0
-    for path, version, source in corpus_cases():
-        expected = json.loads(path.read_text())
-        if not expected["parse"]["ok"]:
+    for name, data, record in recorded():
+        if not record["parse"]["ok"]:
             continue
-        config = options.Options(source.read_bytes(), version)
-        for key, setting in expected["settings"].items():
-            assert config.raw(key) == setting["raw"], (path.name, key)
-            assert value_or_error(lambda: config.get(key)) == setting["value"], (path.name, key)
+        config = options.Options(data, record["version"])
+        for key, setting in record["settings"].items():
+            assert config.raw(key) == setting["raw"], (name, key)
+            assert value_or_error(lambda: config.get(key)) == setting["value"], (name, key)
             compared += 1
         patterns = value_or_error(config.hosts_allow)
         if isinstance(patterns, list):
-            # The corpus has the texts that were compiled, before Python 2's meaning is applied.
-            assert config.get("xend-relocation-hosts-allow").split(" ") == expected["hosts_allow"]
+            # Recorded are the texts that were compiled, before Python 2's meaning is applied.
+            assert config.get("xend-relocation-hosts-allow").split(" ") == record["hosts_allow"]
         else:
-            assert patterns == expected["hosts_allow"], path.name
-        for peer, admitted in expected.get("allowed", {}).items():
+            assert patterns == record["hosts_allow"], name
+        for peer, admitted in record.get("allowed", {}).items():
             if isinstance(patterns, dict):
                 continue
-            name, address = peer.split("/")
-            assert options.admitted(patterns, name, address) == admitted, (path.name, peer)
+            peer_name, address = peer.split("/")
+            assert options.admitted(patterns, peer_name, address) == admitted, (name, peer)
     assert compared > 1000
 
 
-@needs_corpus
 def test_listening_plan_agrees_with_the_real_listener():
-    for path, version, source in corpus_cases():
-        expected = json.loads(path.read_text()).get("listen")
+    for name, data, record in recorded():
+        expected = record.get("listen")
         if expected is None:
             continue
-        found = value_or_error(options.Options(source.read_bytes(), version).listen)
+        found = value_or_error(options.Options(data, record["version"]).listen)
         if expected["ok"]:
-            assert set(found) == {"tcp", "ssl"} & set(expected), path.name
+            assert set(found) == {"tcp", "ssl"} & set(expected), name
             for kind, (port, interface, *_rest) in found.items():
-                assert port == expected[kind]["port"], path.name
-                assert interface == expected[kind]["interface"], path.name
+                assert port == expected[kind]["port"], name
+                assert interface == expected[kind]["interface"], name
         else:
-            assert found == {"error": expected["error"]}, path.name
+            assert found == {"error": expected["error"]}, name
 
 
 def test_patterns_mean_what_they_meant_in_python_2():
@@ -359,43 +340,31 @@ def test_long_list_can_be_read_back(hosts):
     assert result.stdout.endswith("        )\n    )\n)\n")
 
 
-@needs_transcripts
 def test_long_list_is_laid_out_like_the_real_one():
-    text = (TRANSCRIPTS / "01-xm-queries.txt").read_text()
-    found = re.findall(r"(?ms)^\(domain\n.*?^\)\n", text)
+    found = ground_truth.commands("xm/list-long")
     assert len(found) == 2
     for real in found:
-        (form,) = sxp.decode(sxp.parse(real.encode()))
-        assert sxp.pretty(form) + "\n" == real
+        (form,) = sxp.decode(sxp.parse(real.stdout.encode()))
+        assert sxp.pretty(form) + "\n" == real.stdout
 
 
-@needs_transcripts
-@pytest.mark.parametrize(
-    "command, code",
-    [
-        ("xm help migrate", 0),
-        ("xm migrate", 1),
-        ("xm migrate --help", 1),
-        ("xm nosuchcommand", 1),
-        ("xm", 1),
-        ("xm --version", 1),
-        ("xm list NOSUCH", 3),
-        ("xm list --long NOSUCH", 3),
-        ("xm domid NOSUCH", 3),
-        ("xm domname 999", 3),
-        ("xm list tiny NOSUCH", 3),
-        ("xm domname 0", 0),
-    ],
-)
-def test_texts_are_those_of_the_real_xm(hosts, command, code):
-    text = (TRANSCRIPTS / "01-xm-queries.txt").read_text()
-    part = text[text.index("[xen2]# %s\n" % command) :].split("\n[xen2]# ")[0]
-    sizes = [int(size) for size in re.findall(r"--- std(?:out|err) \((\d+) bytes\)", part)]
-    out = part.split(" bytes)\n", 1)[1][: sizes[0]]
-    error = part.split("--- stderr", 1)[1].split("\n", 1)[1][: sizes[1]]
+REAL_TEXTS = [
+    command
+    for name in ("xm/help", "xm/migrate-usage", "xm/unknown-domain", "xm/usage")
+    for command in ground_truth.commands(name)
+]
+REAL_TEXTS += [
+    command
+    for command in ground_truth.commands("xm/domid-domname")
+    if command.command == "xm domname 0"
+]
+
+
+@pytest.mark.parametrize("real", REAL_TEXTS, ids=lambda real: real.command)
+def test_texts_are_those_of_the_real_xm(hosts, real):
     hosts["xen1"].create_guest("tiny")
-    result = hosts["xen1"].xm_run(*command.split()[1:])
-    assert (result.returncode, result.stdout, result.stderr) == (code, out, error)
+    result = hosts["xen1"].xm_run(*real.command.split()[1:])
+    assert (result.returncode, result.stdout, result.stderr) == (real.code, real.stdout, real.stderr)
 
 
 def test_info(hosts):
