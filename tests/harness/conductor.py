@@ -5,13 +5,13 @@ minion. Only the way between master and minion is missing; daemons do the same i
 """
 
 import copy
+import fcntl
 import json
 import os
-import shutil
 import signal
 import time
 import traceback
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -35,7 +35,6 @@ JOB_LIMIT_S = 150.0
 ORCHESTRATION_LIMIT_S = 240.0
 HERE = Path(__file__).parent
 MASTER_ID = "lab_master"
-QUEUE_S = 0.2
 
 
 class Run:
@@ -282,38 +281,32 @@ class Conductor:
         # Made here: all loaders of a process share their modules, and with them the last one's __opts__.
         functions = functions_of(self.opts[name])
         data = {"jid": jid, "fun": fun, "tgt": name, "ret": "", "pid": os.getpid()}
-        note = self._notes(name) / jid
-        # Whole from the first moment: Salt takes an empty one for a remainder, and removes it.
-        written = self.folder / ("%s.%s" % (name, jid))
-        written.write_bytes(salt.payload.dumps(data))
-        written.rename(note)
+        # Whole when Salt sees it, which takes an empty one for a remainder, and removes it.
+        waiting, note = self._notes(name, "waiting") / jid, self._notes(name) / jid
+        waiting.write_bytes(salt.payload.dumps(data))
         try:
             wire = salt.utils.args.condition_input(list(arg), kwarg)
             data["arg"] = salt.payload.loads(salt.payload.dumps(wire))
-            returned, retcode = _called(functions, data)
-            while isinstance(returned, dict) and returned.get("__no_return__"):
-                self._wait_for_turn(name, jid)
+            with self._turn(name, fun, kwarg.get("queue")):
+                waiting.rename(note)
                 returned, retcode = _called(functions, data)
         finally:
-            note.unlink(missing_ok=True)
+            for path in (waiting, note):
+                path.unlink(missing_ok=True)
         out = "highstate" if fun.startswith("state.") else "nested"
         return {"ret": returned, "retcode": retcode, "jid": jid, "out": out}
 
-    def _wait_for_turn(self, name, jid):
-        """Wait as a minion does with states that it has put into its queue: running ones go first, and
-        queued ones in their order."""
-        opts = self.opts[name]
-        note, waiting = self._notes(name) / jid, self._notes(name, "waiting") / jid
-        note.rename(waiting)
-        while True:
-            with salt.utils.state.acquire_queue_lock(opts):
-                active = salt.utils.state.get_active_states(opts)
-                if not salt.utils.state.check_prior_running_states(opts, jid, active):
-                    for queued in _queue(opts).glob("*_%s.p" % jid):
-                        queued.unlink()
-                    waiting.rename(note)
-                    return
-            time.sleep(QUEUE_S)
+    @contextmanager
+    def _turn(self, name, fun, queued):
+        """Let states of one minion that may be queued run one after the other.
+
+        What may not goes on: Salt itself says then that another state runs.
+        """
+        with open(self.folder / ("%s.turn" % name), "w") as turn:
+            if fun.startswith("state."):
+                with suppress(BlockingIOError):
+                    fcntl.flock(turn, fcntl.LOCK_EX | (0 if queued else fcntl.LOCK_NB))
+            yield
 
     def events(self, tag):
         """Return the data of all events with this tag, oldest first."""
@@ -338,14 +331,8 @@ class Conductor:
                 note.unlink()
 
     def minion_up(self, name):
-        """Start a minion again; nothing waits for its turn there."""
-        shutil.rmtree(_queue(self.opts[name]), ignore_errors=True)
-        Path(salt.utils.state.queue_lock_path(self.opts[name])).unlink(missing_ok=True)
+        """Start a minion again."""
         (self.folder / "down" / name).unlink(missing_ok=True)
-
-
-def _queue(opts):
-    return Path(salt.utils.state.state_queue_dir(opts))
 
 
 def _called(functions, data):
