@@ -1,4 +1,4 @@
-"""A conductor some of whose minions lie, and a witness of what became of the honest hosts."""
+"""What lying minions may have done: a witness of what became of the honest hosts, and of what was said."""
 
 import copy
 import hashlib
@@ -9,7 +9,6 @@ import stat
 from pathlib import Path
 
 from tests.faults import truth
-from tests.harness.conductor import Conductor
 from tests.lab import lies
 
 # What a host itself, Salt and the product write while guests move: below these of a host, anything.
@@ -21,42 +20,6 @@ RAW = re.compile(
 CONTROL = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
 )
-
-
-class LyingConductor(Conductor):
-    """Jobs of a minion whose host has lies end with these."""
-
-    def __init__(self, fleet, folder):
-        # Before the conductor warms up, which asks nobody.
-        self.asked = Path(folder) / "asked"
-        super().__init__(fleet, folder)
-        self.asked.touch()
-
-    def declare(self, *names):
-        """Let the pillar name these hosts only."""
-        hosts = {host.name: host.address for host in self.fleet if host.name in names}
-        self.pillar["xend"]["relocation"]["hosts"] = hosts
-        (self.folder / "pillar" / "xend.sls").write_text("#!json\n" + json.dumps(self.pillar))
-
-    def _job(self, name, fun, arg, kwarg, jid):
-        with self.asked.open("a") as stream:
-            stream.write("%s %s\n" % (name, lies.question(fun, arg)))
-        lie = lies.lie_about(lies.path_of(self.fleet[name].root), fun, arg)
-        work = super()._job
-        if lie is None:
-            return work(name, fun, arg, kwarg, jid)
-        job = {"retcode": 0, "jid": jid, "out": "nested"}
-
-        def act():
-            job.update(work(name, fun, arg, kwarg, jid))
-            return job["ret"]
-
-        return dict(job, ret=lies.told(lie, act))
-
-    def questions(self, name):
-        """What this minion was asked, in order."""
-        lines = self.asked.read_text().splitlines()
-        return [line.partition(" ")[2] for line in lines if line.startswith(name + " ")]
 
 
 class Replay:

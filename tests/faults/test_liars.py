@@ -10,7 +10,8 @@ import uuid
 import pytest
 
 from tests.faults import campaign
-from tests.faults.liars import LyingConductor, Replay, Witness, blemishes, faulty, sentences
+from tests.faults.liars import Replay, Witness, blemishes, faulty, sentences
+from tests.harness.conductor import Conductor
 from tests.lab import lies, salt_config
 from tests.lab.fleet import HostSpec
 
@@ -29,7 +30,7 @@ def conductor(new_fleet, tmp_path_factory):
     names = ("xen1", "xen2", "xen3")
     fleet = new_fleet(*[HostSpec(name, config=campaign.CONFIG, time_scale=0.02) for name in names])
     fleet.start()
-    made = LyingConductor(fleet, tmp_path_factory.mktemp("liars") / "salt")
+    made = Conductor(fleet, tmp_path_factory.mktemp("liars") / "salt")
     made.call_all("state.sls", "xend.relocation")
     return made
 
@@ -51,7 +52,7 @@ def whole(conductor):
         host.clear()
         for note in [*salt_config.notes(host), *salt_config.reservations(host)]:
             note.unlink()
-    conductor.declare("xen1", "xen2", "xen3")
+    conductor.set_pillar(salt_config.pillar(conductor.fleet))
 
 
 def running(host, name, **options):
@@ -348,7 +349,9 @@ def test_a_third_host_that_does_not_answer_what_it_was_asked(conductor, left, li
 @pytest.mark.parametrize("test", [True, False])
 def test_a_minion_that_nobody_has_declared_is_not_even_asked(conductor, left, test, canary):
     """It has the grain of a Xen host, answers everything, and first."""
-    conductor.declare("xen1", "xen2")
+    pillar = salt_config.pillar(conductor.fleet)
+    del pillar["xend"]["relocation"]["hosts"]["xen3"]
+    conductor.set_pillar(pillar)
     witness = Witness(conductor.fleet, canary, "xen3")
     before = len(conductor.questions("xen3"))
     said = {**ABOUT_GUESTS["all run here"](left), **forged(left)}

@@ -29,60 +29,14 @@ from salt.loader.lazy import LazyLoader
 
 from tests.harness.loading import functions_of
 from tests.harness.processes import Gone, Process
-from tests.lab import salt_config
+from tests.harness.run import Run
+from tests.lab import lies, salt_config
+from tests.lab.layout import write_atomic
 
 JOB_LIMIT_S = 150.0
 ORCHESTRATION_LIMIT_S = 240.0
 HERE = Path(__file__).parent
 MASTER_ID = "lab_master"
-
-
-class Run:
-    """How one orchestration ended: `ok`, its steps in order, and all that it says to people.
-
-    steps -- {id: what Salt returned for it}, those of orchestrations that it ran included
-    states -- what the states on minions returned, in order
-    """
-
-    def __init__(self, returned, seconds):
-        self.seconds = seconds
-        self.errors = returned if isinstance(returned, list) else []
-        self.ok = salt.utils.state.check_result({MASTER_ID: returned})
-        self.steps, self.states = {}, []
-        self._read(returned)
-
-    def _read(self, returned):
-        steps = returned.values() if isinstance(returned, dict) else []
-        for step in sorted(steps, key=lambda step: step["__run_num__"]):
-            self.steps[step["__id__"]] = step
-            changes = step["changes"] or {}
-            for ret in (changes.get("ret") or {}).values():
-                self._read_states(ret)
-            for inner in ((changes.get("return") or {}).get("data") or {}).values():
-                self._read(inner)
-
-    def _read_states(self, ret):
-        if isinstance(ret, dict):
-            self.states += sorted(ret.values(), key=lambda state: state["__run_num__"])
-        else:
-            self.errors.append(str(ret))
-
-    def failed(self):
-        """The steps that failed by themselves, not because one that they require did."""
-        return [
-            name
-            for name, step in self.steps.items()
-            if step["result"] is False and "requisite failed" not in step["comment"]
-        ]
-
-    def said(self):
-        """Every comment, of steps and of the states on minions, and every error."""
-        steps = list(self.steps.values())
-        return [found["comment"] for found in steps + self.states] + self.errors
-
-    def changed(self):
-        """The names of states on minions that changed something, or would."""
-        return [state["name"] for state in self.states if state["changes"]]
 
 
 class _Client:
@@ -109,12 +63,12 @@ class Conductor:
     def __init__(self, fleet, folder):
         self.fleet = fleet
         self.folder = Path(folder)
+        self.asked = self.folder / "asked"
         (self.folder / "pillar").mkdir(parents=True)
         (self.folder / "down").mkdir()
-        self.pillar = salt_config.pillar(fleet)
-        for name, data in (("top", {"base": {"*": ["xend"]}}), ("xend", self.pillar)):
-            (self.folder / "pillar" / (name + ".sls")).write_text("#!json\n" + json.dumps(data))
+        (self.folder / "pillar" / "top.sls").write_text(json.dumps({"base": {"*": ["xend"]}}))
         self.opts = {host.name: self._minion_opts(host) for host in fleet}
+        self.set_pillar(salt_config.pillar(fleet))
         self.master_opts = self._master_opts()
         self._warm_up()
 
@@ -136,7 +90,7 @@ class Conductor:
             file_client="local",
             file_roots=salt_config.FILE_ROOTS,
             pillar_roots={"base": [str(self.folder / "pillar")]},
-            pillar=self.pillar,
+            pillar={},
             test=False,
         )
         opts.update(options)
@@ -160,6 +114,8 @@ class Conductor:
             utils_dirs=[str(salt_config.REPO / "_utils")],
             grains=dict(salt_config.GRAINS, **grains),
             events=str(self.folder / "events"),
+            # Which takes the pillar that the minion has, instead of compiling it for each run of states.
+            __cli="salt-call",
         )
 
     def _master_opts(self):
@@ -206,6 +162,13 @@ class Conductor:
         )
         salt.client.get_local_client = lambda _conf_file: _Client(self._publish)
         return loaded
+
+    def set_pillar(self, pillar):
+        """Let master and minions have this pillar from now on."""
+        self.pillar = pillar
+        for opts in self.opts.values():
+            opts["pillar"] = pillar
+        write_atomic(self.folder / "pillar" / "xend.sls", "#!json\n" + json.dumps(pillar))
 
     # orchestration
 
@@ -276,6 +239,8 @@ class Conductor:
         raise ValueError("the conductor knows no minions by %s" % tgt_type)
 
     def _job(self, name, fun, arg, kwarg, jid):
+        with self.asked.open("a") as stream:
+            stream.write("%s %s\n" % (name, lies.question(fun, arg)))
         # Salt takes only processes that have its name for its own.
         salt.utils.process.appendproctitle("salt-minion %s %s" % (name, fun))
         # Made here: all loaders of a process share their modules, and with them the last one's __opts__.
@@ -289,12 +254,19 @@ class Conductor:
             data["arg"] = salt.payload.loads(salt.payload.dumps(wire))
             with self._turn(name, fun, kwarg.get("queue")):
                 waiting.rename(note)
-                returned, retcode = _called(functions, data)
+                returned, retcode = self._answer(name, functions, data)
         finally:
             for path in (waiting, note):
                 path.unlink(missing_ok=True)
         out = "highstate" if fun.startswith("state.") else "nested"
         return {"ret": returned, "retcode": retcode, "jid": jid, "out": out}
+
+    def _answer(self, name, functions, data):
+        """What the minion says: the truth, unless its host was told to lie."""
+        lie = lies.lie_about(lies.path_of(self.fleet[name].root), data["fun"], data["arg"])
+        if lie is None:
+            return _called(functions, data)
+        return lies.told(lie, lambda: _called(functions, data)[0]), 0
 
     @contextmanager
     def _turn(self, name, fun, queued):
@@ -307,6 +279,11 @@ class Conductor:
                 with suppress(BlockingIOError):
                     fcntl.flock(turn, fcntl.LOCK_EX | (0 if queued else fcntl.LOCK_NB))
             yield
+
+    def questions(self, name):
+        """What the minion of a host was asked, in order."""
+        lines = self.asked.read_text().splitlines() if self.asked.exists() else []
+        return [line.partition(" ")[2] for line in lines if line.startswith(name + " ")]
 
     def events(self, tag):
         """Return the data of all events with this tag, oldest first."""

@@ -1,0 +1,86 @@
+"""What came of one orchestration, whoever has run it."""
+
+import salt.utils.state
+
+
+class Run:
+    """How one orchestration ended: `ok`, its steps in order, and all that it says to people.
+
+    exit_code -- that of salt-run
+    steps -- {id: what Salt returned for it}, those of orchestrations that it ran included
+    states -- what the states on minions returned, in order
+    errors -- what was said in place of steps or states
+    seconds -- how long it took
+    stdout, stderr -- what salt-run printed, where there was one
+    """
+
+    def __init__(self, returned, seconds, exit_code=None, stdout="", stderr=""):
+        if exit_code is None:
+            exit_code = 0 if salt.utils.state.check_result({"master": returned}) else 1
+        self.ok, self.exit_code = exit_code == 0, exit_code
+        self.seconds, self.stdout, self.stderr = seconds, stdout, stderr
+        self.steps, self.states = {}, []
+        self.errors = [] if isinstance(returned, dict) else [str(returned)]
+        self._read(returned)
+
+    def _read(self, returned):
+        for step in _in_order(returned if isinstance(returned, dict) else {}):
+            self.steps[step["__id__"]] = step
+            for ret in _returned(step).values():
+                if isinstance(ret, dict):
+                    self.states += _in_order(ret)
+                else:
+                    self.errors.append(str(ret))
+            for inner in _orchestrated(step).values():
+                self._read(inner)
+
+    def failed(self):
+        """The steps that failed by themselves, in order, not those that a failed one kept from running."""
+        return [
+            name
+            for name, step in self.steps.items()
+            if step["result"] is False and "requisite failed" not in step["comment"]
+        ]
+
+    def said(self):
+        """Every comment, of steps and of the states on minions, and every error."""
+        return [found["comment"] for found in [*self.steps.values(), *self.states]] + self.errors
+
+    def changed(self):
+        """The names of states on minions that changed something, or would."""
+        return [state["name"] for state in self.states if state["changes"]]
+
+    def comment(self, step):
+        """The comments of a step: its own, and those of all that it ran."""
+        return "\n".join(_comments(self.steps[step]))
+
+    def report(self):
+        """Everything that the run says to the operator."""
+        said = ["%s: %s" % (name, self.comment(name)) for name in self.steps]
+        return "\n".join(said + self.errors)
+
+
+def _in_order(states):
+    return sorted(states.values(), key=lambda state: state["__run_num__"])
+
+
+def _returned(step):
+    """What minions returned to a step, {minion: its states, or a text}."""
+    return (step["changes"] or {}).get("ret") or {}
+
+
+def _orchestrated(step):
+    """What orchestrations returned that a step ran, {master: steps}."""
+    returned = (step["changes"] or {}).get("return") or {}
+    return returned.get("data", returned) if isinstance(returned, dict) else {}
+
+
+def _comments(step):
+    found = [step["comment"]]
+    for ret in [*_returned(step).values(), *_orchestrated(step).values()]:
+        if isinstance(ret, dict):
+            for inner in _in_order(ret):
+                found += _comments(inner)
+        else:
+            found.append(str(ret))
+    return found
