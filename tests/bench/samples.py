@@ -1,10 +1,8 @@
 """The configuration files that are measured: one like the file of Xen 4.1, and one of any size."""
 
-from pathlib import Path
-
+from tests import ground_truth
 from tests.demo import configs
 
-CORPUS = Path(__file__).resolve().parents[3] / "shared" / "corpus" / "files"
 SHIPPED_BYTES = 11325
 COMMENT = (
     "# One more line of explanation, as the files that come with Xen have them by the hundred.\n"
@@ -12,9 +10,10 @@ COMMENT = (
 
 
 def like_xen_4_1() -> tuple[str, bytes]:
-    """Where it is from, and about 11 KB: the file of Xen 4.1 itself where the corpus is at hand."""
-    for path in CORPUS.glob("051-*.sxp"):
-        return path.name, path.read_bytes()
+    """Where it is from, and about 11 KB: the file of Xen 4.1 itself where the real files are at hand."""
+    for config in ground_truth.configs("real"):
+        if config.name.startswith("real/051-"):
+            return config.name, config.data
     head, blank, rest = configs.XEN_4_1.partition("\n\n")
     missing = (SHIPPED_BYTES - len(configs.XEN_4_1)) // len(COMMENT)
     return "our own, in the style of Xen 4.1", (head + blank + COMMENT * missing + rest).encode()

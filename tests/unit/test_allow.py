@@ -5,18 +5,13 @@ Properties over generated sets are in test_allow_properties.py. Runs on Python 2
 
 from __future__ import absolute_import
 
-import glob
-import json
-import os
 import re
 import warnings
 
 import pytest
 
 import xend_allow
-
-REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-EXPECTED = os.path.join(os.path.dirname(REPO), "shared", "corpus", "expected")
+from tests import ground_truth
 
 
 def admitted(entries, address, name=None):
@@ -400,26 +395,24 @@ def test_signs_of_set_operations_raise_no_warning(pattern):
 
 
 def real_decisions():
-    for path in sorted(glob.glob(os.path.join(EXPECTED, "*.json"))):
-        with open(path) as stream:
-            seen = json.load(stream)
-        value = seen.get("settings", {}).get("xend-relocation-hosts-allow", {}).get("value")
-        if value is not None and not isinstance(value, (dict, list)):
-            yield os.path.basename(path), value, seen
+    for config in ground_truth.configs():
+        for seen in config.records.values():
+            value = seen.get("settings", {}).get("xend-relocation-hosts-allow", {}).get("value")
+            if value is not None and not isinstance(value, (dict, list)):
+                yield config.name, value, seen
 
 
-@pytest.mark.skipif(not os.path.isdir(EXPECTED), reason="no corpus of real decisions beside us")
 def test_decisions_are_those_of_the_real_xend():
     checked = 0
-    for path, value, seen in real_decisions():
+    for name, value, seen in real_decisions():
         if isinstance(seen["hosts_allow"], dict):
             decision = xend_allow.admits(value, "127.0.0.1", "localhost")
-            assert "does not start" in decision["reason"], path
+            assert "does not start" in decision["reason"], name
             continue
-        assert xend_allow.split(value) == seen["hosts_allow"], path
+        assert xend_allow.split(value) == seen["hosts_allow"], name
         for peer, accepted in seen["allowed"].items():
-            name, address = peer.split("/")
-            assert xend_allow.admits(value, address, name)["accepted"] is accepted, (path, peer)
+            peer_name, address = peer.split("/")
+            assert xend_allow.admits(value, address, peer_name)["accepted"] is accepted, (name, peer)
             checked += 1
     assert checked > 1000
 

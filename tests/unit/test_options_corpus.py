@@ -1,36 +1,20 @@
 """
-The relocation settings against the corpus: what the real xend reads from each file, setting by setting,
-whether it starts, on what it listens and whom it admits. The forms are compared in test_sxp_corpus.py.
+The relocation settings against what the real xends read from each file (tests/data), setting by setting,
+whether they start, on what they listen and whom they admit. The forms are compared in test_sxp_corpus.py.
 """
 
-import json
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 import xend_allow
 import xend_options
+from tests import ground_truth
 from xend_sxp import ParseError, parse
 
-CORPUS = Path(__file__).resolve().parents[3] / "shared" / "corpus"
 VERSIONS = {"3.0.3": (3, 0, 3), "3.4": (3, 4), "4.4": (4, 4)}
 HOSTS = "xend-relocation-hosts-allow"
-pytestmark = pytest.mark.skipif(not CORPUS.is_dir(), reason="no corpus next to the repository")
-
-SOURCES = {path.name[:3]: path for path in sorted(CORPUS.glob("files/*.sxp"))}
-SOURCES.update(("edge-" + path.name[:3], path) for path in sorted(CORPUS.glob("edge/*.sxp")))
 NAMES = {row[1]: row[0] for row in xend_options.settings()}
-
-
-def expected(key, version):
-    """The record of that version, or of the next newer one: older ones are kept where they differ."""
-    names = list(VERSIONS)
-    for candidate in names[names.index(version) :]:
-        path = CORPUS / "expected" / f"{key}.{candidate}.json"
-        if path.exists():
-            return json.loads(path.read_text())
-    raise AssertionError(f"nothing expected of {key}")
 
 
 def as_bytes(value):
@@ -113,15 +97,15 @@ def listener_problem(reading, listen):
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_setting_reads_as_in_xend(version, capsys):
     wrong, counts = [], Counter()
-    for key, path in SOURCES.items():
-        record = expected(key, version)
+    for config in ground_truth.configs():
+        record = config.read_by(version)
         counts["files"] += 1
         try:
-            reading = Reading(path.read_bytes(), version)
+            reading = Reading(config.data, version)
         except ParseError:
-            assert not record["parse"]["ok"], path.name
+            assert not record["parse"]["ok"], config.name
             continue
-        assert record["parse"]["ok"], path.name
+        assert record["parse"]["ok"], config.name
         same_version = record["version"] == version
         for setting, wanted in record["settings"].items():
             if "ssl" in setting and not same_version:
@@ -129,26 +113,26 @@ def test_every_setting_reads_as_in_xend(version, capsys):
             counts["settings"] += 1
             problem = setting_problem(reading, setting, wanted, record["version"])
             if problem:
-                wrong.append((path.name, setting, problem))
+                wrong.append((config.name, setting, problem))
         patterns = record["hosts_allow"]
         counts["allow lists"] += 1
         if isinstance(patterns, dict):
             broken = isinstance(reading.patterns, list) or xend_allow.broken(reading.patterns)
             if not broken:
-                wrong.append((path.name, "hosts_allow", "xend could not use it"))
+                wrong.append((config.name, "hosts_allow", "xend could not use it"))
             assert "allowed" not in record
         elif xend_allow.split(reading.patterns) != patterns or xend_allow.broken(reading.patterns):
-            wrong.append((path.name, "hosts_allow", reading.patterns))
+            wrong.append((config.name, "hosts_allow", reading.patterns))
         if same_version or not reading.values.get("ssl_server"):
             counts["listeners"] += 1
             problem = listener_problem(reading, record["listen"])
             if problem:
-                wrong.append((path.name, "listen", problem))
+                wrong.append((config.name, "listen", problem))
         for peer, allowed in record.get("allowed", {}).items():
             counts["peers"] += 1
             name, _, address = peer.partition("/")
             if xend_allow.admits(reading.patterns, address, name)["accepted"] != allowed:
-                wrong.append((path.name, peer, allowed))
+                wrong.append((config.name, peer, allowed))
     with capsys.disabled():
         compared = ", ".join(f"{number} {what}" for what, number in counts.items())
         print(f"\ncompared with xend {version}: {compared}; {len(wrong)} differ")
