@@ -1,18 +1,13 @@
 """Salt's own loader, in this process, over the tree's modules: what a minion would call."""
 
 import contextlib
-import copy
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-import salt.config
-import salt.loader
 
+from tests.harness.loading import REPO, Minion, host_opts, minion_opts
 from tests.lab import salt_config
-
-REPO = Path(__file__).resolve().parents[2]
 
 # In the style of the file shipped with Xen 4.1, in our own words.
 CONFIG = r"""# -*- sh -*-
@@ -51,49 +46,13 @@ with xend_lock.hold(sys.argv[2], sys.argv[3], who=sys.argv[4], shared=bool(sys.a
 """
 
 
-def minion_opts(root: Path, **options) -> dict:
-    opts = salt.config.minion_config(None)
-    opts.update(
-        root_dir=str(root),
-        cachedir=str(root / "cache"),
-        extension_modules=str(root / "extmods"),
-        module_dirs=[str(REPO / "_modules")],
-        states_dirs=[str(REPO / "_states")],
-        utils_dirs=[str(REPO / "_utils")],
-        file_client="local",
-        grains={"kernel": "Linux"},
-        id="xen1",
-        test=False,
-        events=str(root / "events"),
-    )
-    opts.update(copy.deepcopy(options))
-    opts["module_dirs"] = [
-        str(REPO / "_modules"),
-        # No master listens here: events go into a file.
-        str(REPO / "tests" / "harness" / "minion_modules"),
-        *options.get("module_dirs", []),
-    ]
-    return opts
-
-
-class Minion:
-    """The loaded functions of one minion: `.modules.xend.get(…)`, `.states.xend.relocation(…)`."""
-
-    def __init__(self, opts: dict):
-        utils = salt.loader.utils(opts)
-        self.modules = salt.loader.minion_mods(opts, utils=utils)
-        self.states = salt.loader.states(opts, self.modules, utils, None)
-
-
 @pytest.fixture
 def load(tmp_path):
     """A function that makes the `Minion` with these options and this pillar."""
 
     def make(pillar=None, test=False, **options):
         (tmp_path / "minion").mkdir(exist_ok=True)
-        opts = minion_opts(tmp_path / "minion", **options)
-        opts.update(test=test, pillar=pillar or {})
-        return Minion(opts)
+        return Minion(minion_opts(tmp_path / "minion", pillar=pillar or {}, test=test, **options))
 
     return make
 
@@ -109,11 +68,6 @@ def config(tmp_path):
 def xend(load, config):
     """The execution module, for a minion whose option xend:config names the file `config`."""
     return load(xend={"config": str(config)}).modules.xend
-
-
-def host_opts(host) -> dict:
-    """The options of the minion on a simulated host."""
-    return {**salt_config.minion(host), "id": host.name}
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import os
 import pytest
 import salt.utils.path
 
-from tests.functional.conftest import host_opts
+from tests.harness.loading import host_opts
 from tests.lab import salt_config
 from tests.lab.fleet import HostSpec
 

@@ -14,7 +14,8 @@ import pytest
 import salt.exceptions
 from salt.exceptions import CommandExecutionError
 
-from tests.functional.conftest import OPEN, REPO
+from tests.functional.conftest import OPEN
+from tests.harness.loading import REPO
 from tests.lab import salt_config
 from tests.lab.fleet import HostSpec
 

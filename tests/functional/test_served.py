@@ -6,7 +6,7 @@ import pytest
 import salt.config
 import salt.fileserver
 
-from tests.functional.conftest import REPO
+from tests.harness.loading import REPO
 from tests.lab import salt_config
 
 

@@ -11,7 +11,7 @@ import pytest
 import salt.utils.path
 import yaml
 
-from tests.functional.conftest import REPO
+from tests.harness.loading import REPO
 
 FILE_ROOTS = {"base": [str(REPO / "salt")]}
 GRAINS = {"kernel": "Linux", "os": "Debian", "os_family": "Debian", "id": "xen1"}
@@ -469,7 +469,7 @@ def test_without_a_firewall_the_door_can_be_closed(host_with, config):
 IN_NETWORK = """
 import json, pathlib, socket, subprocess, sys
 import salt.loader
-from tests.functional.conftest import minion_opts
+from tests.harness.loading import minion_opts
 
 root, options, steps = json.load(sys.stdin)
 opts = minion_opts(pathlib.Path(root), **options)

@@ -7,7 +7,8 @@ import time
 import pytest
 from salt.exceptions import CommandExecutionError
 
-from tests.functional.conftest import OPEN, host_opts
+from tests.functional.conftest import OPEN
+from tests.harness.loading import host_opts
 from tests.lab.fleet import HostSpec
 
 

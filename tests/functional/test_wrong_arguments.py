@@ -7,7 +7,8 @@ import time
 import pytest
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 
-from tests.functional.conftest import CONFIG, Minion, minion_opts
+from tests.functional.conftest import CONFIG
+from tests.harness.loading import Minion, minion_opts
 
 UUID = "c56e09d2-81cc-d4f2-2ee8-abeb85916bc4"
 

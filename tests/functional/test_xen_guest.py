@@ -11,7 +11,8 @@ import os
 import pytest
 from salt.exceptions import CommandExecutionError
 
-from tests.functional.conftest import OPEN, host_opts
+from tests.functional.conftest import OPEN
+from tests.harness.loading import host_opts
 from tests.lab.fleet import HostSpec
 
 UUID = "6a3c5d52-77a1-4d9e-9d0a-5b1f2c3d4e5f"

@@ -6,7 +6,8 @@ import time
 import pytest
 from salt.exceptions import CommandExecutionError
 
-from tests.functional.conftest import REPO, holding, host_opts
+from tests.functional.conftest import holding
+from tests.harness.loading import REPO, host_opts
 from tests.lab.fleet import HostSpec
 from tests.lab.layout import wait_until
 

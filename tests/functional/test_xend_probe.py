@@ -12,7 +12,7 @@ import time
 import pytest
 from salt.exceptions import CommandExecutionError
 
-from tests.functional.conftest import REPO, host_opts
+from tests.harness.loading import REPO, host_opts
 from tests.lab import tls
 from tests.lab.fleet import HostSpec
 

@@ -11,7 +11,8 @@ import time
 import pytest
 from salt.exceptions import CommandExecutionError
 
-from tests.functional.conftest import holding, host_opts
+from tests.functional.conftest import holding
+from tests.harness.loading import host_opts
 from tests.lab import tls
 from tests.lab.fleet import Fleet, HostSpec
 from tests.lab.layout import wait_until

@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from salt.exceptions import CommandExecutionError
 
-from tests.functional.conftest import Minion, holding, host_opts, minion_opts
+from tests.functional.conftest import holding
+from tests.harness.loading import Minion, host_opts, minion_opts
 from tests.lab import salt_config
 from tests.lab.fleet import HostSpec
 from tests.lab.layout import wait_until

@@ -3,7 +3,8 @@
 import pytest
 from salt.exceptions import CommandExecutionError
 
-from tests.functional.conftest import OPEN, host_opts
+from tests.functional.conftest import OPEN
+from tests.harness.loading import host_opts
 from tests.lab import tls
 from tests.lab.fleet import Fleet, HostSpec
 

@@ -5,7 +5,7 @@ import functools
 import pytest
 from salt.exceptions import CommandExecutionError
 
-from tests.functional.conftest import host_opts
+from tests.harness.loading import host_opts
 from tests.lab import salt_config
 from tests.lab.fleet import HostSpec
 from tests.lab.layout import wait_until

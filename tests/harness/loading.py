@@ -5,15 +5,22 @@ import functools
 import importlib.machinery
 import logging
 import os
+import pickle
 import re
 import sys
 import warnings
 from contextlib import suppress
+from pathlib import Path
 
+import salt.config
 import salt.loader
 import salt.loader.lazy
 import salt.utils.entrypoints
 from salt.loader.lazy import LazyLoader
+
+from tests.lab import salt_config
+
+REPO = Path(__file__).resolve().parents[2]
 
 
 def functions_of(opts):
@@ -21,12 +28,69 @@ def functions_of(opts):
     return salt.loader.minion_mods(opts, utils=salt.loader.utils(opts))
 
 
+def minion_opts(root: Path, **options) -> dict:
+    """The options of a minion with the tree's modules that keeps all it has below `root`."""
+    opts = _defaults()
+    opts.update(
+        root_dir=str(root),
+        cachedir=str(root / "cache"),
+        extension_modules=str(root / "extmods"),
+        states_dirs=[str(REPO / "_states")],
+        utils_dirs=[str(REPO / "_utils")],
+        file_client="local",
+        grains={"kernel": "Linux"},
+        id="xen1",
+        test=False,
+        pillar={},
+        events=str(root / "events"),
+        # Else a function that is missing is looked for in each of the hundreds of modules of Salt.
+        lazy_loader_strict_matching=True,
+    )
+    opts.update(copy.deepcopy(options))
+    opts["module_dirs"] = [
+        str(REPO / "_modules"),
+        # No master listens here: events go into a file.
+        str(REPO / "tests" / "harness" / "minion_modules"),
+        *options.get("module_dirs", []),
+    ]
+    return opts
+
+
+def host_opts(host) -> dict:
+    """What the options of the minion on a simulated host have beside."""
+    return {**salt_config.minion(host), "id": host.name}
+
+
+class Minion:
+    """
+    The loaded functions of one minion: `.modules.xend.get(…)`, `.states.xend.relocation(…)`.
+
+    Loaded anew by each of them, as by each job of a minion. All share Python's modules: what is loaded
+    later gives its options to what was loaded before, so of two minions ask one after the other.
+    """
+
+    def __init__(self, opts: dict):
+        utils = salt.loader.utils(opts)
+        self.modules = salt.loader.minion_mods(opts, utils=utils)
+        self.states = salt.loader.states(opts, self.modules, utils, None)
+
+
+def _defaults():
+    return pickle.loads(_pickled_defaults())
+
+
+@functools.cache
+def _pickled_defaults():
+    # Salt asks `ip` each time for the addresses of this machine, to find a name for the minion.
+    return pickle.dumps(dict(salt.config.minion_config(None)))
+
+
 def hurry(cache):
     """Let Salt's loaders in this process and its forks share what they find in folders and files of modules.
 
     For each of the twenty loaders of a state run Salt lists hundreds of files, reads what is installed,
     and reads and executes every module anew; that is most of what a run costs. Here only the last is
-    left. What Python compiles goes into `cache`.
+    left. What Python compiles goes into `cache`, also by the programs of simulated hosts.
     """
     sys.pycache_prefix, sys.dont_write_bytecode = str(cache), False
     # The regular expressions of our modules and Salt's are more than Python remembers by itself.
@@ -42,16 +106,20 @@ def hurry(cache):
         from salt.utils.optsdict import OptsDict
 
         OptsDict.__bool__ = lambda _opts: True
+    # Salt takes records of every level, which pytest would keep and format.
+    logging.getLogger().setLevel(logging.WARNING)
 
 
 def _list_once():
-    """Let all loaders of the same folders share one list of files; none of them changes."""
+    """Let all loaders of the same folders share one list of files, as long as no folder changes."""
     look = LazyLoader._refresh_file_mapping
     names = ("file_mapping", "suffix_map", "suffix_order")
     found = {}
 
     def look_once(loader):
-        key = (tuple(loader.module_dirs), tuple(loader.static_modules), frozenset(loader.disabled))
+        there = filter(os.path.isdir, loader.module_dirs)
+        folders = tuple((path, os.stat(path).st_mtime_ns) for path in there)
+        key = (folders, tuple(loader.static_modules), frozenset(loader.disabled))
         if key not in found:
             look(loader)
             found[key] = [copy.copy(getattr(loader, name)) for name in names]

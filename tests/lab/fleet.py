@@ -56,7 +56,7 @@ DEFAULT_CONFIG = """# -*- sh -*-
 (xend-relocation-address '')
 (xend-relocation-hosts-allow '')
 """
-# Compiled files go into the fleet, not into the source tree.
+# Compiled files go where this process has them, else into the fleet, but not into the source tree.
 SCRIPT = """#!%(python)s -IS
 import sys
 sys.pycache_prefix = %(cache)r
@@ -666,7 +666,7 @@ def _create_host(fleet_root, spec, number, state):
             SCRIPT
             % {
                 "python": sys.executable,
-                "cache": str(fleet_root / "cache"),
+                "cache": sys.pycache_prefix or str(fleet_root / "cache"),
                 "source": str(LAB.parent.parent),
                 "body": body % values,
             }
