@@ -23,15 +23,18 @@ PY27_TESTS = tests/unit/test_sxp.py tests/unit/test_allow.py tests/unit/test_opt
     tests/unit/test_disks.py tests/unit/test_fit.py tests/unit/test_kept.py tests/unit/test_devices.py \
     tests/unit/test_boot.py tests/unit/test_block.py tests/unit/test_drbd.py \
     tests/unit/test_lifecycle.py tests/unit/test_settings.py tests/unit/test_sealed.py \
-    tests/unit/test_secrets.py tests/unit/test_heard.py
+    tests/unit/test_secrets.py tests/unit/test_heard.py tests/sizes/test_check.py
 # These run today's Python and ask a Python 2.7 what it makes of the same input.
 PY27_PEER_TESTS = tests/unit/test_allow_python2.py
+# Those with generated examples, of which `make test` tries a few.
+PROPERTIES = $(wildcard tests/unit/test_*_properties.py) tests/unit/test_settings_start.py \
+    tests/unit/test_diff.py tests/unit/test_progress.py
 LINTS = lint-style lint-docstrings lint-python26 lint-sls lint-yaml
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo lab lab-stop test test-unit test-functional test-integration test-py27 \
-        lint $(LINTS) faults bench clean
+.PHONY: help venv demo lab lab-stop test test-unit test-functional test-integration test-lab \
+        test-sizes test-py27 lint $(LINTS) faults bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -69,10 +72,10 @@ lab-stop: $(STAMP) ## end the fleet that `make lab` left running
 
 test: $(STAMP) ## all tests: unit, functional, integration, and those of the fault campaign
 	@$(BOUNDED) 3600 $(PY) $(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
-	    tests/functional tests/faults tests/unit
+	    tests/functional tests/faults tests/unit tests/machine
 	@$(BOUNDED) 3600 $(PY) $(PYTEST) -n $(MASTERS) --dist loadfile --no-loadscope-reorder tests/integration
 
-test-unit: $(STAMP) ## pure code and the lab
+test-unit: $(STAMP) ## pure code: no process, no network
 	@$(BOUNDED) 1800 $(PY) $(PYTEST) tests/unit
 
 test-functional: $(STAMP) ## modules and states in Salt's loader, and the installed package
@@ -80,6 +83,13 @@ test-functional: $(STAMP) ## modules and states in Salt's loader, and the instal
 
 test-integration: $(STAMP) ## a real master and minions on the lab
 	@$(BOUNDED) 3600 $(PY) $(PYTEST) tests/integration
+
+test-lab: $(STAMP) ## the simulated hosts themselves, against what real ones did
+	@$(BOUNDED) 3600 $(PY) $(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder tests/simulator
+
+test-sizes: $(STAMP) ## files that are far too big or too deep, and many more generated examples
+	@$(BOUNDED) 3600 $(PY) $(PYTEST) -n $(WORKERS) --dist load --hypothesis-profile=thorough \
+	    tests/sizes $(PROPERTIES)
 
 test-py27: $(STAMP) ## pure code, reading and writing of the module, under Python 2.7
 	@$(BOUNDED) 900 $(PY) tests/tools/python27.py $(PY27_TESTS)

@@ -1,14 +1,24 @@
-"""For all tests: simulated hosts end with them, and pytest-salt-factories listens on loopback only.
-
-Its default is every interface.
+"""For all tests: simulated hosts end with them, how much hypothesis tries, and pytest-salt-factories
+listens on loopback only: its default is every interface.
 """
 
 import contextlib
 import logging
 
+import hypothesis
 import pytest
 
 from tests.lab.fleet import Fleet
+
+# How many examples a property gets unless it says so itself: few and always the same ones for whoever waits,
+# many and new ones with --hypothesis-profile=thorough.
+hypothesis.settings.register_profile(
+    "quick", max_examples=50, deadline=None, database=None, derandomize=True
+)
+hypothesis.settings.register_profile(
+    "thorough", max_examples=1000, deadline=None, database=None, print_blob=True
+)
+hypothesis.settings.load_profile("quick")
 
 
 @pytest.fixture(scope="module")

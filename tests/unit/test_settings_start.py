@@ -103,7 +103,7 @@ def plan(data, version):
 
 # Python 3 compiles what the lab gives it; of some expressions it says that they will change.
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
-@settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(
     st.sampled_from(FILES),
     st.fixed_dictionaries({}, optional={name: value for name, value in VALUES.items()}),
@@ -134,7 +134,7 @@ def test_no_accepted_value_of_one_setting_keeps_xend_from_starting(name):
     pem = {"ssl_server": True, "ssl_key_file": "a.key", "ssl_cert_file": "a.crt"}
     accepted = []
 
-    @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(suppress_health_check=list(HealthCheck))
     @given(VALUES[name])
     def check(value):
         document = written(b"", texts_of(dict(dict(on, **pem), **{name: value})))
@@ -172,7 +172,7 @@ plain_entries = st.lists(
 )
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(FILES), plain_entries, names.map(str.lower), st.data())
 def test_who_is_let_in_is_who_was_meant(data, listed, stranger, draw):
     document = written(data, texts_of({"server": True, "hosts_allow": listed}))

@@ -1,7 +1,7 @@
 """The lab's faults: what a guest loses when storage, memory, the network or a xend fails it.
 
 Here: the simulated fleet alone, judged by xend's source and by what real xends did. Protocol, texts of
-xm and xend's life as a process are in test_lab.py.
+xm and xend's life as a process are in test_hosts.py.
 """
 
 import re
