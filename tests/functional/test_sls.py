@@ -1,20 +1,22 @@
 """The SLS files as Salt renders them, and the firewall rules in a network of their own."""
 
+import functools
 import json
 import os
 import re
-import shutil
+import socket
 import subprocess
-import sys
 
 import pytest
 import salt.utils.path
 import yaml
 
+from tests.harness import network
 from tests.harness.loading import REPO
 
 FILE_ROOTS = {"base": [str(REPO / "salt")]}
 GRAINS = {"kernel": "Linux", "os": "Debian", "os_family": "Debian", "id": "xen1"}
+INSIDE = "127.0.77.11"
 HOSTS = {"xen1": "10.20.0.11", "xen2": "10.20.0.12", "xen3": "10.20.0.13"}
 
 
@@ -466,85 +468,66 @@ def test_without_a_firewall_the_door_can_be_closed(host_with, config):
 
 # In a network namespace, where iptables is real and nobody else's.
 
-IN_NETWORK = """
-import json, pathlib, socket, subprocess, sys
-import salt.loader
-from tests.harness.loading import minion_opts
-
-root, options, steps = json.load(sys.stdin)
-opts = minion_opts(pathlib.Path(root), **options)
-subprocess.run(["ip", "link", "set", "lo", "up"], check=True, timeout=10)
-
 def reaches(port, source):
-    with socket.create_server(("127.0.77.11", port)), socket.socket() as peer:
+    with socket.create_server((INSIDE, port)), socket.socket() as peer:
         peer.bind((source, 0))
         peer.settimeout(0.3)
         try:
-            peer.connect(("127.0.77.11", port))
+            peer.connect((INSIDE, port))
             return True
-        except socket.timeout:
+        except TimeoutError:
             return False
 
-report = []
-for sls, xend in steps:
-    if sls.startswith("-"):
-        subprocess.run(["iptables"] + sls.split(), check=True, timeout=10)
-        continue
-    if sls.startswith("("):
-        pathlib.Path(opts["xend"]["config"]).write_text(sls)
-        continue
-    opts["pillar"] = {"xend": xend}
-    modules = salt.loader.minion_mods(opts, utils=salt.loader.utils(opts))
-    sls, _, test = sls.partition(" ")
-    found = modules["state.sls"](sls, pillar=opts["pillar"], test=bool(test))
-    assert isinstance(found, dict), found
-    rules = subprocess.run(["iptables", "-S"], capture_output=True, text=True, timeout=10).stdout
-    report.append({
-        "results": sorted(set(str(state["result"]) for state in found.values())),
-        "comments": [state["comment"] for state in found.values() if not state["result"]],
-        "changed": sorted(state["__id__"] for state in found.values() if state["changes"]),
-        "rules": [line for line in rules.splitlines() if "XEND" in line],
-        "file": pathlib.Path(opts["xend"]["config"]).read_text(),
-        "reached": [
-            "%d from %s" % (port, source)
-            for port in (8002, 8003, 8012, 9000) for source in ("127.0.77.12", "127.0.77.13")
-            if reaches(port, source)
-        ],
-    })
-print(json.dumps(report))
-"""
+
+def applied(load, config, steps):
+    """Apply SLS after SLS; return a report of each."""
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True, timeout=60)
+    report = []
+    for sls, xend in steps:
+        if sls.startswith("-"):
+            subprocess.run(["iptables", *sls.split()], check=True, timeout=60)
+            continue
+        if sls.startswith("("):
+            config.write_text(sls)
+            continue
+        sls, _, test = sls.partition(" ")
+        found = load(pillar={"xend": xend}).modules.state.sls(sls, test=bool(test))
+        assert isinstance(found, dict), found
+        rules = subprocess.run(["iptables", "-S"], capture_output=True, text=True, timeout=60).stdout
+        report.append(
+            {
+                "results": sorted({str(state["result"]) for state in found.values()}),
+                "comments": [state["comment"] for state in found.values() if not state["result"]],
+                "changed": sorted(state["__id__"] for state in found.values() if state["changes"]),
+                "rules": [line for line in rules.splitlines() if "XEND" in line],
+                "file": config.read_text(),
+                "reached": [
+                    "%d from %s" % (port, source)
+                    for port in (8002, 8003, 8012, 9000)
+                    for source in ("127.0.77.12", "127.0.77.13")
+                    if reaches(port, source)
+                ],
+            }
+        )
+    return report
 
 
 @pytest.fixture
-def in_network(tmp_path):
+def in_network(load, tmp_path):
     """A function that applies SLS after SLS in a new network, and reports after each of them."""
-    missing = [name for name in ("unshare", "ip", "iptables") if not shutil.which(name)]
-    if os.geteuid() != 0 or missing:
-        pytest.skip("needs root and %s; missing here: %s" % ("iptables, ip, unshare", missing))
+    config = tmp_path / "xend-config.sxp"
+    config.write_text("(xend-relocation-server no)\n")
+    xend = {"config": str(config), "pidfile": str(tmp_path / "pid")}
+    minion = functools.partial(load, file_roots=FILE_ROOTS, grains=GRAINS, xend=xend)
 
     def run(*steps):
-        config = tmp_path / "xend-config.sxp"
-        config.write_text("(xend-relocation-server no)\n")
-        xend = {"config": str(config), "pidfile": str(tmp_path / "pid")}
-        options = {"file_roots": FILE_ROOTS, "grains": GRAINS, "xend": xend}
-        done = subprocess.run(
-            ["unshare", "--net", sys.executable, "-c", IN_NETWORK],
-            input=json.dumps([str(tmp_path), options, steps]),
-            cwd=REPO,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        if "Operation not permitted" in done.stderr:
-            pytest.skip("no network namespace may be made here: %s" % done.stderr.strip())
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout.splitlines()[-1])
+        return network.alone(applied, minion, config, steps, programs=("ip", "iptables"))
 
     return run
 
 
 def pillar(*peers, **changes):
-    hosts = {"xen1": "127.0.77.11"}
+    hosts = {"xen1": INSIDE}
     hosts.update({"peer%s" % last: "127.0.77.%s" % last for last in peers})
     return {"firewall": True, "relocation": dict({"hosts": hosts}, **changes)}
 
