@@ -67,10 +67,8 @@ def configs(*kinds):
 def _own_configs(kind):
     records = collections.defaultdict(dict)
     for version in VERSIONS:
-        with io.open(os.path.join(DATA, "expected", version + ".jsonl"), encoding="ascii") as rows:
-            for row in rows:
-                record = json.loads(row)
-                records[record["file"]][version] = record
+        for record in _json_lines("expected", version):
+            records[record["file"]][version] = record
     paths = sorted(glob.glob(os.path.join(DATA, kind, "*.sxp")))
     names = [kind + "/" + os.path.basename(path) for path in paths]
     return [Config(name, path, dict(records[name])) for name, path in zip(names, paths)]
@@ -108,9 +106,9 @@ def _table(path):
     return [dict(zip(rows[0], row)) for row in rows[1:]]
 
 
-def transcript(name):
+def transcript(name, ending="txt"):
     """The text of tests/data/transcripts/NAME.txt."""
-    with io.open(_transcript(name), encoding="utf-8", newline="") as stream:
+    with io.open(_transcript(name, ending), encoding="utf-8", newline="") as stream:
         return stream.read()
 
 
@@ -131,5 +129,34 @@ def commands(name):
     return found
 
 
-def _transcript(name):
-    return os.path.join(DATA, "transcripts", name + ".txt")
+def _transcript(name, ending="txt"):
+    return os.path.join(DATA, "transcripts", name + "." + ending)
+
+
+def afterwards(name):
+    """{host: what `xm list` printed there} after the commands of that transcript."""
+    found = collections.defaultdict(str)
+    for host, line in re.findall(r"(?m)^(\w+)\| (.*\n)", transcript(name)):
+        found[host] += line
+    return dict(found)
+
+
+def watched(name):
+    """What `xm list` printed time and again, as a list of texts with the clock of each: only changes."""
+    parts = re.split(r"(?m)^@(\d\d:\d\d:\d\d\.\d\d) .*\n", transcript(name))[1:]
+    return list(zip(parts[::2], parts[1::2]))
+
+
+def starts(version):
+    """What came of starting xend with each of many files; tests/data/README.md has the fields."""
+    return _json_lines("starts", version)
+
+
+def conversations(name):
+    """What was said to a relocation port, and what came back; tests/data/README.md has the fields."""
+    return _json_lines("relocation", name)
+
+
+def _json_lines(folder, name):
+    with io.open(os.path.join(DATA, folder, name + ".jsonl"), encoding="ascii") as rows:
+        return [json.loads(row) for row in rows]

@@ -323,8 +323,9 @@ class Client:
 
     def uptime(self, arguments):
         names = [argument for argument in arguments if not argument.startswith("-")]
+        domains = self.call("domains", names, False)
         self.line("%-33s %4s %s " % ("Name", "ID", "Uptime"))
-        for domain in self.call("domains", names, False):
+        for domain in domains:
             minutes, seconds = divmod(domain["uptime_s"], 60)
             hours, minutes = divmod(minutes, 60)
             days, hours = divmod(hours, 24)
@@ -335,8 +336,9 @@ class Client:
 
     def vcpu_list(self, arguments):
         row = "%-32s %5s %5s %5s %5s %9s %s"
+        domains = self.call("domains", arguments, False)
         self.line(row % ("Name", "ID", "VCPU", "CPU", "State", "Time(s)", "CPU Affinity"))
-        for domain in self.call("domains", arguments, False):
+        for domain in domains:
             for vcpu in range(domain["vcpus"]):
                 self.line(
                     row
