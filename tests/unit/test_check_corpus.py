@@ -76,3 +76,24 @@ def test_whatever_keeps_xend_from_starting_is_an_error(kind, capsys):
     with capsys.disabled():
         print(f"\nfound in {kind}: {dict(severities)}")
     assert severities and not wrong
+
+
+# What only the host can tell: whether an address is its own, which interfaces it has, who has the port.
+ON_THE_HOST = (
+    "address-not-on-host",
+    "address-no-such-interface",
+    "address-interface-without-ip-eth1",
+    "port-in-use",
+)
+
+
+def test_what_kept_a_real_xend_from_starting_is_an_error():
+    wrong = []
+    for start in ground_truth.starts("4.4"):
+        if start["config"] is None or start["name"] in ON_THE_HOST:
+            continue
+        found = check(start["config"].encode("latin-1"))
+        fatal = [row for row in found if "does not start" in row["message"]]
+        if bool(fatal) != bool(start["exit"]):
+            wrong.append((start["name"], start["reason"], fatal))
+    assert wrong == []

@@ -137,3 +137,44 @@ def test_every_setting_reads_as_in_xend(version, capsys):
         compared = ", ".join(f"{number} {what}" for what, number in counts.items())
         print(f"\ncompared with xend {version}: {compared}; {len(wrong)} differ")
     assert counts["settings"] and not wrong
+
+
+# What these files lack is not in them: the address of another host, an interface without one, a busy port.
+ON_THE_HOST = ("[Errno -2]", "[Errno -9]", "[Errno 98]", "[Errno 99]")
+
+
+@pytest.mark.parametrize("version", ["3.0.3", "3.4", "4.4"])
+def test_real_xends_start_and_listen_as_read(version):
+    names = {"127.0.0.1": "localhost", "10.77.0.2": "xen2.example.org"}
+    compared = Counter()
+    for start in ground_truth.starts(version):
+        data = (start["config"] or "").encode("latin-1")
+        try:
+            reading = Reading(data, version)
+        except ParseError as error:
+            assert (start["exit"], start["reason"]) == (1, error.message), start["name"]
+            compared["unreadable"] += 1
+            continue
+        listening = xend_options.listeners(reading.values) if reading.starts else []
+        if start["exit"] and not reading.starts:
+            compared["does not start"] += 1
+        elif start["exit"]:
+            # The port or the address is one that this host cannot bind to.
+            assert "port must be 0-65535" in start["reason"] or start["reason"].startswith(ON_THE_HOST)
+            assert listening, start["name"]
+            compared["does not bind"] += 1
+        else:
+            assert reading.starts, start["name"]
+            compared["starts"] += 1
+            # The system chooses a port where 0 is set.
+            if "listeners" in start and start["name"] != "port-0":
+                ports = [int(row.split(":")[1]) for row in start["listeners"]]
+                assert [port for _address, port in listening] == ports, start["name"]
+        for address, admitted in start["admitted"].items():
+            verdict = xend_allow.admits(reading.patterns, address, names.get(address, address))
+            if version != "4.4":
+                # There no address had a name.
+                verdict = xend_allow.admits(reading.patterns, address)
+            assert verdict["accepted"] == admitted, (start["name"], address)
+            compared["peers"] += 1
+    assert compared["starts"] and compared["does not start"] and compared["peers"], compared

@@ -10,6 +10,8 @@ import string
 import pytest
 
 import xm_outcome
+import xm_output
+from tests import ground_truth
 
 COPIES = xm_outcome.COPIES
 PAIRS = list(itertools.product(COPIES, COPIES))
@@ -72,6 +74,37 @@ def row(state, name="web01", domid=5, time_s=1.5):
 def test_what_one_host_holds(found, in_transfer, not_in_transfer, not_known):
     seen = [xm_outcome.copy(found, transferring) for transferring in (True, False, None)]
     assert seen == [in_transfer, not_in_transfer, not_known]
+
+
+def copies(host, kind, transferring):
+    """(clock, what the host held) at every moment that was seen of a real migration."""
+    for clock, text in ground_truth.watched("migrate/watched-%s-%s" % (kind, host)):
+        rows = [found for found in xm_output.domains(text) if found["domid"]]
+        yield clock, xm_outcome.copy(rows[0] if rows else None, transferring)
+
+
+@pytest.mark.parametrize("kind", ["live", "nonlive"])
+def test_a_real_migration_seen_from_both_hosts(kind):
+    held = [found for _clock, found in copies("source", kind, True)]
+    assert sorted(set(held), key=held.index) == ["running", "sending", "absent"]
+    held = [found for _clock, found in copies("target", kind, True)]
+    # Before its memory arrives, xend shows the guest for an instant with the state it had at home.
+    assert sorted(set(held), key=held.index) == ["absent", "running", "receiving"]
+    assert held[-1] == "running"
+
+
+@pytest.mark.parametrize("kind", ["live", "nonlive"])
+def test_while_a_real_migration_goes_on_nothing_is_repaired(kind):
+    moments = [(clock, "source", held) for clock, held in copies("source", kind, True)]
+    moments += [(clock, "target", held) for clock, held in copies("target", kind, True)]
+    now, decisions = {"source": "running", "target": "absent"}, []
+    for _clock, host, held in sorted(moments):
+        now[host] = held
+        decisions.append(xm_outcome.decide(now["source"], now["target"]))
+    assert [step for decision in decisions for step in decision["repairs"]] == []
+    outcomes = [decision["outcome"] for decision in decisions]
+    print(outcomes)
+    assert sorted(set(outcomes), key=outcomes.index) == ["unharmed", "going_on", "moved"]
 
 
 def test_another_uuid_makes_another_guest_of_it():

@@ -392,6 +392,27 @@ def test_whole_logs_of_a_real_xend(kind, domid):
     assert in_pieces(text, range(0, len(text), 7), domid) == events
 
 
+@pytest.mark.parametrize(
+    "kind, domid, last",
+    [
+        ("name-in-use", 6, "failed"),
+        ("no-memory", 7, "failed"),
+        ("target-restore-killed", 9, "failed"),
+        # The source cannot know: there all looks as if it had gone well.
+        ("target-xend-killed", 7, "arriving"),
+        ("target-xend-restarted", 8, "arriving"),
+        ("network-cut", 11, "arriving"),
+    ],
+)
+def test_how_the_log_of_a_real_migration_ends(kind, domid, last):
+    text = ground_truth.transcript("xend-log/%s-source" % kind)
+    events = fed(text, domid)
+    assert events[0]["phase"] == "sending" and events[-1]["phase"] == last
+    assert ("failed" in [event["phase"] for event in events]) == (last == "failed")
+    # Another guest's log says nothing of this one.
+    assert fed(text, domid + 100) == []
+
+
 # The end of the log
 
 

@@ -5,6 +5,7 @@ import pytest
 import xend_sxp
 import xm_outcome
 import xm_output
+from tests import ground_truth
 
 LIST = """\
 Name                                        ID   Mem VCPUs      State   Time(s)
@@ -52,6 +53,58 @@ def test_every_row_is_read():
         "state": "-b----",
         "time_s": 1.0,
     }
+
+
+def test_real_lists_of_4_4_are_read():
+    (all_of_them, one, by_id, dom0, running) = ground_truth.commands("xm/list")
+    assert [(row["name"], row["domid"], row["state"]) for row in xm_output.domains(all_of_them.stdout)] == [
+        ("Domain-0", 0, "r-----"),
+        ("tiny", 1, "-b----"),
+    ]
+    assert len(xm_output.domains(running.stdout)) == 2
+    assert xm_output.domains(dom0.stdout)[0]["time_s"] == 132.3
+    for text in (one.stdout, by_id.stdout):
+        # That a guest is gone may not be judged from a list without Domain-0.
+        with pytest.raises(ValueError):
+            xm_output.domains(text)
+
+
+def test_real_lists_are_read_at_every_moment_of_a_migration():
+    seen = []
+    for kind in ("live-source", "live-target", "nonlive-source", "nonlive-target"):
+        for _clock, text in ground_truth.watched("migrate/watched-" + kind):
+            rows = xm_output.domains(text)
+            assert len(rows) == len(text.strip().splitlines()) - 1
+            seen += [row for row in rows if row["domid"]]
+    assert set(row["name"] for row in seen) == set(["tiny", "migrating-tiny"])
+    assert set(row["state"] for row in seen) == set(["-b----", "------", "---s--", "--p---"])
+    assert set(row["vcpus"] for row in seen) == set([0, 1])
+
+
+def test_a_real_description_is_understood():
+    (guest, dom0) = [
+        xm_output.describe(xend_sxp.parse(command.stdout.encode("ascii")).forms()[0])
+        for command in ground_truth.commands("xm/list-long")
+    ]
+    assert (guest["name"], guest["domid"], guest["state"], guest["image"]) == ("tiny", 1, "-b----", "linux")
+    assert guest["uuid"] == "c56e09d2-81cc-d4f2-2ee8-abeb85916bc4"
+    assert (guest["memory_mib"], guest["maxmem_mib"], guest["vcpus"]) == (96, 96, 1)
+    assert guest["suspend_cancel"] and not guest["nomigrate"]
+    assert not guest["disks"] and not guest["vifs"] and not guest["pci"]
+    assert (guest["image_files"]["kernel"], guest["image_files"]["ramdisk"]) == (
+        "/root/guest/vmlinuz",
+        "/root/guest/guest-initrd.gz",
+    )
+    assert (dom0["name"], dom0["domid"], dom0["memory_mib"]) == ("Domain-0", 0, 1024)
+
+
+def test_real_facts_of_a_host_are_read():
+    (command,) = ground_truth.commands("xm/info")
+    found = xm_output.info(command.stdout)
+    assert len(found) == len(command.stdout.splitlines())
+    assert (found["host"], found["total_memory"], found["free_memory"]) == ("xen2", 2047, 902)
+    assert (found["xen_major"], found["xen_minor"], found["virt_caps"]) == (4, 4, "hvm")
+    assert found["xen_commandline"].startswith("console=com1 com1=115200,8n1")
 
 
 # main.xm_brief_list of the real xm; managed domains that do not run have no ID, and 3.0.3 knows none.
