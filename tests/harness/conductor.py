@@ -60,6 +60,9 @@ class _Client:
 class Conductor:
     """The master of `fleet` and a minion on each of its hosts; what they keep is under `folder`."""
 
+    # Whether this process has loaded what jobs need.
+    warm = False
+
     def __init__(self, fleet, folder):
         self.fleet = fleet
         self.folder = Path(folder)
@@ -70,12 +73,27 @@ class Conductor:
         self.opts = {host.name: self._minion_opts(host) for host in fleet}
         self.set_pillar(salt_config.pillar(fleet))
         self.master_opts = self._master_opts()
-        self._warm_up()
+        if not Conductor.warm:
+            self._warm_up()
+            Conductor.warm = True
 
     def _warm_up(self):
-        """Let Python import what jobs need before they fork, or each of them would."""
-        functions_of(self.opts[next(iter(self.opts))])["state.sls"]("xend.relocation", test=True)
+        """Let Python find, read and compile what jobs need before they fork, or each of them would."""
+        opts = self.opts[next(iter(self.opts))]
+        functions = functions_of(opts)
+        functions["state.sls"]("xend.relocation", test=True)
+        functions["xm.copies"]()
         self._states("xend.orch.migrate", None, True)
+        for path in (salt_config.REPO / "salt/xend/orch").glob("*.sls"):
+            # It says that there is no pillar for it, after having compiled the file.
+            functions["state.show_sls"]("xend.orch." + path.stem)
+        utils, states = functions.pack["__utils__"], salt.loader.states(opts, functions, None, None)
+        for version in ("3.0.3", "3.4", "4.4"):
+            utils["xend_sxp.parse"](b"(key 'value' \"value\")", version)
+        for folder, loader in (("_utils", utils), ("_modules", functions), ("_states", states)):
+            for path in (salt_config.REPO / folder).glob("[!_]*.py"):
+                # Of a file whose functions go by another name nothing is found, once it was loaded.
+                getattr(loader, path.stem, None)
 
     def _options(self, name, module_dir, **options):
         opts = salt.config.minion_config(None)
@@ -85,7 +103,8 @@ class Conductor:
             root_dir=str(root),
             cachedir=str(root / "cache"),
             sock_dir=str(root / "sock"),
-            extension_modules=str(root / "extmods"),
+            # Not there, and the same for all, so that loaders list the same folders.
+            extension_modules=str(HERE / "extension_modules"),
             module_dirs=[str(module_dir)],
             file_client="local",
             file_roots=salt_config.FILE_ROOTS,

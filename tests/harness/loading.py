@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import importlib
 import importlib.machinery
 import logging
 import os
@@ -16,11 +17,23 @@ import salt.config
 import salt.loader
 import salt.loader.lazy
 import salt.utils.entrypoints
+from jinja2 import Environment
 from salt.loader.lazy import LazyLoader
 
 from tests.lab import salt_config
 
 REPO = Path(__file__).resolve().parents[2]
+
+# What the code of a template depends on, beside its text.
+JINJA_SETTINGS = (
+    "block_start_string",
+    "variable_start_string",
+    "comment_start_string",
+    "line_statement_prefix",
+    "trim_blocks",
+    "lstrip_blocks",
+    "undefined",
+)
 
 
 def functions_of(opts):
@@ -93,10 +106,13 @@ def hurry(cache):
     left. What Python compiles goes into `cache`, also by the programs of simulated hosts.
     """
     sys.pycache_prefix, sys.dont_write_bytecode = str(cache), False
+    # It lets Python forget what it has listed, for each module that Salt loads.
+    importlib.invalidate_caches = lambda: None
     # The regular expressions of our modules and Salt's are more than Python remembers by itself.
     re._MAXCACHE = 1 << 14
     _list_once()
     _read_once()
+    _compile_once()
     # Which extensions of Salt are installed, which it looks up anew every half second.
     salt.utils.entrypoints.iter_entry_points = functools.cache(
         salt.utils.entrypoints.iter_entry_points
@@ -145,6 +161,21 @@ class _ReadOnce(importlib.machinery.SourceFileLoader):
 def _read_once():
     kinds = salt.loader.lazy.MODULE_KIND_MAP
     kinds[salt.loader.lazy.MODULE_KIND_SOURCE] = _ReadOnce
+
+
+def _compile_once():
+    """Let Jinja remember what it has made of a template, for all environments of the same settings."""
+    make = Environment.compile
+    made = {}
+
+    def make_once(environment, source, name=None, filename=None, *rest):
+        syntax = [getattr(environment, setting) for setting in JINJA_SETTINGS]
+        key = (source, name, filename, rest, *syntax, *sorted(environment.extensions))
+        if key not in made:
+            made[key] = make(environment, source, name, filename, *rest)
+        return made[key]
+
+    Environment.compile = make_once
 
 
 def quiet():

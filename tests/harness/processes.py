@@ -5,6 +5,7 @@ is elsewhere.
 """
 
 import ctypes
+import gc
 import os
 import pickle
 import select
@@ -58,6 +59,8 @@ class Process:
 
     @staticmethod
     def _work(writer, function):
+        # It does not live long, and to look for garbage would copy the memory that it shares.
+        gc.disable()
         try:
             said = (True, function())
         except BaseException:
