@@ -111,6 +111,8 @@ class Conductor:
             pillar_roots={"base": [str(self.folder / "pillar")]},
             pillar={},
             test=False,
+            # Else a function that is missing is looked for in each of the hundreds of modules of Salt.
+            lazy_loader_strict_matching=True,
         )
         opts.update(options)
         for kind in ("proc", "waiting"):
