@@ -14,7 +14,7 @@ from tests.harness.processes import Failed, Gone, Process
 # Most of the time a migration waits for somebody, so there are more than processors.
 WORKERS = 8
 INDEX = struct.Struct("i")
-WORKER_LIMIT_S = 1500.0
+WORKER_LIMIT_S = 7200.0
 END_LIMIT_S = 20.0
 SHOWN = 5
 

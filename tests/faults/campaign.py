@@ -25,14 +25,14 @@ TIME_SCALE = 0.02
 CONFIG = "(xend-relocation-server yes)\n(xend-relocation-hosts-allow '^localhost$')\n(dom0-min-mem 1024)\n"
 CPU_S = 100.0
 # Against hanging only: before that, both hosts are asked for all that can be known.
-HELD_LIMIT_S = 120.0
+HELD_LIMIT_S = 600.0
 POLL_S = 0.05
 # How long a target may take to complete a guest, in seconds of the lab's fast hosts.
 SETTLE_S = 3
 # How the product says of a guest that it is on a host.
 RUNS = r"%s (still )?(is|runs)\b[^.;]* on %s\b"
 # Nothing happens any more when nothing has for so long.
-STEADY_S, STEADY_LIMIT_S = 0.4, 30.0
+STEADY_S, STEADY_LIMIT_S = 0.4, 120.0
 # A fault after which Salt waits a minute for xend is planned in one round of four.
 COSTLY_EVERY = 4
 

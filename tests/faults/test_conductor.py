@@ -75,19 +75,19 @@ def test_states_of_one_minion_wait_for_each_other(conductor, migrate):
     assert not second.over(1.0)
     xen1.release()
     assert conductor.finish(first).ok
-    assert all(state["result"] for state in second.result(30.0).values())
+    assert all(state["result"] for state in second.result(300).values())
 
 
 def test_many_states_at_once_all_have_their_turn(conductor):
     arguments = ("xen1", "state.sls", "xend.relocation")
     some = [Process(conductor.call, *arguments, queue=True, test=True) for _ in range(4)]
     for process in some:
-        assert len(process.result(60.0)) == 2
+        assert len(process.result(300)) == 2
 
 
 def test_what_is_killed_or_raises_is_told_apart():
     with pytest.raises(Failed, match="ZeroDivisionError"):
-        Process(lambda: 1 // 0).result(10.0)
+        Process(lambda: 1 // 0).result(300)
     process = Process(wait_until, lambda: False, 60.0)
     with pytest.raises(Gone):
         process.result(0.1)

@@ -77,7 +77,7 @@ def test_a_guest_is_not_well_before_all_is_mended(conductor):
     xen1.kill_xend()
     xen2.kill_xend()
     xen1.release()
-    sender.join(60)
+    sender.join(300)
     xen1.link()
     for host in (xen1, xen2):
         host.start()

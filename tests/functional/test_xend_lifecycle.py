@@ -150,7 +150,7 @@ def test_a_guest_that_comes_while_xend_waits_is_seen(xend, host):
     with holding(host, "relocation", "migration of web01", shared=True) as holder:
         running(host, on_xend_stop="shutdown")
         holder.kill()
-        holder.wait(10)
+        holder.wait(300)
         assert "web01" in refused(xend.restart, timeout=20)
     assert_untouched(host, pids, "web01")
 

@@ -339,7 +339,7 @@ def test_two_restarts_never_overlap(xend, host):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(300)
     refused = [text for text in outcomes if "another job" in str(text)]
     assert len(outcomes) == 3 and len(refused) == 2, outcomes
     assert len(host.layout.roles()["xend"]) == 1
@@ -369,7 +369,7 @@ def test_a_guest_that_is_expected_is_waited_for(xend, host):
         timer.start()
         began = time.monotonic()
         done = xend.restart(timeout=30)
-        timer.join(10)
+        timer.join(300)
     assert time.monotonic() - began > 0.9 and done["pid"]["old"] == pid
 
 
@@ -424,7 +424,7 @@ def test_a_migration_whose_process_was_killed_is_in_nobody_s_way(xend, host):
     pid = host.pids()["xend"]
     with migrating(host) as holder:
         holder.kill()
-        holder.wait(10)
+        holder.wait(300)
         assert xend.restart(timeout=0)["pid"]["old"] == pid
 
 
@@ -434,7 +434,7 @@ def test_a_migration_that_ends_in_time_is_waited_for(xend, host):
         timer.start()
         began = time.monotonic()
         xend.restart(timeout=30)
-        timer.join(10)
+        timer.join(300)
     assert time.monotonic() - began > 0.9
 
 
@@ -445,7 +445,7 @@ def test_the_time_to_wait_is_one_for_all_that_is_waited_for(xend, host):
         began = time.monotonic()
         with pytest.raises(CommandExecutionError, match="is expected here"):
             xend.restart(timeout=2.5)
-        timer.join(10)
+        timer.join(300)
     assert 2.4 < time.monotonic() - began < 3.9
 
 
@@ -464,7 +464,7 @@ def test_no_guest_is_let_in_while_xend_is_restarted(xend, host):
         lock = host.root / "kept" / ".relocation.lock"
         assert wait_until(lambda: lock.exists() and "restart of xend" in lock.read_text(), 10)
         reserve()
-    thread.join(60)
+    thread.join(300)
     assert "xend is being restarted (restart of xend, pid %d" % os.getpid() in refused[0]
     assert refused[1]["pid"]["new"] == host.pids()["xend"]
     with expected(xend, "web02") as said:

@@ -354,7 +354,7 @@ def test_moving(on, fleet, guest):
     assert on("xen1").xm.where("web01")["copy"] == "sending"
     assert on("xen2").xm.where("web01")["copy"] == "receiving"
     fleet["xen1"].release()
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     assert fleet["xen2"].wait_alive("web01")
 
 
@@ -445,7 +445,7 @@ def test_a_guest_is_waited_for_as_long_as_xend_waits_for_its_devices(on, fleet, 
     assert found["copy"] == "receiving" and not found["lost"]
     assert 20 < found["seconds"] < 45
     fleet["xen1"].release()
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     assert fleet["xen2"].wait_alive("web01")
 
 

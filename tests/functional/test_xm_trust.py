@@ -29,7 +29,7 @@ def fleet(running):
         host.link()
         if not host.pids():
             assert host.start().returncode == 0
-        assert wait_until(lambda host=host: host.xm_run("list").returncode == 0, 20)
+        assert wait_until(lambda host=host: host.xm_run("list").returncode == 0, 120)
         host.clear()
         for note in salt_config.notes(host):
             note.unlink()

@@ -5,7 +5,6 @@ is elsewhere.
 """
 
 import ctypes
-import gc
 import os
 import pickle
 import select
@@ -18,7 +17,7 @@ from contextlib import suppress
 LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1
 PIECE = 1 << 16
-KILL_LIMIT_S = 10.0
+KILL_LIMIT_S = 60.0
 
 
 class Gone(Exception):
@@ -54,13 +53,13 @@ class Process:
             Process.writers = [writer]
             self._work(writer, lambda: function(*arguments, **keywords))
         os.close(writer)
+        called = ", ".join(map(repr, arguments))
+        self.what = "%s(%.200s) in process %d" % (getattr(function, "__name__", function), called, self.pid)
         self.data = b""
         self.ended = False
 
     @staticmethod
     def _work(writer, function):
-        # It does not live long, and to look for garbage would copy the memory that it shares.
-        gc.disable()
         try:
             said = (True, function())
         except BaseException:
@@ -91,12 +90,13 @@ class Process:
         """Return what the function returned; raise Failed, or Gone after having killed it."""
         if not self.over(timeout_s):
             self.kill()
+            raise Gone("%s was not done after %d s, and was killed" % (self.what, timeout_s))
         if not self.data:
-            raise Gone("process %d ended without a word" % self.pid)
+            raise Gone("%s ended without a word" % self.what)
         try:
             well, value = pickle.loads(self.data)
         except (EOFError, pickle.UnpicklingError):
-            raise Gone("process %d was killed while it reported" % self.pid) from None
+            raise Gone("%s was killed while it reported" % self.what) from None
         if not well:
             raise Failed(value)
         return value

@@ -208,7 +208,7 @@ def test_xend_is_not_restarted_while_a_guest_is_on_its_way(configured):
         assert "not restarted" in found and sign in found, found
     assert configured.xen2.pids() == pids
     configured.xen1.release()
-    assert moving.wait(60) == 0
+    assert moving.wait(300) == 0
     moving.communicate()
     assert configured.xen2.wait_alive("web01")
     assert isinstance(configured.salt("xend.restart", target="xen2")["xen2"], dict)

@@ -300,7 +300,7 @@ def test_a_second_run_is_told_of_the_one_that_goes_on(configured, guest):
             assert "`xm unpause" not in run.report() and "untouched" not in run.report()
     finally:
         configured.xen1.release()
-    moving.communicate(timeout=60)
+    moving.communicate(timeout=300)
     assert configured.xen2.wait_alive("web01").uuid == guest.uuid
 
 

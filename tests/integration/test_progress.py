@@ -72,7 +72,7 @@ class Watcher:
     def end(self):
         # All of the pipe: salt-run would go on until its next line.
         os.killpg(self.process.pid, signal.SIGTERM)
-        self.process.wait(10)
+        self.process.wait(300)
 
 
 @pytest.fixture

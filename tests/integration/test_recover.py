@@ -26,7 +26,7 @@ def begin(site, hold_at):
 
 def go_on(site, moving):
     site.xen1.release()
-    moving.communicate(timeout=60)
+    moving.communicate(timeout=300)
     if not site.xen1.running:
         assert site.xen1.start().returncode == 0
 

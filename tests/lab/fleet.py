@@ -322,7 +322,7 @@ class Host:
         )
         return uuid
 
-    def wait_alive(self, name, timeout_s=10.0):
+    def wait_alive(self, name, timeout_s=120.0):
         """Wait until the guest `name` works here; return it, raise TimeoutError."""
 
         def works():

@@ -143,7 +143,7 @@ def test_processes_that_write_at_once_lose_nothing(config):
     for writer in writers:
         writer.start()
     for writer in writers:
-        writer.join(60)
+        writer.join(300)
     assert [writer.exitcode for writer in writers] == [0, 0, 0]
     lines = config.read_bytes().splitlines()
     assert len(lines) == 1 + 3 * 40 == len(set(lines))
@@ -180,7 +180,7 @@ def as_nobody():
         here, there = context.Pipe()
         child = context.Process(target=_report, args=(there, uid, str(path)))
         child.start()
-        child.join(30)
+        child.join(300)
         assert child.exitcode == 0 and here.poll(0)
         return here.recv()
 

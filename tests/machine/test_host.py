@@ -35,7 +35,7 @@ def listener(tmp_path):
     process.port = int(process.stdout.readline())
     yield process
     process.kill()
-    process.wait(10)
+    process.wait(300)
     process.stdout.close()
 
 
@@ -57,7 +57,7 @@ def test_a_later_process_started_later(listener, tmp_path):
         assert xend_host._started(listener.pid) < between
     finally:
         other.kill()
-        other.wait(10)
+        other.wait(300)
         other.stdout.close()
 
 
@@ -85,7 +85,7 @@ def test_what_a_watchdog_has_forked_started_with_it(tmp_path):
     finally:
         os.kill(child, signal.SIGKILL)
         watchdog.kill()
-        watchdog.wait(10)
+        watchdog.wait(300)
         watchdog.stdout.close()
 
 
@@ -105,7 +105,7 @@ def test_a_stale_pid_file_that_names_another_program(tmp_path):
         assert xend_host.process(str(pidfile)) is None
     finally:
         other.kill()
-        other.wait(10)
+        other.wait(300)
 
 
 def test_listening_addresses(listener):
@@ -229,7 +229,7 @@ def helper(folder, name, arguments, as_script=False):
         yield process
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(300)
 
 
 @pytest.mark.parametrize("as_script", [True, False], ids=["script", "binary"])
@@ -291,7 +291,7 @@ def test_other_programs_are_no_helpers(tmp_path, command):
         assert process.poll() is None
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(300)
 
 
 def test_a_process_that_is_gone_shows_nothing():
@@ -511,7 +511,7 @@ def test_a_call_that_is_not_answered_is_seen(tmp_path):
             assert xend_host.sending(process.pid, []) == []
         finally:
             process.kill()
-            process.wait(10)
+            process.wait(300)
             process.stdout.close()
     assert xend_host.connecting(os.getpid()) == [] and xend_host.connecting(process.pid) is None
 
@@ -520,7 +520,7 @@ def test_no_two_processes_have_one_identity(listener):
     mine, other = xend_host.identity(os.getpid()), xend_host.identity(listener.pid)
     assert mine and other and mine != other and xend_host.identity(os.getpid()) == mine
     listener.kill()
-    listener.wait(10)
+    listener.wait(300)
     assert xend_host.identity(listener.pid) is None
     assert 0 < xend_host.uptime_s() <= xend_host.uptime_s()
 
@@ -551,4 +551,4 @@ def test_an_xm_that_migrates_is_seen(tmp_path):
     finally:
         for process in running:
             process.kill()
-            process.wait(10)
+            process.wait(300)

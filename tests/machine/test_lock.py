@@ -57,7 +57,7 @@ def holder(folder, kind="exclusive", who="", extra=""):
         yield process
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(300)
         process.stdin.close()
         process.stdout.close()
         if child:
@@ -72,7 +72,7 @@ def let_go(process):
 
 def kill(process):
     process.kill()
-    process.wait(10)
+    process.wait(300)
 
 
 def is_free(folder, shared=False, name="relocation"):
@@ -108,7 +108,7 @@ def test_threads_exclude_each_other_as_processes_do(tmp_path):
     with xend_lock.hold(str(tmp_path), "relocation"):
         thread = threading.Thread(target=lambda: free.append(is_free(tmp_path)))
         thread.start()
-        thread.join(10)
+        thread.join(300)
     assert free == [False]
 
 
@@ -195,7 +195,7 @@ def test_waiting_ends_with_the_holder(tmp_path):
         began = time.monotonic()
         with xend_lock.hold(str(tmp_path), "relocation", wait_s=20):
             waited = time.monotonic() - began
-        timer.join(10)
+        timer.join(300)
     assert 0.2 < waited < 10
 
 
@@ -349,7 +349,7 @@ def test_one_process_at_a_time_changes_reservations(tmp_path, change):
         thread.start()
         thread.join(0.2)
         assert thread.is_alive()
-    thread.join(10)
+    thread.join(300)
     assert not thread.is_alive()
 
 

@@ -34,7 +34,7 @@ def peer(serve, wrap=None):
         yield listener.getsockname()[1], heard
     finally:
         listener.close()
-        thread.join(10)
+        thread.join(300)
 
 
 def answer(data):

@@ -18,7 +18,7 @@ def process():
     )
     yield running
     running.kill()
-    running.wait(10)
+    running.wait(300)
 
 
 @pytest.fixture

@@ -115,7 +115,7 @@ def test_what_goes_away_in_mid_transfer_does_no_harm_to_cards(source, target, go
     path.rename(aside)
     try:
         source.release()
-        assert migration.wait(30) == 0
+        assert migration.wait(300) == 0
         target.wait_alive("web01")
     finally:
         migration.communicate()
@@ -256,7 +256,7 @@ def test_xc_restore_outlives_both_processes_of_xend(source, target):
     target.kill_xend()
     assert target.layout.roles().keys() == {"xc_restore"}
     source.release()
-    assert migration.wait(30) == 0
+    assert migration.wait(300) == 0
     migration.communicate()
     assert wait_until(lambda: not target.layout.roles(), 10)
     assert "loaded" in [entry["event"] for entry in target.journal()]
@@ -272,7 +272,7 @@ def test_xc_save_outlives_both_processes_of_xend(source, target):
     assert source.layout.roles().keys() == {"xc_save"}
     source.release()
     assert wait_until(lambda: not source.layout.roles(), 10)
-    migration.communicate(timeout=30)
+    migration.communicate(timeout=300)
     # Nobody is there any more to suspend the guest, so it runs on, under the other name.
     assert source.guests()["web01"].alive
     assert target.guests() == {} or not target.guests()["web01"].alive

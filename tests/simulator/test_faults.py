@@ -16,7 +16,7 @@ from tests.lab.layout import wait_until
 
 DEPRECATED = "WARNING: xend/xm is deprecated.\n"
 LIST_HEADER = "Name                                        ID   Mem VCPUs      State   Time(s)\n"
-XM_LIMIT_S = 30
+XM_LIMIT_S = 300
 
 
 @pytest.fixture(scope="module")

@@ -521,7 +521,7 @@ def test_what_a_watcher_sees(hosts):
     assert rows(target) == {"web01": ("0", "--p---")}
     assert source.guests()["web01"].xend_name == "migrating-web01"
     target.release()
-    out, error = migration.communicate(timeout=20)
+    out, error = migration.communicate(timeout=300)
     assert (migration.returncode, out, error) == (0, "", DEPRECATED)
     # xm returns before the target lets the guest run.
     assert not target.guests()["web01"].alive
@@ -721,7 +721,7 @@ def start_held(source, target, *options_given, name="web01"):
 
 def finish(target, migration):
     target.release()
-    out, error = migration.communicate(timeout=30)
+    out, error = migration.communicate(timeout=300)
     return migration.returncode, out, error
 
 
@@ -767,7 +767,7 @@ def test_xend_of_the_target_dies_and_the_guest_is_lost(hosts, how):
             r"Restarting it\.",
             target.log.read_text(),
         )
-        assert wait_until(lambda: target.running, 5) and target.pids()["xend"] not in killed
+        assert wait_until(lambda: target.running, 120) and target.pids()["xend"] not in killed
 
 
 def test_xm_killed_and_the_migration_goes_on(hosts):
@@ -775,7 +775,7 @@ def test_xm_killed_and_the_migration_goes_on(hosts):
     source.create_guest("web01")
     migration = start_held(source, target)
     migration.send_signal(signal.SIGINT)
-    migration.communicate(timeout=10)
+    migration.communicate(timeout=300)
     assert migration.returncode == -signal.SIGINT
     assert rows(source).keys() == {"migrating-web01"}
     target.release()
@@ -788,7 +788,7 @@ def test_xend_restarted_on_the_source(hosts):
     source.create_guest("web01")
     migration = start_held(source, target)
     assert source.stop().returncode == 0
-    out, error = migration.communicate(timeout=20)
+    out, error = migration.communicate(timeout=300)
     assert (migration.returncode, out) == (1, "")
     assert error == real("source-xend-restarted").stderr
     assert source.start().returncode == 0
@@ -809,7 +809,7 @@ def test_xend_of_the_source_stopped_in_a_migration_that_is_not_live(hosts):
     target.wait_held()
     source.restart()
     target.release()
-    assert migration.wait(timeout=20) in (1, 3)
+    assert migration.wait(timeout=300) in (1, 3)
     migration.communicate()
     # Nobody was left to take the sent guest away from the source, where it stays suspended.
     target.wait_alive("web01")
@@ -825,7 +825,7 @@ def test_network_cut_is_survived(hosts):
     with pytest.raises(subprocess.TimeoutExpired):
         migration.communicate(timeout=0.5)
     target.restore_link()
-    migration.communicate(timeout=20)
+    migration.communicate(timeout=300)
     assert migration.returncode == 0
     target.wait_alive("web01")
 
@@ -1160,7 +1160,7 @@ def test_the_port_listens_before_xm_works(tmp_path):
         starting = threading.Thread(target=host.start)
         starting.start()
         assert wait_until(lambda: "Listening on" in host.log.read_text(), 10)
-        assert wait_until(lambda: host.listening != [], 5)
+        assert wait_until(lambda: host.listening != [], 120)
         assert ask_for_help(host) == HELP
         assert host.xm_run("list").returncode == 1
         starting.join()
@@ -1175,7 +1175,7 @@ def test_two_restarts_at_once_leave_an_xend_that_nobody_controls(stopped):
     for _try in range(20):
         commands = [subprocess.Popen([str(host.xend), "restart"]) for _command in range(2)]
         for command in commands:
-            command.wait(timeout=30)
+            command.wait(timeout=300)
         # Either both bound the port, or the second died of it and left its own id in the pid file.
         host.stop()
         assert host.run(host.xend, "status").returncode == 3
@@ -1195,7 +1195,7 @@ def test_nothing_is_left_after_stop(tmp_path):
         notes = fleet.processes()
         assert {note["role"] for note in notes} == {"watchdog", "xend", "xc_save", "xc_restore"}
         fleet.stop()
-        migration.communicate(timeout=10)
+        migration.communicate(timeout=300)
         assert [process_start(note["pid"]) for note in notes] == [None] * len(notes)
         assert fleet.processes() == []
         assert Fleet.load(fleet.root)["xen1"].guests()["web01"].xend_name == "migrating-web01"
