@@ -76,13 +76,14 @@ _TOKEN = (
     r"|(?P<set>\[\^?\]?(?:\\.|[^\]\\])*\])"
     r"|(?P<comment>\(\?#[^)]*\))"
     r"|\(\?(?P<flags>[iLmsux]+)\)"
-    r"|(?P<open>\((?:\?(?:P<|[:=!(]|<[=!]))?(?!\?))"
+    r"|(?P<open>\((?:\?(?:P<|[:=!]|\([^)]*\)|<[=!]))?(?!\?))"
     r"|(?P<backref>\(\?P=)"
     r"|(?P<unknown>\(\?[^:>=!)]*[:>=!)]?)"
     r"|(?P<possessive>(?:[*+?]|\{(?:[0-9]+(?:,[0-9]*)?|,[0-9]*)\})\+)"
     r"|(?P<repeat>(?:[*+?]|\{(?:[0-9]+(?:,[0-9]*)?|,[0-9]*)\})\??)"
     r"|(?P<other>.)"
 )
+_CONDITION = re.compile(r"\(\?\(([0-9]+)\)$")
 _SET_ITEM = re.compile(r"\\[0-7][0-7][0-7]|\\x[0-9A-Fa-f][0-9A-Fa-f]|\\.|.", re.DOTALL)
 _LETTERS_OUTSIDE = frozenset("AbBdDsSwWZafnrtvx")
 _LETTERS_IN_SET = frozenset("bdDsSwWafnrtvx")
@@ -127,6 +128,7 @@ def _compile(pattern):
     """
     flags = _ASCII
     pieces = []
+    groups, asked_for = 0, 0
     for kind, text in _tokens(pattern):
         if kind == "escape":
             pieces.append(_escape(text, _LETTERS_OUTSIDE))
@@ -142,11 +144,17 @@ def _compile(pattern):
             raise ValueError("%s is unknown to the Python 2 of xend" % text)
         else:
             pieces.append(text)
+            groups += text in ("(", "(?P<")
+            asked_for = max([asked_for] + [int(number) for number in _CONDITION.findall(text)])
+    if 0 < asked_for <= 100 and not groups:
+        # Without a group in the pattern Python 2 does not look for that of a condition, `(?(1)a|b)`, which is
+        # never met then. Newer ones want it to be there: behind the pattern, and it never matches.
+        pieces.append("%s(?:(?!)%s)?" % ("\n" if flags & re.VERBOSE else "", "()" * asked_for))
     try:
         compiled = re.compile("".join(pieces), flags)
     except (re.error, AssertionError, OverflowError, RuntimeError) as error:
         raise ValueError(str(error))
-    if compiled.groups > 99:
+    if groups > 99:
         raise ValueError("more than 99 groups, Python 2 refuses them")
     return compiled
 

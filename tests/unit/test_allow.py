@@ -387,6 +387,13 @@ def test_patterns_mean_what_python_2_says(pattern, name, accepted):
     assert xend_allow.admits(pattern, "192.0.2.1", name)["accepted"] is accepted
 
 
+@pytest.mark.parametrize("pattern", ["(?(1)a|b)", "^(?(2)a|b)$", "(?x)(?(1)a|b)#why"])
+def test_a_condition_on_a_group_that_is_not_there_is_never_met(pattern):
+    assert xend_allow.broken(pattern) == []
+    assert xend_allow.admits(pattern, "192.0.2.1", "b")["accepted"]
+    assert not xend_allow.admits(pattern, "192.0.2.1", "a")["accepted"]
+
+
 @pytest.mark.parametrize("pattern", ["^[[a]$", "^[a&&b]$", "^[a||b]$", "^[a~~b]$"])
 def test_signs_of_set_operations_raise_no_warning(pattern):
     with warnings.catch_warnings():
