@@ -40,8 +40,19 @@ PATTERN_ERRORS = (
     (re.compile(r"bad escape \(end of pattern\)"), "bogus escape (end of line)"),
     (re.compile(r"invalid group reference (\d+)"), r"bogus escape: '\\\\\1'"),
     (re.compile(r"bad escape (\\\d+)"), r"bogus escape: '\\\1'"),
+    (re.compile(r"incomplete escape (\\x\w?)"), r"bogus escape: '\\\1'"),
     (re.compile(r"bad character range"), "bad character range"),
+    (re.compile(r"unknown group name ('.*')"), r"unknown group name: \1"),
+    (re.compile(r"cannot refer to an open group"), "cannot refer to open group"),
+    (re.compile(r"missing >, unterminated name"), "unterminated name"),
+    (re.compile(r"min repeat greater than max repeat"), "bad repeat interval"),
 )
+# What may stand behind a parenthesis and a question mark in Python 2, but for the flags.
+EXTENSION = re.compile(r"\(\?(?:[:=!#(]|P[<=]|<[=!])")
+OCTAL = re.compile(r"\\([0-7]{3})")
+INLINE_FLAGS = re.compile(r"\(\?([iLmsux]+)\)")
+# The bytes of Python 2 know only ASCII, with L and u or without.
+FLAGS = {"i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL, "x": re.VERBOSE}
 # Python 2 knew these letters after a backslash; any other letter stood for itself.
 PATTERN_LETTERS = "AbBdDsSwWZafnrtvx"
 
@@ -56,7 +67,8 @@ class OptionError(Exception):
 
 
 def _bool(key, value):
-    word = str(value).lower()
+    # Python 2 lowers the letters of ASCII only.
+    word = str(value).encode("latin-1").lower().decode("latin-1")
     if word in TRUE_WORDS:
         return True
     if word in FALSE_WORDS:
@@ -149,8 +161,11 @@ class Options:
 
 def compile_pattern(pattern):
     """Compile `pattern` with the meaning it had in Python 2; raise OptionError in its words."""
+    text, flags = _as_python2(pattern)
     try:
-        return re.compile(_as_python2(pattern), re.ASCII)
+        return re.compile(text, re.ASCII | flags)
+    except OverflowError as error:
+        raise OptionError(str(error), "OverflowError") from None
     except re.error as error:
         message = str(error.msg)
         for known, words in PATTERN_ERRORS:
@@ -161,13 +176,40 @@ def compile_pattern(pattern):
         raise OptionError(message, "re.error") from None
 
 
+def _extension_error(rest):
+    """What Python 2 says of what follows a parenthesis and a question mark, where it knows no such thing."""
+    if rest[:1] == "P" and len(rest) > 1:
+        return "unknown specifier: ?%s" % rest[:2]
+    if rest[:1] == "<" and len(rest) > 1:
+        return "syntax error"
+    if rest[:1] in FLAGS and rest.lstrip("".join(FLAGS) + "Lu"):
+        return "unknown extension"
+    return "unexpected end of pattern"
+
+
 def _as_python2(pattern):
+    """The pattern as Python 3 reads it in the same way, and its flags."""
     out = []
+    flags = 0
     in_class = False
     index = 0
     while index < len(pattern):
         char = pattern[index]
         index += 1
+        if char == "(" and not in_class and pattern.startswith("?", index):
+            inline = INLINE_FLAGS.match(pattern, index - 1)
+            if inline:
+                for letter in inline.group(1):
+                    flags |= FLAGS.get(letter, 0)
+                index = inline.end()
+                continue
+            if not EXTENSION.match(pattern, index - 1):
+                raise OptionError(_extension_error(pattern[index + 1 :]), "re.error")
+        octal = OCTAL.match(pattern, index - 1)
+        if octal:
+            out.append("\\x%02x" % (int(octal.group(1), 8) & 0xFF))
+            index = octal.end()
+            continue
         if char == "\\" and index < len(pattern):
             letter = pattern[index]
             index += 1
@@ -192,7 +234,7 @@ def _as_python2(pattern):
         if char == "]":
             in_class = False
         out.append(char)
-    return "".join(out)
+    return "".join(out), flags
 
 
 def admitted(patterns, name, address):

@@ -129,6 +129,8 @@ def test_starts_with_what_real_xends_started_with(version, release):
 def test_patterns_mean_what_they_meant_in_python_2():
     assert options.compile_pattern(r"^localhost\localdomain$").match("localhostlocaldomain")
     assert options.compile_pattern(r"^[\d[]+$").match("1[")
+    assert options.compile_pattern(r"^n(?iL)ODE2$").match("node2")
+    assert options.compile_pattern(r"^\541\012$").match("a\n")
     for pattern, message in (
         ("^(x$", "unbalanced parenthesis"),
         ("*", "nothing to repeat"),
@@ -136,6 +138,12 @@ def test_patterns_mean_what_they_meant_in_python_2():
         ("a++", "multiple repeat"),
         (r"^a\77", r"bogus escape: '\\77'"),
         ("a\\", "bogus escape (end of line)"),
+        ("(?i:a)", "unknown extension"),
+        ("(?>a)", "unexpected end of pattern"),
+        ("(?P>a)", "unknown specifier: ?P>"),
+        ("(?<a)", "syntax error"),
+        ("a{2,1}", "bad repeat interval"),
+        ("a{99999999999}", "the repetition number is too large"),
     ):
         with pytest.raises(options.OptionError) as raised:
             options.compile_pattern(pattern)
