@@ -67,7 +67,7 @@ def configs(*kinds):
 def _own_configs(kind):
     records = collections.defaultdict(dict)
     for version in VERSIONS:
-        for record in _json_lines("expected", version):
+        for record in readings(version):
             records[record["file"]][version] = record
     paths = sorted(glob.glob(os.path.join(DATA, kind, "*.sxp")))
     names = [kind + "/" + os.path.basename(path) for path in paths]
@@ -86,6 +86,11 @@ def _real_configs():
                     records[version] = json.load(stream)
         found.append(Config("real/" + name, path, records))
     return found
+
+
+def readings(version):
+    """What that version was recorded to make of the files of tests/data, as far as a newer one differs."""
+    return _json_lines("expected", version)
 
 
 def index(kind):
