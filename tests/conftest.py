@@ -20,6 +20,9 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("quick")
 
+# Those whose tests take least come last.
+FOLDERS = {"machine": 1, "unit": 2}
+
 
 @pytest.fixture(scope="module")
 def new_fleet(tmp_path_factory):
@@ -34,6 +37,21 @@ def pytest_configure(config):
     from tests.harness.loading import hurry
 
     hurry(config.cache.mkdir("compiled"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """
+    Files in which much is to be done come first, so that no worker is left alone with one at the end; those
+    with real daemons, which keep a core busy, alternate with others.
+    """
+    files = list(dict.fromkeys(item.path for item in items))
+    files.sort(key=lambda path: (FOLDERS.get(path.parent.name, 0), -path.stat().st_size))
+    real = [path for path in files if path.parent.name == "integration"]
+    others = [path for path in files if path not in real]
+    turns = {path: 2 * turn for turn, path in enumerate(real)}
+    turns.update({path: 2 * turn + 1 for turn, path in enumerate(others)})
+    items.sort(key=lambda item: turns[item.path])
 
 
 @pytest.hookimpl(tryfirst=True)
