@@ -33,6 +33,12 @@ def new_fleet(tmp_path_factory):
         )
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--daemons", action="store_true", help="run orchestrations by a real master and minions"
+    )
+
+
 def pytest_configure(config):
     from tests.harness.loading import hurry
 

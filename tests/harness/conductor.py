@@ -226,7 +226,11 @@ class Conductor:
 
     def call_all(self, function, *arguments, **keywords):
         """The same on every minion; return {host: what it returned}."""
-        returned = self._publish("*", function, arguments, keywords, "glob", False)
+        return self.call_those("*", function, *arguments, **keywords)
+
+    def call_those(self, glob, function, *arguments, **keywords):
+        """The same on the minions that a pattern names; return {host: what it returned}."""
+        returned = self._publish(glob, function, arguments, keywords, "glob", False)
         return {name: answer["ret"] for name, answer in returned.items()}
 
     def _publish(self, tgt, fun, arg, kwarg, tgt_type, expect_minions):

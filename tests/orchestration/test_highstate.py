@@ -2,12 +2,15 @@
 
 import re
 
-from tests.integration.conftest import CONFIGS
+import pytest
+
+from tests.harness.site import CONFIGS
 from tests.lab import salt_config
 
 CONFIG, APPLIED = "xend-relocation-config", "xend-relocation-applied"
 
 
+@pytest.mark.daemons
 def test_highstate_opens_each_host_to_the_others_and_to_nobody_else(site):
     found = site.states("state.highstate")
     for minion in ("xen1", "xen2"):
@@ -30,6 +33,7 @@ def test_highstate_opens_each_host_to_the_others_and_to_nobody_else(site):
     assert elsewhere["xen1"]["result"] == "rejected"
 
 
+@pytest.mark.daemons
 def test_a_second_highstate_changes_nothing(configured):
     before = {host.name: (host.config.stat().st_ino, host.pids()) for host in configured.fleet}
     found = configured.states("state.highstate")

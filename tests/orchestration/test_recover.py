@@ -1,17 +1,15 @@
 """What migrations that broke have left over: found over the whole fleet, mended where that is safe."""
 
-from tests.integration.test_migrate import during_transfer
+import pytest
+
+from tests.harness.moves import during_transfer
 from tests.lab import salt_config
 
 LOST = "web01: incomplete"
 
 
-def recover(site, test=False, **options):
-    return site.orchestrate("recover", {"xend": {"recover": options}}, test=test)
-
-
 def test_nothing_is_left_over(configured, guest):
-    run = recover(configured)
+    run = configured.recover()
     assert run.exit_code == 0, run.report()
     assert "no migration has left anything on xen1, xen2" in run.report()
 
@@ -36,13 +34,13 @@ def test_a_guest_that_has_lost_its_name_gets_it_back(configured, guest):
     moving = begin(configured, 0.5)
     configured.xen1.restart()
     go_on(configured, moving)
-    told = recover(configured, test=True)
+    told = configured.recover(test=True)
     assert told.exit_code == 0 and "migrating-web01" in told.report(), told.report()
     # What stands there is the sentence, not Salt's own words for a test.
     assert "web01 runs on, but its migration broke" in told.comment("web01: leftover")
     assert "testing" not in told.report()
     assert configured.where()["xen1"].xend_name == "migrating-web01"
-    run = recover(configured)
+    run = configured.recover()
     assert run.exit_code == 0 and "is called web01 again" in run.report(), run.report()
     # Of what was before only that is said, without advice that is over; then there is a second look.
     before = run.comment("web01: leftover")
@@ -51,7 +49,7 @@ def test_a_guest_that_has_lost_its_name_gets_it_back(configured, guest):
     now = configured.where()
     assert list(now) == ["xen1"] and now["xen1"].alive
     assert (now["xen1"].xend_name, now["xen1"].domid) == ("web01", guest.domid)
-    assert "nothing is left over" in recover(configured).steps
+    assert "nothing is left over" in configured.recover().steps
 
 
 def test_what_is_left_of_a_guest_that_has_moved_is_removed(configured, guest):
@@ -61,9 +59,9 @@ def test_what_is_left_of_a_guest_that_has_moved_is_removed(configured, guest):
     go_on(configured, moving)
     arrived = configured.xen2.wait_alive("web01")
     assert configured.where()["xen1"].state == "suspended"
-    told = recover(configured, test=True)
+    told = configured.recover(test=True)
     assert "removed" in told.report() and list(configured.where()) == ["xen1", "xen2"]
-    run = recover(configured)
+    run = configured.recover()
     assert run.exit_code == 0, run.report()
     assert list(configured.where()) == ["xen2"]
     assert configured.where()["xen2"].alive and configured.where()["xen2"].domid == arrived.domid
@@ -76,11 +74,11 @@ def test_a_suspended_guest_goes_on_only_when_it_is_named(configured, guest):
     configured.xen1.kill_xc_save()
     go_on(configured, moving)
     for options in ({}, {"resume": ["web02"]}):
-        run = recover(configured, **options)
+        run = configured.recover(**options)
         assert run.exit_code != 0 and "does not run, but is whole" in run.report(), run.report()
         assert list(configured.where()) == ["xen1"]
         assert configured.where()["xen1"].state == "suspended"
-    run = recover(configured, resume=["web01"])
+    run = configured.recover(resume=["web01"])
     assert run.exit_code == 0, run.report()
     now = configured.where()["xen1"]
     assert now.alive and (now.xend_name, now.domid) == ("web01", guest.domid)
@@ -90,25 +88,25 @@ def test_the_dead_copy_of_a_lost_guest_is_removed_only_when_it_is_named(configur
     run = during_transfer(configured, configured.xen2.kill_xend_child, settle=6)
     assert run.exit_code != 0 and list(configured.where()) == ["xen2"]
     for options in ({}, {"remove_lost": ["web02"]}):
-        run = recover(configured, **options)
+        run = configured.recover(**options)
         assert run.exit_code != 0 and LOST in run.steps, run.report()
         assert list(configured.where()) == ["xen2"]
-    run = recover(configured, remove_lost=["web01"])
+    run = configured.recover(remove_lost=["web01"])
     assert run.exit_code == 0 and configured.where() == {}, run.report()
 
 
 def test_the_dead_copy_of_a_guest_that_runs_elsewhere_is_removed(configured, guest):
     copy = configured.xen2.create_guest("web01", uuid=guest.uuid, paused=True)
-    told = recover(configured, test=True)
+    told = configured.recover(test=True)
     assert "removed" in told.report() and configured.where()["xen2"].domid == copy.domid
-    run = recover(configured)
+    run = configured.recover()
     assert run.exit_code == 0, run.report()
     assert list(configured.where()) == ["xen1"] and configured.where()["xen1"].alive
 
 
 def test_two_that_run_are_the_worst_and_nothing_is_done_to_them(configured, guest):
     configured.xen2.create_guest("web01", uuid=guest.uuid)
-    run = recover(configured)
+    run = configured.recover()
     assert run.exit_code != 0 and "TWO COPIES of web01 RUN" in run.report()
     assert all(found.alive for found in configured.where().values()) and len(configured.where()) == 2
 
@@ -120,7 +118,7 @@ def test_a_host_that_does_not_answer_keeps_others_from_being_mended(configured, 
     assert configured.xen1.xm_run("rename", "web01", "migrating-web01").returncode == 0
     configured.xen2.stop()
     for test in (True, False):
-        run = recover(configured, test=test)
+        run = configured.recover(test=test)
         assert run.exit_code != 0 and "some hosts do not answer" in run.failed(), run.report()
         said = run.comment("some hosts do not answer")
         assert "xend is down on xen2: start it with `salt xen2 state.apply xend.relocation`" in said
@@ -129,13 +127,11 @@ def test_a_host_that_does_not_answer_keeps_others_from_being_mended(configured, 
     assert configured.xen1.guests()["db01"].alive
 
 
-def test_a_minion_that_is_down_keeps_others_from_being_mended(configured, guest, minions):
+@pytest.mark.daemons
+def test_a_minion_that_is_down_keeps_others_from_being_mended(configured, guest):
     copy = configured.xen2.create_guest("web01", uuid=guest.uuid, paused=True)
-    minions["xen1"].terminate()
-    try:
-        run = recover(configured, hosts=["xen1", "xen2"])
-    finally:
-        minions["xen1"].start()
+    with configured.without_minion("xen1"):
+        run = configured.recover(hosts=["xen1", "xen2"])
     assert run.exit_code != 0 and "some hosts do not answer" in run.failed(), run.report()
     said = run.comment("some hosts do not answer")
     assert "minion xen1 does not answer" in said and "`service salt-minion start`" in said
@@ -149,13 +145,13 @@ def test_a_guest_that_was_moved_back_by_hand_is_not_called_lost_later(configured
     configured.xen2.wait_alive("web01")
     assert configured.xen2.xm_run("migrate", "web01", configured.xen1.address).returncode == 0
     configured.xen1.wait_alive("web01")
-    told = recover(configured, test=True)
+    told = configured.recover(test=True)
     assert told.exit_code == 0 and len(salt_config.notes(configured.xen1)) == 1, told.report()
-    run = recover(configured)
+    run = configured.recover()
     assert run.exit_code == 0 and salt_config.notes(configured.xen1) == [], run.report()
     assert configured.where()["xen1"].alive
     configured.xen1.clear()
-    run = recover(configured)
+    run = configured.recover()
     assert run.exit_code == 0 and "nothing is left over" in run.steps, run.report()
 
 
@@ -165,5 +161,5 @@ def test_options_that_make_no_sense(configured, guest):
         ({"hosts": "xen1"}, "hosts is no list"),
         ({"host": ["xen1"]}, "host is no option"),
     ):
-        run = recover(configured, **options)
+        run = configured.recover(**options)
         assert run.exit_code != 0 and said in run.report() and "Nothing was done" in run.report()

@@ -10,8 +10,9 @@ import uuid
 import pytest
 
 from tests.faults import campaign
-from tests.faults.liars import Replay, Witness, blemishes, faulty, sentences
 from tests.harness.conductor import Conductor
+from tests.harness.leftovers import Left, note, running, suspended
+from tests.harness.liars import Replay, Witness, blemishes, copies, faulty, forged, sentences
 from tests.lab import lies, salt_config
 from tests.lab.fleet import HostSpec
 
@@ -50,98 +51,11 @@ def whole(conductor):
     for host in conductor.fleet:
         lies.be_honest(host)
         host.clear()
-        for note in [*salt_config.notes(host), *salt_config.reservations(host)]:
-            note.unlink()
+        for path in ("/etc/xen/web01", "/etc/xen/auto/web01"):
+            host.path(path).unlink(missing_ok=True)
+        for path in [*salt_config.notes(host), *salt_config.reservations(host)]:
+            path.unlink()
     conductor.set_pillar(salt_config.pillar(conductor.fleet))
-
-
-def running(host, name, **options):
-    guest = host.create_guest(name, **options)
-    host.wait_alive(name)
-    # An idle guest of some seconds has not used any CPU, as if it had never run.
-    host.hypervisor.update(guest.domid, cpu_time=100.0)
-    return guest
-
-
-def suspended(host, name, guest_uuid=None):
-    """What a migration leaves on its source that broke when all was sent."""
-    guest = running(host, name, uuid=guest_uuid)
-    host.hypervisor.update(guest.domid, xend_name="migrating-" + name, name="migrating-" + name)
-    host.hypervisor.suspend(guest.domid)
-    return guest
-
-
-def note(host, name, guest_uuid, target):
-    """Let a host remember that it has sent a guest."""
-    words = {
-        "id": str(uuid.uuid4()),
-        "name": name,
-        "uuid": guest_uuid,
-        "target": target,
-        "at": "2026-03-04 05:06:07 UTC",
-        "what": "uuid %s, 96 MiB, no disks" % guest_uuid,
-        "kept": "%s/kept/%s.%s.sxp" % (host.root, name, guest_uuid),
-    }
-    (host.root / "kept").mkdir(exist_ok=True)
-    (host.root / "kept" / ("%s.%s.sent" % (name, guest_uuid))).write_text(json.dumps(words))
-    return words
-
-
-class Left:
-    """What is left of migrations on xen1 and xen2, one guest for each way in which a liar can do harm."""
-
-    def __init__(self, xen1, xen2):
-        self.xen1, self.xen2 = xen1, xen2
-        # Whole on its source only, which has sent it; it never came.
-        self.whole = suspended(xen1, "whole")
-        self.note = note(xen1, "whole", self.whole.uuid, "xen2")
-        # On no host any more.
-        self.gone = {"name": "gone", "uuid": str(uuid.uuid4())}
-        self.gone.update(note(xen1, "gone", self.gone["uuid"], "xen2"))
-        # It has arrived, and its source could not destroy what it has there.
-        self.arrived = suspended(xen1, "arrived")
-        note(xen1, "arrived", self.arrived.uuid, "xen2")
-        running(xen2, "arrived", uuid=self.arrived.uuid)
-        # Somebody has created it paused, and will unpause it.
-        self.fresh = xen2.create_guest("fresh", paused=True)
-        # Nothing is the matter with it.
-        self.well = running(xen2, "well")
-
-    def all(self):
-        """(name, uuid) of all guests."""
-        named = [(name, getattr(self, name).uuid) for name in ("whole", "arrived", "fresh", "well")]
-        return [*named, ("gone", self.gone["uuid"])]
-
-    def claims(self, copy, state, name="%s", uuids=None):
-        """That a host holds a copy of each of them."""
-        return [
-            {
-                "name": guest,
-                "listed": name % guest,
-                "uuid": guest_uuid if uuids is None else uuids,
-                "domid": None if copy == "managed" else 40 + number,
-                "state": state,
-                "copy": copy,
-                "completed": False,
-            }
-            for number, (guest, guest_uuid) in enumerate(self.all())
-        ]
-
-    def notes(self, target, at="2027-01-01 00:00:00 UTC", over=True):
-        """That a host has sent each of them to another one."""
-        return [
-            {
-                "id": str(uuid.uuid4()),
-                "name": guest,
-                "uuid": guest_uuid,
-                "target": target,
-                "at": at,
-                "what": "96 MiB",
-                "kept": "/kept",
-                "over": over,
-            }
-            for guest, guest_uuid in self.all()
-        ]
 
 
 def recover(conductor, test=False, **options):
@@ -151,25 +65,6 @@ def recover(conductor, test=False, **options):
 @pytest.fixture
 def left(conductor):
     return Left(conductor.fleet["xen1"], conductor.fleet["xen2"])
-
-
-def copies(*held, sent=(), **more):
-    """A lie about xm.copies."""
-    said = {"copies": list(held), "sent": list(sent), "completed": None, "devices_s": 100}
-    return {"xm.copies": {"answer": dict(said, declared=["xen1", "xen2", "xen3"], **more)}}
-
-
-def forged(left):
-    """What the machinery asked hosts for that believed the first one: the findings themselves."""
-    step = {"host": "xen1", "do": "remove", "only_if_asked": False, "listed": "migrating-whole"}
-    step.update(name="whole", uuid=left.whole.uuid, domid=left.whole.domid, claims={"xen2": "running"})
-    again = dict(step, do="resume", listed="migrating-arrived", name="arrived")
-    again.update(uuid=left.arrived.uuid, domid=left.arrived.domid)
-    forget = dict(step, do="forget", listed="gone", name="gone", uuid=left.gone["uuid"], domid=None)
-    forget.update(note=left.gone["id"])
-    finding = {"name": "x", "uuid": None, "outcome": "moved", "facts": "", "comment": "", "lost": False}
-    finding.update(moved=True, hosts={}, repairs=[step, again, forget], settled=[])
-    return {"xm.findings": {"answer": [finding]}, "xm.unheard": {"answer": {"who": "", "do": ""}}}
 
 
 ABOUT_GUESTS = {
@@ -370,9 +265,14 @@ OPTIONS = {"domain": "web01", "source": "xen1", "target": "xen2"}
 
 
 @pytest.fixture
-def guest(conductor, following):
+def guest(conductor):
     """web01 on xen1, with a disk, a card, a screen, and a file that follows it; db01 runs on xen2."""
+    pillar = salt_config.pillar(conductor.fleet)
+    pillar["xend"]["follow"] = True
+    conductor.set_pillar(pillar)
     xen1, xen2, _ = conductor.fleet
+    for host in conductor.fleet:
+        host.path("/etc/xen/auto").mkdir(exist_ok=True)
     xen1.path("/etc/xen/web01").write_text(GUEST_FILE)
     xen1.path("/etc/xen/auto/web01").symlink_to("../web01")
     running(xen2, "db01")

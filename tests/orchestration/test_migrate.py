@@ -1,45 +1,25 @@
 """The orchestration that moves a guest: it moves, or it says where the guest is and what to do."""
 
 import re
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import CONFIGS
+from tests.harness.moves import (
+    ARRIVE,
+    CONFIGURE,
+    LEAVE,
+    LOOK,
+    ROOM,
+    SEND,
+    assert_unharmed,
+    during_transfer,
+    moved_intact,
+)
+from tests.harness.site import CONFIGS
 from tests.lab import salt_config
 
-CONFIGURE = "relocation is configured and works on both hosts"
-LEAVE = "web01 can leave xen1"
-ROOM = "xen2 can take web01"
-SEND = "web01 is sent from xen1 to xen2"
-ARRIVE = "web01 runs on xen2"
-LOOK = "where web01 is now"
 
-
-def moved_intact(source, target, uuid):
-    """The memory that left the source is the memory that began to run on the target."""
-    left = [
-        entry
-        for entry in source.journal()
-        if entry["event"] == "suspended" and entry["uuid"] == uuid
-    ]
-    arrived = [
-        entry
-        for entry in target.journal()
-        if entry["event"] == "unpaused" and entry["uuid"] == uuid
-    ]
-    return left[-1]["sha256"] == arrived[-1]["sha256"]
-
-
-def assert_unharmed(site, guest):
-    """The guest is on the source, and there only, and has never been interrupted for good."""
-    assert list(site.where()) == ["xen1"]
-    now = site.where()["xen1"]
-    assert now.alive and now.state == "running"
-    assert (now.uuid, now.domid, now.xend_name) == (guest.uuid, guest.domid, "web01")
-
-
+@pytest.mark.daemons
 @pytest.mark.parametrize("live", [True, False])
 def test_a_guest_moves_with_its_memory(configured, guest, live):
     run = configured.migrate(live=live)
@@ -77,6 +57,7 @@ def test_there_and_back(configured, guest):
     assert list(configured.where()) == ["xen1"] and configured.where()["xen1"].uuid == guest.uuid
 
 
+@pytest.mark.daemons
 def test_dry_run_checks_all_and_moves_nothing(configured, guest):
     run = configured.migrate(test=True)
     assert run.exit_code == 0, run.report()
@@ -130,20 +111,6 @@ def test_options_reach_xm(configured, guest):
     assert run.exit_code != 0
     assert f"{configured.xen1.address}:8099" in run.report()
     assert list(configured.where()) == ["xen2"]
-
-
-@pytest.mark.parametrize("lacks", ["runners/xend.py", "utils/xm_heard.py"])
-def test_a_master_without_the_runner_says_what_to_sync(configured, guest, lacks):
-    synced = Path(configured.master.config["extension_modules"]) / lacks
-    text = synced.read_bytes()
-    for path in synced.parent.glob(f"**/{synced.stem}.*"):
-        path.unlink()
-    try:
-        for run in (configured.migrate(), configured.orchestrate("recover", {})):
-            assert run.exit_code != 0 and "salt-run saltutil.sync_all" in run.report(), run.report()
-    finally:
-        synced.write_bytes(text)
-    assert_unharmed(configured, guest)
 
 
 # What can be known beforehand: found by test=True as well, nothing moved.
@@ -234,6 +201,7 @@ def test_target_lacks_memory(configured, guest):
         assert_unharmed(configured, guest)
 
 
+@pytest.mark.daemons
 @pytest.mark.parametrize(
     "pillar, said",
     [
@@ -260,6 +228,7 @@ def test_a_host_that_cannot_be_configured(configured, guest):
     assert_unharmed(configured, guest)
 
 
+@pytest.mark.daemons
 def test_a_host_that_does_not_answer(configured, guest):
     for test in (True, False):
         run = configured.migrate(target="xen9", test=test)
@@ -272,12 +241,10 @@ def test_a_host_that_does_not_answer(configured, guest):
     assert_unharmed(configured, guest)
 
 
-def test_a_minion_that_is_down_is_to_be_started(configured, guest, minions):
-    minions["xen2"].terminate()
-    try:
+@pytest.mark.daemons
+def test_a_minion_that_is_down_is_to_be_started(configured, guest):
+    with configured.without_minion("xen2"):
         run = configured.migrate()
-    finally:
-        minions["xen2"].start()
     assert run.exit_code != 0 and run.failed() == ["xen1 and xen2 answer"], run.report()
     said = run.comment("xen1 and xen2 answer")
     assert "Nothing was moved" in said and "web01 is on xen1" in said
@@ -307,21 +274,6 @@ def test_a_second_run_is_told_of_the_one_that_goes_on(configured, guest):
 # What cannot be known beforehand.
 
 
-def during_transfer(site, harm, **options):
-    """Run the orchestration, and do harm when half of the memory has been sent."""
-    site.xen1.link(hold_at=0.5)
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(site.migrate, **options)
-        try:
-            site.xen1.wait_held(300)
-            harm()
-        finally:
-            site.xen1.release()
-            # Also when nothing was held: an orchestration that broke is the better explanation.
-            run = running.result(600)
-    return run
-
-
 @pytest.mark.parametrize(
     "fault, said",
     [("refuse", "Connection refused"), ("no-route", "No route to host"), ("reset", "[Errno ")],
@@ -347,6 +299,7 @@ def test_connection_broken_in_mid_transfer(configured, guest):
     assert configured.migrate().exit_code == 0
 
 
+@pytest.mark.daemons
 def test_target_xend_killed_in_mid_transfer_loses_the_guest_and_says_so(configured, guest):
     """xm exits 0, the source destroys its copy, the target's stays --p--- for ever."""
     run = during_transfer(configured, configured.xen2.kill_xend_child, settle=6)

@@ -6,22 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.leftovers import running
 from tests.lab import salt_config
 from tests.lab.layout import wait_until
-
-
-@pytest.fixture(autouse=True)
-def whole(conductor):
-    """Every test leaves hosts without guests, whose xend runs."""
-    yield
-    for host in conductor.fleet:
-        conductor.minion_up(host.name)
-        if not host.running:
-            host.kill_xend()
-            host.start()
-        host.clear()
-        for note in salt_config.notes(host):
-            note.unlink()
 
 
 def recover(conductor, test=False, **options):
@@ -30,14 +17,6 @@ def recover(conductor, test=False, **options):
 
 def events(host, guest):
     return [entry["event"] for entry in host.journal() if entry["uuid"] == guest.uuid]
-
-
-def running(host, name):
-    guest = host.create_guest(name)
-    host.wait_alive(name)
-    # An idle guest of some seconds has not used any CPU, as if it had never run.
-    host.hypervisor.update(guest.domid, cpu_time=100.0)
-    return guest
 
 
 def held(source, migrate, part):
@@ -155,7 +134,6 @@ def test_an_orchestration_that_is_killed_leaves_no_guest_unaccounted_for(conduct
 def test_what_is_lost_stays_lost_until_it_is_settled_by_name(conductor):
     """Also two guests of one name: without a uuid in its file a guest gets a new one at each start."""
     xen1, xen2 = conductor.fleet
-    conductor.call_all("state.sls", "xend.relocation")
     uuids = []
     for _ in range(2):
         uuids.append(running(xen1, "web01").uuid)
@@ -180,7 +158,6 @@ exec {xm} "$@"
 def test_a_guest_that_moves_while_the_hosts_are_asked_is_not_called_lost(conductor, tmp_path):
     """The target says that it has none, before it comes; the source, when it has gone."""
     xen1, xen2 = conductor.fleet
-    conductor.call_all("state.sls", "xend.relocation")
     running(xen1, "web01")
     options = conductor.opts["xen1"]["xend"]
     own = options["xm"]
@@ -202,8 +179,9 @@ def test_a_guest_that_moves_while_the_hosts_are_asked_is_not_called_lost(conduct
     assert salt_config.notes(xen1) == []
 
 
-def test_a_file_that_an_earlier_run_has_left_behind_follows(conductor, migrate, following):
+def test_a_file_that_an_earlier_run_has_left_behind_follows(configured, conductor, migrate):
     """Else the old host would start the guest a second time at its next boot."""
+    configured.follow()
     xen1, xen2 = conductor.fleet
     running(xen1, "web01")
     xen1.path("/etc/xen/web01.cfg").write_text('name = "web01"\n')
@@ -234,11 +212,7 @@ def test_warnings_are_seen(conductor, migrate, test):
     auto.mkdir(parents=True, exist_ok=True)
     xen1.path("/etc/xen/web01.cfg").write_text('name = "web01"\n')
     (auto / "web01").symlink_to("../web01.cfg")
-    try:
-        run = migrate("web01", test=test)
-    finally:
-        (auto / "web01").unlink()
-        xen1.path("/etc/xen/web01.cfg").unlink()
+    run = migrate("web01", test=test)
     assert run.ok and "xen1 starts web01 at its next boot" in "\n".join(run.said()), run.said()
     # That it runs on the target is not said before it does.
     assert run.steps["web01 runs on xen2"]["result"] is (None if test else True)

@@ -144,3 +144,25 @@ def faulty(text):
 def blemishes(run, liar):
     """The same of all that a run says."""
     return [bad for text in sentences(run, liar) for bad in faulty(text)]
+
+
+# What a host may say about guests of others.
+
+
+def copies(*held, sent=(), **more):
+    """A lie about xm.copies."""
+    said = {"copies": list(held), "sent": list(sent), "completed": None, "devices_s": 100}
+    return {"xm.copies": {"answer": dict(said, declared=["xen1", "xen2", "xen3"], **more)}}
+
+
+def forged(left):
+    """What the machinery asked hosts for that believed the first one: the findings themselves."""
+    step = {"host": "xen1", "do": "remove", "only_if_asked": False, "listed": "migrating-whole"}
+    step.update(name="whole", uuid=left.whole.uuid, domid=left.whole.domid, claims={"xen2": "running"})
+    again = dict(step, do="resume", listed="migrating-arrived", name="arrived")
+    again.update(uuid=left.arrived.uuid, domid=left.arrived.domid)
+    forget = dict(step, do="forget", listed="gone", name="gone", uuid=left.gone["uuid"], domid=None)
+    forget.update(note=left.gone["id"])
+    finding = {"name": "x", "uuid": None, "outcome": "moved", "facts": "", "comment": "", "lost": False}
+    finding.update(moved=True, hosts={}, repairs=[step, again, forget], settled=[])
+    return {"xm.findings": {"answer": [finding]}, "xm.unheard": {"answer": {"who": "", "do": ""}}}

@@ -4,13 +4,11 @@ import os
 import re
 import socketserver
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.integration.test_migrate import CONFIGURE, LEAVE, LOOK, ROOM, SEND, assert_unharmed
-from tests.lab import salt_config
+from tests.harness.moves import CONFIGURE, LEAVE, LOOK, ROOM, SEND, arrivals, assert_unharmed, held
 from tests.lab.layout import wait_until
 
 
@@ -141,16 +139,11 @@ def test_what_a_live_migration_lacks_another_does_not_need(configured):
     assert configured.where()["xen2"].alive and configured.where()["xen2"].uuid == guest.uuid
 
 
-def arrivals(host, uuid):
-    return [
-        entry for entry in host.journal() if entry["event"] == "unpaused" and entry["uuid"] == uuid
-    ]
-
-
+@pytest.mark.daemons
 def test_two_runs_for_one_guest_exclude_each_other(configured, guest):
     configured.xen1.link(rate_mib_s=0.2)
-    with ThreadPoolExecutor(2) as pool:
-        runs = list(pool.map(lambda _: configured.migrate(), range(2)))
+    with configured.meanwhile(configured.migrate) as finish:
+        runs = [configured.migrate(), finish()]
     reports = "\n\n".join(run.report() for run in runs)
     assert 0 in [run.exit_code for run in runs], reports
     assert list(configured.where()) == ["xen2"] and configured.where()["xen2"].uuid == guest.uuid
@@ -171,21 +164,15 @@ def test_xend_is_not_restarted_under_a_guest_that_comes(configured, guest):
     """As a highstate would, when the target's file has changed; it gives up earlier here."""
     target = configured.xen2
     xend = target.pids()["xend"]
-    configured.xen1.link(hold_at=0.5)
-    with ThreadPoolExecutor(2) as pool:
-        moving = pool.submit(configured.migrate)
-        try:
-            configured.xen1.wait_held(300)
-            with target.config.open("a") as config:
-                config.write("# changed by somebody else\n")
-            applying = pool.submit(apply, configured)
-            assert wait_until(lambda: waits_to_restart(target), 30, 0.1)
+    with held(configured) as finish:
+        with target.config.open("a") as config:
+            config.write("# changed by somebody else\n")
+        with configured.meanwhile(apply, configured) as applied:
+            assert wait_until(lambda: waits_to_restart(target), 300, 0.1)
             assert target.pids()["xend"] == xend
-        finally:
             configured.xen1.release()
-            run = moving.result(600)
+            run, put_off = finish(), applied()
     assert run.exit_code == 0, run.report()
-    put_off = applying.result(300)
     assert put_off["result"] is False and "web01 is" in put_off["comment"], put_off
     assert target.pids()["xend"] == xend
     arrived = target.wait_alive("web01")
@@ -199,18 +186,12 @@ def apply(site):
     return found["xen2"]["applied"]
 
 
-def test_the_source_s_minion_dies_in_mid_migration(configured, guest, minions):
+@pytest.mark.daemons
+def test_the_source_s_minion_dies_in_mid_migration(configured, guest):
     """The migration goes on in xend; what is said is what the hosts hold."""
-    configured.xen1.link(hold_at=0.5)
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(configured.migrate)
-        configured.xen1.wait_held(300)
-        minions["xen1"].terminate()
-        try:
-            configured.xen1.release()
-            run = running.result(200)
-        finally:
-            minions["xen1"].start()
+    with held(configured) as finish, configured.without_minion("xen1"):
+        configured.xen1.release()
+        run = finish()
     assert run.exit_code != 0, run.report()
     assert "its minion does not answer" in run.comment(LOOK)
     last = run.comment(LOOK)
@@ -220,10 +201,10 @@ def test_the_source_s_minion_dies_in_mid_migration(configured, guest, minions):
     assert configured.xen2.wait_alive("web01").uuid == guest.uuid
     assert list(configured.where()) == ["xen2"]
     # The first one who can see it says where it is.
-    later = configured.orchestrate("recover", {"xend": {"recover": {}}})
+    later = configured.recover()
     assert later.exit_code == 0 and "web01: moved" in later.steps, later.report()
     assert "and runs on xen2" in later.comment("web01: moved")
-    later = configured.orchestrate("recover", {"xend": {"recover": {}}})
+    later = configured.recover()
     assert later.exit_code == 0 and "nothing is left over" in later.steps, later.report()
 
 
@@ -232,32 +213,23 @@ def test_a_guest_s_file_and_link_follow_it_and_it_is_announced(configured, guest
     hook = tmp_path / "hook"
     hook.write_text(f'#!/bin/sh\necho "$1 $XEND_DOMAIN" > {told}\n')
     hook.chmod(0o755)
-    pillar = salt_config.pillar(configured.fleet)
-    pillar["xend"].update(follow=True, announce=[str(hook)])
-    configured.set_pillar(pillar)
-    for host in (configured.xen1, configured.xen2):
-        host.path("/etc/xen/auto").mkdir(exist_ok=True)
+    configured.follow(announce=[str(hook)])
     file = configured.xen1.path("/etc/xen/web01.cfg")
     file.write_text('name = "web01"\nmemory = 96\n')
     configured.xen1.path("/etc/xen/auto/web01").symlink_to("../web01.cfg")
     there = configured.xen2.path("/etc/xen/web01.cfg")
-    try:
-        # A different file is found beforehand, and never overwritten.
-        there.write_text("# another one\n")
-        run = configured.migrate(test=True)
-        assert run.exit_code != 0 and "/etc/xen/web01.cfg" in run.comment(ROOM), run.report()
-        there.unlink()
-        run = configured.migrate()
-        assert run.exit_code == 0, run.report()
-        assert there.read_text() == 'name = "web01"\nmemory = 96\n'
-        link = configured.xen2.path("/etc/xen/auto/web01")
-        assert link.is_symlink() and link.resolve() == there.resolve()
-        assert not file.exists() and not configured.xen1.path("/etc/xen/auto/web01").is_symlink()
-        assert told.read_text() == "web01 web01\n"
-    finally:
-        for host in (configured.xen1, configured.xen2):
-            host.path("/etc/xen/auto/web01").unlink(missing_ok=True)
-            host.path("/etc/xen/web01.cfg").unlink(missing_ok=True)
+    # A different file is found beforehand, and never overwritten.
+    there.write_text("# another one\n")
+    run = configured.migrate(test=True)
+    assert run.exit_code != 0 and "/etc/xen/web01.cfg" in run.comment(ROOM), run.report()
+    there.unlink()
+    run = configured.migrate()
+    assert run.exit_code == 0, run.report()
+    assert there.read_text() == 'name = "web01"\nmemory = 96\n'
+    link = configured.xen2.path("/etc/xen/auto/web01")
+    assert link.is_symlink() and link.resolve() == there.resolve()
+    assert not file.exists() and not configured.xen1.path("/etc/xen/auto/web01").is_symlink()
+    assert told.read_text() == "web01 web01\n"
 
 
 @pytest.mark.parametrize("where", ["xen1", "xen2"])
@@ -278,11 +250,10 @@ def test_a_migration_restarts_no_xend_that_takes_guests_down_with_it(site, where
         assert now.alive and now.domid == other.domid
 
 
+@pytest.mark.daemons
 def test_bytes_of_any_kind_arrive_as_they_are(configured):
     """Of the guest's file, of its path and of its disks: UTF-8, characters that YAML alters, no text."""
-    pillar = salt_config.pillar(configured.fleet)
-    pillar["xend"]["follow"] = True
-    configured.set_pillar(pillar)
+    configured.follow()
     xen1, xen2 = configured.xen1, configured.xen2
     disk = "file:/srv/xen/Größe \x85\u2028€ \U0001f427.img,xvda,w"
     xen1.create_guest("web01", memory_mib=96, disks=[disk], args="Ångström ß")
@@ -291,32 +262,20 @@ def test_bytes_of_any_kind_arrive_as_they_are(configured):
     data += bytes(range(256)) + b"\n"
     name = "Größe \x85€ \U0001f427.cfg"
     paths = ["/etc/xen/" + name, "/etc/xen/auto/" + name]
-    for host in (xen1, xen2):
-        host.path("/etc/xen/auto").mkdir(exist_ok=True)
     xen1.path(paths[0]).write_bytes(data)
     xen1.path(paths[1]).symlink_to("../" + name)
-    try:
-        for test in (True, False):
-            run = configured.migrate(test=test)
-            assert run.exit_code == 0, run.report()
-        assert xen2.path(paths[0]).read_bytes() == data
-        assert xen2.path(paths[1]).resolve() == xen2.path(paths[0]).resolve()
-        assert not xen1.path(paths[0]).exists() and not xen1.path(paths[1]).is_symlink()
-        assert configured.where()["xen2"].alive
-    finally:
-        for host in (xen1, xen2):
-            for path in paths:
-                host.path(path).unlink(missing_ok=True)
+    for test in (True, False):
+        run = configured.migrate(test=test)
+        assert run.exit_code == 0, run.report()
+    assert xen2.path(paths[0]).read_bytes() == data
+    assert xen2.path(paths[1]).resolve() == xen2.path(paths[0]).resolve()
+    assert not xen1.path(paths[0]).exists() and not xen1.path(paths[1]).is_symlink()
+    assert configured.where()["xen2"].alive
 
 
 def test_a_path_that_cannot_be_told_is_refused_by_name(configured, guest):
-    pillar = salt_config.pillar(configured.fleet)
-    pillar["xend"]["follow"] = True
-    configured.set_pillar(pillar)
+    configured.follow()
     path = os.fsencode(configured.xen1.path("/etc/xen")) + b"/gr\xfcn"
     Path(os.fsdecode(path)).write_bytes(b'name = "web01"\nmemory = 96\n')
-    try:
-        run = configured.migrate(test=True)
-        assert "/etc/xen/gr\\xfcn" in run.report(), run.report()
-    finally:
-        os.unlink(path)
+    run = configured.migrate(test=True)
+    assert "/etc/xen/gr\\xfcn" in run.report(), run.report()

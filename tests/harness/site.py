@@ -1,0 +1,200 @@
+"""What an administrator does at the master of two simulated hosts, and what the hosts really hold.
+
+The same over the conductor, for tests of what the SLS and the modules do, and over real daemons, for
+tests of what only these can get wrong.
+"""
+
+import contextlib
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import salt.client
+
+from tests.harness.conductor import Conductor
+from tests.harness.processes import Process
+from tests.harness.run import Run
+from tests.lab import lies, salt_config
+
+# Against hanging only.
+LIMIT_S = 900.0
+
+# As the hosts come: the door is closed on one, open to nobody else on the other.
+CONFIGS = {
+    "xen1": "#(xend-relocation-server no)\n(dom0-min-mem 1024)\n",
+    "xen2": "(xend-relocation-server yes)\n"
+    "(xend-relocation-hosts-allow '^localhost$')\n"
+    "(dom0-min-mem 1024)\n",
+}
+
+
+class Site:
+    """A fleet with a master; who its minions are is the business of the classes below."""
+
+    def __init__(self, fleet):
+        self.fleet = fleet
+        self.xen1, self.xen2 = (fleet[name] for name in ("xen1", "xen2"))
+        self._configured = None
+        self._files = self._files_of_guests()
+
+    def states(self, function, *arguments, target="*", **keywords):
+        """Run states; return {minion: {state id: its return}}."""
+        found = self.salt(function, *arguments, target=target, **keywords)
+        return {
+            minion: {state["__id__"]: state for state in ret.values()}
+            if isinstance(ret, dict)
+            else ret
+            for minion, ret in found.items()
+        }
+
+    def migrate(self, domain="web01", source="xen1", target="xen2", test=False, **options):
+        """Run the orchestration that moves a guest; return its Run."""
+        wanted = {"domain": domain, "source": source, "target": target, **options}
+        return self.orchestrate("migrate", {"xend": {"migrate": wanted}}, test=test)
+
+    def recover(self, test=False, **options):
+        """Run the orchestration that looks for what broken migrations have left; return its Run."""
+        return self.orchestrate("recover", {"xend": {"recover": options}}, test=test)
+
+    def where(self, name="web01"):
+        """The truth: {host: guest} over the hosts that hold one of this name."""
+        return {host.name: host.guests()[name] for host in self.fleet if name in host.guests()}
+
+    @contextlib.contextmanager
+    def without_minion(self, name):
+        """The minion of a host is down; what xm does for it goes on."""
+        self.minion_down(name)
+        try:
+            yield
+        finally:
+            self.minion_up(name)
+
+    def tidy(self):
+        """Leave no guests, files, faults, notes and lies, and the pillar that names all hosts."""
+        for host in self.fleet:
+            lies.be_honest(host)
+            for name in host.layout.faults():
+                host.fault(name, False)
+            for path in [*salt_config.notes(host), *salt_config.reservations(host)]:
+                path.unlink()
+            host.release()
+            host.link()
+            host.restore_link()
+            host.clear()
+            self.minion_up(host.name)
+        for path in self._files_of_guests() - self._files:
+            path.unlink()
+        self.set_pillar(salt_config.pillar(self.fleet))
+
+    def follow(self, **settings):
+        """Let the pillar say that the files of guests follow them, and these settings beside it."""
+        pillar = salt_config.pillar(self.fleet)
+        pillar["xend"].update(settings, follow=True)
+        self.set_pillar(pillar)
+        for host in self.fleet:
+            host.path("/etc/xen/auto").mkdir(exist_ok=True)
+
+    def _files_of_guests(self):
+        folders = [host.path(path) for host in self.fleet for path in ("/etc/xen", "/etc/xen/auto")]
+        found = [path for folder in folders if folder.is_dir() for path in folder.iterdir()]
+        return {path for path in found if path.is_symlink() or path.is_file()}
+
+    def close(self):
+        """Let the hosts be as they come: their doors are closed."""
+        for host in self.fleet:
+            if host.config.read_text() != CONFIGS[host.name] or not host.running:
+                host.config.write_text(CONFIGS[host.name])
+                host.stop()
+                assert host.start().returncode == 0
+                # In the same 1/100 s as the start, a change of the file would not count as newer.
+                time.sleep(0.05)
+
+    def configure(self):
+        """Let both hosts take guests of each other, unless they are still as this has left them."""
+        if self._configured is None or self._as_it_is() != self._configured:
+            self.close()
+            found = self.states("state.apply", "xend.relocation", target="xen[12]")
+            for states in found.values():
+                assert all(state["result"] for state in states.values()), found
+            self._configured = self._as_it_is()
+
+    def _as_it_is(self):
+        """What the hosts' files say, and the processes that have read them."""
+        return {host.name: (host.config.read_bytes(), host.pids()) for host in self.fleet}
+
+
+class Conducted(Site):
+    """No daemons: orchestrations, and jobs of minions, in processes of a conductor."""
+
+    def __init__(self, fleet, folder):
+        super().__init__(fleet)
+        self.conductor = Conductor(fleet, folder)
+
+    def salt(self, function, *arguments, target="*", **keywords):
+        """Run a function on minions; return {minion: return}."""
+        return self.conductor.call_those(target, function, *arguments, **keywords)
+
+    def set_pillar(self, pillar):
+        self.conductor.set_pillar(pillar)
+
+    def orchestrate(self, name, pillar, test=False):
+        return self.conductor.orchestrate("xend.orch." + name, pillar, test)
+
+    @contextlib.contextmanager
+    def meanwhile(self, function, *arguments, **keywords):
+        """Something of this site goes on in the background: a function that waits for what it returns."""
+        process = Process(function, *arguments, **keywords)
+        try:
+            yield lambda: process.result(LIMIT_S)
+        finally:
+            process.kill()
+
+    def minion_down(self, name):
+        self.conductor.minion_down(name)
+
+    def minion_up(self, name):
+        self.conductor.minion_up(name)
+
+
+class Real(Site):
+    """A master and minions as they are started everywhere; orchestrations are run by salt-run."""
+
+    def __init__(self, fleet, master, minions, pillar_file):
+        super().__init__(fleet)
+        self.master, self.minions, self.pillar_file = master, minions, pillar_file
+        self.client = salt.client.LocalClient(mopts=dict(master.config))
+        self.pillar = json.loads(pillar_file.read_text())
+
+    def salt(self, function, *arguments, target="*", **keywords):
+        """Run a function on minions; return {minion: return}."""
+        return self.client.cmd(target, function, arg=arguments, kwarg=keywords, timeout=LIMIT_S)
+
+    def set_pillar(self, pillar):
+        if pillar != self.pillar:
+            self.pillar_file.write_text(json.dumps(pillar))
+            assert all(self.salt("saltutil.refresh_pillar", wait=True).values())
+            self.pillar = pillar
+
+    def orchestrate(self, name, pillar, test=False):
+        arguments = ["state.orchestrate", "xend.orch." + name, "pillar=" + json.dumps(pillar)]
+        began = time.monotonic()
+        done = self.master.salt_run_cli(timeout=LIMIT_S).run(
+            *arguments, *(["test=True"] if test else [])
+        )
+        data = done.data
+        if isinstance(data, dict):
+            data = data.get("data", data)
+        returned = next(iter(data.values())) if isinstance(data, dict) else data or done.stderr
+        return Run(returned, time.monotonic() - began, done.returncode, done.stdout, done.stderr)
+
+    @contextlib.contextmanager
+    def meanwhile(self, function, *arguments, **keywords):
+        with ThreadPoolExecutor(1) as pool:
+            yield pool.submit(function, *arguments, **keywords).result
+
+    def minion_down(self, name):
+        self.minions[name].terminate()
+
+    def minion_up(self, name):
+        if not self.minions[name].is_running():
+            self.minions[name].start()
