@@ -127,14 +127,15 @@ class Conductor:
             str(HERE / "minion_modules"),
             *options["module_dirs"],
         ]
-        grains = {"kernel": "Linux", "id": host.name, "host": host.name, "fqdn": host.fqdn}
+        grains = {"kernel": "Linux", "os_family": "Debian", "id": host.name, "host": host.name}
+        grains.update(salt_config.GRAINS, fqdn=host.fqdn)
         return self._options(
             host.name,
             "",
             **dict(options, module_dirs=modules),
             states_dirs=[str(salt_config.REPO / "_states")],
             utils_dirs=[str(salt_config.REPO / "_utils")],
-            grains=dict(salt_config.GRAINS, **grains),
+            grains=grains,
             events=str(self.folder / "events"),
             # Which takes the pillar that the minion has, instead of compiling it for each run of states.
             __cli="salt-call",
