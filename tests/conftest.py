@@ -8,6 +8,7 @@ import logging
 import hypothesis
 import pytest
 
+from tests.harness.fixtures import *  # noqa: F403
 from tests.lab.fleet import Fleet
 
 # How many examples a property gets unless it says so itself: few and always the same ones for whoever waits,

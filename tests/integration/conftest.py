@@ -2,8 +2,6 @@
 
 import pytest
 
-from tests.harness.fixtures import *  # noqa: F403
-
 
 @pytest.fixture(scope="session")
 def _site(real_site):

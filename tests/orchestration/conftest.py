@@ -2,7 +2,6 @@
 
 import pytest
 
-from tests.harness.fixtures import *  # noqa: F403
 from tests.harness.site import Conducted
 
 
