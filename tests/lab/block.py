@@ -5,7 +5,7 @@ ones (xend 4.4 tools/hotplug/Linux; older rules where they differ), and which di
 files and devices lie is in storage.py, when scripts run and what xend makes of it in relocation.py.
 """
 
-from dataclasses import dataclass
+from collections import namedtuple
 
 from tests.lab import drbd, storage, sxp
 from tests.lab.storage import SCRIPTS, has_script
@@ -14,18 +14,13 @@ CLASSES = ("vbd", "tap", "tap2")
 LOOP_MAJOR = 7
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(namedtuple("Answer", "status text backend", defaults=("", None))):
     """What a script has left in xenstore.
 
     status -- "connected", "error", "busy", or None: it has never answered
     text -- the reason
     backend -- what xenstore knows of the disk: class, number of the device, mode, params
     """
-
-    status: str | None
-    text: str = ""
-    backend: dict | None = None
 
 
 class Refused(Exception):

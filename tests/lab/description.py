@@ -5,7 +5,6 @@ domain, and where the text goes, is decided elsewhere.
 """
 
 import os
-import random
 import time
 
 from tests.lab import hypervisor, sxp
@@ -24,11 +23,8 @@ VNC_KEYS = ("vncunused", "vncdisplay", "vnclisten", "vncpasswd")
 
 def mac_address():
     """Return an address from Xen's own range."""
-    return "00:16:3e:%02x:%02x:%02x" % (
-        random.randrange(0x80),
-        random.randrange(0x100),
-        random.randrange(0x100),
-    )
+    first, second, third = os.urandom(3)
+    return "00:16:3e:%02x:%02x:%02x" % (first & 0x7F, second, third)
 
 
 def disk_device(text, version):

@@ -8,7 +8,7 @@ relocation.py.
 import re
 import socket
 import struct
-from dataclasses import dataclass
+from collections import namedtuple
 
 from tests.lab import sxp
 from tests.lab.layout import write_atomic
@@ -23,13 +23,8 @@ IN_USE = "Address already in use"
 NOT_OURS = "Cannot assign requested address"
 
 
-@dataclass(frozen=True)
-class Listener:
+class Listener(namedtuple("Listener", "what address port")):
     """One socket that qemu-dm opens; `port` is None where it looks for a free one."""
-
-    what: str
-    address: str
-    port: int | None
 
 
 def listeners(config, key, default):

@@ -47,7 +47,7 @@ NETS = 200
 FIRST_HOST, FIRST_LOOPBACK, MAX_HOSTS = 11, 111, 90
 SOCKET_PATH_LIMIT = 100
 COMMAND_LIMIT_S = 180
-END_LIMIT_S = 10.0
+END_LIMIT_S = 60.0
 LAB = Path(__file__).resolve().parent
 CLAIMS = Path(tempfile.gettempdir()) / ("xen-lab-nets-%d" % os.getuid())
 DEFAULT_CONFIG = """# -*- sh -*-
@@ -207,6 +207,12 @@ class Host:
     @property
     def running(self):
         return "xend" in self.pids()
+
+    @property
+    def answers(self):
+        """Whether xend serves xm."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            return connection.connect_ex(self.socket) == 0
 
     @property
     def listening(self):
@@ -425,6 +431,29 @@ class Host:
     def fault(self, name, on=True):
         """Switch a fault of layout.FAULTS on or off."""
         self.layout.set_fault(name, on)
+
+    def mend(self):
+        """Undo every fault, delay, hold and cut of the link here; who was killed or lost stays so."""
+        self.layout.clear_faults()
+        self.layout.clear_delays()
+        self.layout.mend_link()
+        self.link()
+
+    def bring_up(self, timeout_s=60.0):
+        """Start xend, or wait for its watchdog to do it, until xm is served; raise TimeoutError."""
+        if not self.pids():
+            self.start()
+        if not wait_until(lambda: self.answers, timeout_s):
+            raise TimeoutError(
+                "xend of %s does not answer after %s s; see %s" % (self.name, timeout_s, self.log)
+            )
+
+    def delay(self, what, seconds=None):
+        """Let a step of layout.DELAYS_S take so many seconds on this host, also one that is just going on.
+
+        seconds -- None: what it takes by the host's time scale
+        """
+        self.layout.set_delay(what, seconds)
 
     def link(self, rate_mib_s=None, hold_at=None):
         """Slow transfers from and to this host down, or hold them at this part of the memory.
@@ -647,7 +676,8 @@ def _create_host(fleet_root, spec, number, state):
     storage.build(layout, spec)
     hotplug.install(layout)
     device_model.show(layout)
-    lowlevel.install(layout, sys.executable, LAB.parent.parent)
+    cache = sys.pycache_prefix or str(fleet_root / "cache")
+    lowlevel.install(layout, sys.executable, LAB.parent.parent, cache)
     if spec.config is not None:
         data = spec.config.encode() if isinstance(spec.config, str) else spec.config
         layout.config.write_bytes(data)
@@ -666,7 +696,7 @@ def _create_host(fleet_root, spec, number, state):
             SCRIPT
             % {
                 "python": sys.executable,
-                "cache": sys.pycache_prefix or str(fleet_root / "cache"),
+                "cache": cache,
                 "source": str(LAB.parent.parent),
                 "body": body % values,
             }

@@ -114,7 +114,8 @@ class Save(Helper):
         self.wire = network.Wire(layout, peer)
         self.sent = 0
         self.pages = 0
-        self.rest_bytes = 0
+        self.rest = b""
+        self.nowhere = os.open(os.devnull, os.O_WRONLY)
 
     def run(self):
         self.log("xc_save: failed to get the suspend evtchn port")
@@ -142,7 +143,7 @@ class Save(Helper):
             raise Broken("Could not get domain info (3 = No such process): Internal error")
         self.pages = domain["pages"]
         # Its stand-in pages are few; the kernel counts what a real xc_save would write.
-        self.rest_bytes = domain["memory_mib"] * MIB // self.pages - hypervisor.PAGE
+        self.rest = bytes(max(0, domain["memory_mib"] * MIB // self.pages - hypervisor.PAGE))
         if not self.live:
             self.suspend()
         already = domain.get("saver")
@@ -221,8 +222,7 @@ class Save(Helper):
         except FileNotFoundError:
             self.wedge()
         self.send(RECORD.pack(PAGE_RECORD, number) + content)
-        with open(os.devnull, "wb", buffering=0) as nowhere:
-            nowhere.write(bytes(max(0, self.rest_bytes)))
+        os.write(self.nowhere, self.rest)
         self.sent += 1
 
     def wedge(self):
@@ -231,8 +231,8 @@ class Save(Helper):
         while self.hypervisor.domain(self.domid) and time.monotonic() < deadline:
             self.give_up_if_abandoned()
             time.sleep(0.05)
-        deadline = time.monotonic() + self.layout.delay_s("wedge")
-        while time.monotonic() < deadline:
+        began = time.monotonic()
+        while time.monotonic() < began + self.layout.delay_s("wedge"):
             self.give_up_if_abandoned()
             time.sleep(0.05)
         raise Wedged("Error when writing to state file (110 = Connection timed out)")
@@ -339,12 +339,14 @@ class Restore(Helper):
 
     def receive(self, memory, size):
         receipt = receipt_file(self.layout, self.sender)
+        counter = os.open(receipt, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         try:
-            return self.receive_pages(memory, size, receipt)
+            return self.receive_pages(memory, size, counter)
         finally:
+            os.close(counter)
             receipt.unlink(missing_ok=True)
 
-    def receive_pages(self, memory, size, receipt):
+    def receive_pages(self, memory, size, counter):
         received = 0
         while True:
             kind, number = RECORD.unpack(self.read(RECORD.size))
@@ -356,7 +358,7 @@ class Restore(Helper):
             memory.write(self.read(size))
             received += 1
             memory.flush()
-            receipt.write_text(str(received))
+            os.pwrite(counter, b"%8d" % received, 0)
 
     def read(self, count):
         data = b""

@@ -6,7 +6,7 @@ How long xend waits for the answer, and what it does about it, is in relocation.
 
 import os
 import shutil
-from dataclasses import dataclass
+from collections import namedtuple
 
 from tests.lab import sxp
 from tests.lab.storage import SCRIPTS, add_script, bridge_folder
@@ -18,12 +18,8 @@ CONNECTED, ERROR, SILENT = "connected", "error", "silent"
 MAX_LINKS = 8
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(namedtuple("Answer", "status text", defaults=(None,))):
     """What a script has written into xenstore: `text` is its hotplug-error, if it wrote one."""
-
-    status: str
-    text: str | None = None
 
 
 def install(layout):

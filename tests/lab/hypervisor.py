@@ -2,15 +2,14 @@
 
 Here: domains and their memory, kept in files under a lock. Names of xend's own and the rules for
 moving a domain are elsewhere; the only rule here is that memory of a running domain changes.
+
+Every process of a fleet starts with this: what only some of them need is imported where it is needed.
 """
 
 import fcntl
-import hashlib
 import json
 import os
-import random
 import time
-import uuid as uuids
 from contextlib import contextmanager
 
 from tests.lab import device_model, hotplug, storage
@@ -224,6 +223,8 @@ class Hypervisor:
     # memory
 
     def checksum(self, domid):
+        import hashlib
+
         try:
             return hashlib.sha256(self.memory_file(domid).read_bytes()).hexdigest()
         except FileNotFoundError:
@@ -244,6 +245,8 @@ class Hypervisor:
         domain = self.domain(domid)
         if domain is None or not is_running(domain):
             return set()
+        import random
+
         count = max(1, int(domain["pages"] * DIRTY_SHARE))
         dirtied = set(random.sample(range(domain["pages"]), count))
         for number in dirtied:
@@ -283,4 +286,6 @@ def state_letters(domain):
 
 
 def new_uuid():
-    return str(uuids.uuid4())
+    import uuid
+
+    return str(uuid.uuid4())

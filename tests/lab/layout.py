@@ -11,11 +11,14 @@ from pathlib import Path
 
 DEFAULT_TIME_SCALE = 0.1
 POLL_S = 0.01
+# A wait that is longer than this is looked after so often.
+STEP_S = 0.05
 # A transfer that is held or cut longer than this breaks, so that nothing outlives a test run.
 STALL_LIMIT_S = 120.0
 WATCH_S = 1.0
 
-# Seconds on a real host; every wait of the lab is one of these times the host's time scale.
+# Seconds on a real host; every wait of the lab is one of these times the host's time scale, or what
+# Host.delay has said.
 DELAYS_S = {
     "listen-retry-total": 30.0,
     "listen-retry-step": 0.5,
@@ -115,6 +118,7 @@ class Layout:
         self.listening = self.root / "var/run/relocation.json"
         self.hypervisor = self.root / "hypervisor"
         self.control = self.root / "control"
+        self._control_folder = str(self.control)
         self.xm = self.root / "bin/xm"
         self.xend = self.root / "bin/xend"
         self.helpers = self.root / "usr/lib/xen/bin"
@@ -122,11 +126,28 @@ class Layout:
         self.shared = self.fleet_root / "shared"
         self._known = {}
 
+    # the clock
+
     def delay_s(self, what):
-        return DELAYS_S[what] * self.time_scale
+        """Return how long `what` takes on this host."""
+        told = self._read_control("delays.json").get(what)
+        return DELAYS_S[what] * self.time_scale if told is None else told
+
+    def set_delay(self, what, seconds):
+        if what not in DELAYS_S:
+            raise ValueError("unknown delay %r: use one of %s" % (what, ", ".join(sorted(DELAYS_S))))
+        delays = self._read_control("delays.json")
+        delays[what] = seconds
+        write_atomic(self.control / "delays.json", json.dumps(delays))
+
+    def clear_delays(self):
+        (self.control / "delays.json").unlink(missing_ok=True)
 
     def pause(self, what):
-        time.sleep(self.delay_s(what))
+        """Wait as long as `what` takes, which somebody may change meanwhile."""
+        began = time.monotonic()
+        while (left_s := began + self.delay_s(what) - time.monotonic()) > 0:
+            time.sleep(min(left_s, STEP_S))
 
     def path(self, path):
         """Return where an absolute path of the host really is."""
@@ -175,7 +196,8 @@ class Layout:
 
     def _read_control(self, name):
         """Return what a control file says; it is asked for each piece of a transfer."""
-        path = self.control / name
+        # As text: this is asked so often that making a Path would be most of the work.
+        path = "%s/%s" % (self._control_folder, name)
         try:
             state = os.stat(path)
         except FileNotFoundError:
@@ -194,6 +216,9 @@ class Layout:
         faults = self.faults()
         faults[name] = on
         write_atomic(self.control / "faults.json", json.dumps(faults))
+
+    def clear_faults(self):
+        (self.control / "faults.json").unlink(missing_ok=True)
 
     def has_fault(self, name):
         return bool(self.faults().get(name))

@@ -101,7 +101,7 @@ class Store(_Host):
         self._domain(domid)
 
 
-def install(layout, python, source):
+def install(layout, python, source, cache):
     """Put the Python of xend's installation into the host's file system."""
     folder = layout.root / PACKAGES / "xen/lowlevel"
     folder.mkdir(parents=True)
@@ -116,7 +116,7 @@ def install(layout, python, source):
         % {
             "packages": layout.root / PACKAGES,
             "source": source,
-            "cache": layout.fleet_root / "cache",
+            "cache": cache,
             "python": python,
         }
     )

@@ -9,9 +9,7 @@ import json
 import os
 import re
 import socket
-import ssl
 import struct
-import subprocess
 import threading
 import time
 from contextlib import suppress
@@ -100,7 +98,7 @@ class Relocation:
         try:
             return tls.server_context(self.layout.inside(key_file), self.layout.inside(cert_file))
         except OSError as error:
-            reasons = PEM_ERRORS if isinstance(error, ssl.SSLError) else FILE_ERRORS
+            reasons = PEM_ERRORS if isinstance(error, tls.NoPem) else FILE_ERRORS
             raise StartError("Error", str(reasons)) from None
 
     def bind(self, port, interface, context):
@@ -290,7 +288,7 @@ class Conversation:
     def op_sslreceive(self):
         self.answer("ready", "sslreceive")
         self.open = False
-        if not isinstance(self.connection, ssl.SSLSocket):
+        if not tls.is_secured(self.connection):
             while self.connection.recv(BUFFER_SIZE):
                 pass
             return
@@ -604,6 +602,8 @@ def fork_helper(layout, log, role, arguments, descriptor, handle, ends=None):
               to the caller once the process has ended
     ends -- local and remote address of the connection that `descriptor` stands for
     """
+    import subprocess
+
     child = subprocess.Popen(
         [str(layout.helpers / role)] + arguments,
         stdin=subprocess.PIPE,

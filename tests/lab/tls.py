@@ -1,14 +1,13 @@
 """xend's TLS: contexts, certificates, and streams for helpers that only know plain sockets.
 
 Here: how TLS is spoken and carried. When it is spoken, and what is said, is decided in
-relocation.py (receiving) and migration.py (sending).
+relocation.py (receiving) and migration.py (sending). A start of xend that speaks no TLS does not pay for
+importing it.
 """
 
-import datetime
 import os
 import select
 import socket
-import ssl
 import threading
 import time
 
@@ -20,14 +19,25 @@ JOIN_LIMIT_S = 5.0
 FIRST_READ = 11
 
 
+class NoPem(OSError):
+    """The files are there, and are not what they should be."""
+
+
 def server_context(key_file, cert_file):
-    """Return the context of a listener; raise OSError (ssl.SSLError) for unusable files."""
+    """Return the context of a listener; raise NoPem for unusable files, OSError for missing ones."""
+    import ssl
+
     context = _lenient(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(cert_file, key_file)
+    try:
+        context.load_cert_chain(cert_file, key_file)
+    except ssl.SSLError as error:
+        raise NoPem(str(error)) from None
     return context
 
 
 def _lenient(protocol):
+    import ssl
+
     context = ssl.SSLContext(protocol)
     context.check_hostname = False
     # xend verifies nobody.
@@ -47,7 +57,16 @@ def accept(context, connection):
 
 def connect(connection):
     """Return the TLS side of a connection to a listener; raise OSError."""
+    import ssl
+
     return _lenient(ssl.PROTOCOL_TLS_CLIENT).wrap_socket(connection)
+
+
+def is_secured(connection):
+    """Whether this is the TLS side of a connection, not the bare connection."""
+    import ssl
+
+    return isinstance(connection, ssl.SSLSocket)
 
 
 class Hop:
@@ -119,6 +138,8 @@ class Hop:
 
 def make_certificate(folder, name="relocation", bits=2048):
     """Write NAME.key and NAME.crt, self-signed, into `folder`; return the two paths."""
+    import datetime
+
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import rsa

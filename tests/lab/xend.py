@@ -22,8 +22,7 @@ from tests.lab.relocation import Relocation, StartError
 
 STARTED, REFUSED = b"0", b"1"
 NOT_RUNNING = 3
-STOP_LIMIT_S = 10.0
-START_LIMIT_S = 120.0
+STOP_LIMIT_S = 60.0
 MAX_RESTARTS = 100
 REQUEST_LIMIT = 1 << 20
 SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}

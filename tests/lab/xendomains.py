@@ -4,8 +4,6 @@ Here: the order and the conditions of the script as Xen ships it. What restoring
 xend's work, asked for through xm.
 """
 
-import subprocess
-
 from tests.lab import xm_info
 
 SIGNATURE = b"LinuxGuestRecord"
@@ -16,6 +14,8 @@ NO_SETTINGS = 6
 
 def settings(host):
     """Return SAVE, RESTORE and AUTO as the shell reads them; None without a file."""
+    import subprocess
+
     folder = "sysconfig" if host.path("/etc/sysconfig").is_dir() else "default"
     path = host.path("/etc/%s/xendomains" % folder)
     if not path.exists():

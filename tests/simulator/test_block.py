@@ -4,7 +4,7 @@ import pytest
 
 from tests.lab import storage
 from tests.lab.fleet import HostSpec
-from tests.lab.layout import wait_until
+from tests.simulator.acts import is_alive, until
 
 LOCAL = ",\nand so cannot be mounted by a guest."
 LOCAL_READ = ",\nand so cannot be mounted read-only by a guest."
@@ -48,10 +48,9 @@ def fate(fleet, target, source="xen1"):
     assert fleet[source].xm_run("migrate", "web01", fleet[target].address).returncode == 0
     failed = "could not be connected."
     goes_on = fleet[target].version == "3.2.0"
-    assert wait_until(
-        lambda: getattr(fleet[target].guests().get("web01"), "alive", False)
-        or (not goes_on and "Restore failed" in fleet[target].log.read_text()),
-        20,
+    until(
+        lambda: is_alive(fleet[target])
+        or (not goes_on and "Restore failed" in fleet[target].log.read_text())
     )
     log = fleet[target].log.read_text()
     if failed not in log:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.lab import hotplug
 from tests.lab.fleet import HostSpec
-from tests.lab.layout import wait_until
+from tests.simulator.acts import calm, finish, is_alive, migrate, until
 
 SCRIPT = "/etc/xen/scripts/vif-bridge"
 NET = "/sys/class/net"
@@ -27,18 +27,11 @@ def fleet(new_fleet):
 @pytest.fixture
 def hosts(fleet):
     yield fleet
+    calm(*fleet)
     for host in fleet:
-        host.release()
-        host.link()
-        host.fault("hotplug-mute", False)
         host.occupy(0)
-        if not host.pids():
-            assert host.start().returncode == 0
-        assert wait_until(lambda host=host: host.xm_run("list").returncode == 0, 10)
-        host.clear()
         host.path(SCRIPT).unlink(missing_ok=True)
         hotplug.install(host.layout)
-        host.log.write_text("")
 
 
 @pytest.fixture
@@ -51,28 +44,16 @@ def target(hosts):
     return hosts["xen2"]
 
 
-def send(source, name, target):
-    return source.xm_run("migrate", "--live", name, target.address)
-
-
-def is_alive(host, name):
-    guest = host.guests().get(name)
-    return guest is not None and guest.alive
-
-
 def comes(source, target, name="web01"):
     """Send a guest; return None when it works on the target, else what xend says of its devices there."""
-    assert send(source, name, target).returncode == 0
+    assert migrate(source, name, target.address).returncode == 0
     ended = r"^.*(?:could not be connected\.|restarting too fast).*$"
-    assert wait_until(
-        lambda: is_alive(target, name) or re.search(ended, target.log.read_text(), re.MULTILINE),
-        15,
-    )
+    until(lambda: is_alive(target, name) or re.search(ended, target.log.read_text(), re.MULTILINE))
     found = re.search(ended, target.log.read_text(), re.MULTILINE)
     if found is None:
         return None
     assert source.guests() == {}
-    assert wait_until(lambda: name not in target.guests(), 5)
+    until(lambda: name not in target.guests())
     return found.group(0)
 
 
@@ -149,7 +130,7 @@ def test_the_first_bridge_by_name_is_taken_and_none_is_fatal(source, target):
     assert comes(source, target) is None
     (card,) = target.path(NET).glob("vif*/brport/bridge")
     assert card.readlink().name == "eth1"
-    assert send(target, "web01", source).returncode == 0
+    assert migrate(target, "web01", source.address).returncode == 0
     source.wait_alive("web01")
     assert not list(target.path(NET).glob("vif*"))
     bridges = [target.path(NET) / name for name in ("eth1", "xenbr0")]
@@ -176,7 +157,7 @@ def test_a_card_without_a_script_gets_that_of_the_target(source, target):
 
 def test_up_to_3_4_a_guest_goes_on_without_a_card_that_was_not_connected(hosts, source):
     source.create_guest("web01", vifs=["bridge=lan"])
-    assert send(source, "web01", hosts["mid1"]).returncode == 0
+    assert migrate(source, "web01", hosts["mid1"].address).returncode == 0
     hosts["mid1"].wait_alive("web01")
     assert "(vif) could not be connected" in hosts["mid1"].log.read_text()
 
@@ -228,15 +209,15 @@ def test_another_guest_has_the_display(source, target):
     assert comes(source, target, "win01")
     target.clear()
     hvm(source, vncunused=0, vncdisplay=1)
-    assert send(source, "win01", target).returncode == 0
+    assert migrate(source, "win01", target.address).returncode == 0
     target.wait_alive("win01")
 
 
 def test_before_3_4_nobody_notices_and_the_guest_hangs(hosts, source):
     hvm(source, vnclisten=source.address)
-    assert send(source, "win01", hosts["old1"]).returncode == 0
-    assert wait_until(lambda: "win01" in hosts["old1"].guests(), 5)
-    assert wait_until(lambda: hosts["old1"].guests()["win01"].state == "running", 5)
+    assert migrate(source, "win01", hosts["old1"].address).returncode == 0
+    until(lambda: "win01" in hosts["old1"].guests())
+    until(lambda: hosts["old1"].guests()["win01"].state == "running")
     assert hosts["old1"].guests()["win01"].alive is False
 
 
@@ -255,10 +236,8 @@ def test_xc_restore_outlives_both_processes_of_xend(source, target):
     source.wait_held()
     target.kill_xend()
     assert target.layout.roles().keys() == {"xc_restore"}
-    source.release()
-    assert migration.wait(300) == 0
-    migration.communicate()
-    assert wait_until(lambda: not target.layout.roles(), 10)
+    assert finish(migration, source)[0] == 0
+    until(lambda: not target.layout.roles())
     assert "loaded" in [entry["event"] for entry in target.journal()]
     assert source.guests() == {} and not target.guests()["web01"].alive
 
@@ -271,8 +250,8 @@ def test_xc_save_outlives_both_processes_of_xend(source, target):
     source.kill_xend()
     assert source.layout.roles().keys() == {"xc_save"}
     source.release()
-    assert wait_until(lambda: not source.layout.roles(), 10)
-    migration.communicate(timeout=300)
+    until(lambda: not source.layout.roles())
+    finish(migration)
     # Nobody is there any more to suspend the guest, so it runs on, under the other name.
     assert source.guests()["web01"].alive
     assert target.guests() == {} or not target.guests()["web01"].alive

@@ -4,28 +4,29 @@ import re
 
 import pytest
 
-from tests.lab.fleet import Fleet, HostSpec
+from tests.lab.fleet import HostSpec
 from tests.lab.layout import wait_until
+from tests.simulator.acts import is_alive, until
 
 VERSIONS = ("3.0.3", "3.1", "3.2", "3.4", "4.4")
 
 
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory):
-    specs = [
-        HostSpec("x" + version.replace(".", ""), version=version, time_scale=0.02)
-        for version in VERSIONS
-    ]
-    with Fleet.create(tmp_path_factory.mktemp("lifecycle") / "f", specs) as fleet:
-        fleet.start()
-        yield fleet
+def fleet(new_fleet):
+    fleet = new_fleet(
+        *[
+            HostSpec("x" + version.replace(".", ""), version=version, time_scale=0.02)
+            for version in VERSIONS
+        ]
+    )
+    fleet.start()
+    return fleet
 
 
 @pytest.fixture
 def host(fleet, request):
     host = fleet["x" + request.param.replace(".", "")]
-    if not host.running:
-        assert host.start().returncode == 0
+    host.bring_up()
     host.clear()
     host.log.write_text("")
     yield host
@@ -83,7 +84,7 @@ def test_neither_a_reload_nor_the_watchdog_shuts_anybody_down(host):
     host.create_guest("web01", on_xend_stop="shutdown")
     assert host.run(host.xend, "reload").returncode == 0
     (killed,) = host.kill_xend_child()
-    assert wait_until(lambda: host.pids().get("xend") not in (None, killed), 10)
+    until(lambda: host.pids().get("xend") not in (None, killed))
     assert host.guests()["web01"].alive
 
 
@@ -120,7 +121,7 @@ def test_a_start_starts_managed_guests(host):
     host.define_guest("web01", on_xend_start="start")
     host.define_guest("web02")
     host.restart()
-    assert wait_until(lambda: host.guests().get("web01") and host.guests()["web01"].alive, 10)
+    until(lambda: is_alive(host))
     assert list(host.guests()) == ["web01"]
     assert "XendDomainInfo.constructDomain" in log_of(host)
 
@@ -142,7 +143,7 @@ def test_auto_power_on_stands_in_the_store_alone(host, starts, word, is_true):
     assert "auto_power_on" not in host.xm_run("list", "--long", "web01").stdout
     host.restart()
     if starts and is_true:
-        assert wait_until(lambda: "web01" in host.guests(), 10)
+        until(lambda: "web01" in host.guests())
     else:
         assert not wait_until(lambda: "web01" in host.guests(), 0.3)
 
@@ -151,5 +152,5 @@ def test_auto_power_on_stands_in_the_store_alone(host, starts, word, is_true):
 def test_one_that_cannot_be_started_ends_the_round(host):
     host.define_guest("web01", on_xend_start="start", memory_mib=999999)
     host.restart()
-    assert wait_until(lambda: "Failed while autostarting domains" in log_of(host), 10)
+    until(lambda: "Failed while autostarting domains" in log_of(host))
     assert host.running and host.guests() == {}

@@ -10,6 +10,7 @@ import pytest
 from tests.lab import tls
 from tests.lab.fleet import HostSpec
 from tests.lab.layout import wait_until
+from tests.simulator.acts import LIMIT_S, calm, finish, start_held, until
 
 PLAIN, SECURE = 8002, 8003
 CONFIG = """\
@@ -27,9 +28,6 @@ def fleet(new_fleet):
         HostSpec("xen1", config=CONFIG, time_scale=0.05),
         HostSpec("xen2", config=CONFIG, time_scale=0.05),
         HostSpec("shut", config=shut, time_scale=0.05),
-        # What happens there can be watched.
-        HostSpec("slow1", config=CONFIG, time_scale=0.4),
-        HostSpec("slow2", config=CONFIG, time_scale=0.4),
     )
     for host in fleet:
         tls.make_certificate(host.config.parent)
@@ -41,12 +39,7 @@ def fleet(new_fleet):
 def guest(fleet):
     made = fleet["xen1"].create_guest("web01")
     yield fleet["xen1"].wait_alive("web01") and made
-    for host in fleet:
-        host.restore_link()
-        host.link()
-        host.fault("no-openssl", False)
-        if "web01" in host.guests():
-            host.destroy_guest("web01")
+    calm(*fleet)
 
 
 def migrate(fleet, target, *options):
@@ -134,53 +127,30 @@ def connections(host):
     return sum(row[1] in own and row[3] != "0A" and row[9] != "0" for row in rows)
 
 
-def until_it_runs(host):
-    """Watch a host that has all memory of web01; return (has xc_restore, connections) of each look."""
-    seen = []
-
-    def look():
-        helper, held = "xc_restore" in host.layout.roles(), connections(host)
-        guest = host.guests().get("web01")
-        if guest and guest.state == "paused":
-            seen.append((helper, held))
-        return guest is not None and guest.state == "running"
-
-    assert wait_until(look, 120, poll_s=0.005)
-    return seen
-
-
 @pytest.mark.parametrize("options, held", [([], 1), (["--ssl"], 0)])
-def test_who_holds_a_connection_while_a_guest_is_completed(fleet, options, held):
+def test_who_holds_a_connection_while_a_guest_is_completed(fleet, guest, options, held):
     """With TLS, xend closes it when the sender has, and completes the guest afterwards."""
-    source, target = fleet["slow1"], fleet["slow2"]
-    source.create_guest("web01")
-    target.link(hold_at=1.0)
-    sending = source.xm_start("migrate", "--live", *options, "web01", target.address)
-    try:
-        target.wait_held()
-        assert connections(target) == 1 and target.guests()["web01"].state == "paused"
-        target.release()
-        seen = until_it_runs(target)
-    finally:
-        target.link()
-        assert sending.communicate(timeout=300) and sending.returncode == 0
-        target.destroy_guest("web01")
-    completing = [count for has_helper, count in seen if not has_helper]
-    # The sender's end comes a moment after that of the memory.
-    assert completing[len(completing) // 4 :] == [held] * len(completing[len(completing) // 4 :])
-    assert len(completing) >= 4
-    assert wait_until(lambda: connections(target) == 0, 5)
+    source, target = fleet["xen1"], fleet["xen2"]
+    sending = start_held(source, target, 1.0, ["--live", *options])
+    assert connections(target) == 1 and target.guests()["web01"].state == "paused"
+    target.delay("unpause", LIMIT_S)
+    assert finish(sending, target)[0] == 0
+    until(lambda: "xc_restore" not in target.layout.roles() and connections(target) == held)
+    # And so it stays, until the guest runs.
+    assert not wait_until(lambda: connections(target) != held, 0.3)
+    assert target.guests()["web01"].state == "paused"
+    target.delay("unpause")
+    target.wait_alive("web01")
+    until(lambda: connections(target) == 0)
 
 
 def test_an_end_that_does_not_get_through_closes_nothing(fleet, guest):
     target = fleet["xen2"]
-    target.link(hold_at=1.0)
-    sending = fleet["xen1"].xm_start("migrate", "--live", "--ssl", "web01", target.address)
-    target.wait_held()
+    sending = start_held(fleet["xen1"], target, 1.0, ["--live", "--ssl"])
+    target.delay("tcp-gives-up", LIMIT_S)
     target.cut_link()
-    target.release()
     # The kernel has taken the rest, so the source believes that all is well.
-    assert sending.communicate(timeout=300) and sending.returncode == 0
+    assert finish(sending, target)[0] == 0
     assert not wait_until(lambda: connections(target) == 0, 0.5)
     assert target.guests()["web01"].state == "paused"
     target.restore_link()
@@ -196,8 +166,8 @@ def test_a_guest_that_cannot_be_completed_is_lost(fleet, guest):
         assert fleet["xen1"].wait_alive("db").uuid == lossy.uuid
         sent = fleet["xen1"].xm_run("migrate", "--live", "--ssl", "db", fleet["xen2"].address)
         assert (sent.returncode, sent.stdout) == (0, "")
-        assert wait_until(lambda: "could not be connected" in fleet["xen2"].log.read_text(), 10)
-        assert wait_until(lambda: "db" not in fleet["xen2"].guests(), 5)
+        until(lambda: "could not be connected" in fleet["xen2"].log.read_text())
+        until(lambda: "db" not in fleet["xen2"].guests())
         assert "db" not in fleet["xen1"].guests()
     finally:
         fleet["xen2"].fault("disk-missing", False)
