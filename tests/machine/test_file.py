@@ -113,7 +113,7 @@ def test_a_full_disk_leaves_the_old_file(config):
         "xend_file.update(sys.argv[2], lambda old: b'x' * 200000)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, str(UTILS), str(config)], capture_output=True, timeout=30
+        [sys.executable, "-c", program, str(UTILS), str(config)], capture_output=True, timeout=60
     )
     assert done.returncode != 0 and b"File too large" in done.stderr
     assert config.read_bytes() == b"(a 1)\n"
@@ -125,14 +125,14 @@ def test_a_lock_that_is_held_is_an_error_in_time(config):
         began = time.monotonic()
         with pytest.raises(EnvironmentError) as caught:
             xend_file.update(str(config), change_to(b"x"), timeout_s=0.2)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 50
     assert "locked" in str(caught.value)
     assert config.read_bytes() == b"(a 1)\n"
 
 
 def _append(path, who, times):
     for number in range(times):
-        xend_file.update(path, lambda old: old + b"(%s-%d)\n" % (who, number), timeout_s=30)
+        xend_file.update(path, lambda old: old + b"(%s-%d)\n" % (who, number), timeout_s=60)
 
 
 def test_processes_that_write_at_once_lose_nothing(config):
@@ -229,7 +229,7 @@ for _ in range(kills):
     ready, tell = os.pipe()
     child = os.fork()
     if child == 0:
-        number, limit = 0, time.time() + 60
+        number, limit = 0, time.time() + 300
         while time.time() < limit:
             number = number % 400 + 1
             xend_file.update(path, lambda old: b"(v %d)\\n" % number * (10 * number))
@@ -257,7 +257,7 @@ def test_a_writer_killed_at_any_moment_leaves_a_complete_file(config):
         [sys.executable, "-S", "-c", KILLER, str(UTILS), str(config), "600"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     kills, versions = map(int, done.stdout.split())

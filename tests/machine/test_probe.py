@@ -12,6 +12,9 @@ import pytest
 import xend_probe
 from tests.lab import tls
 
+# Against hanging only; how long a probe may take when its peer would go on for longer than that.
+LIMIT_S = 300
+ASK_S, SOON_S = 1.5, 30
 HELP = b"(ok (help quit receive sslreceive))\n"
 
 
@@ -24,7 +27,7 @@ def peer(serve, wrap=None):
     def run():
         with contextlib.suppress(OSError):
             connection = listener.accept()[0]
-            connection.settimeout(10)
+            connection.settimeout(LIMIT_S)
             with wrap(connection) if wrap else connection as wrapped:
                 serve(wrapped, heard)
 
@@ -34,7 +37,7 @@ def peer(serve, wrap=None):
         yield listener.getsockname()[1], heard
     finally:
         listener.close()
-        thread.join(300)
+        thread.join(LIMIT_S)
 
 
 def answer(data):
@@ -59,14 +62,14 @@ def mute(connection, heard):
 
 def drip(connection, heard):
     with contextlib.suppress(OSError):
-        for _ in range(200):
+        while True:
             connection.sendall(b"(")
             time.sleep(0.02)
 
 
 def flood(connection, heard):
     with contextlib.suppress(OSError):
-        for _ in range(200):
+        while True:
             connection.sendall(b"x" * 65536)
 
 
@@ -128,10 +131,10 @@ def test_the_source_address_is_used():
 def test_the_time_is_bounded_whatever_the_peer_does(serve, result):
     began = time.monotonic()
     with peer(serve) as (port, _):
-        found = xend_probe.ask("127.0.0.1", port, timeout_s=0.5)
+        found = xend_probe.ask("127.0.0.1", port, timeout_s=ASK_S)
         took = time.monotonic() - began
     assert found["result"] == result
-    assert took < 3
+    assert took < SOON_S
 
 
 @pytest.fixture(scope="module")
@@ -175,14 +178,16 @@ def test_rejected_before_a_word_of_tls(serve):
 
 
 def silent(connection, heard):
-    time.sleep(1)
+    with contextlib.suppress(OSError):
+        while connection.recv(65536):
+            pass
 
 
 def drip_a_record(connection, heard):
     # The start of a long handshake record, of which the rest comes byte by byte.
     connection.sendall(b"\x16\x03\x01\x40\x00\x02\x00\x3f\xfc")
     with contextlib.suppress(OSError):
-        for _ in range(200):
+        while True:
             connection.sendall(b"\x00")
             time.sleep(0.02)
 
@@ -200,7 +205,7 @@ def drip_a_record(connection, heard):
 def test_the_time_is_bounded_over_tls_too(pem, serve, over_tls, result):
     began = time.monotonic()
     with peer(serve, wrapping(pem) if over_tls else None) as (port, _):
-        found = xend_probe.ask("127.0.0.1", port, timeout_s=0.5, use_tls=True)
+        found = xend_probe.ask("127.0.0.1", port, timeout_s=ASK_S, use_tls=True)
         took = time.monotonic() - began
     assert found["result"] == result
-    assert took < 3
+    assert took < SOON_S
