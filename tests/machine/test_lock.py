@@ -196,7 +196,7 @@ def test_waiting_ends_with_the_holder(tmp_path):
         with xend_lock.hold(str(tmp_path), "relocation", wait_s=60):
             waited = time.monotonic() - began
         timer.join(300)
-    assert 0.2 < waited < 10
+    assert 0.2 < waited < 50
 
 
 @pytest.mark.parametrize("wait_s", [0, 0.4])
