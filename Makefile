@@ -17,8 +17,9 @@ STAMP = $(VENV)/.made-from-setup.cfg
 # started; the kill is for what ignores it.
 BOUNDED = timeout --foreground --signal=INT --kill-after=60
 PYTEST = -m pytest $(PYTEST_ARGS)
-# A worker for each file, which shares its simulated hosts; tests/conftest.py has put them into order.
-BY_FILE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+# A worker for each file, which shares its simulated hosts, and one for all real daemons; tests/conftest.py
+# says so, and puts them into order.
+GROUPED = -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 PY27_TESTS = tests/unit/test_sxp.py tests/unit/test_allow.py tests/unit/test_options.py \
     tests/unit/test_outcome.py tests/unit/test_check.py tests/unit/test_module_py27.py \
     tests/unit/test_xm_output.py tests/unit/test_progress.py tests/unit/test_guest_files.py \
@@ -31,12 +32,12 @@ PY27_PEER_TESTS = tests/unit/test_allow_python2.py
 # Those with generated examples, of which `make test` tries a few.
 PROPERTIES = $(wildcard tests/unit/test_*_properties.py) tests/unit/test_settings_start.py \
     tests/unit/test_diff.py tests/unit/test_progress.py
-TESTS = tests/integration tests/functional tests/faults tests/machine tests/unit
+TESTS = tests/integration tests/orchestration tests/functional tests/machine tests/unit
 LINTS = lint-style lint-docstrings lint-python26 lint-sls lint-yaml
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo lab lab-stop check test test-unit test-functional test-integration test-lab \
+.PHONY: help venv demo lab lab-stop check test test-unit test-functional test-daemons test-lab \
         test-sizes test-py27 lint $(LINTS) faults bench clean
 
 help: ## list the targets
@@ -78,19 +79,19 @@ check: $(STAMP) ## unit tests and lint, while one works
 	@$(MAKE) --no-print-directory lint
 
 test: $(STAMP) ## all tests of the product and of the fault campaign
-	@$(BOUNDED) 7200 $(PY) $(PYTEST) $(BY_FILE) $(TESTS)
+	@$(BOUNDED) 7200 $(PY) $(PYTEST) $(GROUPED) $(TESTS)
 
 test-unit: $(STAMP) ## pure code: no process, no network
 	@$(BOUNDED) 3600 $(PY) $(PYTEST) tests/unit
 
 test-functional: $(STAMP) ## modules and states in Salt's loader, and the installed package
-	@$(BOUNDED) 7200 $(PY) $(PYTEST) $(BY_FILE) tests/functional
+	@$(BOUNDED) 7200 $(PY) $(PYTEST) $(GROUPED) tests/functional
 
-test-integration: $(STAMP) ## a real master and minions on the lab
-	@$(BOUNDED) 7200 $(PY) $(PYTEST) $(BY_FILE) tests/integration
+test-daemons: $(STAMP) ## all tests of orchestrations by a real master and minions; they take their time
+	@$(BOUNDED) 21600 $(PY) $(PYTEST) --daemons tests/orchestration tests/integration
 
 test-lab: $(STAMP) ## the simulated hosts themselves, against what real ones did
-	@$(BOUNDED) 7200 $(PY) $(PYTEST) $(BY_FILE) tests/simulator
+	@$(BOUNDED) 7200 $(PY) $(PYTEST) $(GROUPED) tests/simulator
 
 test-sizes: $(STAMP) ## files that are far too big or too deep, and many more generated examples
 	@$(BOUNDED) 7200 $(PY) $(PYTEST) -n $(WORKERS) --dist load --hypothesis-profile=thorough \

@@ -22,6 +22,7 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("quick")
 
 # Those whose tests take least come last.
+DAEMONS = "daemons"
 FOLDERS = {"machine": 1, "unit": 2}
 
 
@@ -49,16 +50,27 @@ def pytest_configure(config):
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """
-    Files in which much is to be done come first, so that no worker is left alone with one at the end; those
-    with real daemons, which keep a core busy, alternate with others.
+    Say what one worker does in one go: all tests with real daemons, which are started once; and each file,
+    whose tests share their simulated hosts. What takes longest comes first, so that no worker is left alone
+    with it at the end.
     """
-    files = list(dict.fromkeys(item.path for item in items))
-    files.sort(key=lambda path: (FOLDERS.get(path.parent.name, 0), -path.stat().st_size))
-    real = [path for path in files if path.parent.name == "integration"]
-    others = [path for path in files if path not in real]
-    turns = {path: 2 * turn for turn, path in enumerate(real)}
-    turns.update({path: 2 * turn + 1 for turn, path in enumerate(others)})
-    items.sort(key=lambda item: turns[item.path])
+    groups = {item: DAEMONS if "real_site" in _sites(item) else str(item.path) for item in items}
+    for item, group in groups.items():
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(
+        key=lambda item: (
+            groups[item] != DAEMONS,
+            FOLDERS.get(item.path.parent.name, 0),
+            -item.path.stat().st_size,
+            groups[item],
+        )
+    )
+
+
+def _sites(item):
+    """The fixtures of an item, and the one that its parameter names."""
+    parameters = getattr(item, "callspec", None)
+    return {*item.fixturenames, parameters and parameters.params.get("_site")}
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -12,8 +12,6 @@ from tests.harness.liars import copies, faulty, forged
 from tests.lab import lies, salt_config
 from tests.lab.fleet import Fleet, HostSpec
 
-pytestmark = pytest.mark.daemons
-
 
 @pytest.fixture(scope="module")
 def xen3(root, master, real_site, start_minion):

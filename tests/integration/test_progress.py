@@ -15,8 +15,6 @@ import salt.utils.event
 
 from tests.lab import salt_config
 
-pytestmark = pytest.mark.daemons
-
 TAG = "xend/migrate/web01"
 # Against hanging only.
 LISTEN_S, LINE_S = 600, 600

@@ -6,8 +6,6 @@ import pytest
 
 from tests.harness.moves import assert_unharmed
 
-pytestmark = pytest.mark.daemons
-
 
 @pytest.mark.parametrize("lacks", ["runners/xend.py", "utils/xm_heard.py"])
 def test_a_master_without_the_runner_says_what_to_sync(configured, guest, lacks):

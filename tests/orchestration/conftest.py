@@ -1,14 +1,27 @@
-"""Two simulated Xen hosts under Salt, without daemons; with `--daemons` the same tests have real ones."""
+"""
+Two simulated Xen hosts under Salt, without daemons. Tests that are marked `daemons` have real ones as well;
+with the option `--daemons` all have these, and only these.
+"""
 
 import pytest
 
 from tests.harness.site import Conducted
 
 
+def pytest_generate_tests(metafunc):
+    if "_site" not in metafunc.fixturenames:
+        return
+    ways = ["conducted_site", "real_site"]
+    if metafunc.config.getoption("--daemons"):
+        ways.remove("conducted_site")
+    elif not metafunc.definition.get_closest_marker("daemons"):
+        ways.remove("real_site")
+    metafunc.parametrize("_site", ways, indirect=True, scope="session")
+
+
 @pytest.fixture(scope="session")
 def _site(request):
-    real = request.config.getoption("--daemons")
-    return request.getfixturevalue("real_site" if real else "conducted_site")
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture
