@@ -872,6 +872,8 @@ def wordings(log):
     for line in log.splitlines():
         line = re.sub(r"^\[[^]]*\] ", "", line).replace("web01", "tiny")
         line = re.sub(r"(?<=XendDomainInfo\.restore\().*", "...", line)
+        # Which of the two is seen first is a matter of moments.
+        line = line.replace("Broken pipe", "Connection reset by peer")
         line = re.sub(r"[0-9a-f]{8}(-[0-9a-f]+){4}|0x[0-9a-f]+|(shinfo|pfn) [0-9a-f]+", "N", line)
         head = re.match(r"(?:\w+ \(\w+:\d+\))?", line).group()
         found.append(head + re.sub(r"\d+(\.\d+)?", "N", line[len(head) :]))
