@@ -114,6 +114,8 @@ class Conductor:
             test=False,
             # Else a function that is missing is looked for in each of the hundreds of modules of Salt.
             lazy_loader_strict_matching=True,
+            # The files of this master are not listed anew for each run of states.
+            __fs_update=True,
         )
         opts.update(options)
         for kind in ("proc", "waiting"):
