@@ -75,7 +75,7 @@ lab-stop: $(STAMP) ## end the fleet that `make lab` left running
 	@$(BOUNDED) 600 $(PY) -m tests.demo --stop
 
 check: $(STAMP) ## unit tests and lint, while one works
-	@$(BOUNDED) 1800 $(PY) $(PYTEST) -q -n $(WORKERS) --dist worksteal tests/unit
+	@$(BOUNDED) 1800 $(PY) $(PYTEST) -q -n $(shell nproc) --dist worksteal tests/unit
 	@$(MAKE) --no-print-directory lint
 
 test: $(STAMP) ## all tests of the product and of the fault campaign

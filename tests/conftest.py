@@ -21,8 +21,8 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("quick")
 
-# Those whose tests take least come last.
 DAEMONS = "daemons"
+# Those whose tests take least come last.
 FOLDERS = {"machine": 1, "unit": 2}
 
 
@@ -54,7 +54,7 @@ def pytest_collection_modifyitems(items):
     whose tests share their simulated hosts. What takes longest comes first, so that no worker is left alone
     with it at the end.
     """
-    groups = {item: DAEMONS if "real_site" in _sites(item) else str(item.path) for item in items}
+    groups = {item: _group(item) for item in items}
     for item, group in groups.items():
         item.add_marker(pytest.mark.xdist_group(group))
     items.sort(
@@ -67,10 +67,12 @@ def pytest_collection_modifyitems(items):
     )
 
 
-def _sites(item):
-    """The fixtures of an item, and the one that its parameter names."""
+def _group(item):
     parameters = getattr(item, "callspec", None)
-    return {*item.fixturenames, parameters and parameters.params.get("_site")}
+    # The fixtures of the item, and the one that its parameter names.
+    if "real_site" in {*item.fixturenames, parameters and parameters.params.get("_site")}:
+        return DAEMONS
+    return "%s/%s" % (item.path.parent.name, item.path.stem)
 
 
 @pytest.hookimpl(tryfirst=True)
