@@ -4,6 +4,7 @@ Here: looking domains up, listing, pausing, renaming, creating. Moving a domain 
 (away) and relocation.py (here); xend's life as a process is in xend.py.
 """
 
+import os
 import threading
 import time
 
@@ -16,10 +17,12 @@ from tests.lab import (
     managed,
     memory,
     options,
+    stream,
     sxp,
     xm_info,
 )
 from tests.lab.layout import BALLOON_RETRIES
+from tests.lab.stream import LENGTH, SIGNATURE
 
 MIGRATING = "migrating-"
 DOM0_NAMES = ("Domain-0", "0", description.DOM0_UUID)
@@ -27,10 +30,6 @@ DOM0_NAMES = ("Domain-0", "0", description.DOM0_UUID)
 SHELL_KIB = 16384
 # From when on xend stops and starts guests with itself, and from when on it reads auto_power_on.
 AUTOSTART_SINCE, POWER_ON_SINCE = (3, 1), (3, 4)
-
-
-# What an image begins with, and what is sent.
-SIGNATURE = b"LinuxGuestRecord"
 
 
 class XendError(Exception):
@@ -291,8 +290,11 @@ class Domains:
             config, ("XendDomainInfo:105", "XendDomainInfo.create(%r)" % (config,)), paused
         )
 
-    def build(self, config, line, paused=False):
-        """Build and start a domain from its description, with this line of the log; return its id."""
+    def build(self, config, line, paused=False, pages=None):
+        """Build and start a domain from its description, with this line of the log; return its id.
+
+        pages -- its memory, if it has one already
+        """
         name, uuid, memory_mib, vcpus = [
             sxp.child_value(config, key) for key in ("name", "uuid", "memory", "vcpus")
         ]
@@ -306,14 +308,14 @@ class Domains:
             uuid,
             int(memory_mib),
             int(vcpus),
-            self.layout.spec["pages"],
+            len(pages) // hypervisor.PAGE if pages else self.layout.spec["pages"],
             config,
             kib=needed_kib,
         )
         block.take_all(self.layout, self.hypervisor, domid)
         hotplug.run(self.layout, config, domid, self.config.get("vif-script"))
         device_model.start(self.layout, domid, config, self.config.get("vnc-listen"))
-        self.hypervisor.boot(domid)
+        self.hypervisor.boot(domid, pages)
         if not paused:
             self.hypervisor.unpause(domid)
         return domid
@@ -323,25 +325,50 @@ class Domains:
         self.refuse_dom0(name, "save")
         domain = self.find(name)
         self.hypervisor.suspend(domain["domid"])
-        image = description.to_send(domain, self.layout.version)
-        with open(path, "wb") as stream:
-            stream.write(SIGNATURE + len(image).to_bytes(4, "big") + image)
+        with open(path, "wb") as file:
+            file.write(self.image(domain))
         self.destroy_domain(domain["domid"])
 
+    def image(self, domain):
+        """Return what is saved of a domain that stands still."""
+        described = description.to_send(domain, self.layout.version)
+        return stream.image(described, self.hypervisor, domain)
+
     def restore(self, path):
-        """Build a domain from an image and let it run; its memory is none of this simulation's."""
+        """Build a domain from an image, with the memory that it had, and let it run."""
         try:
-            with open(path, "rb") as stream:
-                data = stream.read()
+            with open(path, "rb") as file:
+                data = file.read()
         except OSError as error:
             raise XendError("[Errno %d] %s" % (error.errno, error.strerror)) from None
-        start = len(SIGNATURE) + 4
-        if data[: len(SIGNATURE)] != SIGNATURE:
-            raise XendError("not a valid guest state file: found '%r'" % data[: len(SIGNATURE)])
-        size = int.from_bytes(data[len(SIGNATURE) : start], "big")
-        (config,) = sxp.decode_text(sxp.parse(data[start : start + size], self.layout.version))
-        self.check_name_is_free(sxp.child_value(config, "name"), sxp.child_value(config, "uuid"))
-        self.build(config, ("XendDomainInfo:160", "XendDomainInfo.restore(%r)" % (config,)))
+        signature, data = data[: len(SIGNATURE)], data[len(SIGNATURE) :]
+        if signature != SIGNATURE:
+            raise XendError("not a valid guest state file: found %r" % signature.decode("latin-1"))
+        if len(data) < LENGTH.size:
+            raise XendError("not a valid guest state file: config size read")
+        size, data = LENGTH.unpack(data[: LENGTH.size])[0], data[LENGTH.size :]
+        if len(data) < size:
+            raise XendError("not a valid guest state file: config read")
+        (config,) = sxp.decode_text(sxp.parse(data[:size], self.layout.version))
+        self.refuse_second(sxp.child_value(config, "name"), sxp.child_value(config, "uuid"))
+        pages = stream.memory(data[size:])
+        if pages is None:
+            arguments = (os.getpid() % 32, self.hypervisor.reserve_domid())
+            raise XendError("/usr/lib/xen/bin/xc_restore %d %d 1 2 0 0 0 0 1 failed" % arguments)
+        line = ("XendDomainInfo:160", "XendDomainInfo.restore(%r)" % (config,))
+        self.build(config, line, pages=pages)
+
+    def refuse_second(self, name, uuid):
+        """Raise VmError when a domain of an image runs here already; before 3.1 xend does not look.
+
+        Only `xm restore` is so strict: what comes from another host may have the uuid of one that is here
+        (XendCheckpoint.restore, `if not relocating`).
+        """
+        if self.key < (3, 1):
+            return
+        for domain in self.hypervisor.domains():
+            if name == domain["xend_name"] or uuid == domain["uuid"]:
+                raise VmError("Domain '%s' already exists with ID '%d'" % (name, domain["domid"]))
 
     # what moving a domain needs too
 
@@ -498,9 +525,7 @@ class Domains:
         """Save a managed domain beside its description; raise XendError for any other one."""
         if domain["uuid"] not in self.managed:
             raise XendError("Domain is not managed by Xend lifecycle support.")
-        image = description.to_send(domain, self.layout.version)
-        length = len(image).to_bytes(4, "big")
-        self.managed.checkpoint(domain["uuid"]).write_bytes(SIGNATURE + length + image)
+        self.managed.checkpoint(domain["uuid"]).write_bytes(self.image(domain))
         self.managed.save(description.live(domain, ""))
         self.hypervisor.suspend(domain["domid"])
         self.hypervisor.destroy(domain["domid"])

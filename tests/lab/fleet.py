@@ -29,9 +29,9 @@ from tests.lab import (
     managed,
     memory,
     storage,
+    stream,
     xendomains,
 )
-from tests.lab.domains import SIGNATURE
 from tests.lab.layout import (
     DEFAULT_TIME_SCALE,
     Layout,
@@ -296,8 +296,8 @@ class Host:
         place = self.path(path)
         place.mkdir(parents=True, exist_ok=True)
         (domain,) = [one for one in self.hypervisor.domains() if one["name"] == name]
-        image = description.to_send(domain, self.version)
-        (place / name).write_bytes(SIGNATURE + len(image).to_bytes(4, "big") + image)
+        described = description.to_send(domain, self.version)
+        (place / name).write_bytes(stream.image(described, self.hypervisor, domain))
         return place / name
 
     def run_program(self, name, pid=4711):

@@ -10,11 +10,12 @@ import re
 import socket
 import time
 
-from tests.lab import description, memory, network, tls
-from tests.lab.domains import DOM0_NAMES, MIGRATING, XendError, devices
+from tests.lab import description, memory, network, options, sxp, tls
+from tests.lab.domains import DOM0_NAMES, MIGRATING, XendError, devices, load_options
 from tests.lab.helpers import WEDGED
 from tests.lab.layout import DELAYS_S, STALL_LIMIT_S
-from tests.lab.relocation import IPV4, LENGTH, SIGNATURE, fork_helper
+from tests.lab.relocation import IPV4, fork_helper
+from tests.lab.stream import LENGTH, SIGNATURE
 
 LIVE_FLAG, HVM_FLAG = 1, 4
 TARGET_POLL_S = 0.05
@@ -133,7 +134,7 @@ def reach(domains, target, port, ssl):
         try:
             # 3.2 and older wait for a mute peer as long as the peer likes.
             patient = ssl or domains.key < (3, 3)
-            connection.settimeout(None if patient else patience_s(layout, target))
+            connection.settimeout(None if patient else patience_s(layout, target, port))
             source = layout.loopback if address == layout.loopback else layout.address
             connection.bind((source, 0))
             connection.connect((address, port))
@@ -147,16 +148,25 @@ def reach(domains, target, port, ssl):
     return connection
 
 
-def patience_s(layout, target):
-    """Return how long xend waits for the target's first word.
+def patience_s(layout, target, port):
+    """Return how long xend, which speaks no TLS, waits for the target's first word.
 
     Only a target that shall not speak is waited for by the clock of the host, which may run fast: any other
     one has the time of a real one, because the machine of a test may be slow.
     """
     peer = peer_at(layout, target)
-    if peer is None or peer.has_fault("mute") or network.Wire(layout, peer).cut:
+    silent = peer is None or peer.has_fault("mute") or network.Wire(layout, peer).cut
+    if silent or port == tls_port(peer):
         return layout.delay_s("connect-timeout")
     return max(DELAYS_S["connect-timeout"], layout.delay_s("connect-timeout"))
+
+
+def tls_port(layout):
+    """Return the port where a host waits for a word of TLS, None where there is none."""
+    try:
+        return load_options(layout).listen().get("ssl", [None])[0]
+    except (OSError, options.OptionError, sxp.ParseError):
+        return None
 
 
 def route(domains, target):

@@ -5,8 +5,8 @@ xend's work, asked for through xm.
 """
 
 from tests.lab import xm_info
+from tests.lab.stream import SIGNATURE
 
-SIGNATURE = b"LinuxGuestRecord"
 SETTINGS_FILE = "/etc/sysconfig/xendomains"
 SHIPPED = "XENDOMAINS_SAVE=/var/lib/xen/save\nXENDOMAINS_RESTORE=true\nXENDOMAINS_AUTO=/etc/xen/auto\n"
 NO_SETTINGS = 6
