@@ -3,8 +3,10 @@
 import contextlib
 import subprocess
 import sys
+import time
 
 import pytest
+from salt.exceptions import CommandExecutionError
 
 from tests.harness.loading import REPO, Minion, host_opts, minion_opts
 from tests.lab import salt_config
@@ -94,6 +96,32 @@ def minion_on(load, fleet):
         return load(pillar=salt_config.pillar(fleet), test=test, **opts)
 
     return make
+
+
+def refused(call, *arguments, **keywords):
+    """Call a function that must fail; return the one line in which it says why."""
+    with pytest.raises(CommandExecutionError) as raised:
+        call(*arguments, **keywords)
+    text = str(raised.value)
+    assert "\n" not in text
+    return text
+
+
+@contextlib.contextmanager
+def as_before(host, text):
+    """A block after which the xend of a host runs and has read its file, which then has this text."""
+    pids, changed_at = host.pids(), host.config.stat().st_ctime
+    yield
+    if host.pids() != pids or host.config.stat().st_ctime != changed_at:
+        host.config.write_text(text)
+        done = host.restart()
+        assert done.returncode == 0, done.stderr
+        pass_a_tick()
+
+
+def pass_a_tick():
+    """In the same 1/100 s in which xend was started, a change of its file does not count as newer."""
+    time.sleep(0.05)
 
 
 @contextlib.contextmanager

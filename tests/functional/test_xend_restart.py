@@ -11,13 +11,15 @@ import time
 import pytest
 from salt.exceptions import CommandExecutionError
 
-from tests.functional.conftest import holding
+from tests.functional.conftest import as_before, holding, pass_a_tick, refused
 from tests.harness.loading import host_opts
 from tests.lab import tls
 from tests.lab.fleet import Fleet, HostSpec
 from tests.lab.layout import wait_until
 
 PORT, OTHER_PORT = 8002, 8012
+# Against hanging only.
+LIMIT_S = 300
 CONFIG = """\
 # The door.
 (xend-relocation-server yes)
@@ -36,20 +38,18 @@ def fleet(new_fleet):
     for host in fleet:
         host.config.write_text(CONFIG % host.address)
     fleet.start()
+    pass_a_tick()
     return fleet
 
 
 @pytest.fixture(params=["xen1"])
 def host(fleet, request):
     host = fleet[request.param]
-    pids, changed_at = host.pids(), host.config.stat().st_ctime
-    yield host
-    for path in host.root.glob("control/faults.json"):
-        path.unlink()
-    if host.pids() != pids or host.config.stat().st_ctime != changed_at:
-        host.config.write_text(CONFIG % host.address)
-        host.stop()
-        assert host.start().returncode == 0
+    with as_before(host, CONFIG % host.address):
+        yield host
+        host.clear()
+        for path in host.root.glob("control/faults.json"):
+            path.unlink()
 
 
 old_host = pytest.mark.parametrize("host", ["old1"], indirect=True)
@@ -57,20 +57,12 @@ old_host = pytest.mark.parametrize("host", ["old1"], indirect=True)
 
 @pytest.fixture
 def minion(load, host):
-    # In the same 1/100 s as the start of xend, a change of the file would not count as newer.
-    time.sleep(0.05)
     return load(**host_opts(host))
 
 
 @pytest.fixture
 def xend(minion):
     return minion.modules.xend
-
-
-def text_of(raised):
-    text = str(raised.value)
-    assert "\n" not in text
-    return text
 
 
 def own(host, port=PORT):
@@ -135,8 +127,8 @@ def test_every_address_is_more_than_one(xend, host):
 def test_a_xend_that_its_watchdog_started_again_has_the_old_settings(xend, host):
     xend.set("dom0-min-mem", 200)
     (killed,) = host.kill_xend_child()
-    assert wait_until(lambda: host.pids().get("xend") not in (None, killed), 10)
-    assert wait_until(lambda: xend.status()["running"], 10)
+    assert wait_until(lambda: host.pids().get("xend") not in (None, killed), LIMIT_S)
+    assert wait_until(lambda: xend.status()["running"], LIMIT_S)
     assert xend.status()["config_newer"]
 
 
@@ -173,7 +165,7 @@ def test_a_file_that_was_written_in_the_future(xend, host):
     """The clock was wrong, and was set back."""
     os.utime(host.config, (time.time() + 86400, time.time() + 86400))
     assert xend.status()["config_newer"]
-    xend.restart(timeout=20)
+    xend.restart(timeout=LIMIT_S)
     assert xend.status()["pending"] == []
 
 
@@ -205,24 +197,21 @@ def test_a_xend_that_the_pid_file_does_not_name_is_left_alone(xend, host, named)
     changed, pids, pid = host.config.read_bytes(), host.pids(), host.pidfile.read_text()
     host.pidfile.write_text(named)
     try:
-        with pytest.raises(CommandExecutionError) as raised:
-            xend.restart(timeout=2)
+        text = refused(xend.restart, timeout=2)
     finally:
         host.pidfile.write_text(pid)
-    assert "xend:pidfile" in text_of(raised) and str(host.pidfile) in text_of(raised)
+    assert "xend:pidfile" in text and str(host.pidfile) in text
     assert host.pids() == pids and host.config.read_bytes() == changed
 
 
 def test_a_wrong_pid_file_does_not_condemn_a_good_file(load, host):
-    time.sleep(0.05)
     options = host_opts(host)
     options["xend"]["pidfile"] = str(host.pidfile) + ".other"
     load(**host_opts(host)).modules.xend.configure(port=OTHER_PORT)
     changed = host.config.read_bytes()
     host.stop()
-    with pytest.raises(CommandExecutionError) as raised:
-        load(**options).modules.xend.restart(timeout=2)
-    assert "xend:pidfile" in text_of(raised)
+    text = refused(load(**options).modules.xend.restart, timeout=2)
+    assert "xend:pidfile" in text
     assert host.running and host.config.read_bytes() == changed
 
 
@@ -230,9 +219,8 @@ def test_what_a_migration_has_left_over_has_a_way_out(xend, host):
     host.create_guest("web01")
     try:
         assert host.xm_run("rename", "web01", "migrating-web01").returncode == 0
-        with pytest.raises(CommandExecutionError) as raised:
-            xend.restart(timeout=0)
-        assert "web01" in text_of(raised) and "xm rename" in text_of(raised)
+        text = refused(xend.restart, timeout=0)
+        assert "web01" in text and "xm rename" in text
         assert host.xm_run("rename", "migrating-web01", "web01").returncode == 0
         xend.restart()
     finally:
@@ -243,45 +231,40 @@ ON = "(xend-relocation-server yes)\n(xend-relocation-hosts-allow ^a$)\n"
 SSL = "(xend-relocation-ssl-server yes)\n(xend-relocation-hosts-allow ^a$)\n"
 
 
-@pytest.mark.parametrize(
-    "text, said",
-    [
-        ("(xend-relocation-port 8002\n", "line 1"),
-        ("(xend-relocation-server maybe)\n", "expected bool: maybe"),
-        ("(xend-unix-server maybe)\n", "expected bool: maybe"),
-        (ON + "(xend-relocation-port abc)\n", "expected int: abc"),
-        (ON + "(xend-relocation-port (8002))\n", "list"),
-        (ON + "(xend-relocation-port 80020)\n", "80020 is out of range"),
-        (ON + "(xend-relocation-address 192.0.2.1)\n", "192.0.2.1 is not one of this host"),
-        (ON + "(xend-relocation-address nosuchif0)\n", "nosuchif0"),
-        ("(xend-relocation-hosts-allow '^(a$')\n", "^(a$"),
-        (SSL, "ssl_server is on without ssl_key_file"),
-        (
-            SSL + "(xend-relocation-server-ssl-key-file no.key)\n"
-            "(xend-relocation-server-ssl-cert-file no.crt)\n",
-            "no.key: No such file",
-        ),
-    ],
-)
-def test_a_file_with_which_xend_would_not_start_is_never_tried(xend, host, text, said):
+NEVER_TRIED = [
+    ("(xend-relocation-port 8002\n", "line 1"),
+    ("(xend-relocation-server maybe)\n", "expected bool: maybe"),
+    ("(xend-unix-server maybe)\n", "expected bool: maybe"),
+    (ON + "(xend-relocation-port abc)\n", "expected int: abc"),
+    (ON + "(xend-relocation-port (8002))\n", "list"),
+    (ON + "(xend-relocation-port 80020)\n", "80020 is out of range"),
+    (ON + "(xend-relocation-address 192.0.2.1)\n", "192.0.2.1 is not one of this host"),
+    (ON + "(xend-relocation-address nosuchif0)\n", "nosuchif0"),
+    ("(xend-relocation-hosts-allow '^(a$')\n", "^(a$"),
+    (SSL, "ssl_server is on without ssl_key_file"),
+    (
+        SSL + "(xend-relocation-server-ssl-key-file no.key)\n"
+        "(xend-relocation-server-ssl-cert-file no.crt)\n",
+        "no.key: No such file",
+    ),
+]
+
+
+def test_a_file_with_which_xend_would_not_start_is_never_tried(xend, host):
     pids = host.pids()
-    host.config.write_text(text)
-    with pytest.raises(CommandExecutionError) as raised:
-        xend.restart()
-    assert said in text_of(raised)
-    assert host.pids() == pids and host.config.read_text() == text
+    for text, said in NEVER_TRIED:
+        host.config.write_text(text)
+        assert said in refused(xend.restart), text
+        assert host.pids() == pids and host.config.read_text() == text
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+def test_a_bad_value_that_xend_does_not_read_is_no_hindrance(xend, host):
+    for text in (
         "(xend-relocation-port abc)\n(xend-relocation-hosts-allow ^a$)\n",
         "(xend-relocation-ssl-port abc)\n" + ON,
-    ],
-)
-def test_a_bad_value_that_xend_does_not_read_is_no_hindrance(xend, host, text):
-    host.config.write_text(text)
-    assert xend.restart()["pid"]["new"] == host.pids()["xend"]
+    ):
+        host.config.write_text(text)
+        assert xend.restart()["pid"]["new"] == host.pids()["xend"]
 
 
 def test_an_interface_name_will_do_where_xend_knows_them(xend, host):
@@ -292,17 +275,15 @@ def test_an_interface_name_will_do_where_xend_knows_them(xend, host):
 @old_host
 def test_an_interface_name_will_not_do_on_an_older_xend(xend, host):
     xend.configure(address="lo")
-    with pytest.raises(CommandExecutionError) as raised:
-        xend.restart()
-    assert "interface" in text_of(raised) and host.running
+    text = refused(xend.restart)
+    assert "interface" in text and host.running
 
 
 @old_host
 def test_a_xend_without_tls_is_not_restarted_for_it(xend, host):
     host.config.write_text((CONFIG % host.address) + "(xend-relocation-ssl-server yes)\n")
-    with pytest.raises(CommandExecutionError) as raised:
-        xend.restart()
-    assert "no TLS before 3.3" in text_of(raised) and host.running
+    text = refused(xend.restart)
+    assert "no TLS before 3.3" in text and host.running
 
 
 def test_tls_files_that_do_not_belong_together(xend, host):
@@ -310,9 +291,8 @@ def test_tls_files_that_do_not_belong_together(xend, host):
     key, _ = tls.make_certificate(folder, "one")
     _, cert = tls.make_certificate(folder, "other")
     xend.configure(ssl_server=True, ssl_key_file=str(key), ssl_cert_file=str(cert))
-    with pytest.raises(CommandExecutionError) as raised:
-        xend.restart()
-    assert str(key) in text_of(raised) and str(cert) in text_of(raised)
+    text = refused(xend.restart)
+    assert str(key) in text and str(cert) in text
 
 
 def test_a_key_that_others_can_read_is_warned_about(xend, host):
@@ -339,7 +319,7 @@ def test_two_restarts_never_overlap(xend, host):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(300)
+        thread.join(LIMIT_S)
     refused = [text for text in outcomes if "another job" in str(text)]
     assert len(outcomes) == 3 and len(refused) == 2, outcomes
     assert len(host.layout.roles()["xend"]) == 1
@@ -368,18 +348,17 @@ def test_a_guest_that_is_expected_is_waited_for(xend, host):
         timer = threading.Timer(1.0, lambda: xend.release("web01"))
         timer.start()
         began = time.monotonic()
-        done = xend.restart(timeout=30)
-        timer.join(300)
+        done = xend.restart(timeout=LIMIT_S)
+        timer.join()
     assert time.monotonic() - began > 0.9 and done["pid"]["old"] == pid
 
 
 def test_a_guest_that_is_expected_longer_is_not_put_at_risk(xend, host):
     pids = host.pids()
     with expected(xend, who="migration from xen2", seconds=300) as said:
-        with pytest.raises(CommandExecutionError) as raised:
-            xend.restart(timeout=0.5)
+        text = refused(xend.restart, timeout=0.5)
     assert "web01 is expected here until " in said and "(migration from xen2)" in said
-    assert said in text_of(raised) and "xend.release" in text_of(raised)
+    assert said in text and "xend.release" in text
     assert host.pids() == pids
 
 
@@ -388,10 +367,9 @@ def test_all_that_is_in_the_way_is_told_at_once(xend, host):
     try:
         assert host.xm_run("rename", "db01", "migrating-db01").returncode == 0
         with expected(xend, "web01"), expected(xend, "web02"):
-            with pytest.raises(CommandExecutionError) as raised:
-                xend.restart(timeout=0)
+            text = refused(xend.restart, timeout=0)
         for said in ("db01 is being sent", "web01 is expected", "web02 is expected"):
-            assert said in text_of(raised)
+            assert said in text
         assert host.xm_run("rename", "migrating-db01", "db01").returncode == 0
     finally:
         host.destroy_guest("db01")
@@ -414,17 +392,17 @@ def test_the_state_leaves_a_host_that_expects_a_guest_alone(minion, host):
 
 def test_a_migration_under_way_is_quoted(xend, host):
     pids = host.pids()
-    with migrating(host) as holder, pytest.raises(CommandExecutionError) as raised:
-        xend.restart(timeout=0.5)
-    assert "migration of web01 to xen2, pid %d, since " % holder.pid in text_of(raised)
-    assert "not restarted" in text_of(raised) and host.pids() == pids
+    with migrating(host) as holder:
+        text = refused(xend.restart, timeout=0.5)
+    assert "migration of web01 to xen2, pid %d, since " % holder.pid in text
+    assert "not restarted" in text and host.pids() == pids
 
 
 def test_a_migration_whose_process_was_killed_is_in_nobody_s_way(xend, host):
     pid = host.pids()["xend"]
     with migrating(host) as holder:
         holder.kill()
-        holder.wait(300)
+        holder.wait(LIMIT_S)
         assert xend.restart(timeout=0)["pid"]["old"] == pid
 
 
@@ -433,20 +411,20 @@ def test_a_migration_that_ends_in_time_is_waited_for(xend, host):
         timer = threading.Timer(1.0, holder.kill)
         timer.start()
         began = time.monotonic()
-        xend.restart(timeout=30)
-        timer.join(300)
+        xend.restart(timeout=LIMIT_S)
+        timer.join()
     assert time.monotonic() - began > 0.9
 
 
 def test_the_time_to_wait_is_one_for_all_that_is_waited_for(xend, host):
     with migrating(host) as holder, expected(xend):
-        timer = threading.Timer(1.5, holder.kill)
+        timer = threading.Timer(3, holder.kill)
         timer.start()
         began = time.monotonic()
-        with pytest.raises(CommandExecutionError, match="is expected here"):
-            xend.restart(timeout=2.5)
-        timer.join(300)
-    assert 2.4 < time.monotonic() - began < 3.9
+        assert "is expected here" in refused(xend.restart, timeout=4)
+        timer.join()
+    # With a time of its own for each it would be 7 s.
+    assert 3.9 < time.monotonic() - began < 6.9
 
 
 def test_no_guest_is_let_in_while_xend_is_restarted(xend, host):
@@ -459,12 +437,12 @@ def test_no_guest_is_let_in_while_xend_is_restarted(xend, host):
             refused.append(str(exc))
 
     with expected(xend, "web01"):
-        thread = threading.Thread(target=lambda: refused.append(xend.restart(timeout=30)))
+        thread = threading.Thread(target=lambda: refused.append(xend.restart(timeout=LIMIT_S)))
         thread.start()
         lock = host.root / "kept" / ".relocation.lock"
-        assert wait_until(lambda: lock.exists() and "restart of xend" in lock.read_text(), 10)
+        assert wait_until(lambda: lock.exists() and "restart of xend" in lock.read_text(), LIMIT_S)
         reserve()
-    thread.join(300)
+    thread.join(LIMIT_S)
     assert "xend is being restarted (restart of xend, pid %d" % os.getpid() in refused[0]
     assert refused[1]["pid"]["new"] == host.pids()["xend"]
     with expected(xend, "web02") as said:
@@ -484,9 +462,8 @@ def test_releasing_what_is_not_reserved(xend, host):
 
 @pytest.mark.parametrize("seconds, said", [(601, "600"), (0, "600"), ("soon", "no number")])
 def test_a_reservation_has_an_end(xend, host, seconds, said):
-    with pytest.raises(CommandExecutionError) as raised:
-        xend.reserve("web01", seconds=seconds)
-    assert said in text_of(raised) and xend.release("web01") is False
+    text = refused(xend.reserve, "web01", seconds=seconds)
+    assert said in text and xend.release("web01") is False
 
 
 def test_without_its_folder_nothing_is_restarted_or_let_in(load, host, tmp_path):
@@ -495,9 +472,8 @@ def test_without_its_folder_nothing_is_restarted_or_let_in(load, host, tmp_path)
     options["xend"]["kept"] = str(tmp_path / "file" / "kept")
     xend = load(**options).modules.xend
     for call in (xend.restart, lambda: xend.reserve("web01"), lambda: xend.release("web01")):
-        with pytest.raises(CommandExecutionError) as raised:
-            call()
-        assert "xend:kept" in text_of(raised) and options["xend"]["kept"] in text_of(raised)
+        text = refused(call)
+        assert "xend:kept" in text and options["xend"]["kept"] in text
     assert host.pids() == pids
 
 
@@ -539,18 +515,16 @@ def other_xend(folder):
 @pytest.mark.parametrize("first, counts", [("xend-port", False), ("xend-relocation-port", True)])
 def test_only_peers_of_a_relocation_port_count(load, host, tmp_path, first, counts):
     """A program that manages guests may stay connected to xend's other ports for days."""
-    time.sleep(0.05)
     options = host_opts(host)
     options["xend"]["pidfile"] = str(tmp_path / "pid")
     with other_xend(tmp_path) as (process, ports):
         (tmp_path / "pid").write_text(str(process.pid))
         host.config.write_text(OTHER_SERVERS % (first, *ports))
-        with pytest.raises(CommandExecutionError) as raised:
-            load(**options).modules.xend.restart(timeout=0.5)
+        text = refused(load(**options).modules.xend.restart, timeout=0.5)
     # With nobody in the way the service is restarted, and the process that only passes for xend stays.
     said = "is connected to the relocation port" if counts else "left the old process"
-    assert text_of(raised).count(said) == 1
-    assert ("is connected" in text_of(raised)) is counts
+    assert text.count(said) == 1
+    assert ("is connected" in text) is counts
 
 
 # the way back
@@ -567,7 +541,7 @@ def test_what_does_not_start_is_rolled_back(load, minion, host):
         assert minion.states.xend.relocation("port", port=OTHER_PORT, config=config)["result"]
         refused = host.config.read_bytes()
         with taken(host):
-            found = minion.states.xend.applied("apply", timeout=20)
+            found = minion.states.xend.applied("apply", timeout=LIMIT_S)
         assert found["result"] is False
         assert "Address already in use" in found["comment"] and "put back" in found["comment"]
         # What Salt's service module said, when it raised an error.
@@ -598,8 +572,8 @@ def test_the_way_back_leads_to_what_the_last_restart_proved(xend, host):
     proved = host.config.read_bytes()
     # By hand this time, so nothing is known of it beforehand.
     host.config.write_bytes(proved.replace(b"8002", b"8012"))
-    with taken(host), pytest.raises(CommandExecutionError):
-        xend.restart(timeout=20)
+    with taken(host):
+        refused(xend.restart, timeout=LIMIT_S)
     assert host.config.read_bytes() == proved and xend.status()["pending"] == []
 
 
@@ -607,11 +581,9 @@ def test_where_no_earlier_content_is_known_the_file_is_left_alone(xend, host):
     # Nobody can tell what the running xend has read: the file was changed before Salt first saw it.
     host.config.write_text((CONFIG % host.address).replace("8002", "8012"))
     changed = host.config.read_bytes()
-    with taken(host), pytest.raises(CommandExecutionError) as raised:
-        xend.restart(timeout=20)
-    assert "Address already in use" in text_of(raised) and "no other content is known" in text_of(
-        raised
-    )
+    with taken(host):
+        text = refused(xend.restart, timeout=LIMIT_S)
+    assert "Address already in use" in text and "no other content is known" in text
     assert host.config.read_bytes() == changed and not host.running
 
 
@@ -622,22 +594,22 @@ def test_there_is_no_way_back_to_a_file_that_would_not_do(tmp_path, xend, host, 
     xend.configure(port=OTHER_PORT)
     changed = host.config.read_bytes()
     kept_copy(tmp_path, host).write_text(broken)
-    with taken(host), pytest.raises(CommandExecutionError) as raised:
-        xend.restart(timeout=20)
-    assert "would not start with the previous one either" in text_of(raised)
+    with taken(host):
+        text = refused(xend.restart, timeout=LIMIT_S)
+    assert "would not start with the previous one either" in text
     assert host.config.read_bytes() == changed
 
 
 def test_a_cause_outside_the_file_is_named_as_such(xend, host):
     before = host.config.read_bytes()
     host.stop()
-    with taken(host, PORT), pytest.raises(CommandExecutionError):
-        xend.restart(timeout=20)
-    xend.restart(timeout=20)
+    with taken(host, PORT):
+        refused(xend.restart, timeout=LIMIT_S)
+    xend.restart(timeout=LIMIT_S)
     host.stop()
-    with taken(host, PORT), pytest.raises(CommandExecutionError) as raised:
-        xend.restart(timeout=20)
-    assert "started with it before, so the cause is elsewhere" in text_of(raised)
+    with taken(host, PORT):
+        text = refused(xend.restart, timeout=LIMIT_S)
+    assert "started with it before, so the cause is elsewhere" in text
     assert host.config.read_bytes() == before
 
 
@@ -648,30 +620,26 @@ def test_when_even_the_way_back_fails_both_reasons_are_told(xend, host):
     before = host.config.read_bytes()
     xend.configure(port=OTHER_PORT)
     host.fault("no-openssl")
-    with taken(host), pytest.raises(CommandExecutionError) as raised:
-        xend.restart(timeout=20)
-    text = text_of(raised)
+    with taken(host):
+        text = refused(xend.restart, timeout=LIMIT_S)
     assert "Address already in use" in text and "No module named OpenSSL" in text
     assert host.config.read_bytes() == before and not host.running
 
 
 def test_a_service_that_does_not_restart_xend_changes_nothing(load, host):
-    time.sleep(0.05)
     xend = load(**{**host_opts(host), "lab": {"xend": "/bin/true"}}).modules.xend
     xend.configure(port=OTHER_PORT)
     changed, pids = host.config.read_bytes(), host.pids()
-    with pytest.raises(CommandExecutionError) as raised:
-        xend.restart(timeout=1)
-    assert "left the old process" in text_of(raised)
+    text = refused(xend.restart, timeout=1)
+    assert "left the old process" in text
     assert host.config.read_bytes() == changed and host.pids() == pids
 
 
 def test_the_pillar_of_one_host_says_which_service_is_restarted(load, host):
     pillar = {"xend": {"relocation": {"hosts": {"xen1": {"address": host.address, "service": "xend-3.4"}}}}}
     xend = load(pillar=pillar, **host_opts(host)).modules.xend
-    with pytest.raises(CommandExecutionError) as raised:
-        xend.restart(timeout=1)
-    assert "service xend-3.4" in text_of(raised)
+    text = refused(xend.restart, timeout=1)
+    assert "service xend-3.4" in text
 
 
 def test_a_full_disk_stops_neither_a_change_nor_the_way_back(tmp_path, xend, host):
@@ -681,9 +649,9 @@ def test_a_full_disk_stops_neither_a_change_nor_the_way_back(tmp_path, xend, hos
         # A folder of that name stands in the way of root, too.
         kept_copy(tmp_path, host, what).mkdir()
     assert xend.configure(port=OTHER_PORT)["changed"]
-    with taken(host), pytest.raises(CommandExecutionError) as raised:
-        xend.restart(timeout=20)
-    assert "was put back" in text_of(raised) and "the refused one nowhere" in text_of(raised)
+    with taken(host):
+        text = refused(xend.restart, timeout=LIMIT_S)
+    assert "was put back" in text and "the refused one nowhere" in text
     assert host.config.read_bytes() == before and xend.status()["pending"] == []
 
 
@@ -693,9 +661,9 @@ def test_a_restart_that_cannot_be_remembered_is_a_restart(tmp_path, xend, host):
     assert xend.restart()["listening"] == own(host, OTHER_PORT)
     changed = host.config.read_bytes()
     host.stop()
-    with taken(host), pytest.raises(CommandExecutionError) as raised:
-        xend.restart(timeout=20)
-    assert "the previous content cannot be read" in text_of(raised)
+    with taken(host):
+        text = refused(xend.restart, timeout=LIMIT_S)
+    assert "the previous content cannot be read" in text
     assert host.config.read_bytes() == changed
 
 
@@ -717,8 +685,7 @@ def with_watch(load, host, options, state, function="relocation"):
 
 def test_an_address_of_another_host_is_a_failure_under_watch(load, host):
     before, pids = host.config.read_bytes(), host.pids()
-    time.sleep(0.05)
-    found = with_watch(load, host, {"address": "192.0.2.1"}, [{"timeout": 20}])
+    found = with_watch(load, host, {"address": "192.0.2.1"}, [{"timeout": LIMIT_S}])
     assert found["config"]["result"] is False and "192.0.2.1" in found["config"]["comment"]
     assert not found["config"]["changes"] and found["applied"]["result"] is False
     assert host.pids() == pids and host.config.read_bytes() == before
@@ -726,9 +693,8 @@ def test_an_address_of_another_host_is_a_failure_under_watch(load, host):
 
 def test_a_refused_restart_stays_a_failure_under_watch(load, host):
     before, pids = host.config.read_bytes(), host.pids()
-    time.sleep(0.05)
     wrong = {"name": "xend-relocation-address", "value": "192.0.2.1"}
-    found = with_watch(load, host, wrong, [{"timeout": 20}], "option_present")
+    found = with_watch(load, host, wrong, [{"timeout": LIMIT_S}], "option_present")
     assert found["config"]["changes"] and found["applied"]["result"] is False
     assert "192.0.2.1 is not one of this host" in found["applied"]["comment"]
     assert host.pids() == pids and host.config.read_bytes() == before
@@ -736,16 +702,14 @@ def test_a_refused_restart_stays_a_failure_under_watch(load, host):
 
 def test_a_rolled_back_restart_stays_a_failure_under_watch(load, host):
     before = host.config.read_bytes()
-    time.sleep(0.05)
     with taken(host):
-        found = with_watch(load, host, {"port": OTHER_PORT}, [{"timeout": 20}])
+        found = with_watch(load, host, {"port": OTHER_PORT}, [{"timeout": LIMIT_S}])
     assert found["applied"]["result"] is False and "put back" in found["applied"]["comment"]
     assert host.config.read_bytes() == before
     assert load(**host_opts(host)).modules.xend.status()["listening"] == own(host)
 
 
 def test_a_good_restart_under_watch_happens_once(load, host):
-    time.sleep(0.05)
     found = with_watch(load, host, {"port": OTHER_PORT}, [])
     assert found["applied"]["result"] is True
     assert str(host.pids()["xend"]) in found["applied"]["changes"]["xend"]["new"]
@@ -793,13 +757,11 @@ def test_what_was_written_from_here_does_not_stay_when_xend_would_not_start_with
     """Else the next reboot would leave xend down."""
     before, pids = host.config.read_bytes(), host.pids()
     xend.configure(address="192.0.2.1")
-    with pytest.raises(CommandExecutionError) as raised:
-        xend.restart(timeout=20)
-    text = text_of(raised)
+    text = refused(xend.restart, timeout=LIMIT_S)
     assert "192.0.2.1 is not one of this host" in text and "was put back" in text
     assert host.config.read_bytes() == before and host.pids() == pids
-    refused = text.rpartition("kept as ")[2].rstrip(")")
-    with open(refused) as stream:
+    put_aside = text.rpartition("kept as ")[2].rstrip(")")
+    with open(put_aside) as stream:
         assert "192.0.2.1" in stream.read()
 
 
@@ -807,7 +769,6 @@ def test_what_people_wrote_is_left_to_them(xend, host):
     xend.configure(port=OTHER_PORT)
     changed = host.config.read_text().replace(host.address, "192.0.2.1")
     host.config.write_text(changed)
-    with pytest.raises(CommandExecutionError) as raised:
-        xend.restart(timeout=20)
-    assert "192.0.2.1 is not one of this host" in text_of(raised)
+    text = refused(xend.restart, timeout=LIMIT_S)
+    assert "192.0.2.1 is not one of this host" in text
     assert host.config.read_text() == changed
