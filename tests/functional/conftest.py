@@ -1,6 +1,7 @@
 """Salt's own loader, in this process, over the tree's modules: what a minion would call."""
 
 import contextlib
+import socket
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from salt.exceptions import CommandExecutionError
 
 from tests.harness.loading import REPO, Minion, host_opts, minion_opts
 from tests.lab import salt_config
+from tests.lab.layout import wait_until
 
 # In the style of the file shipped with Xen 4.1, in our own words.
 CONFIG = r"""# -*- sh -*-
@@ -37,6 +39,12 @@ CONFIG = r"""# -*- sh -*-
 
 # A host whose door is open, and whose dom0 keeps the memory that it has.
 OPEN = "(xend-relocation-server yes)\n(xend-relocation-hosts-allow '')\n(dom0-min-mem 1024)\n"
+
+# Against hanging only.
+LIMIT_S = 120
+# How xend begins to log that it has given up a guest that was sent to it: a restore that failed, and a device
+# model that has ended twice.
+LOST = (b"Restore failed", b"Refusing to restart to avoid loops")
 
 HOLDER = """
 import sys
@@ -98,6 +106,39 @@ def minion_on(load, fleet):
     return make
 
 
+@pytest.fixture
+def on(minion_on):
+    """A function that gives the module xm of a host; files about another module have their own."""
+    return lambda name: minion_on(name).modules.xm
+
+
+def said(found, kind="blockers"):
+    """What a check says, in one text; or what it warns of."""
+    return "; ".join(found[kind])
+
+
+def arrives(fleet, target="xen2", name="web01", live=True):
+    """What the xend of xen1 makes of it, unasked: whether its guest works on the target afterwards."""
+    there = fleet[target]
+    logged = there.log.stat().st_size
+
+    def works():
+        guest = there.guests().get(name)
+        return guest is not None and guest.alive
+
+    def has_failed():
+        with open(there.log, "rb") as log:
+            log.seek(logged)
+            text = log.read()
+        return any(words in text for words in LOST)
+
+    options = ["--live"] if live else []
+    done = fleet["xen1"].xm_run("migrate", *options, name, there.address)
+    if done.returncode == 0:
+        assert wait_until(lambda: works() or has_failed(), LIMIT_S), "neither there nor given up"
+    return works()
+
+
 def refused(call, *arguments, **keywords):
     """Call a function that must fail; return the one line in which it says why."""
     with pytest.raises(CommandExecutionError) as raised:
@@ -105,6 +146,19 @@ def refused(call, *arguments, **keywords):
     text = str(raised.value)
     assert "\n" not in text
     return text
+
+
+def up(host):
+    """Start xend, or wait until its watchdog has."""
+
+    def serves_xm():
+        with socket.socket(socket.AF_UNIX) as client:
+            return client.connect_ex(host.socket) == 0
+
+    if not host.pids():
+        done = host.start()
+        assert done.returncode == 0, done.stderr
+    assert wait_until(serves_xm, LIMIT_S), "xend of %s does not serve xm" % host.name
 
 
 @contextlib.contextmanager

@@ -37,7 +37,7 @@ XM_PLAIN = {
 
 @pytest.fixture(scope="module")
 def running(new_fleet):
-    fleet = new_fleet(HostSpec("xen1", config=CONFIG), HostSpec("xen2", config=CONFIG))
+    fleet = new_fleet(*[HostSpec(name, config=CONFIG, time_scale=0.02) for name in ("xen1", "xen2")])
     fleet.start()
     return fleet
 
@@ -416,10 +416,10 @@ def test_no_function_says_the_password_of_a_running_xend(fleet, minion_on, spoke
                 getattr(xend, name), *arguments, **({"port": 8003} if name == "configure" else {})
             )
     fleet["xen1"].config.write_text(CONFIG.replace("(keymap de)", "(keymap en)"))
-    spoken(states.applied, "a", timeout=20)
+    spoken(states.applied, "a", timeout=120)
     # One with which xend does not start, and is put back.
     fleet["xen1"].config.write_text(CONFIG.replace(OWN + "'", NEW + "\\400'"))
-    spoken(states.applied, "a", timeout=20)
+    spoken(states.applied, "a", timeout=120)
     spoken(xend.restart)
 
 

@@ -2,7 +2,6 @@
 
 import pytest
 
-from tests.functional.conftest import OPEN
 from tests.lab.fleet import HostSpec
 
 HOSTS = ["10.20.0.12"]
@@ -101,10 +100,8 @@ def test_only_applied_can_watch(states):
 
 
 @pytest.fixture(scope="module")
-def fleet(new_fleet):
-    fleet = new_fleet(HostSpec("xen1", config=OPEN), HostSpec("xen2", config=OPEN))
-    fleet.start()
-    return fleet
+def fleet(open_fleet):
+    return open_fleet(HostSpec("xen1"), HostSpec("xen2"))
 
 
 @pytest.fixture
@@ -113,8 +110,7 @@ def at(minion_on, fleet):
     fleet["xen1"].create_guest("web01")
     yield minion_on
     for host in fleet:
-        for guest in host.guests():
-            host.destroy_guest(guest)
+        host.clear()
 
 
 def test_a_guest_is_sent_and_seen_to_arrive(at, fleet):

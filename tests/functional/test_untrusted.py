@@ -5,9 +5,8 @@ import socket
 import time
 
 import pytest
-from salt.exceptions import CommandExecutionError
 
-from tests.functional.conftest import OPEN
+from tests.functional.conftest import OPEN, refused
 from tests.harness.loading import host_opts
 from tests.lab.fleet import HostSpec
 
@@ -54,16 +53,6 @@ def at_once():
     assert time.monotonic() - began < 60
 
 
-def said(call, *args, **kwargs):
-    with pytest.raises(CommandExecutionError) as caught:
-        call(*args, **kwargs)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-# The configuration file
-
-
 def listen(path):
     with socket.socket(socket.AF_UNIX) as server:
         # Its own folder: the name of a socket has 107 letters at most.
@@ -88,16 +77,16 @@ def test_what_is_no_file_is_no_configuration(xend, config, what):
     config.unlink()
     KINDS[what](config)
     for call in (xend.list, xend.check, xend.relocation, xend.status, xend.restart):
-        assert f"{config}: is {what}" in said(call)
-    assert f"{config}: is {what}" in said(xend.configure, port=8010)
-    assert f"{config}: is {what}" in said(xend.set, "a", "b", test=True)
+        assert f"{config}: is {what}" in refused(call)
+    assert f"{config}: is {what}" in refused(xend.configure, port=8010)
+    assert f"{config}: is {what}" in refused(xend.set, "a", "b", test=True)
 
 
 def test_a_file_that_grows_while_it_is_read_has_an_end(xend, config):
     """As a pseudo file that tells no size."""
     config.unlink()
     config.symlink_to("/proc/self/pagemap")
-    assert "larger than 1048576 bytes" in said(xend.list)
+    assert "larger than 1048576 bytes" in refused(xend.list)
 
 
 # The files of xend
@@ -121,7 +110,7 @@ def test_keys_that_are_none(xend, config, tmp_path):
         f"(xend-relocation-server-ssl-key-file {tmp_path}/key)\n"
         f"(xend-relocation-server-ssl-cert-file {tmp_path}/cert)\n"
     )
-    assert "is a FIFO" in said(xend.restart)
+    assert "is a FIFO" in refused(xend.restart)
 
 
 # The folder of locks, notes and descriptions
@@ -140,7 +129,7 @@ def test_nothing_moves_while_others_may_write_to_the_folder(on, fleet, guest, ke
         lambda: xend.restart(),
     ]
     for call in calls:
-        sentence = said(call)
+        sentence = refused(call)
         assert str(kept) in sentence and "chmod 700" in sentence and "%04o" % mode in sentence
     assert list(kept.iterdir()) == [] and fleet["xen1"].guests()["web01"].alive
     kept.chmod(0o700)
@@ -151,7 +140,7 @@ def test_nothing_moves_while_others_may_write_to_the_folder(on, fleet, guest, ke
 def test_nothing_moves_by_a_folder_of_somebody_else(on, fleet, guest, kept):
     os.chown(kept, 1234, 1234)
     try:
-        sentence = said(on("xen1").xm.migrate, "web01", "xen2")
+        sentence = refused(on("xen1").xm.migrate, "web01", "xen2")
     finally:
         os.chown(kept, 0, 0)
     assert "1234" in sentence and str(kept) in sentence and fleet["xen1"].guests()["web01"].alive
@@ -170,7 +159,7 @@ def test_what_was_planted_is_neither_followed_nor_waited_for(on, fleet, guest, k
     path = paths[name]
     path.symlink_to(victim) if plant == "link" else os.mkfifo(path)
     if name == "lock":
-        assert str(path) in said(on("xen1").xm.migrate, "web01", "xen2")
+        assert str(path) in refused(on("xen1").xm.migrate, "web01", "xen2")
         assert fleet["xen1"].guests()["web01"].alive
     else:
         on("xen1").xm.migrate("web01", "xen2")
@@ -265,7 +254,7 @@ def lie(**changes):
     ],
 )
 def test_what_a_source_says_in_another_form_is_one_sentence(on, fleet, given, field):
-    sentence = said(on("xen2").xm.can_receive, **dict({"domain": GUEST}, **given))
+    sentence = refused(on("xen2").xm.can_receive, **dict({"domain": GUEST}, **given))
     assert field in sentence and len(sentence) < 500
 
 
@@ -307,9 +296,9 @@ def test_what_a_source_says_of_its_disks_is_checked(on, fleet, guest):
     marked = on("xen1").xm.mark_disks("web01")
     assert xm.same_disks(marked, "xen1") == [] and on("xen1").xm.unmark_disks(marked)
     for wrong in (None, [], "x", {}, dict(marked, disks=5), dict(marked, there=[{}]), dict(marked, token=[])):
-        assert "marked: " in said(xm.same_disks, wrong, "xen1")
+        assert "marked: " in refused(xm.same_disks, wrong, "xen1")
     for wrong in (None, {}, {"disks": [DISK], "token": "../../x"}, {"disks": DISK, "token": marked["token"]}):
-        assert "marked: " in said(xm.unmark_disks, wrong)
+        assert "marked: " in refused(xm.unmark_disks, wrong)
 
 
 def test_only_markers_are_removed(on, fleet):

@@ -9,9 +9,8 @@ import json
 import os
 
 import pytest
-from salt.exceptions import CommandExecutionError
 
-from tests.functional.conftest import OPEN
+from tests.functional.conftest import refused
 from tests.harness.loading import host_opts
 from tests.lab.fleet import HostSpec
 
@@ -22,10 +21,8 @@ FILE, LINK = "/etc/xen/web01", "/etc/xen/auto/20-web01"
 
 
 @pytest.fixture(scope="module")
-def running(new_fleet):
-    fleet = new_fleet(*[HostSpec(name, config=OPEN, time_scale=0.02) for name in ("xen1", "xen2")])
-    fleet.start()
-    return fleet
+def running(open_fleet):
+    return open_fleet(HostSpec("xen1"), HostSpec("xen2"))
 
 
 @pytest.fixture
@@ -33,8 +30,7 @@ def fleet(running):
     before = {host.name: set(files(host)) for host in running}
     yield running
     for host in running:
-        for guest in host.guests():
-            host.destroy_guest(guest)
+        host.clear()
         for path in set(files(host)) - before[host.name]:
             host.path(path).unlink()
 
@@ -62,13 +58,6 @@ def web01(fleet):
     fleet["xen1"].path(FILE).write_bytes(TEXT)
     fleet["xen1"].path(FILE).chmod(0o640)
     fleet["xen1"].path(LINK).symlink_to("../web01")
-
-
-def refused(function, *arguments, **keywords):
-    with pytest.raises(CommandExecutionError) as caught:
-        function(*arguments, **keywords)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 # Options

@@ -10,15 +10,13 @@ from tests.lab.fleet import HostSpec
 
 
 @pytest.fixture(scope="module")
-def running(new_fleet):
+def running(open_fleet):
     """Three hosts whose doors are open: two of today, one with the xend of 3.0.3."""
-    fleet = new_fleet(
-        HostSpec("xen1", config=OPEN),
-        HostSpec("xen2", config=OPEN),
-        HostSpec("old", version="3.0.3", config=OPEN, info={"xen_major": "3", "xen_minor": "0"}),
+    return open_fleet(
+        HostSpec("xen1"),
+        HostSpec("xen2"),
+        HostSpec("old", version="3.0.3", info={"xen_major": "3", "xen_minor": "0"}),
     )
-    fleet.start()
-    return fleet
 
 
 @pytest.fixture
@@ -26,8 +24,7 @@ def fleet(running):
     yield running
     for host in running:
         host.release()
-        for name in host.guests():
-            host.destroy_guest(name)
+        host.clear()
         if host.config.read_text() != OPEN or not host.running:
             host.config.write_text(OPEN)
             host.restart()

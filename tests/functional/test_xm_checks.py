@@ -11,7 +11,7 @@ import time
 import pytest
 from salt.exceptions import CommandExecutionError
 
-from tests.functional.conftest import OPEN
+from tests.functional.conftest import LIMIT_S, OPEN, arrives, said
 from tests.lab import storage
 from tests.lab.fleet import HostSpec
 from tests.lab.layout import wait_until
@@ -56,11 +56,6 @@ def fleet(running):
 
 
 @pytest.fixture
-def on(minion_on):
-    return lambda name: minion_on(name).modules.xm
-
-
-@pytest.fixture
 def check(on):
     """A function that asks the target about web01 as an orchestration does; xen1 is its source."""
 
@@ -79,26 +74,12 @@ def check(on):
     return ask
 
 
-def migrate(fleet, target="xen2", live=True):
-    """What xend itself makes of it, unasked: whether the guest works on the target afterwards."""
-    options = ["--live"] if live else []
-    fleet["xen1"].xm_run("migrate", *options, "web01", fleet[target].address)
-    try:
-        return fleet[target].wait_alive("web01", timeout_s=1.5).alive
-    except TimeoutError:
-        return False
-
-
 def markers(*hosts):
     """The markers that the hosts see, wherever images are."""
     folders = [
         host.path(folder) for host in hosts for folder in (storage.SHARED_MOUNT, storage.LOCAL)
     ]
     return [path.name for folder in folders for path in folder.glob(MARKER + "*")]
-
-
-def said(found, kind="blockers"):
-    return "; ".join(found[kind])
 
 
 # What a host says of itself
@@ -216,7 +197,7 @@ def test_a_shared_image_may_go_and_goes(check, fleet):
     fleet["xen1"].create_guest("web01", disks=["file:/srv/xen/web01.img,xvda,w"])
     assert check() == {"ok": True, "blockers": [], "warnings": []}
     assert markers(*fleet) == []
-    assert migrate(fleet)
+    assert arrives(fleet)
 
 
 @pytest.mark.parametrize("is_copy", [True, False])
@@ -248,7 +229,7 @@ def test_a_disk_that_is_missing_would_lose_the_guest_and_does(check, fleet, disk
     fleet["xen2"].path("/dev/vg/lost").unlink(missing_ok=True)
     found = check(accept=["storage"])
     assert found["ok"] is False and "there is no /" in said(found) and "lost on both" in said(found)
-    assert not migrate(fleet) and fleet["xen1"].guests() == {}
+    assert not arrives(fleet) and fleet["xen1"].guests() == {}
 
 
 def test_shared_storage_that_is_not_mounted(check, fleet):
@@ -396,9 +377,9 @@ def refused_and_lost(check, fleet, *words, target="xen2"):
     assert found["ok"] is False
     for word in words:
         assert word in said(found)
-    assert not migrate(fleet, target) and "web01" not in fleet["xen1"].guests()
+    assert not arrives(fleet, target) and "web01" not in fleet["xen1"].guests()
     # What has never run goes, too.
-    assert wait_until(lambda: "web01" not in fleet[target].guests(), 5)
+    assert wait_until(lambda: "web01" not in fleet[target].guests(), LIMIT_S)
 
 
 @pytest.mark.parametrize(
@@ -441,7 +422,7 @@ def test_a_disk_that_may_be_shared(check, fleet, mine, theirs):
     fleet["xen1"].create_guest("web01", disks=[mine])
     fleet["xen2"].create_guest("db01", disks=[theirs])
     assert check() == {"ok": True, "blockers": [], "warnings": []}
-    assert migrate(fleet)
+    assert arrives(fleet)
 
 
 def test_several_that_share_a_disk_are_found_by_any_path(check, fleet):
@@ -467,7 +448,7 @@ def test_who_does_not_run_has_no_disk(check, fleet):
     fleet["xen1"].create_guest("web01", disks=["file:/srv/xen/shared.img,xvdb,w"])
     fleet["xen2"].create_guest("db01", disks=["file:/srv/xen/shared.img,xvdb,w"], managed=True)
     assert fleet["xen2"].xm_run("destroy", "db01").returncode == 0
-    assert check()["ok"] and migrate(fleet)
+    assert check()["ok"] and arrives(fleet)
 
 
 def test_a_copy_of_the_guest_itself_is_no_other_guest(on, fleet):
@@ -510,7 +491,7 @@ def test_a_device_that_the_target_has_mounted(check, fleet, mode, options, ok):
     link.symlink_to("../vg/web01")
     fleet["xen2"].mount_device("/dev/mapper/vg-web01", options, "/mnt/old\\040disk")
     if ok:
-        assert check(accept=["storage"])["ok"] and migrate(fleet)
+        assert check(accept=["storage"])["ok"] and arrives(fleet)
     else:
         refused_and_lost(
             check, fleet, "/dev/mapper/vg-web01 on /mnt/old disk", "umount /mnt/old disk"
@@ -555,7 +536,7 @@ def test_what_takes_no_loop_device_goes_without_one(check, fleet):
     fleet["few1"].create_guest("db01", disks=IMAGES[:2])
     fleet["xen1"].create_guest("web01", disks=["tap:aio:/srv/xen/d.img,xvda,w", ",hdc:cdrom,r"])
     assert check("few1") == {"ok": True, "blockers": [], "warnings": []}
-    assert migrate(fleet, "few1")
+    assert arrives(fleet, "few1")
 
 
 @pytest.mark.parametrize("mode", ["w", "r"])
@@ -591,10 +572,10 @@ def test_a_hotplug_script_that_does_not_run(check, fleet, script, disk, is_there
     path.chmod(0o644) if is_there else path.unlink()
     found = check("old1", accept=["storage", "version"])
     assert "old1 has no /etc/xen/scripts/%s that can be run" % script in said(found)
-    migrate(fleet, "old1")
+    arrives(fleet, "old1")
     # Xen 3.1 to 3.4 let it go on without its disk.
     said_by_xend = "could not be connected. Hotplug scripts not working."
-    assert wait_until(lambda: said_by_xend in fleet["old1"].log.read_text(), 10)
+    assert wait_until(lambda: said_by_xend in fleet["old1"].log.read_text(), LIMIT_S)
 
 
 # Disks that scripts of their own attach
@@ -604,13 +585,13 @@ def test_xen_3_4_needs_no_script_for_tap(check, fleet):
     fleet["xen1"].create_guest("web01", disks=["tap:aio:/srv/xen/a.img,xvda,w"])
     fleet["old1"].path("/etc/xen/scripts/blktap").unlink()
     assert check("old1", accept=["version"])["ok"]
-    assert migrate(fleet, "old1")
+    assert arrives(fleet, "old1")
 
 
 def test_a_resource_of_drbd_that_is_fine(check, fleet):
     fleet["xen1"].create_guest("web01", disks=["drbd:web01,xvda,w"])
     assert check() == {"ok": True, "blockers": [], "warnings": []}
-    assert migrate(fleet)
+    assert arrives(fleet)
 
 
 @pytest.mark.parametrize(
@@ -894,12 +875,12 @@ def test_a_missing_bridge_would_lose_the_guest_and_does(check, fleet):
     found = check()
     assert found["ok"] is False and "needs the bridge dmz" in said(found)
     assert "xen2 has only xenbr0" in said(found)
-    assert not migrate(fleet) and fleet["xen1"].guests() == {}
+    assert not arrives(fleet) and fleet["xen1"].guests() == {}
 
 
 def test_a_network_card_that_needs_no_bridge(check, fleet):
     fleet["xen1"].create_guest("web01", vifs=["bridge=dmz,script=vif-nat"])
-    assert check()["ok"] and migrate(fleet)
+    assert check()["ok"] and arrives(fleet)
 
 
 def test_a_device_that_another_domain_serves(check, on, fleet):
@@ -933,7 +914,7 @@ def test_a_missing_kernel_matters_at_the_next_start_only(check, fleet):
     fleet["xen2"].path("/boot/vmlinuz-guest").unlink()
     found = check()
     assert found["ok"] and "/boot/vmlinuz-guest, the kernel of web01" in said(found, "warnings")
-    assert migrate(fleet)
+    assert arrives(fleet)
 
 
 # Memory
@@ -954,7 +935,7 @@ def test_the_memory_that_a_guest_needs_there(check, fleet, image, leave_mib, ok)
     fill(fleet["xen2"], leave_mib)
     found = check()
     assert found["ok"] is ok and ("MiB are needed here" in said(found)) is not ok
-    assert migrate(fleet) is ok
+    assert arrives(fleet) is ok
     assert ok or fleet["xen1"].wait_alive("web01")
 
 
@@ -978,7 +959,7 @@ def test_the_tables_of_an_iommu_want_memory_too(check, fleet, target, image, lea
     found = check(target, accept="version", source={"xen": [4, 0], "tools": [4, 0]})
     assert found["ok"] is ok, found
     assert ok or "8 of them for the tables of its IOMMU (VT-d)" in said(found)
-    assert migrate(fleet, target) is ok
+    assert arrives(fleet, target) is ok
     # Nothing was lost by it: it ends where it began.
     assert ok or fleet["xen1"].wait_alive("web01")
 
@@ -992,7 +973,7 @@ def test_a_live_migration_needs_memory_on_the_source(on, fleet):
         on("xen1").migrate("web01", "xen2")
     assert "3 MiB are needed" in str(caught.value) and "untouched" in str(caught.value)
     # xend says the same, and neither of them minds when it is not live.
-    assert not migrate(fleet) and fleet["xen1"].guests()["web01"].alive
+    assert not arrives(fleet) and fleet["xen1"].guests()["web01"].alive
     assert on("xen1").can_send("web01", "xen2", live=False)["ok"]
     on("xen1").migrate("web01", "xen2", live=False)
     assert fleet["xen2"].wait_alive("web01")
@@ -1008,14 +989,14 @@ def test_the_name_of_another_guest_that_xend_only_knows(check, fleet):
     assert fleet["xen2"].xm_run("destroy", "web01").returncode == 0
     found = check()
     assert found["ok"] is False and other.uuid in said(found)
-    assert not migrate(fleet) and fleet["xen1"].wait_alive("web01").uuid == guest.uuid
+    assert not arrives(fleet) and fleet["xen1"].wait_alive("web01").uuid == guest.uuid
 
 
 def test_a_guest_that_comes_back_to_where_xend_knows_it(check, fleet):
     guest = fleet["xen1"].create_guest("web01")
     fleet["xen2"].create_guest("web01", managed=True, uuid=guest.uuid)
     assert fleet["xen2"].xm_run("destroy", "web01").returncode == 0
-    assert check()["ok"] and migrate(fleet)
+    assert check()["ok"] and arrives(fleet)
 
 
 def test_a_name_that_leads_to_this_host(on, fleet):

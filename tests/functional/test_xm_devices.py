@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.functional.conftest import OPEN
+from tests.functional.conftest import OPEN, arrives, said
 from tests.lab import hotplug
 from tests.lab.fleet import HostSpec
 
@@ -36,11 +36,6 @@ def fleet(running):
 
 
 @pytest.fixture
-def on(minion_on):
-    return lambda name: minion_on(name).modules.xm
-
-
-@pytest.fixture
 def check(on):
     """A function that asks the target about a guest as an orchestration does; xen1 is its source."""
 
@@ -50,21 +45,6 @@ def check(on):
         return on(target).can_receive(report["domain"], source=report["host"], accept=accept)
 
     return ask
-
-
-def arrives(fleet, target="xen2", name="web01"):
-    """What xend itself makes of it, unasked: whether the guest works on the target afterwards."""
-    done = fleet["xen1"].xm_run("migrate", "--live", name, fleet[target].address)
-    assert done.returncode == 0, done.stderr
-    try:
-        return fleet[target].wait_alive(name, timeout_s=4).alive
-    except TimeoutError:
-        assert fleet["xen1"].guests() == {}
-        return False
-
-
-def said(found, kind="blockers"):
-    return "; ".join(found[kind])
 
 
 def absent(path):

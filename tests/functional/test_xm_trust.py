@@ -5,10 +5,10 @@ import functools
 import pytest
 from salt.exceptions import CommandExecutionError
 
+from tests.functional.conftest import up
 from tests.harness.loading import host_opts
 from tests.lab import salt_config
 from tests.lab.fleet import HostSpec
-from tests.lab.layout import wait_until
 
 OTHER_UUID = "00000000-1111-2222-3333-444444444444"
 NEVER, SENT_ON = "never completed", "sent on to "
@@ -27,9 +27,7 @@ def fleet(running):
     for host in running:
         host.release()
         host.link()
-        if not host.pids():
-            assert host.start().returncode == 0
-        assert wait_until(lambda host=host: host.xm_run("list").returncode == 0, 120)
+        up(host)
         host.clear()
         for note in salt_config.notes(host):
             note.unlink()
