@@ -1,6 +1,7 @@
 """Salt's own loader, in this process, over the tree's modules: what a minion would call."""
 
 import contextlib
+import functools
 import socket
 import subprocess
 import sys
@@ -107,9 +108,63 @@ def minion_on(load, fleet):
 
 
 @pytest.fixture
-def on(minion_on):
-    """A function that gives the module xm of a host; files about another module have their own."""
-    return lambda name: minion_on(name).modules.xm
+def modules(minion_on):
+    """A function that gives the modules of a host, which are loaded once for a test."""
+    return functools.cache(lambda name: minion_on(name).modules)
+
+
+@pytest.fixture
+def on(modules):
+    """A function that gives the module xm of a host; files about other modules have their own."""
+    return lambda name: modules(name).xm
+
+
+@pytest.fixture
+def look(on):
+    """A function that has one host judge what several hold."""
+
+    def ask(*names, silent=(), guest=None):
+        reports = {name: on(name).copies() for name in names}
+        reports.update((name, {"problem": "%s does not answer" % name}) for name in silent)
+        return on(names[0]).findings(reports, guest)
+
+    return ask
+
+
+@pytest.fixture
+def check(on):
+    """A function that asks the target about web01 as an orchestration does; xen1 is its source."""
+
+    def ask(target="xen2", accept=None, source=None):
+        report = on("xen1").report("web01")
+        marked = on("xen1").mark_disks("web01")
+        storage_there = on(target).same_disks(marked, "xen1")
+        on("xen1").unmark_disks(marked)
+        return on(target).can_receive(
+            report["domain"],
+            source=dict(report["host"], **(source or {})),
+            storage=storage_there,
+            accept=accept,
+        )
+
+    return ask
+
+
+@contextlib.contextmanager
+def held(fleet, part=0.5, source="xen1", target="xen2"):
+    """A transfer of web01 that stands still after this part of the memory, and then goes on."""
+    fleet[target].link(hold_at=part)
+    process = fleet[source].xm_start("migrate", "--live", "web01", fleet[target].address)
+    try:
+        fleet[target].wait_held()
+        yield process
+    finally:
+        fleet[target].release()
+        process.communicate(timeout=LIMIT_S)
+
+
+def copy_words(on, *names):
+    return [on(name).where("web01")["copy"] for name in names]
 
 
 def said(found, kind="blockers"):
@@ -159,6 +214,22 @@ def up(host):
         done = host.start()
         assert done.returncode == 0, done.stderr
     assert wait_until(serves_xm, LIMIT_S), "xend of %s does not serve xm" % host.name
+
+
+@contextlib.contextmanager
+def as_new(fleet):
+    """A block after which no transfer, guest or note is left on the hosts, and their xends run."""
+    yield
+    for host in fleet:
+        host.restore_link()
+        host.link()
+        host.kill_xc_save()
+        host.kill_xc_restore()
+    for host in fleet:
+        up(host)
+        host.clear()
+        for note in salt_config.notes(host):
+            note.unlink()
 
 
 @contextlib.contextmanager

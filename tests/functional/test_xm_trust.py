@@ -5,7 +5,7 @@ import functools
 import pytest
 from salt.exceptions import CommandExecutionError
 
-from tests.functional.conftest import up
+from tests.functional.conftest import as_new
 from tests.harness.loading import host_opts
 from tests.lab import salt_config
 from tests.lab.fleet import HostSpec
@@ -23,14 +23,8 @@ def running(open_fleet):
 
 @pytest.fixture
 def fleet(running):
-    yield running
-    for host in running:
-        host.release()
-        host.link()
-        up(host)
-        host.clear()
-        for note in salt_config.notes(host):
-            note.unlink()
+    with as_new(running):
+        yield running
 
 
 @pytest.fixture

@@ -78,14 +78,16 @@ class Minion:
     """
     The loaded functions of one minion: `.modules.xend.get(…)`, `.states.xend.relocation(…)`.
 
-    Loaded anew by each of them, as by each job of a minion. All share Python's modules: what is loaded
-    later gives its options to what was loaded before, so of two minions ask one after the other.
+    Loaded anew by each of them, as by each job of a minion.
     """
 
     def __init__(self, opts: dict):
+        # Salt's own name, by which Python knows what is loaded, is one for all: what a minion loads would
+        # give its options to what others have loaded before.
+        name = "%s.%s" % (salt.loader.lazy.LOADED_BASE_NAME, opts["id"])
         utils = salt.loader.utils(opts)
-        self.modules = salt.loader.minion_mods(opts, utils=utils)
-        self.states = salt.loader.states(opts, self.modules, utils, None)
+        self.modules = salt.loader.minion_mods(opts, utils=utils, loaded_base_name=name)
+        self.states = salt.loader.states(opts, self.modules, utils, None, loaded_base_name=name)
 
 
 def _defaults():
