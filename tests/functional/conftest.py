@@ -132,6 +132,22 @@ def look(on):
 
 
 @pytest.fixture
+def mend(on):
+    """A function that takes the steps that a finding proposes; returns what was said."""
+
+    def act(finding):
+        return [take(step) for step in finding["repairs"]]
+
+    def take(step):
+        xm = on(step["host"])
+        if step["do"] == "forget":
+            return xm.forget(step["name"], step["uuid"], step["note"])
+        return xm.repair(step["do"], step["listed"], step["uuid"], step["domid"])
+
+    return act
+
+
+@pytest.fixture
 def check(on):
     """A function that asks the target about web01 as an orchestration does; xen1 is its source."""
 

@@ -35,22 +35,6 @@ def fleet(running):
         yield running
 
 
-@pytest.fixture
-def mend(on):
-    """A function that takes the steps that a finding proposes; returns what was said."""
-
-    def act(finding):
-        return [take(step) for step in finding["repairs"]]
-
-    def take(step):
-        xm = on(step["host"])
-        if step["do"] == "forget":
-            return xm.forget(step["name"], step["uuid"], step["note"])
-        return xm.repair(step["do"], step["listed"], step["uuid"], step["domid"])
-
-    return act
-
-
 def break_it(fleet, part, *killed):
     """Kill these xends in the middle of a transfer, and let others take their place."""
     guest = fleet["xen1"].create_guest("web01")
