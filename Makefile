@@ -45,7 +45,12 @@ help: ## list the targets
 
 venv: $(STAMP) ## make the virtual environment that all other targets use
 
+# Not through a link: whoever made what it leads to would lose it.
 $(STAMP): setup.cfg tests/tools/extras.py
+	@if [ -L $(VENV) ]; then \
+	    echo "make: $(VENV) is a link and out of date; remove it, or name a folder: make VENV=..." >&2; \
+	    exit 1; \
+	fi
 	@for python in $(PYTHONS); do \
 	    if $$python -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then \
 	        found=$$python; break; \
