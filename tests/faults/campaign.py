@@ -26,7 +26,7 @@ CONFIG = "(xend-relocation-server yes)\n(xend-relocation-hosts-allow '^localhost
 CPU_S = 100.0
 # Against hanging only: before that, both hosts are asked for all that can be known.
 HELD_LIMIT_S = 600.0
-POLL_S = 0.05
+POLL_S = 0.1
 # How long a target may take to complete a guest, in seconds of the lab's fast hosts.
 SETTLE_S = 3
 # How the product says of a guest that it is on a host.
