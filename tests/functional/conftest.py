@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import socket
 import subprocess
 import sys
 import time
@@ -219,19 +218,6 @@ def refused(call, *arguments, **keywords):
     return text
 
 
-def up(host):
-    """Start xend, or wait until its watchdog has."""
-
-    def serves_xm():
-        with socket.socket(socket.AF_UNIX) as client:
-            return client.connect_ex(host.socket) == 0
-
-    if not host.pids():
-        done = host.start()
-        assert done.returncode == 0, done.stderr
-    assert wait_until(serves_xm, LIMIT_S), "xend of %s does not serve xm" % host.name
-
-
 @contextlib.contextmanager
 def as_new(fleet):
     """A block after which no transfer, guest or note is left on the hosts, and their xends run."""
@@ -242,7 +228,7 @@ def as_new(fleet):
         host.kill_xc_save()
         host.kill_xc_restore()
     for host in fleet:
-        up(host)
+        host.bring_up(LIMIT_S)
         host.clear()
         for note in salt_config.notes(host):
             note.unlink()

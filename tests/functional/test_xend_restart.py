@@ -48,8 +48,7 @@ def host(fleet, request):
     with as_before(host, CONFIG % host.address):
         yield host
         host.clear()
-        for path in host.root.glob("control/faults.json"):
-            path.unlink()
+        host.mend()
 
 
 old_host = pytest.mark.parametrize("host", ["old1"], indirect=True)

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from salt.exceptions import CommandExecutionError
 
-from tests.functional.conftest import as_new, copy_words, held, up
+from tests.functional.conftest import as_new, copy_words, held
 from tests.lab.fleet import HostSpec
 from tests.lab.layout import wait_until
 
@@ -44,7 +44,7 @@ def break_it(fleet, part, *killed):
     idle = wait_until(lambda: not helpers(fleet["xen1"]) and not helpers(fleet["xen2"]), END_S)
     assert idle
     for name in ("xen1", "xen2"):
-        up(fleet[name])
+        fleet[name].bring_up(END_S)
     return guest
 
 
@@ -155,7 +155,7 @@ def test_a_transfer_that_outlives_both_xends_is_seen(on, fleet):
     with held(fleet):
         for name in ("xen1", "xen2"):
             fleet[name].kill_xend()
-            up(fleet[name])
+            fleet[name].bring_up(END_S)
         assert copy_words(on, "xen1", "xen2") == ["sending", "receiving"]
         with pytest.raises(CommandExecutionError):
             on("xen1").repair("rename", "migrating-web01", guest.uuid, guest.domid)

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from salt.exceptions import CommandExecutionError
 
-from tests.functional.conftest import as_new, holding, up
+from tests.functional.conftest import as_new, holding
 from tests.harness.loading import Minion, host_opts, minion_opts
 from tests.lab import salt_config
 from tests.lab.fleet import HostSpec
@@ -281,7 +281,7 @@ def test_a_note_ends_with_the_xend_that_was_to_send_its_guest(on, look, mend, fl
         options["xm"] = own
     assert look("xen1", "xen2", "xen3") == []
     fleet["xen1"].restart()
-    up(fleet["xen1"])
+    fleet["xen1"].bring_up(END_S)
     # Not while a job has the guest, or another xm asks the new xend for it.
     with another_process(fleet["xen1"]):
         assert look("xen1", "xen2", "xen3") == []
