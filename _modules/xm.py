@@ -787,15 +787,12 @@ def _transfers():
     for helper in _pure("xend_host.transfers")(_option("root")):
         seen[helper["what"]].append(helper["domid"])
     process = _pure("xend_host.process")(_option("pidfile"))
-    listening = process and _pure("xend_host.listening")(process["pid"])
-    if listening is not None:
-        ports = [int(text.rpartition(":")[2]) for text in listening]
-        peers = _pure("xend_host.connected")(process["pid"], ports)
-        targets = _pure("xend_host.sending")(process["pid"], ports)
-        if peers is not None and targets is not None:
-            seen.update(receives=bool(peers), sends=bool(targets), sources=peers, targets=targets)
-            if not peers and _listens_for_tls(ports):
-                seen["receives"] = None
+    peers = process and _pure("xend_host.transferring")(process["pid"])
+    if peers is not None:
+        sources, targets = peers["sources"], peers["targets"]
+        seen.update(receives=bool(sources), sends=bool(targets), sources=sources, targets=targets)
+        if not sources and _listens_for_tls(peers["ports"]):
+            seen["receives"] = None
     return seen
 
 

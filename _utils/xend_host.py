@@ -26,6 +26,10 @@ CLOSE_WAIT = "08"
 LAST_ACK = "09"
 LISTEN = "0A"
 
+# Of a guest that is received, and of one that is sent, see `connected` and `transferring`.
+RECEIVING = (ESTABLISHED, CLOSE_WAIT)
+SENDING = (ESTABLISHED, CLOSE_WAIT, FIN_WAIT1, FIN_WAIT2, LAST_ACK)
+
 # From linux/sockios.h.
 SIOCGIFADDR = 0x8915
 
@@ -116,10 +120,10 @@ def listening(pid):
 
     Returns None when this user may not look into that process.
     """
-    sockets = _sockets(pid, LISTEN)
+    sockets = _sockets(pid)
     if sockets is None:
         return None
-    return sorted("%s:%d" % local for local, _ in sockets)
+    return _names(local for state, local, _ in sockets if state == LISTEN)
 
 
 def connected(pid, ports):
@@ -132,28 +136,33 @@ def connected(pid, ports):
     the kernel shows that as CLOSE_WAIT. Not so with TLS: there xend closes its end as soon as the sender has,
     and connects and unpauses the guest only then (xend 4.2 xen.web.connection, recv2fd).
     """
-    sockets = _sockets(pid, ESTABLISHED, CLOSE_WAIT)
+    sockets = _sockets(pid)
     if sockets is None:
         return None
-    return sorted("%s:%d" % remote for local, remote in sockets if local[1] in ports)
+    return _names(
+        remote for state, local, remote in sockets if state in RECEIVING and local[1] in ports
+    )
 
 
-def sending(pid, listening_ports):
+def transferring(pid):
     """
-    The peers of the connections that xend, process PID, has opened itself, as a list of "address:port".
-
-    listening_ports
-        the ports on which it listens (ints): a connection to one of them was opened by the peer
+    The peers of xend, process PID, as one look shows them: a dict of ``sources`` (who is connected to a port
+    on which it listens, see `connected`), ``targets`` (to whom it has connected itself; lists of
+    "address:port") and ``ports`` (on which it listens, a list of ints).
 
     Returns None when this user may not look into that process. xend connects to others only to send them
     a guest, and keeps that connection, closed by the other side or not, until its own copy is destroyed
     (xend 3.4 XendDomain.domain_migrate); in a live migration of xend 4.2 and later until the moment before
     (XendCheckpoint.save).
     """
-    sockets = _sockets(pid, ESTABLISHED, CLOSE_WAIT, FIN_WAIT1, FIN_WAIT2, LAST_ACK)
+    sockets = _sockets(pid)
     if sockets is None:
         return None
-    return sorted("%s:%d" % remote for local, remote in sockets if local[1] not in listening_ports)
+    ports = [local[1] for state, local, _ in sockets if state == LISTEN]
+    sources = [remote for state, local, remote in sockets if state in RECEIVING and local[1] in ports]
+    # A connection to a port on which it listens was opened by the peer.
+    targets = [remote for state, local, remote in sockets if state in SENDING and local[1] not in ports]
+    return {"ports": sorted(ports), "sources": _names(sources), "targets": _names(targets)}
 
 
 def connecting(pid):
@@ -164,13 +173,21 @@ def connecting(pid):
     xend waits so for a silent host: 30 s from 3.3 on, 127 s before, which is Linux's own limit (xend 4.4
     XendDomain._domain_migrate has settimeout, 3.1 domain_migrate has not).
     """
-    sockets = _sockets(pid, SYN_SENT)
+    sockets = _sockets(pid)
     if sockets is None:
         return None
-    return sorted("%s:%d" % remote for _, remote in sockets)
+    return _names(remote for state, _, remote in sockets if state == SYN_SENT)
 
 
-def _sockets(pid, *states):
+def _names(endpoints):
+    return sorted("%s:%d" % endpoint for endpoint in endpoints)
+
+
+def _sockets(pid):
+    """
+    The IPv4 TCP sockets of a process, as a list of (state, local end, remote end); None when this user may
+    not look into it. The kernel makes the list from all that there could be, so it is read once a look.
+    """
     try:
         own = _inodes(pid)
         with open("%s/%d/net/tcp" % (PROC, pid)) as stream:
@@ -180,8 +197,8 @@ def _sockets(pid, *states):
     found = []
     for line in lines:
         fields = line.split()
-        if fields[3] in states and fields[9] in own:
-            found.append((_endpoint(fields[1]), _endpoint(fields[2])))
+        if fields[9] in own:
+            found.append((fields[3], _endpoint(fields[1]), _endpoint(fields[2])))
     return found
 
 

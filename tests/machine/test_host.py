@@ -130,6 +130,8 @@ def test_connected_peers(listener):
         own = "%s:%d" % connection.getsockname()
         eventually(lambda: xend_host.connected(listener.pid, [listener.port]), [own])
         assert xend_host.connected(listener.pid, [1]) == []
+        seen = {"ports": [listener.port], "sources": [own], "targets": []}
+        assert xend_host.transferring(listener.pid) == seen
 
 
 def test_a_peer_that_has_sent_everything_counts_until_xend_closes_too(listener):
@@ -167,18 +169,22 @@ def sender(port, then):
             process.kill()
 
 
+def targets_of(process):
+    return xend_host.transferring(process.pid)["targets"]
+
+
 def test_the_host_that_a_guest_is_sent_to():
     with socket.create_server(("127.0.0.1", 0)) as target:
         peer = "127.0.0.1:%d" % target.getsockname()[1]
         with sender(target.getsockname()[1], "stay") as xend:
             received, _ = target.accept()
-            assert xend_host.sending(xend.pid, [xend.port]) == [peer]
+            assert targets_of(xend) == [peer]
             # Who connects to xend itself is no host that it sends to.
             with socket.create_connection(("127.0.0.1", xend.port), LIMIT_S):
-                assert xend_host.sending(xend.pid, [xend.port]) == [peer]
+                assert targets_of(xend) == [peer]
             # CLOSE_WAIT: the target has gone, xend has not noticed.
             received.close()
-            eventually(lambda: xend_host.sending(xend.pid, [xend.port]), [peer])
+            eventually(lambda: targets_of(xend), [peer])
 
 
 def test_a_connection_counts_until_both_ends_are_shut():
@@ -188,9 +194,9 @@ def test_a_connection_counts_until_both_ends_are_shut():
             received, _ = target.accept()
             # FIN_WAIT1 or FIN_WAIT2: xend has sent its last byte and still waits for an answer.
             assert received.recv(1) == b""
-            assert xend_host.sending(xend.pid, [xend.port]) == [peer]
+            assert targets_of(xend) == [peer]
             received.close()
-            eventually(lambda: xend_host.sending(xend.pid, [xend.port]), [])
+            eventually(lambda: targets_of(xend), [])
 
 
 def test_a_connection_that_xend_has_let_go_of_counts_no_more():
@@ -198,11 +204,11 @@ def test_a_connection_that_xend_has_let_go_of_counts_no_more():
         with sender(target.getsockname()[1], "close") as xend:
             received, _ = target.accept()
             assert received.recv(1) == b""
-            assert xend_host.sending(xend.pid, [xend.port]) == []
+            assert targets_of(xend) == []
 
 
 def test_nobody_sends_where_there_is_no_process():
-    assert xend_host.sending(999999999, []) is None
+    assert xend_host.transferring(999999999) is None
 
 
 SLEEP = shutil.which("sleep")
@@ -503,7 +509,7 @@ def test_a_call_that_is_not_answered_is_seen(tmp_path):
         try:
             assert process.stdout.readline() == "calls\n"
             eventually(lambda: xend_host.connecting(process.pid), ["127.0.0.1:%d" % port])
-            assert xend_host.sending(process.pid, []) == []
+            assert targets_of(process) == []
         finally:
             process.kill()
             process.wait(LIMIT_S)
