@@ -201,7 +201,6 @@ def test_target_lacks_memory(configured, guest):
         assert_unharmed(configured, guest)
 
 
-@pytest.mark.daemons
 @pytest.mark.parametrize(
     "pillar, said",
     [
