@@ -21,7 +21,7 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("quick")
 
-DAEMONS = "daemons"
+DAEMONS = "daemons of "
 # Those whose tests take least come last.
 FOLDERS = {"machine": 1, "unit": 2}
 
@@ -50,8 +50,8 @@ def pytest_configure(config):
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """
-    Say what one worker does in one go: all tests with real daemons, which are started once; and each file,
-    whose tests share their simulated hosts. What takes longest comes first, so that no worker is left alone
+    Say what one worker does in one go: a folder's tests with real daemons, which are started once; and each
+    file, whose tests share their simulated hosts. What takes longest comes first, so that no worker is left alone
     with it at the end.
     """
     groups = {item: _group(item) for item in items}
@@ -59,7 +59,7 @@ def pytest_collection_modifyitems(items):
         item.add_marker(pytest.mark.xdist_group(group))
     items.sort(
         key=lambda item: (
-            groups[item] != DAEMONS,
+            not groups[item].startswith(DAEMONS),
             FOLDERS.get(item.path.parent.name, 0),
             -item.path.stat().st_size,
             groups[item],
@@ -71,7 +71,7 @@ def _group(item):
     parameters = getattr(item, "callspec", None)
     # The fixtures of the item, and the one that its parameter names.
     if "real_site" in {*item.fixturenames, parameters and parameters.params.get("_site")}:
-        return DAEMONS
+        return DAEMONS + item.path.parent.name
     return "%s/%s" % (item.path.parent.name, item.path.stem)
 
 
