@@ -51,8 +51,8 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(items):
     """
     Say what one worker does in one go: a folder's tests with real daemons, which are started once; and each
-    file, whose tests share their simulated hosts. What takes longest comes first, so that no worker is left alone
-    with it at the end.
+    file, whose tests share their simulated hosts. What takes longest comes first, so that no worker is left
+    alone with it at the end.
     """
     groups = {item: _group(item) for item in items}
     for item, group in groups.items():
