@@ -19,7 +19,7 @@ BOUNDED = timeout --foreground --signal=INT --kill-after=60
 PYTEST = -m pytest $(PYTEST_ARGS)
 # A worker for each file, which shares its simulated hosts, and for the real daemons of each folder;
 # tests/conftest.py says so, and puts them into order.
-GROUPED = -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+GROUPED = -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 PY27_TESTS = tests/unit/test_sxp.py tests/unit/test_allow.py tests/unit/test_options.py \
     tests/unit/test_outcome.py tests/unit/test_check.py tests/unit/test_module_py27.py \
     tests/unit/test_xm_output.py tests/unit/test_progress.py tests/unit/test_guest_files.py \

@@ -49,30 +49,37 @@ def pytest_configure(config):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """
-    Say what one worker does in one go: a folder's tests with real daemons, which are started once; and each
-    file, whose tests share their simulated hosts. What takes longest comes first, so that no worker is left
-    alone with it at the end.
-    """
-    groups = {item: _group(item) for item in items}
-    for item, group in groups.items():
-        item.add_marker(pytest.mark.xdist_group(group))
+    """What takes longest comes first, so that no worker is left alone with it at the end."""
     items.sort(
         key=lambda item: (
-            not groups[item].startswith(DAEMONS),
+            not _group(item.nodeid).startswith(DAEMONS),
             FOLDERS.get(item.path.parent.name, 0),
             -item.path.stat().st_size,
-            groups[item],
+            _group(item.nodeid),
         )
     )
 
 
-def _group(item):
-    parameters = getattr(item, "callspec", None)
-    # The fixtures of the item, and the one that its parameter names.
-    if "real_site" in {*item.fixturenames, parameters and parameters.params.get("_site")}:
-        return DAEMONS + item.path.parent.name
-    return "%s/%s" % (item.path.parent.name, item.path.stem)
+def _group(nodeid):
+    """
+    What one worker does in one go: a folder's tests with real daemons, which are started once; and each file,
+    whose tests share their simulated hosts.
+    """
+    file = nodeid.partition("::")[0]
+    folder = file.rpartition("/")[0]
+    has_daemons = folder.endswith("integration") or "[real_site" in nodeid
+    return DAEMONS + folder if has_daemons else file
+
+
+def pytest_xdist_make_scheduler(config, log):
+    # Not --dist loadgroup, which does nothing with a pytest that is newer than pytest-xdist.
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return _group(nodeid)
+
+    return ByGroup(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
 @pytest.hookimpl(tryfirst=True)
