@@ -33,7 +33,7 @@ def test_highstate_opens_each_host_to_the_others_and_to_nobody_else(site):
     assert elsewhere["xen1"]["result"] == "rejected"
 
 
-@pytest.mark.daemons
+@pytest.mark.slow_daemons
 def test_a_second_highstate_changes_nothing(configured):
     before = {host.name: (host.config.stat().st_ino, host.pids()) for host in configured.fleet}
     found = configured.states("state.highstate")

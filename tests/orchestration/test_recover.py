@@ -127,7 +127,7 @@ def test_a_host_that_does_not_answer_keeps_others_from_being_mended(configured, 
     assert configured.xen1.guests()["db01"].alive
 
 
-@pytest.mark.daemons
+@pytest.mark.slow_daemons
 def test_a_minion_that_is_down_keeps_others_from_being_mended(configured, guest):
     copy = configured.xen2.create_guest("web01", uuid=guest.uuid, paused=True)
     with configured.without_minion("xen1"):

@@ -139,7 +139,7 @@ def test_what_a_live_migration_lacks_another_does_not_need(configured):
     assert configured.where()["xen2"].alive and configured.where()["xen2"].uuid == guest.uuid
 
 
-@pytest.mark.daemons
+@pytest.mark.slow_daemons
 def test_two_runs_for_one_guest_exclude_each_other(configured, guest):
     configured.xen1.link(rate_mib_s=0.2)
     with configured.meanwhile(configured.migrate) as finish:
@@ -186,7 +186,7 @@ def apply(site):
     return found["xen2"]["applied"]
 
 
-@pytest.mark.daemons
+@pytest.mark.slow_daemons
 def test_the_source_s_minion_dies_in_mid_migration(configured, guest):
     """The migration goes on in xend; what is said is what the hosts hold."""
     with held(configured) as finish, configured.without_minion("xen1"):
