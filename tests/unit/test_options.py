@@ -188,6 +188,6 @@ def test_from_3_3_on_xend_reads_the_settings_of_tls_and_compiles_the_list_in_any
     """As listenRelocation in relocate.py of xend 3.2 and 3.3 does."""
     values = {"server": False, "ssl_server": True}
     of_tls = ["xend-relocation-ssl-server", "xend-relocation-ssl-port", "xend-relocation-hosts-allow"]
-    before, since = xend_options.read_at_start(values, (3, 2)), xend_options.read_at_start(values, (3, 3))
+    before, since = options.read_at_start(values, (3, 2)), options.read_at_start(values, (3, 3))
     assert [key for key in of_tls if key in before] == []
     assert [key for key in of_tls if key in since] == of_tls
