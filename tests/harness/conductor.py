@@ -1,7 +1,7 @@
 """A Salt master and the minions of a simulated fleet without daemons: the SLS files are the real ones.
 
 Here: Salt's own state engine for the orchestration, and for each job a process with the loader of that
-minion. Only the way between master and minion is missing; daemons do the same in 6 s, this in 1 s.
+minion. Only the way between master and minion is missing; daemons take several times as long.
 """
 
 import copy
