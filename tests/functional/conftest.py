@@ -11,6 +11,7 @@ from salt.exceptions import CommandExecutionError
 
 from tests.harness.loading import REPO, Minion, host_opts, minion_opts
 from tests.lab import salt_config
+from tests.lab.fleet import HostSpec
 from tests.lab.layout import wait_until
 
 # In the style of the file shipped with Xen 4.1, in our own words.
@@ -92,6 +93,13 @@ def open_fleet(new_fleet):
         return fleet
 
     return make
+
+
+@pytest.fixture(scope="module")
+def mixed_fleet(open_fleet):
+    """Three hosts of today, and one whose xend has no --change_home_server."""
+    today = [HostSpec(name) for name in ("xen1", "xen2", "xen3")]
+    return open_fleet(*today, HostSpec("mid1", version="3.4.0"))
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from salt.exceptions import CommandExecutionError
 
 from tests.functional.conftest import as_new, copy_words, held
-from tests.lab.fleet import HostSpec
 from tests.lab.layout import wait_until
 
 OTHER_UUID = "00000000-1111-2222-3333-444444444444"
@@ -20,19 +19,10 @@ OTHER_UUID = "00000000-1111-2222-3333-444444444444"
 END_S = 300
 
 
-@pytest.fixture(scope="module")
-def running(open_fleet):
-    """Three hosts of today, and one whose xend has no --change_home_server."""
-    hosts = [HostSpec(name) for name in ("xen1", "xen2", "xen3")] + [
-        HostSpec("mid1", version="3.4.0")
-    ]
-    return open_fleet(*hosts)
-
-
 @pytest.fixture
-def fleet(running):
-    with as_new(running):
-        yield running
+def fleet(mixed_fleet):
+    with as_new(mixed_fleet):
+        yield mixed_fleet
 
 
 def break_it(fleet, part, *killed):

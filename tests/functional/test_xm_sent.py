@@ -17,7 +17,6 @@ from salt.exceptions import CommandExecutionError
 from tests.functional.conftest import as_new, holding
 from tests.harness.loading import Minion, host_opts, minion_opts
 from tests.lab import salt_config
-from tests.lab.fleet import HostSpec
 from tests.lab.layout import wait_until
 
 PHASES = ["connecting", "sending", "suspended", "sent", "arriving", "running"]
@@ -25,19 +24,10 @@ PHASES = ["connecting", "sending", "suspended", "sent", "arriving", "running"]
 END_S = 300
 
 
-@pytest.fixture(scope="module")
-def running(open_fleet):
-    """Three hosts of today, and one whose xend has no --change_home_server."""
-    hosts = [HostSpec(name) for name in ("xen1", "xen2", "xen3")] + [
-        HostSpec("mid1", version="3.4.0")
-    ]
-    return open_fleet(*hosts)
-
-
 @pytest.fixture
-def fleet(running):
-    with as_new(running):
-        yield running
+def fleet(mixed_fleet):
+    with as_new(mixed_fleet):
+        yield mixed_fleet
 
 
 # Two jobs
