@@ -189,6 +189,8 @@ def test_guest_name_taken_on_the_target(configured, guest):
         run = configured.migrate(test=test)
         assert run.exit_code != 0 and run.failed()[0] == ROOM, run.report()
         assert "name web01 is in use" in run.comment(ROOM) and "untouched" in run.comment(ROOM)
+        # Nobody has tried.
+        assert SEND not in run.failed()
         assert configured.where()["xen1"].alive and configured.where()["xen2"].state == "paused"
 
 
@@ -198,6 +200,8 @@ def test_target_lacks_memory(configured, guest):
         run = configured.migrate(test=test)
         assert run.exit_code != 0 and run.failed()[0] == ROOM, run.report()
         assert "97 MiB are needed" in run.comment(ROOM) and "untouched" in run.comment(ROOM)
+        # Nobody has tried.
+        assert SEND not in run.failed()
         assert_unharmed(configured, guest)
 
 
