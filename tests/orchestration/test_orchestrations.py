@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.leftovers import running
-from tests.lab import salt_config
+from tests.lab import lies, salt_config
 from tests.lab.layout import wait_until
 
 
@@ -45,14 +45,13 @@ def test_a_guest_that_has_run_on_the_target_is_never_resumed_on_its_source(condu
     assert again.ok and "resumed" in events(xen1, guest), again.said()
 
 
-def test_a_guest_is_not_well_before_all_is_mended(conductor):
-    """Suspended on its source, a dead copy on the target: without leave only the copy is removed."""
-    xen1, xen2 = conductor.fleet
+def suspended_beside_a_dead_copy(xen1, xen2):
+    """web01, on xen1 and on xen2, after both xends have died when all was sent but the end."""
     running(xen1, "web01")
     xen1.link(hold_at=1.0)
     sender = threading.Thread(target=xen1.xm_run, args=("migrate", "--live", "web01", xen2.address))
     sender.start()
-    xen1.wait_held(180)
+    xen1.wait_held(600)
     xen1.kill_xend()
     xen2.kill_xend()
     xen1.release()
@@ -60,11 +59,29 @@ def test_a_guest_is_not_well_before_all_is_mended(conductor):
     xen1.link()
     for host in (xen1, xen2):
         host.start()
+
+
+def test_a_guest_is_not_well_before_all_is_mended(conductor):
+    """Without leave only the copy is removed."""
+    xen1, xen2 = conductor.fleet
+    suspended_beside_a_dead_copy(xen1, xen2)
     run = recover(conductor, hosts=["xen1", "xen2"])
     assert xen2.guests() == {} and not xen1.guests()["web01"].alive
     assert not run.ok, run.said()
     assert recover(conductor, hosts=["xen1", "xen2"], resume=["web01"]).ok
     assert xen1.guests()["web01"].alive
+
+
+def test_a_guest_is_not_resumed_while_its_copy_is_still_there(conductor):
+    xen1, xen2 = conductor.fleet
+    suspended_beside_a_dead_copy(xen1, xen2)
+    lies.tell_all(xen2, {"state.sls xend.orch.repair": {"answer": "ERROR: not now"}})
+    run = recover(conductor, hosts=["xen1", "xen2"], resume=["web01"])
+    assert not run.ok and "web01" in xen2.guests(), run.said()
+    assert not xen1.guests()["web01"].alive
+    lies.be_honest(xen2)
+    assert recover(conductor, hosts=["xen1", "xen2"], resume=["web01"]).ok
+    assert xen1.guests()["web01"].alive and xen2.guests() == {}
 
 
 @pytest.mark.parametrize("test", [True, False])
