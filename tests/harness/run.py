@@ -20,11 +20,14 @@ class Run:
         self.ok, self.exit_code = exit_code == 0, exit_code
         self.seconds, self.stdout, self.stderr = seconds, stdout, stderr
         self.steps, self.states = {}, []
-        self.errors = [] if isinstance(returned, dict) else [str(returned)]
+        self.errors = []
         self._read(returned)
 
     def _read(self, returned):
-        for step in _in_order(returned if isinstance(returned, dict) else {}):
+        if not isinstance(returned, dict):
+            self.errors.append(str(returned))
+            return
+        for step in _in_order(returned):
             self.steps[step["__id__"]] = step
             for ret in _returned(step).values():
                 if isinstance(ret, dict):
