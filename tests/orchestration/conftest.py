@@ -5,6 +5,8 @@ with the option `--daemons` all have these, and only these.
 
 import pytest
 
+from tests.faults import campaign
+from tests.harness.conductor import Conductor
 from tests.harness.site import Conducted
 
 
@@ -22,6 +24,22 @@ def pytest_generate_tests(metafunc):
 @pytest.fixture(scope="session")
 def _site(request):
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="module")
+def new_conductor(new_fleet, tmp_path_factory):
+    """A function that starts hosts that are open to each other, and returns their conductor."""
+
+    def make(*specs):
+        for spec in specs:
+            spec.config, spec.time_scale = campaign.CONFIG, campaign.TIME_SCALE
+        fleet = new_fleet(*specs)
+        fleet.start()
+        made = Conductor(fleet, tmp_path_factory.mktemp("conducted") / "salt")
+        made.call_all("state.sls", "xend.relocation")
+        return made
+
+    return make
 
 
 @pytest.fixture

@@ -9,8 +9,6 @@ import uuid
 
 import pytest
 
-from tests.faults import campaign
-from tests.harness.conductor import Conductor
 from tests.harness.leftovers import Left, note, running, suspended
 from tests.harness.liars import Replay, Witness, blemishes, copies, faulty, forged, sentences
 from tests.lab import lies, salt_config
@@ -27,13 +25,8 @@ LIMIT_S = 600
 
 
 @pytest.fixture(scope="module")
-def conductor(new_fleet, tmp_path_factory):
-    names = ("xen1", "xen2", "xen3")
-    fleet = new_fleet(*[HostSpec(name, config=campaign.CONFIG, time_scale=0.02) for name in names])
-    fleet.start()
-    made = Conductor(fleet, tmp_path_factory.mktemp("liars") / "salt")
-    made.call_all("state.sls", "xend.relocation")
-    return made
+def conductor(new_conductor):
+    return new_conductor(*[HostSpec(name) for name in ("xen1", "xen2", "xen3")])
 
 
 @pytest.fixture

@@ -5,8 +5,6 @@ The real SLS, run by the conductor.
 
 import pytest
 
-from tests.faults import campaign
-from tests.harness.conductor import Conductor
 from tests.lab.fleet import HostSpec
 from tests.lab.layout import wait_until
 
@@ -14,17 +12,8 @@ REMOVED = "xend on xen1 does not manage web01 any more"
 
 
 @pytest.fixture(scope="module")
-def conductor(new_fleet, tmp_path_factory):
-    fleet = new_fleet(
-        *[
-            HostSpec(name, "3.4.0", config=campaign.CONFIG, time_scale=0.02)
-            for name in ("xen1", "xen2")
-        ]
-    )
-    fleet.start()
-    found = Conductor(fleet, tmp_path_factory.mktemp("faults") / "salt")
-    found.call_all("state.sls", "xend.relocation")
-    return found
+def conductor(new_conductor):
+    return new_conductor(*[HostSpec(name, "3.4.0") for name in ("xen1", "xen2")])
 
 
 @pytest.fixture
