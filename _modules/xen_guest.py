@@ -59,20 +59,33 @@ def __virtual__():
     return "xen_guest"
 
 
-def _pure(name):
+class _Utility(object):
     """
-    A function of the utilities. Synced files come first; Salt 3006 and later do not load the
-    utilities of an installed extension into __utils__, there the package is asked.
+    A utility, of which calls read like those of a module: `xend_sxp.parse(data)`. Synced ones come first;
+    those of an installed extension are not loaded into __utils__ by Salt 3006 and later, and are imported.
     """
-    try:
-        function = __utils__[name]
-    except KeyError:
-        module, function = name.split(".")
-        package = __import__("xend_for_salt." + module, globals(), locals(), [function])
-        return getattr(package, function)
-    # Salt's wrapper switches to the loader of the utilities, where the functions that are handed to
-    # them would find no __salt__, and it cannot be used by two threads at once.
-    return getattr(function, "__wrapped__", function)
+
+    def __init__(self, name):
+        self._name = name
+
+    def __getattr__(self, function):
+        try:
+            found = __utils__[self._name + "." + function]
+        except KeyError:
+            package = __import__("xend_for_salt." + self._name, globals(), locals(), [function])
+            return getattr(package, function)
+        # Salt's wrapper switches to the loader of the utilities, where the functions that are handed to them
+        # would find no __salt__, and it cannot be used by two threads at once.
+        return getattr(found, "__wrapped__", found)
+
+
+xend_lock = _Utility("xend_lock")
+xend_sxp = _Utility("xend_sxp")
+xm_boot = _Utility("xm_boot")
+xm_files = _Utility("xm_files")
+xm_kept = _Utility("xm_kept")
+xm_output = _Utility("xm_output")
+xm_sealed = _Utility("xm_sealed")
 
 
 def _option(name):
@@ -83,15 +96,15 @@ def _named(name):
     """
     The name of a guest as text; a command line makes a number of digits.
     """
-    named = _pure("xm_files.named")(name)
-    why = _pure("xm_files.unfit")(named)
+    named = xm_files.named(name)
+    why = xm_files.unfit(named)
     if why:
         raise CommandExecutionError("name: %s %s; it is the name of the guest" % (_quoted(name), why))
     return named
 
 
 def _quoted(value):
-    return _pure("xm_files.quoted")(value)
+    return xm_files.quoted(value)
 
 
 def _as_list(name):
@@ -148,10 +161,10 @@ def find(name, uuid=None):
 
 def _find(name, uuid, is_token=False):
     if uuid is not None:
-        why = _pure("xm_files.unfit")(uuid)
+        why = xm_files.unfit(uuid)
         if why:
             raise CommandExecutionError("uuid: %s %s; it is the guest's" % (_quoted(uuid), why))
-    return _pure("xm_files.find")(
+    return xm_files.find(
         _named(name), uuid, _option("root"), _folders(), _auto(), is_token=is_token
     )
 
@@ -165,7 +178,7 @@ def _folders():
 
 
 def _folder(option, folder):
-    why = _pure("xm_files.unfit")(folder, 4095)
+    why = xm_files.unfit(folder, 4095)
     if not why and not folder.startswith("/"):
         why = "is not an absolute path"
     if why:
@@ -177,7 +190,7 @@ def _boot():
     """
     What xendomains does at boot.
     """
-    return _pure("xm_boot.settings")(_option("root"), _option("auto"))
+    return xm_boot.settings(_option("root"), _option("auto"))
 
 
 def warnings(name, uuid=None):
@@ -265,7 +278,7 @@ def images(name, uuid=None):
     ]
     if boot["save"]:
         try:
-            found = _pure("xm_boot.images")(boot["save"], root)
+            found = xm_boot.images(boot["save"], root)
         except EnvironmentError as exc:
             told.append(
                 "%s cannot be read (%s), where saved images of guests are" % (boot["save"], exc.strerror)
@@ -288,11 +301,11 @@ def _restored(name, uuid, image):
     """
     What is to be said of an image that is restored at boot.
     """
-    path, problem, whose = _pure("xm_files.legible")(image["path"]), image["problem"], {}
+    path, problem, whose = xm_files.legible(image["path"]), image["problem"], {}
     if not problem:
         try:
-            forms = _pure("xend_sxp.parse")(image["config"]).forms()
-            whose = _pure("xm_output.describe")([form for form in forms if isinstance(form, list)][0])
+            forms = xend_sxp.parse(image["config"]).forms()
+            whose = xm_output.describe([form for form in forms if isinstance(form, list)][0])
         except (ValueError, IndexError):
             problem = "its configuration is not understood"
     if problem or not whose["name"]:
@@ -313,14 +326,14 @@ def _managers(name):
     What is to be said of managers of clusters that run here.
     """
     # A minion in a container may see the host's processes there only.
-    running = _pure("xm_boot.programs")(_option("root") + "/proc")
+    running = xm_boot.programs(_option("root") + "/proc")
     if running is None:
-        running = _pure("xm_boot.programs")() or []
+        running = xm_boot.programs() or []
     return [
         "%s runs on %s (%s), and may start %s here again, or elsewhere, when it does not know that it was "
         "moved: let it move %s itself if it looks after it, or take %s out of its hands first"
         % (manager, __opts__["id"], program, name, name, name)
-        for manager, program in _pure("xm_boot.managers")(running)
+        for manager, program in xm_boot.managers(running)
     ]
 
 
@@ -340,9 +353,9 @@ def key():
     """
     if not follows():
         return None
-    private, public = _pure("xm_sealed.pair")()
+    private, public = xm_sealed.pair()
     try:
-        _pure("xm_sealed.keep")(_kept(), private, public, time.time())
+        xm_sealed.keep(_kept(), private, public, time.time())
     except EnvironmentError as exc:
         raise _unreadable(exc)
     return public
@@ -374,7 +387,7 @@ def sealed(name, uuid=None, key=None):
     text, found["seal"] = found.pop("text"), None
     if key is not None:
         try:
-            half, secret = _pure("xm_sealed.lock")(key)
+            half, secret = xm_sealed.lock(key)
         except ValueError as exc:
             raise CommandExecutionError(
                 "key: %s is %s; it is what xen_guest.key returns on the host that is to have the file"
@@ -383,7 +396,7 @@ def sealed(name, uuid=None, key=None):
         if text is not None:
             # As ASCII, which every Salt on every Python hands on as it is.
             data = base64.b64encode(text.encode("latin-1")).decode("ascii")
-            found["seal"] = _pure("xm_sealed.join")(key, half, _crypticle(secret).dumps(str(data)))
+            found["seal"] = xm_sealed.join(key, half, _crypticle(secret).dumps(str(data)))
     return found
 
 
@@ -391,7 +404,7 @@ def _kept():
     """
     The folder where things are kept for root only, which nobody else can write to.
     """
-    return _pure("xend_lock.private")(_option("kept"))
+    return xend_lock.private(_option("kept"))
 
 
 def _crypticle(secret):
@@ -412,14 +425,14 @@ def _open(found):
     if found.get("text") is not None:
         raise CommandExecutionError("seal, text: only one of them can be the file of the guest")
     try:
-        name, half, data = _pure("xm_sealed.split")(found["seal"])
+        name, half, data = xm_sealed.split(found["seal"])
     except ValueError as exc:
         raise CommandExecutionError(
             "seal: it %s; the file has to be sealed with what xen_guest.key returns on %s"
             % (exc, __opts__["id"])
         )
     try:
-        private = _pure("xm_sealed.kept")(_option("kept"), name)
+        private = xm_sealed.kept(_option("kept"), name)
     except EnvironmentError as exc:
         raise _unreadable(exc)
     if private is None:
@@ -428,7 +441,7 @@ def _open(found):
             "again, then the file is sealed anew" % __opts__["id"]
         )
     try:
-        secret = _pure("xm_sealed.unlock")(private, half)
+        secret = xm_sealed.unlock(private, half)
         text = _crypticle(secret).loads(data)
         if not isinstance(text, bytes):
             text = text.encode("ascii")
@@ -478,7 +491,7 @@ def check_put(found):
 
 
 def _check_put(found):
-    return _pure("xm_files.check_put")(found, _option("root"), _folders(), _auto())
+    return xm_files.check_put(found, _option("root"), _folders(), _auto())
 
 
 def put(found, test=False, name=None):
@@ -507,10 +520,10 @@ def put(found, test=False, name=None):
         raise CommandExecutionError(unwanted[0])
     _check_guest(found, name)
     opened, used = _open(found)
-    done = _do("put", opened, _option("root"), test=test, folders=_folders(), auto=_auto())
+    done = _do(xm_files.put, opened, _option("root"), test=test, folders=_folders(), auto=_auto())
     if used and not test:
         try:
-            _pure("xm_sealed.forget")(_option("kept"), used)
+            xm_sealed.forget(_option("kept"), used)
         except EnvironmentError as exc:
             raise _unreadable(exc)
     return done
@@ -553,7 +566,7 @@ def take(found, test=False, name=None, sent=False):
         except EnvironmentError as exc:
             raise _unreadable(exc)
     return _do(
-        "take", found, _option("root"), _option("kept"), test=test, folders=_folders(), auto=_auto()
+        xm_files.take, found, _option("root"), _option("kept"), test=test, folders=_folders(), auto=_auto()
     )
 
 
@@ -562,7 +575,7 @@ def _check_sent(found):
     Refuse the file of a guest that this host has not sent away, by what it has kept and sees itself.
     """
     name, uuid = _named(found.get("name")), found.get("uuid")
-    kept = _pure("xm_kept.description_file")(_option("kept"), name, uuid)
+    kept = xm_kept.description_file(_option("kept"), name, uuid)
     here = __salt__["xm.where"](name, uuid)["copy"]
     if os.path.isfile(kept) and here in ("absent", "managed"):
         return
@@ -585,7 +598,7 @@ def _check_guest(found, name):
 
 def _do(function, *arguments, **keywords):
     try:
-        return _pure("xm_files." + function)(*arguments, **keywords)
+        return function(*arguments, **keywords)
     except ValueError as exc:
         raise CommandExecutionError(exc.args[0])
     except EnvironmentError as exc:
@@ -593,7 +606,7 @@ def _do(function, *arguments, **keywords):
 
 
 def _unreadable(exc):
-    return CommandExecutionError("%s: %s" % (_pure("xm_files.legible")(exc.filename), exc.strerror))
+    return CommandExecutionError("%s: %s" % (xm_files.legible(exc.filename), exc.strerror))
 
 
 def announce(name, domain=None, test=False):
@@ -646,7 +659,7 @@ def announce(name, domain=None, test=False):
         said = " ".join(_word(result["stderr"] or result["stdout"] or "no message").split())
         raise CommandExecutionError(
             "xend:announce: %s ended with exit code %s: %s"
-            % (" ".join(command), result["retcode"], _pure("xm_files.legible")(said[:SAID_MAX]))
+            % (" ".join(command), result["retcode"], xm_files.legible(said[:SAID_MAX]))
         )
     return command
 

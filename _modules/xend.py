@@ -82,28 +82,49 @@ def __virtual__():
     try:
         # Nearly every function needs these. Loaded with the module, as Salt does with what a module
         # imports, they cost the first call nothing.
-        for name in ("xend_allow.problems", "xend_settings.settings", "xend_file.read"):
-            _pure(name)
-        _pure("xend_sxp.parse")(b"")
+        xend_sxp.parse(b"")
+        xend_allow.problems("")
+        xend_settings.declared(None)
     except ImportError:
         return False, "the utilities of xend are not there: run saltutil.sync_all"
     return "xend"
 
 
-def _pure(name):
+class _Utility(object):
     """
-    A function of the utilities. Synced files come first; Salt 3006 and later do not load the
-    utilities of an installed extension into __utils__, there the package is asked.
+    A utility, of which calls read like those of a module: `xend_sxp.parse(data)`. Synced ones come first;
+    those of an installed extension are not loaded into __utils__ by Salt 3006 and later, and are imported.
     """
-    try:
-        function = __utils__[name]
-    except KeyError:
-        module, function = name.split(".")
-        package = __import__("xend_for_salt." + module, globals(), locals(), [function])
-        return getattr(package, function)
-    # Salt's wrapper switches to the loader of the utilities, where the functions that are handed to
-    # them would find no __salt__, and it cannot be used by two threads at once.
-    return getattr(function, "__wrapped__", function)
+
+    def __init__(self, name):
+        self._name = name
+
+    def __getattr__(self, function):
+        try:
+            found = __utils__[self._name + "." + function]
+        except KeyError:
+            package = __import__("xend_for_salt." + self._name, globals(), locals(), [function])
+            return getattr(package, function)
+        # Salt's wrapper switches to the loader of the utilities, where the functions that are handed to them
+        # would find no __salt__, and it cannot be used by two threads at once.
+        return getattr(found, "__wrapped__", found)
+
+
+xend_allow = _Utility("xend_allow")
+xend_check = _Utility("xend_check")
+xend_diff = _Utility("xend_diff")
+xend_file = _Utility("xend_file")
+xend_host = _Utility("xend_host")
+xend_lifecycle = _Utility("xend_lifecycle")
+xend_lock = _Utility("xend_lock")
+xend_options = _Utility("xend_options")
+xend_probe = _Utility("xend_probe")
+xend_secrets = _Utility("xend_secrets")
+xend_settings = _Utility("xend_settings")
+xend_sxp = _Utility("xend_sxp")
+xm_files = _Utility("xm_files")
+xm_output = _Utility("xm_output")
+xm_progress = _Utility("xm_progress")
 
 
 # The options that may differ between hosts that have one pillar; so may what a restart is allowed to do.
@@ -126,7 +147,7 @@ def _said_for_this_host(name):
     here; the SLS xend.relocation tells what is wrong with it.
     """
     common = __salt__["config.get"]("xend:relocation", None)
-    return _pure("xend_settings.said_for")(common, str(__opts__["id"]), name)
+    return xend_settings.said_for(common, str(__opts__["id"]), name)
 
 
 def _native(value):
@@ -140,14 +161,14 @@ def _native(value):
 
 def _text(argument, value):
     try:
-        return _pure("xend_options.given_text")(argument, value)
+        return xend_options.given_text(argument, value)
     except ValueError as exc:
         raise CommandExecutionError(exc.args[0])
 
 
 def _seconds(argument, value):
     try:
-        return _pure("xend_options.given_seconds")(argument, value)
+        return xend_options.given_seconds(argument, value)
     except ValueError as exc:
         raise CommandExecutionError(exc.args[0])
 
@@ -174,13 +195,13 @@ def _in_words(exc):
     What a ValueError says, its quote of a file without passwords.
     """
     if hasattr(exc, "without"):
-        exc = exc.without(_pure("xend_secrets.piece"))
+        exc = exc.without(xend_secrets.piece)
     return exc.args[0] if exc.args else str(exc)
 
 
 def _document(path):
     try:
-        return _parsed(_pure("xend_file.read")(path))
+        return _parsed(xend_file.read(path))
     except (EnvironmentError, ValueError) as exc:
         raise _problem(path, exc)
 
@@ -190,10 +211,10 @@ def _parsed(data):
     What the xend of this host makes of a file; where its version cannot be known, what the newest does.
     Raises ValueError when it cannot read it.
     """
-    if not _pure("xend_check.is_ambiguous")(data, _pure):
+    if not xend_check.is_ambiguous(data, _Utility):
         return _parser(None)(data)
     try:
-        version = _pure("xm_output.tools_version")(__salt__["xm.info"]())
+        version = xm_output.tools_version(__salt__["xm.info"]())
     except CommandExecutionError as exc:
         # xm is of the same installation as xend and reads the file first; where only the oldest cannot read
         # it, this is the sign that this one is so old.
@@ -208,7 +229,7 @@ def _parser(version):
     """
     The parser of xend of this version, a tuple of ints; None: that of the newest.
     """
-    parse = _pure("xend_sxp.parse")
+    parse = xend_sxp.parse
     return parse if version is None else lambda data: parse(data, _dotted(version))
 
 
@@ -221,7 +242,7 @@ def _plain(raw, depth=0):
     A raw value as people and Salt's serialisation can take it: text, or lists of it.
     """
     if not isinstance(raw, list):
-        return _pure("xend_options.text_of")(raw)
+        return xend_options.text_of(raw)
     if depth >= DEEPEST:
         raise CommandExecutionError("lists are nested deeper than %d levels" % DEEPEST)
     return [_plain(item, depth + 1) for item in raw]
@@ -271,11 +292,11 @@ def list_(config=None):
         salt 'xen*' xend.list
     """
     document = _document(_option("config", config))
-    text_of = _pure("xend_options.text_of")
+    text_of = xend_options.text_of
     found = _OrderedDict()
     for key, raw in document.items():
         key = text_of(key)
-        found[_pure("xend_secrets.masked")(key)] = _outlined(raw, key)
+        found[xend_secrets.masked(key)] = _outlined(raw, key)
     return found
 
 
@@ -283,7 +304,7 @@ def _shareable(value):
     """
     A value of the file without passwords: where a quote is missing, one value swallows the lines of others.
     """
-    return _pure("xend_secrets.masked")(value)
+    return xend_secrets.masked(value)
 
 
 def relocation(config=None):
@@ -302,7 +323,7 @@ def relocation(config=None):
         salt 'xen*' xend.relocation
     """
     path = _option("config", config)
-    values, defaults, errors = _pure("xend_options.effective")(_document(path).get)
+    values, defaults, errors = xend_options.effective(_document(path).get)
     if errors:
         raise CommandExecutionError(
             "%s: xend would not start: %s" % (path, _shareable("; ".join(sorted(errors.values()))))
@@ -310,7 +331,7 @@ def relocation(config=None):
     values = _shareable(values)
     return dict(
         values,
-        hosts_allow=_pure("xend_allow.split")(values["hosts_allow"]) or [],
+        hosts_allow=xend_allow.split(values["hosts_allow"]) or [],
         defaults=defaults,
     )
 
@@ -346,7 +367,7 @@ def accepts(host, name=None, config=None):
     # Patterns work on bytes in xend's Python 2; Latin-1 keeps one character per byte.
     value = "" if raw is None else _shareable(raw.decode("latin-1"))
     name = _text("name", name) if name else socket.getfqdn(address)
-    return _pure("xend_allow.admits")(value, address, name)
+    return xend_allow.admits(value, address, name)
 
 
 def check(config=None, version=None):
@@ -372,14 +393,14 @@ def check(config=None, version=None):
     """
     path = _option("config", config)
     try:
-        data = _pure("xend_file.read")(path)
+        data = xend_file.read(path)
     except EnvironmentError as exc:
         raise _problem(path, exc)
-    return _pure("xend_check.findings")(
+    return xend_check.findings(
         data,
-        _pure,
+        _Utility,
         _tools_version(version),
-        _pure("xend_host.is_local"),
+        xend_host.is_local,
         os.path.exists,
         _tls_folder(),
     )
@@ -395,7 +416,7 @@ def _tools_version(given):
             raise CommandExecutionError("version: %.60r is no version; write it like 3.0.3" % (given,))
         return tuple(int(number) for number in numbers.group().split("."))
     try:
-        return _pure("xm_output.tools_version")(__salt__["xm.info"]())
+        return xm_output.tools_version(__salt__["xm.info"]())
     except CommandExecutionError:
         # No xm, no xend, or a xend that this very file keeps from starting.
         return None
@@ -408,12 +429,12 @@ def _diff(path, old, new):
     if old == new:
         return ""
     name = path if isinstance(path, bytes) else path.encode("utf-8")
-    cut = _pure("xend_secrets.piece")
-    hidden = dict(zip((id(old), id(new)), _pure("xend_secrets.spans_of_both")(old, new)))
-    found = _pure("xend_diff.unified")(
+    cut = xend_secrets.piece
+    hidden = dict(zip((id(old), id(new)), xend_secrets.spans_of_both(old, new)))
+    found = xend_diff.unified(
         name, old, new, lambda data, begin, end: cut(data, begin, end, hidden[id(data)])
     )
-    return _pure("xend_options.text_of")(found)
+    return xend_options.text_of(found)
 
 
 def _backup(mode):
@@ -451,9 +472,9 @@ def _edit(path, change, test, backup):
 
     try:
         if test:
-            edit(_pure("xend_file.read")(path))
+            edit(xend_file.read(path))
         else:
-            _pure("xend_file.update")(path, edit, _before_write(backup))
+            xend_file.update(path, edit, _before_write(backup))
     except (EnvironmentError, ValueError) as exc:
         raise _problem(path, exc)
     old, new = documents
@@ -465,7 +486,7 @@ def _edit(path, change, test, backup):
 def _changed(key, path, change, test, backup):
     def checked(document):
         changed = change(document)
-        effective = _pure("xend_options.effective")
+        effective = xend_options.effective
         _refuse_conflicts(effective(document.get)[0], effective(changed.get)[0])
         return changed
 
@@ -484,7 +505,7 @@ def _outlined(raw, key=""):
     password (of a KEY that has one) is not shown.
     """
     try:
-        return _pure("xend_secrets.shown")(key, None if raw is None else _plain(raw))
+        return xend_secrets.shown(key, None if raw is None else _plain(raw))
     except CommandExecutionError as exc:
         return "(%s)" % exc
 
@@ -521,21 +542,21 @@ def set_(key, value, config=None, test=False, backup=None):
         salt xen1 xend.set xend-relocation-server yes test=True
     """
     key = _text("key", key)
-    kind = _pure("xend_options.kind_of")(key)
+    kind = xend_options.kind_of(key)
     try:
         if isinstance(value, (list, tuple)) and kind is None:
             text = _texts(key, value)
         else:
-            text = _pure("xend_options.written")(key, value)
+            text = xend_options.written(key, value)
     except ValueError as exc:
-        if _pure("xend_secrets.is_secret")(key):
+        if xend_secrets.is_secret(key):
             raise CommandExecutionError(
                 "%s: this value cannot be written; give text, an integer or a boolean (text in quotes), or a "
                 "list of these" % key
             )
         raise CommandExecutionError(_shareable(exc.args[0]))
-    if kind == "patterns" and _pure("xend_allow.broken")(text):
-        raise CommandExecutionError("%s: %s" % (key, "; ".join(_pure("xend_allow.broken")(text))))
+    if kind == "patterns" and xend_allow.broken(text):
+        raise CommandExecutionError("%s: %s" % (key, "; ".join(xend_allow.broken(text))))
     return _changed(
         key, _option("config", config), lambda document: document.set(key, text), test, backup
     )
@@ -544,7 +565,7 @@ def set_(key, value, config=None, test=False, backup=None):
 def _texts(key, value, depth=0):
     if depth >= DEEPEST:
         raise CommandExecutionError("%s: lists are nested deeper than %d levels" % (key, DEEPEST))
-    written = _pure("xend_options.written")
+    written = xend_options.written
     return [
         _texts(key, item, depth + 1) if isinstance(item, (list, tuple)) else written(key, item)
         for item in value
@@ -631,9 +652,9 @@ def configure(
     seen = {}
 
     def change(document):
-        effective = _pure("xend_options.effective")
+        effective = xend_options.effective
         seen["before"] = effective(document.get)
-        for name, key, _, _, _ in _pure("xend_options.settings")():
+        for name, key, _, _, _ in xend_options.settings():
             if name in wanted and not _reads(document, key, wanted[name]):
                 document = document.set(key, texts[name])
         seen["after"] = effective(document.get)
@@ -655,20 +676,20 @@ def _wanted(given):
     """
     wanted, texts, opened = {}, {}, False
     try:
-        for name, key, kind, _, _ in _pure("xend_options.settings")():
+        for name, key, kind, _, _ in xend_options.settings():
             value = given.get(name)
             if value is None:
                 continue
             if kind == "patterns":
-                problems = _pure("xend_allow.problems")(value)
+                problems = xend_allow.problems(value)
                 if problems:
                     raise ValueError("; ".join(problems))
-                patterns = _pure("xend_allow.patterns")(value)
-                texts[name] = _pure("xend_allow.join")(patterns)
+                patterns = xend_allow.patterns(value)
+                texts[name] = xend_allow.join(patterns)
                 opened = not patterns
             else:
-                texts[name] = _pure("xend_options.written")(key, value)
-            wanted[name] = _pure("xend_options.value_of")(key, texts[name].encode("utf-8"))
+                texts[name] = xend_options.written(key, value)
+            wanted[name] = xend_options.value_of(key, texts[name].encode("utf-8"))
     except ValueError as exc:
         raise CommandExecutionError(exc.args[0])
     return wanted, texts, opened
@@ -677,7 +698,7 @@ def _wanted(given):
 def _reads(document, key, wanted):
     raw = document.get(key)
     try:
-        return raw is not None and _pure("xend_options.value_of")(key, raw) == wanted
+        return raw is not None and xend_options.value_of(key, raw) == wanted
     except ValueError:
         return False
 
@@ -694,7 +715,7 @@ def _refuse_conflicts(before, after, wanted=(), opened=False):
         before = dict(before, ssl_server=False)
     if opened:
         after = dict(after, hosts_allow="any")
-    conflicts = _pure("xend_options.conflicts")
+    conflicts = xend_options.conflicts
     known = conflicts(before)
     new = [sentence for sentence in conflicts(after) if sentence not in known]
     if new:
@@ -703,7 +724,7 @@ def _refuse_conflicts(before, after, wanted=(), opened=False):
 
 def _setting_changes(old, new, before, after, wanted):
     changes = {}
-    for name, key, kind, _, _ in _pure("xend_options.settings")():
+    for name, key, kind, _, _ in xend_options.settings():
         if name in wanted and old.get(key) != new.get(key):
             changes[name] = {
                 "old": _shown(old.get(key), kind, before[0].get(name)),
@@ -719,7 +740,7 @@ def _shown(raw, kind, value):
         # xend cannot read it; people can.
         return _outlined(raw)
     if kind == "patterns":
-        return _pure("xend_allow.split")(_shareable(value)) or "any"
+        return xend_allow.split(_shareable(value)) or "any"
     return _shareable(value)
 
 
@@ -756,7 +777,7 @@ def listens(
     process = _process()
     problems = []
     for where, number in sorted(set(_listeners(wanted))):
-        if _is_ipv4(where) and _pure("xend_host.is_own")(where, _option("root")) is False:
+        if _is_ipv4(where) and xend_host.is_own(where, _option("root")) is False:
             problems.append(
                 "the address %s is no address of this host, %s, so that xend could not listen on it and "
                 "would not start; `ip addr` on this host shows its addresses"
@@ -776,8 +797,8 @@ def _taken_by_others(address, port, pid):
     Whether some program of this host beside the running xend listens where xend shall. What cannot be seen
     is not taken.
     """
-    taken = _pure("xend_host.taken")(_option("root"))
-    own = _pure("xend_host.listening")(pid)
+    taken = xend_host.taken(_option("root"))
+    own = xend_host.listening(pid)
     if taken is None or own is None:
         return False
     return bool(
@@ -795,7 +816,7 @@ def _taken_by_others(address, port, pid):
 
 
 def _process():
-    return _pure("xend_host.process")(_option("pidfile"))
+    return xend_host.process(_option("pidfile"))
 
 
 def service():
@@ -834,7 +855,7 @@ def status(config=None):
     """
     path = _option("config", config)
     process = _process()
-    values = _shareable(_pure("xend_options.effective")(_document(path).get)[0])
+    values = _shareable(xend_options.effective(_document(path).get)[0])
     configured = _listeners(values)
     found = {
         "running": process is not None,
@@ -847,7 +868,7 @@ def status(config=None):
     if process is None:
         found["pending"].append("xend is not running")
         return found
-    found["listening"] = _pure("xend_host.listening")(process["pid"])
+    found["listening"] = xend_host.listening(process["pid"])
     # Read at start only; `xend reload` does not read the relocation settings again. Start times are
     # known to 1/100 s.
     found["config_newer"] = _changed_at(path) > process["started"] + CLOCK_S
@@ -869,7 +890,7 @@ def _changed_at(path):
 
 def _listeners(values):
     try:
-        return _pure("xend_options.listeners")(values)
+        return xend_options.listeners(values)
     except KeyError:
         # A value that xend cannot read: it would not start, so it would listen on nothing.
         return []
@@ -994,7 +1015,7 @@ def restart_accept(accept=None):
     """
     given = _said_for_this_host("restart_accept") if accept is None else accept
     try:
-        return [_native(word) for word in _pure("xend_lifecycle.accepted")(given)]
+        return [_native(word) for word in xend_lifecycle.accepted(given)]
     except ValueError as exc:
         raise CommandExecutionError(_native(exc.args[0]))
 
@@ -1006,7 +1027,7 @@ def _locked(name, refusal, shared=False, who="", wait_s=0):
     its holder says of itself.
     """
     folder = _option("kept")
-    lock = _pure("xend_lock.hold")(folder, name, shared, who, wait_s)
+    lock = xend_lock.hold(folder, name, shared, who, wait_s)
     # Not by `with`: an error inside the block is not one of the lock.
     try:
         lock.__enter__()
@@ -1054,7 +1075,7 @@ def _restart_alone(path, data, timeout, deadline, accepted):
     warnings = _spare_guests(
         path, before, accepted, "was not %s" % ("restarted" if before else "started")
     )
-    if _pure("xend_file.read")(path) != data:
+    if xend_file.read(path) != data:
         raise CommandExecutionError(
             "xend was not restarted, because %s was changed meanwhile; try again" % path
         )
@@ -1064,7 +1085,7 @@ def _restart_alone(path, data, timeout, deadline, accepted):
     except _NotAsConfigured as exc:
         story = [_roll_back(path, data, str(exc), timeout, accepted)] + warnings
         raise CommandExecutionError("; ".join(story))
-    if _pure("xend_file.read")(path) == data:
+    if xend_file.read(path) == data:
         _keep(path, STARTED, data)
     return dict(done, warnings=warnings)
 
@@ -1127,19 +1148,19 @@ def _reasons_not_to_start(document):
     would not but should be mended.
     """
     version = _tools_version(None)
-    values = _shareable(_pure("xend_options.effective")(document.get)[0])
-    unreadable = _pure("xend_options.unreadable")(document.get)
-    read = _pure("xend_options.read_at_start")(values, version)
+    values = _shareable(xend_options.effective(document.get)[0])
+    unreadable = xend_options.unreadable(document.get)
+    read = xend_options.read_at_start(values, version)
     reasons = [unreadable[key] for key in read if key in unreadable]
-    if _pure("xend_options.key_of")("hosts_allow") in read:
-        reasons += _pure("xend_allow.broken")(values.get("hosts_allow", ""))
+    if xend_options.key_of("hosts_allow") in read:
+        reasons += xend_allow.broken(values.get("hosts_allow", ""))
     listeners = _listeners(values)
     reasons += [
         "port %s is out of range" % port for _, port in listeners if not 0 <= port <= 65535
     ]
     if len(set(listeners)) < len(listeners):
         reasons.append("both relocation servers are to listen on port %s" % listeners[0][1])
-    cannot_listen_on = _pure("xend_host.cannot_listen_on")
+    cannot_listen_on = xend_host.cannot_listen_on
     problems = [
         cannot_listen_on(name, version) for name in sorted(set(name for name, _ in listeners))
     ]
@@ -1161,8 +1182,8 @@ def _wrong_with_tls(values):
     missing = ["ssl_server is on without %s" % name for name, value in files if not value]
     if missing:
         return missing, []
-    ssl_file = _pure("xend_options.ssl_file")
-    return _pure("xend_host.tls_files")(*[ssl_file(value, _tls_folder()) for _, value in files])
+    ssl_file = xend_options.ssl_file
+    return xend_host.tls_files(*[ssl_file(value, _tls_folder()) for _, value in files])
 
 
 def _tls_folder():
@@ -1188,7 +1209,7 @@ def _kept(path, what):
 
 
 def _cache():
-    return _pure("xend_lock.private")(os.path.join(__opts__["cachedir"], "xend"))
+    return xend_lock.private(os.path.join(__opts__["cachedir"], "xend"))
 
 
 def _keep(path, what, data):
@@ -1198,7 +1219,7 @@ def _keep(path, what, data):
     """
     try:
         kept = _kept(path, what)
-        _pure("xend_lock.put")(kept, data)
+        xend_lock.put(kept, data)
     except EnvironmentError as exc:
         log.warning("the %s content of %s could not be kept: %s", what, path, exc)
         return "nowhere (%s)" % ": ".join([str(part) for part in (exc.filename, exc.strerror or exc) if part])
@@ -1206,7 +1227,7 @@ def _keep(path, what, data):
 
 
 def _content_kept(kept):
-    return _pure("xend_lock.get")(kept, CONTENT_BYTES)
+    return xend_lock.get(kept, CONTENT_BYTES)
 
 
 def _remember(path):
@@ -1215,7 +1236,7 @@ def _remember(path):
     """
     process = _process()
     if process and _changed_at(path) < process["started"]:
-        _keep(path, STARTED, _pure("xend_file.read")(path))
+        _keep(path, STARTED, xend_file.read(path))
 
 
 def _take_back(path):
@@ -1224,7 +1245,7 @@ def _take_back(path):
     else the next reboot would leave xend down. What people wrote is theirs to mend. Returns what there
     is to say about it.
     """
-    read = _pure("xend_file.read")
+    read = xend_file.read
     try:
         written = _kept(path, WRITTEN)
         refused = read(path)
@@ -1234,7 +1255,7 @@ def _take_back(path):
         if hindrance:
             return "; the file was left as it is: %s" % hindrance
         kept = _keep(path, REFUSED, refused)
-        _pure("xend_file.update")(path, _instead_of(refused, known))
+        xend_file.update(path, _instead_of(refused, known))
     except (EnvironmentError, ValueError) as exc:
         return "; the previous file could not be put back: %s" % _problem(path, exc)
     return ". The previous content of %s was put back (the refused one is kept %s)" % (path, kept)
@@ -1271,7 +1292,7 @@ def _roll_back(path, refused, failure, timeout, accepted):
         return "%s; the file was left as it is: %s" % (failure, hindrance)
     kept = _keep(path, REFUSED, refused)
     try:
-        _pure("xend_file.update")(path, _instead_of(refused, known))
+        xend_file.update(path, _instead_of(refused, known))
         done = _start(path, process, timeout)
     except (EnvironmentError, ValueError) as exc:
         return "%s; the previous file could not be put back: %s" % (failure, _problem(path, exc))
@@ -1353,7 +1374,7 @@ def _why_not_now(path, process):
     except CommandExecutionError as exc:
         reasons.append(
             "it cannot be seen whether a migration is in flight (%s), which a restart would break. %s"
-            % (exc, _pure("xend_lifecycle.stuck")(_option("pidfile")))
+            % (exc, xend_lifecycle.stuck(_option("pidfile")))
         )
     if moving:
         reasons.append(
@@ -1402,13 +1423,13 @@ def _lifecycle(path, process):
     What a stop of xend and its start do to guests; with no PROCESS, only the start. See xend_lifecycle.risks.
     """
     version = _tools_version(None)
-    if not _pure("xend_lifecycle.acts")(version):
+    if not xend_lifecycle.acts(version):
         return []
     shown, unseen, stored, problems = [], "", [], {}
     folder = _domains_folder(path)
     try:
-        stored = _pure("xend_lifecycle.store")(
-            _option("root") + folder, _pure("xend_file.read"), _parser(version)
+        stored = xend_lifecycle.store(
+            _option("root") + folder, xend_file.read, _parser(version)
         )
     except EnvironmentError as exc:
         problems["on_xend_start"] = (
@@ -1432,7 +1453,7 @@ def _lifecycle(path, process):
         "folder": folder,
         "pidfile": _option("pidfile"),
     }
-    return _pure("xend_lifecycle.risks")(version, shown, unseen, stored, problems, words)
+    return xend_lifecycle.risks(version, shown, unseen, stored, problems, words)
 
 
 # Which domains run here, for a xend that is down: asked as xend asks at its start, the hypervisor for the
@@ -1465,14 +1486,14 @@ def _running():
         )
     except CommandExecutionError as exc:
         # What else Salt says may have the whole environment of the minion in it.
-        result = {"retcode": None, "stdout": "", "stderr": _pure("xend_secrets.reason")(str(exc))}
+        result = {"retcode": None, "stdout": "", "stderr": xend_secrets.reason(str(exc))}
     if result["retcode"] != 0:
         said = (result["stderr"] or result["stdout"]).strip().splitlines()
         raise CommandExecutionError(
             "xend's own Python, %s (option xend:python), says: %s"
             % (_option("python"), said[-1] if said else "nothing")
         )
-    return _pure("xend_lifecycle.running")(result["stdout"])
+    return xend_lifecycle.running(result["stdout"])
 
 
 def _domains_folder(path):
@@ -1485,7 +1506,7 @@ def _expected():
     The guests that may come at any moment, as sentences.
     """
     try:
-        return [_expectation(made) for made in _reservations("reserved", time.time())]
+        return [_expectation(made) for made in _reservations(xend_lock.reserved, time.time())]
     except CommandExecutionError as exc:
         return ["it cannot be seen which guests are expected here (%s)" % exc]
 
@@ -1494,7 +1515,7 @@ def _expectation(made):
     until = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(made["until"]))
     who = " (%s)" % made["who"] if made["who"] else ""
     # Both come from another host.
-    return _pure("xm_files.legible")("%s is expected here until %s%s" % (made["name"], until, who))
+    return xm_files.legible("%s is expected here until %s%s" % (made["name"], until, who))
 
 
 def _in_flight(path, process):
@@ -1504,9 +1525,9 @@ def _in_flight(path, process):
     error when xm cannot say.
     """
     moving = __salt__["xm.moving"]()
-    listening = _pure("xend_host.listening")(process["pid"])
+    listening = xend_host.listening(process["pid"])
     ports = set(int(text.rpartition(":")[2]) for text in listening or [])
-    peers = _pure("xend_host.connected")(process["pid"], ports - _other_ports(path))
+    peers = xend_host.connected(process["pid"], ports - _other_ports(path))
     if listening is None or peers is None:
         return moving + ["it cannot be seen who is connected to xend (pid %s)" % process["pid"]]
     return moving + ["%s is connected to the relocation port" % peer for peer in peers]
@@ -1518,7 +1539,7 @@ def _other_ports(path):
     besides may be a relocation port of an earlier content of the file.
     """
     get = _document(path).get
-    values, _, _ = _pure("xend_options.effective")(get)
+    values, _, _ = xend_options.effective(get)
     ports = set(
         _read(get, port, default) for server, port, default in OTHER_SERVERS if _read(get, server, False)
     )
@@ -1535,18 +1556,18 @@ def _other_ports(path):
 def _read(get, key, default):
     raw = get(key)
     try:
-        return default if raw is None else _pure("xend_options.value_of")(key, raw)
+        return default if raw is None else xend_options.value_of(key, raw)
     except ValueError:
         return default
 
 
-def _reservations(what, *arguments):
+def _reservations(function, *arguments):
     """
-    Call a function for the reservations of this host.
+    Call a function of xend_lock for the reservations of this host.
     """
     folder = _option("kept")
     try:
-        return _pure("xend_lock." + what)(folder, *arguments)
+        return function(folder, *arguments)
     except EnvironmentError as exc:
         raise _unusable(folder, exc)
     except ValueError as exc:
@@ -1583,7 +1604,7 @@ def reserve(name, who="", seconds=300):
         "no guest can come here now, because xend is being restarted (%s); try again after that",
         shared=True,
     ):
-        made = _reservations("reserve", name, who, seconds, time.time())
+        made = _reservations(xend_lock.reserve, name, who, seconds, time.time())
     return _expectation(made)
 
 
@@ -1605,10 +1626,10 @@ def release(name, who=None):
         salt xen2 xend.release web01
     """
     name = _text("name", name)
-    made = [one["who"] for one in _reservations("reserved", time.time()) if one["name"] == name]
+    made = [one["who"] for one in _reservations(xend_lock.reserved, time.time()) if one["name"] == name]
     if who is not None and made != [str(who)]:
         return False
-    return _reservations("release", name)
+    return _reservations(xend_lock.release, name)
 
 
 # Coming up
@@ -1678,7 +1699,7 @@ def _reason_in_log(log_size):
     """
     What xend wrote about its failed start. Of a bad value it says nothing on the terminal.
     """
-    new = _pure("xm_progress.last_part")(_option("log"), log_size)
+    new = xm_progress.last_part(_option("log"), log_size)
     found = re.findall(r"Exception starting xend \((.*)\)\s*$", new, re.MULTILINE)
     return _shareable(_native(found[-1])) if found else ""
 
@@ -1726,7 +1747,7 @@ def probe(host=None, port=None, ssl=False, timeout=5, source=None, config=None):
         raise CommandExecutionError("name a host, or list hosts in the pillar xend:relocation:hosts")
     # Under Python 2 the name of a loop in brackets stays: not `host`, which is asked for below.
     asked = [(_text("host", one), peer(one, port, ssl, config)) for one in hosts]
-    checked_port = _pure("xend_options.written")
+    checked_port = xend_options.written
     try:
         peers = dict(
             (name, (where["address"], int(checked_port("xend-relocation-port", where["port"]))))
@@ -1775,7 +1796,7 @@ def _own_settings(config):
     """
     The relocation settings that the file names, xend's defaults where it does not or cannot be read.
     """
-    effective = _pure("xend_options.effective")
+    effective = xend_options.effective
     settings, _, _ = effective({}.get)
     try:
         settings.update(effective(_document(_option("config", config)).get)[0])
@@ -1789,7 +1810,7 @@ def _ask_all(peers, ssl, timeout_s, source, own):
     """
     Ask all peers at once, so that the slowest one decides how long it takes.
     """
-    ask = _pure("xend_probe.ask")
+    ask = xend_probe.ask
     answers, failures = {}, []
 
     def keep(peer, host, port):
@@ -1846,7 +1867,7 @@ def settings():
 
         salt 'xen*' xend.settings
     """
-    return _pure("xend_settings.settings")(_pillar(), str(__opts__["id"]), _pure)
+    return xend_settings.settings(_pillar(), str(__opts__["id"]), _Utility)
 
 
 def declared_hosts():
@@ -1863,7 +1884,7 @@ def declared_hosts():
 
         salt xen1 xend.declared_hosts
     """
-    hosts, wrong = _pure("xend_settings.declared")(_pillar())
+    hosts, wrong = xend_settings.declared(_pillar())
     if wrong:
         raise CommandExecutionError("in the pillar, %s" % "; ".join(wrong))
     return hosts
@@ -1888,7 +1909,7 @@ def firewall_sources(entries):
         salt xen1 xend.firewall_sources '[10.20.0.12, 10.20.4.0/22]'
     """
     try:
-        return {"sources": _pure("xend_allow.sources")(entries), "wrong": ""}
+        return {"sources": xend_allow.sources(entries), "wrong": ""}
     except ValueError as exc:
         return {"sources": [], "wrong": str(exc)}
 
@@ -1919,7 +1940,7 @@ def guard(ports, sources):
         if not isinstance(values, (list, tuple)):
             raise CommandExecutionError("%s: %.60r is no list" % (argument, values))
     process = _process()
-    listening = _pure("xend_host.listening")(process["pid"]) if process else []
+    listening = xend_host.listening(process["pid"]) if process else []
     lack = _lack_of_iptables()
     found = {
         "problems": [lack] if lack else [],
@@ -1928,7 +1949,7 @@ def guard(ports, sources):
     }
     if not lack:
         table = __salt__["iptables.get_rules"]().get("filter", {})
-        found["problems"] += _pure("xend_settings.unguarded")(table, CHAIN, ports, sources)
+        found["problems"] += xend_settings.unguarded(table, CHAIN, ports, sources)
     return found
 
 

@@ -86,20 +86,43 @@ def __virtual__():
     return "xm"
 
 
-def _pure(name):
+class _Utility(object):
     """
-    A function of the utilities. Synced files come first; Salt 3006 and later do not load the
-    utilities of an installed extension into __utils__, there the package is asked.
+    A utility, of which calls read like those of a module: `xend_sxp.parse(data)`. Synced ones come first;
+    those of an installed extension are not loaded into __utils__ by Salt 3006 and later, and are imported.
     """
-    try:
-        function = __utils__[name]
-    except KeyError:
-        module, function = name.split(".")
-        package = __import__("xend_for_salt." + module, globals(), locals(), [function])
-        return getattr(package, function)
-    # Salt's wrapper switches to the loader of the utilities, where the functions that are handed to
-    # them would find no __salt__, and it cannot be used by two threads at once.
-    return getattr(function, "__wrapped__", function)
+
+    def __init__(self, name):
+        self._name = name
+
+    def __getattr__(self, function):
+        try:
+            found = __utils__[self._name + "." + function]
+        except KeyError:
+            package = __import__("xend_for_salt." + self._name, globals(), locals(), [function])
+            return getattr(package, function)
+        # Salt's wrapper switches to the loader of the utilities, where the functions that are handed to them
+        # would find no __salt__, and it cannot be used by two threads at once.
+        return getattr(found, "__wrapped__", found)
+
+
+xend_host = _Utility("xend_host")
+xend_lifecycle = _Utility("xend_lifecycle")
+xend_lock = _Utility("xend_lock")
+xend_options = _Utility("xend_options")
+xend_secrets = _Utility("xend_secrets")
+xend_sxp = _Utility("xend_sxp")
+xm_block = _Utility("xm_block")
+xm_devices = _Utility("xm_devices")
+xm_disks = _Utility("xm_disks")
+xm_drbd = _Utility("xm_drbd")
+xm_files = _Utility("xm_files")
+xm_fit = _Utility("xm_fit")
+xm_heard = _Utility("xm_heard")
+xm_kept = _Utility("xm_kept")
+xm_outcome = _Utility("xm_outcome")
+xm_output = _Utility("xm_output")
+xm_progress = _Utility("xm_progress")
 
 
 def _option(name):
@@ -134,7 +157,7 @@ def _run_all(command, **options):
     except CommandExecutionError as exc:
         # What else Salt says may have the whole environment of the minion in it.
         raise CommandExecutionError(
-            "%s cannot be run: %s" % (command[0], _pure("xend_secrets.reason")(str(exc)))
+            "%s cannot be run: %s" % (command[0], xend_secrets.reason(str(exc)))
         )
 
 
@@ -148,7 +171,7 @@ def _said(result):
         if line.strip() and not line.startswith("WARNING: ")
     ]
     if lines:
-        return _pure("xend_secrets.masked")(lines[-1])
+        return xend_secrets.masked(lines[-1])
     return "exit code %s and no message" % result["retcode"]
 
 
@@ -189,7 +212,7 @@ class _NoAnswer(CommandExecutionError):
 
 
 def _runs_xend():
-    return _pure("xend_host.process")(_option("pidfile")) is not None
+    return xend_host.process(_option("pidfile")) is not None
 
 
 def _to_start():
@@ -198,9 +221,9 @@ def _to_start():
     """
     host = str(__opts__["id"])
     if _runs_xend():
-        return _pure("xm_outcome.is_slow")(host)
+        return xm_outcome.is_slow(host)
     # Not by xend.status, which reads xend's file, and may have asked for that very question.
-    return _pure("xm_outcome.is_down")(host, __salt__["xend.service"]())
+    return xm_outcome.is_down(host, __salt__["xend.service"]())
 
 
 def _silence(exc):
@@ -227,12 +250,12 @@ def info():
 
         salt 'xen*' xm.info
     """
-    return _pure("xm_output.info")(_ask(["info"]))
+    return xm_output.info(_ask(["info"]))
 
 
 def _rows():
     try:
-        return _pure("xm_output.domains")(_ask(["list"]) or "", _name_of)
+        return xm_output.domains(_ask(["list"]) or "", _name_of)
     except ValueError as exc:
         raise CommandExecutionError("xm list: %s" % exc.args[0])
 
@@ -260,7 +283,7 @@ def _candidates(name, domid=None):
     xend lets a guest come to a host that holds a dead copy of it, and lists both then: the one that runs
     comes first.
     """
-    runs = _pure("xm_output.runs")
+    runs = xm_output.runs
     found = [
         row
         for row in _rows()
@@ -276,7 +299,7 @@ def _nameless(uuid):
     return [
         row
         for row in _rows()
-        if _pure("xm_output.is_nameless")(row)
+        if xm_output.is_nameless(row)
         and (uuid is None or (_describe(row) or {}).get("uuid") in (uuid, None))
     ]
 
@@ -315,7 +338,7 @@ def moving():
         "received": "%s is being received, or is left over from a migration that broke",
     }
     rows, seen = _rows(), _transfers()
-    found = [sentences[how] % name for name, how in _pure("xm_output.moving")(rows)]
+    found = [sentences[how] % name for name, how in xm_output.moving(rows)]
     if seen["receives"] is None:
         # What is being completed shows nowhere else on this host.
         found += [
@@ -366,7 +389,7 @@ def lifecycle():
     """
     forms = _forms("xm list --long", _ask(["list", "--long"]) or "")
     try:
-        found = _pure("xend_lifecycle.listed")(forms)
+        found = xend_lifecycle.listed(forms)
     except ValueError as exc:
         raise CommandExecutionError("xm list --long: %s" % exc.args[0])
     # xm does not show auto_power_on, so that nothing can be said of it here.
@@ -406,8 +429,8 @@ def _printed(row):
         (found,) = _described("xm list --long %s" % name, text, 1)
         if found["domid"] == domid:
             # The table and the description are two looks; the table is what people compare with.
-            found.update(state=row["state"], runs=_pure("xm_output.runs")(row["state"]))
-            found["sxp"] = _pure("xend_secrets.text")(text)
+            found.update(state=row["state"], runs=xm_output.runs(row["state"]))
+            found["sxp"] = xend_secrets.text(text)
             return reference, found, text
     raise CommandExecutionError(
         "xm cannot be told which domain is meant by %s, id %s: another domain is called %s; give that one "
@@ -422,11 +445,11 @@ def _described(command, text, count=None):
     forms = _forms(command, text)
     if count is not None and len(forms) != count:
         raise CommandExecutionError("%s printed %d domains, not %d" % (command, len(forms), count))
-    return [_pure("xm_output.describe")(_without_passwords(form)) for form in forms]
+    return [xm_output.describe(_without_passwords(form)) for form in forms]
 
 
 def _without_passwords(form):
-    masked = _pure("xend_secrets.masked")
+    masked = xend_secrets.masked
     # But for its name, which may be anything, and by which it is found.
     return [part if part[:1] == [b"name"] else masked(part) for part in form]
 
@@ -435,10 +458,10 @@ def _forms(command, text):
     try:
         # Before 2018.3, Salt under Python 2 returns bytes.
         data = text if isinstance(text, bytes) else text.encode("utf-8")
-        return [form for form in _pure("xend_sxp.parse")(data).forms() if isinstance(form, list)]
+        return [form for form in xend_sxp.parse(data).forms() if isinstance(form, list)]
     except ValueError as exc:
         if hasattr(exc, "without"):
-            exc = exc.without(_pure("xend_secrets.piece"))
+            exc = exc.without(xend_secrets.piece)
         raise CommandExecutionError("%s: %s" % (command, exc.args[0]))
 
 
@@ -465,14 +488,14 @@ def _host(now):
     # Asking xm takes seconds on old machines, and clocks are compared as of the moment of the question.
     uptime = _content("/proc/uptime")
     said = info()
-    found = _pure("xm_fit.facts")(
+    found = xm_fit.facts(
         said,
         _content("/proc/cpuinfo"),
         uptime,
         now,
         _bridges(),
         _own_text("vif-script"),
-        _pure("xm_output.tools_version")(said),
+        xm_output.tools_version(said),
     )
     found.update(
         interfaces=_interfaces(), bridge_ports=_bridge_ports(), vnc_listen=_own_text("vnc-listen")
@@ -590,7 +613,7 @@ def told(text):
 
         salt xen2 xm.told '"Gr\u00f6\u00dfe"'
     """
-    return _pure("xm_output.told")(text)
+    return xm_output.told(text)
 
 
 def _known_view(name, rows, guest):
@@ -713,7 +736,7 @@ def _view(name, uuid, domid):
         view.update(
             state=row["state"], domid=row["domid"], listed=row["name"], uuid=found["uuid"]
         )
-    if row and _pure("xm_output.is_nameless")(row):
+    if row and xm_output.is_nameless(row):
         view["problem"] = "xm list shows domain %s without a name, which may be it" % row["domid"]
         return view
     is_other = bool(row and uuid and found["uuid"] and found["uuid"] != uuid)
@@ -752,7 +775,7 @@ def _other_end(copy, seen, name, uuid):
 
 
 def _copy(row, seen, is_other=False):
-    return _pure("xm_outcome.copy")(row, _transferring(row, seen), is_other)
+    return xm_outcome.copy(row, _transferring(row, seen), is_other)
 
 
 def _transferring(row, seen):
@@ -784,10 +807,10 @@ def _transfers():
         "sends": None,
         "receives": None,
     }
-    for helper in _pure("xend_host.transfers")(_option("root")):
+    for helper in xend_host.transfers(_option("root")):
         seen[helper["what"]].append(helper["domid"])
-    process = _pure("xend_host.process")(_option("pidfile"))
-    peers = process and _pure("xend_host.transferring")(process["pid"])
+    process = xend_host.process(_option("pidfile"))
+    peers = process and xend_host.transferring(process["pid"])
     if peers is not None:
         sources, targets = peers["sources"], peers["targets"]
         seen.update(receives=bool(sources), sends=bool(targets), sources=sources, targets=targets)
@@ -883,18 +906,18 @@ def _is_over(made, found):
         for one in found
         if (one["copy"], one["name"], one["uuid"]) == ("running", made["name"], made["uuid"])
     ]
-    process = _pure("xend_host.process")(_option("pidfile"))
+    process = xend_host.process(_option("pidfile"))
     if len(here) != 1 or not process:
         return False
-    ends = [_pure("xend_host.connecting")(process["pid"]), _transfers()["sends"]]
+    ends = [xend_host.connecting(process["pid"]), _transfers()["sends"]]
     now = {
         "domid": here[0]["domid"],
-        "xend": _pure("xend_host.identity")(process["pid"]),
-        "up_s": _pure("xend_host.uptime_s")(),
-        "asked": bool(_pure("xend_host.migrating_commands")(_option("xm"), _option("root"))),
+        "xend": xend_host.identity(process["pid"]),
+        "up_s": xend_host.uptime_s(),
+        "asked": bool(xend_host.migrating_commands(_option("xm"), _option("root"))),
         "sends": None if None in ends else any(ends),
     }
-    return _pure("xm_kept.is_over")(made, now) and not _is_held(made["name"])
+    return xm_kept.is_over(made, now) and not _is_held(made["name"])
 
 
 def _is_held(name):
@@ -920,8 +943,8 @@ def _tell_completed(found):
 
 
 def _completed(uuid):
-    text = _pure("xm_progress.last_part")(_option("log")) if uuid else ""
-    return _pure("xm_progress.completed")(text, uuid)
+    text = xm_progress.last_part(_option("log")) if uuid else ""
+    return xm_progress.completed(text, uuid)
 
 
 def _copies():
@@ -937,7 +960,7 @@ def _copies():
     for row in rows:
         # What is listed but not described is just leaving, or just being renamed: look again.
         known = described.get((row["name"], row["domid"]))
-        nameless = _pure("xm_output.is_nameless")(row)
+        nameless = xm_output.is_nameless(row)
         if nameless:
             known = known or described.get((None, row["domid"]))
             if not known or not known["uuid"]:
@@ -960,7 +983,7 @@ def _copies():
 
 
 def _plain(listed):
-    return _pure("xm_outcome.plain")(listed)
+    return xm_outcome.plain(listed)
 
 
 def unfinished():
@@ -984,13 +1007,13 @@ def unfinished():
     for one in here["copies"]:
         if one["copy"] not in ("running", "managed", "halted", "sending", "receiving"):
             others[host] = {"copies": [one]}
-            (finding,) = _pure("xm_outcome.gather")(others)
+            (finding,) = xm_outcome.gather(others)
             found.append(dict(one, advice=finding["comment"]))
     seen = [one["name"] for one in here["copies"] if one["copy"] != "managed"]
     for made in here["sent"]:
         if made["name"] not in seen:
             others[host] = {"copies": [], "sent": [made]}
-            (finding,) = _pure("xm_outcome.gather")(others)
+            (finding,) = xm_outcome.gather(others)
             gone = {"listed": made["name"], "domid": None, "state": None, "copy": "absent"}
             found.append(dict(gone, name=made["name"], uuid=made["uuid"], advice=finding["comment"]))
     return found
@@ -1014,7 +1037,7 @@ def under_way(name, view):
         salt xen2 xm.under_way web01 '{"copy": "sending", "host": "xen1"}'
     """
     name, host = _text("name", name), _text("view: host", isinstance(view, dict) and view.get("host"))
-    return _legible(_pure("xm_outcome.under_way")(name, host, _view_of("view", view)))
+    return _legible(xm_outcome.under_way(name, host, _view_of("view", view)))
 
 
 def nowhere(name, here, target, there):
@@ -1039,7 +1062,7 @@ def nowhere(name, here, target, there):
     host = str(__opts__["id"])
     here, there = _view_of("here", here), _view_of("there", there)
     target = _text("target", target)
-    return _legible(_pure("xm_outcome.nowhere")(_text("name", name), host, target, here, there))
+    return _legible(xm_outcome.nowhere(_text("name", name), host, target, here, there))
 
 
 def not_described(name, here, left=None, problem=None):
@@ -1066,7 +1089,7 @@ def not_described(name, here, left=None, problem=None):
     host = str(__opts__["id"])
     here, left = _view_of("here", here), left if left is None else _view_of("left", left)
     problem = _text_or_none("problem", problem)
-    return _legible(_pure("xm_outcome.not_described")(_text("name", name), host, here, left, problem))
+    return _legible(xm_outcome.not_described(_text("name", name), host, here, left, problem))
 
 
 def unheard(reports):
@@ -1086,7 +1109,7 @@ def unheard(reports):
 
         salt xen1 xm.unheard '{"xen1": {"copies": []}, "xen2": {"problem": "its minion does not answer"}}'
     """
-    found = _pure("xm_outcome.unheard")(_reports_of(reports))
+    found = xm_outcome.unheard(_reports_of(reports))
     return dict([(key, _legible(found[key])) for key in found])
 
 
@@ -1124,10 +1147,10 @@ def findings(reports, guest=None, before=None):
         known = dict([(key, _text_or_none("guest: " + key, guest[key])) for key in keys])
         guest = dict(known, ran=guest.get("ran") is True)
     if guest is None:
-        found = _pure("xm_outcome.gather")(reports)
+        found = xm_outcome.gather(reports)
     else:
-        found = [_pure("xm_outcome.gather_one")(reports, guest)]
-    return found if before is None else _pure("xm_outcome.confirmed")(found, before)
+        found = [xm_outcome.gather_one(reports, guest)]
+    return found if before is None else xm_outcome.confirmed(found, before)
 
 
 # Checking
@@ -1198,7 +1221,7 @@ def _blockers_of(name, live, accept):
         if found is None or why["under_way"]:
             return [why["sentence"]], []
     blockers = []
-    if _pure("xm_output.is_unknown")(found["state"]):
+    if xm_output.is_unknown(found["state"]):
         blockers.append(
             "whether %s runs cannot be seen: xend shows its state as %s; look with `xm list` until it shows "
             "letters, and if it does not, see whether %s answers" % (name, found["state"], name)
@@ -1216,20 +1239,20 @@ def _blockers_of(name, live, accept):
         )
     blockers += [
         "xend would hand on %s of %s as other bytes than it has: call it otherwise, in ASCII (a path may be "
-        "a link)" % (_pure("xm_files.legible")(string), name)
-        for string in _pure("xm_output.misread")(found["sxp"])
+        "a link)" % (xm_files.legible(string), name)
+        for string in xm_output.misread(found["sxp"])
     ]
-    if len(_pure("xm_output.misread")(text)) > len(_pure("xm_output.misread")(found["sxp"])):
+    if len(xm_output.misread(text)) > len(xm_output.misread(found["sxp"])):
         blockers.append(
             "xend would hand on a password of %s as other bytes than it has: give it another one, in ASCII"
             % name
         )
-    blockers += _pure("xm_devices.foreign_backends")(found)
-    cannot, accepted = _pure("xm_devices.hardware")(found, "devices" in accept)
+    blockers += xm_devices.foreign_backends(found)
+    cannot, accepted = xm_devices.hardware(found, "devices" in accept)
     blockers += cannot
     if live and found["runs"]:
         # Else xend would fail before it connects, after half a minute of looking for memory.
-        overhead_mib = _pure("xm_fit.live_overhead_mib")(found)
+        overhead_mib = xm_fit.live_overhead_mib(found)
         blockers += _too_little_memory(
             overhead_mib, info().get("free_memory"), None, "for a live migration (live: False needs none)"
         )
@@ -1271,7 +1294,7 @@ def _why_it_cannot_leave(name):
     What is to be said of a guest that does not run here under its name, and whether it is under way.
     """
     view, here = where(name), str(__opts__["id"])
-    under_way = _pure("xm_outcome.under_way")(name, here, view)
+    under_way = xm_outcome.under_way(name, here, view)
     words = (name, here)
     if under_way:
         sentence = under_way
@@ -1296,7 +1319,7 @@ def _why_it_cannot_leave(name):
         sentence = "%s does not run (state %s), and only a guest that runs can be moved: %s" % (
             name,
             view["state"] or "not started",
-            _pure("xm_outcome.why_at_rest")(name, here, view),
+            xm_outcome.why_at_rest(name, here, view),
         )
     return {"sentence": sentence, "under_way": bool(under_way)}
 
@@ -1348,7 +1371,7 @@ def _resolved(name):
     except (socket.error, UnicodeError):
         # The probe says it better.
         return name
-    return address if _pure("xend_host.is_local")(address) else name
+    return address if xend_host.is_local(address) else name
 
 
 def _always_tls():
@@ -1411,24 +1434,24 @@ def can_receive(
     described = _described("xm list --long", _ask(["list", "--long"]) or "")
     there = [one for one in described if one["domid"] is not None]
     blockers = _same_identity(domain, rows, there)
-    tables_mib = _pure("xm_fit.iommu_mib")(domain, here)
+    tables_mib = xm_fit.iommu_mib(domain, here)
     what = "here, %d of them for the tables of its IOMMU (VT-d)" % tables_mib if tables_mib else "here"
-    needed_mib = _pure("xm_fit.needed_mib")(domain, here)
+    needed_mib = xm_fit.needed_mib(domain, here)
     blockers += _too_little_memory(needed_mib, here["free_mib"], config, what)
     here, apart_s = _when_asked(here, asked)
-    fit = _pure("xm_fit.fits")(domain, source, here, accept=accept, apart_s=apart_s)
-    devices = _pure("xm_devices.fits")(
+    fit = xm_fit.fits(domain, source, here, accept=accept, apart_s=apart_s)
+    devices = xm_devices.fits(
         domain,
         here,
         source,
-        lambda path: patiently(_pure("xend_host.script_problem"), path, _option("root")),
+        lambda path: patiently(xend_host.script_problem, path, _option("root")),
         lambda path: patiently(os.path.exists, _option("root") + path),
         lambda name: _is_own_address(name, patiently),
         _taken_ports(),
     )
     # Its host says so too; here whoever looks for a place for the guest hears it.
-    bound, accepted = _pure("xm_devices.hardware")(domain, "devices" in accept)
-    cannot, might_not = _pure("xm_fit.reboot_warnings")(
+    bound, accepted = xm_devices.hardware(domain, "devices" in accept)
+    cannot, might_not = xm_fit.reboot_warnings(
         domain,
         lambda path: patiently(os.path.exists, _option("root") + path),
         domain.get("image_files"),
@@ -1465,7 +1488,7 @@ def _when_asked(here, asked):
         return here, None
     if not isinstance(asked, dict) or set(asked) != set(["time", "apart_s"]):
         raise CommandExecutionError(
-            "asked: %s is no dict of time and apart_s" % _pure("xend_secrets.quoted")(asked)
+            "asked: %s is no dict of time and apart_s" % xend_secrets.quoted(asked)
         )
     then, apart_s = [_seconds("asked: " + key, asked[key]) for key in ("time", "apart_s")]
     up = here["uptime_s"]
@@ -1481,7 +1504,7 @@ def _subject(sentence):
 
 def _told_host(source):
     try:
-        return _pure("xm_fit.told")(source)
+        return xm_fit.told(source)
     except ValueError as exc:
         raise CommandExecutionError(
             "source: %s; give what xm.host returned on the guest's host" % exc.args[0]
@@ -1513,13 +1536,13 @@ def _patience():
 
     def ask(function, *arguments):
         work = [lambda: function(*arguments)]
-        return _pure("xm_disks.in_time")(work, max(0.1, end - _clock()))[0]
+        return xm_disks.in_time(work, max(0.1, end - _clock()))[0]
 
     return ask
 
 
 def _taken_ports():
-    return _pure("xend_host.taken")(_option("root"))
+    return xend_host.taken(_option("root"))
 
 
 def _is_own_address(name, patiently):
@@ -1532,14 +1555,14 @@ def _is_own_address(name, patiently):
     try:
         # Names of hosts that are only known elsewhere, and what is no IPv4 address.
         address = name if re.match(r"[0-9.]+\Z", name) else patiently(socket.gethostbyname, name)
-        return address and _pure("xend_host.is_own")(address, _option("root"))
+        return address and xend_host.is_own(address, _option("root"))
     except (socket.error, UnicodeError):
         return None
 
 
 def _accepted(accept):
     try:
-        return _pure("xm_fit.risks")(accept)
+        return xm_fit.risks(accept)
     except ValueError as exc:
         raise CommandExecutionError(exc.args[0])
 
@@ -1551,8 +1574,8 @@ def _disks_here(domain, ask=True):
     """
     found, disks = [], domain.get("disks") or []
     known = _drbd(disks) if ask else {}
-    for disk in _pure("xm_disks.look")(disks, _option("root")):
-        resource = _pure("xm_drbd.resource")(disk["uname"])
+    for disk in xm_disks.look(disks, _option("root")):
+        resource = xm_drbd.resource(disk["uname"])
         name = ", ".join([part for part in (disk["dev"], disk["uname"]) if part])
         if disk["problem"]:
             found.append(
@@ -1592,20 +1615,20 @@ def _hotplug_refusals(domain, there, tools):
     disks, root = domain.get("disks") or [], _option("root")
     if not disks:
         return []
-    used = _pure("xm_disks.used")
+    used = xm_disks.used
     others = [
         (one["name"], used(one["disks"], root))
         for one in there
         # What is here of the guest itself is in nobody's way (script block, same_vm).
         if one["disks"] and not _is_copy(one, domain)
     ]
-    return _pure("xm_block.refusals")(
+    return xm_block.refusals(
         domain.get("image"),
         used(disks, root),
         others,
-        _pure("xm_disks.mounts")(root),
-        _pure("xm_disks.loops")(root),
-        _pure("xm_disks.scripts")(root),
+        xm_disks.mounts(root),
+        xm_disks.loops(root),
+        xm_disks.scripts(root),
         tools and tuple(tools),
         __opts__["id"],
     )
@@ -1621,7 +1644,7 @@ def _drbd(disks):
     """
     {resource: what DRBD says of it here} for the disks that are its.
     """
-    names = [_pure("xm_drbd.resource")(disk.get("uname")) for disk in disks]
+    names = [xm_drbd.resource(disk.get("uname")) for disk in disks]
     found, end = {}, _clock() + ANSWER_S
     for name in sorted(set([name for name in names if name])):
         try:
@@ -1630,7 +1653,7 @@ def _drbd(disks):
             link = None
         # Where it has kept silent for one, it need not be asked for others.
         said = _drbdadm(name) if _clock() < end else None
-        found[name] = _pure("xm_drbd.facts")(name, said, _content("/proc/drbd"), link)
+        found[name] = xm_drbd.facts(name, said, _content("/proc/drbd"), link)
     return found
 
 
@@ -1639,7 +1662,7 @@ def _drbdadm(name):
     What drbdadm says of a resource: a dict from question to (exit code, text); None when there is none.
     """
     said = {}
-    for question, command in _pure("xm_drbd.commands")(_option("drbdadm"), name):
+    for question, command in xm_drbd.commands(_option("drbdadm"), name):
         try:
             # It prints shared-secret.
             result = _run_all(command, env={"LC_ALL": "C"})
@@ -1647,7 +1670,7 @@ def _drbdadm(name):
             return None
         if result["retcode"] == 127:
             return None
-        text = _pure("xend_secrets.text")(result["stdout"] or result["stderr"])
+        text = xend_secrets.text(result["stdout"] or result["stderr"])
         said[question] = (result["retcode"], text)
         if result["retcode"]:
             break
@@ -1655,8 +1678,8 @@ def _drbdadm(name):
 
 
 def _drbd_verdict(disk, there, here, source):
-    verdict, sentence = _pure("xm_drbd.judge")(
-        _pure("xm_drbd.resource")(disk["uname"]), there, here, source, __opts__["id"]
+    verdict, sentence = xm_drbd.judge(
+        xm_drbd.resource(disk["uname"]), there, here, source, __opts__["id"]
     )
     return verdict, "%s, %s: %s" % (disk["dev"], disk["uname"], sentence)
 
@@ -1686,8 +1709,8 @@ def mark_disks(name):
     return {
         "token": token,
         "disks": disks,
-        "there": _pure("xm_disks.look")(disks, _option("root")),
-        "marks": _pure("xm_disks.mark")(disks, token, _option("root")),
+        "there": xm_disks.look(disks, _option("root")),
+        "marks": xm_disks.mark(disks, token, _option("root")),
         "drbd": _drbd(disks),
     }
 
@@ -1713,14 +1736,14 @@ def same_disks(marked, source):
         salt xen2 xm.same_disks '{"disks": [], "there": [], "marks": [], "token": "none"}' xen1
     """
     try:
-        told = _pure("xm_disks.told")(marked)
+        told = xm_disks.told(marked)
     except ValueError as exc:
         raise CommandExecutionError(
             "marked: %s; give what xm.mark_disks returned on the guest's host" % exc.args[0]
         )
     source, root = _text("source", source), _option("root")
-    here = _pure("xm_disks.look")(told["disks"], root)
-    verdicts = _pure("xm_disks.compare")(
+    here = xm_disks.look(told["disks"], root)
+    verdicts = xm_disks.compare(
         told["there"],
         here,
         told["marks"],
@@ -1731,10 +1754,10 @@ def same_disks(marked, source):
     )
     known = _drbd(told["disks"])
     for number, disk in enumerate(here):
-        resource = _pure("xm_drbd.resource")(disk["uname"])
+        resource = xm_drbd.resource(disk["uname"])
         if resource in known:
             # A source that says nothing of it is one of an older version.
-            there = _pure("xm_drbd.told")(told["drbd"].get(resource))
+            there = xm_drbd.told(told["drbd"].get(resource))
             verdicts[number] = _drbd_verdict(disk, there, known[resource], source)
     # What stands there is partly in the words of the source.
     return [[verdict, _legible(sentence)] for verdict, sentence in verdicts]
@@ -1756,17 +1779,17 @@ def unmark_disks(marked):
         salt xen1 xm.unmark_disks '{"disks": [], "token": "none"}'
     """
     try:
-        told = _pure("xm_disks.told_marked")(marked)
+        told = xm_disks.told_marked(marked)
     except ValueError as exc:
         raise CommandExecutionError("marked: %s; give what xm.mark_disks returned here" % exc.args[0])
     if told["disks"]:
-        _pure("xm_disks.unmark")(told["disks"], told["token"], _option("root"))
+        xm_disks.unmark(told["disks"], told["token"], _option("root"))
     return True
 
 
 def _described_guest(domain):
     try:
-        return _pure("xm_output.checked")(domain)
+        return xm_output.checked(domain)
     except ValueError as exc:
         # Not what was given: all that is known of a guest would stand there.
         raise CommandExecutionError(
@@ -1904,7 +1927,7 @@ def _lock(locks, name, who):
     """
     # Shared: several guests may leave at once.
     for lock, shared in (("relocation", True), ("guest " + name, False)):
-        holding = _pure("xend_lock.hold")(_option("kept"), lock, shared=shared, who=who)
+        holding = xend_lock.hold(_option("kept"), lock, shared=shared, who=who)
         try:
             holding.__enter__()
         except ValueError as exc:
@@ -1950,7 +1973,7 @@ def _migrate(name, target, live, port, ssl, node, timeout, accept):
         "xm_said": None if result["over"] and result["retcode"] == 0 else _said(result),
         "timed_out": None if result["over"] else limit,
     }
-    report = _pure("xm_outcome.report")(
+    report = xm_outcome.report(
         name, __opts__["id"], target, view, {"copy": "unasked"}, **ended
     )
     if view["copy"] not in ("absent", "managed"):
@@ -1960,7 +1983,7 @@ def _migrate(name, target, live, port, ssl, node, timeout, accept):
         if view["copy"] == "running" and result["over"] and result["retcode"] > 0:
             comment += _forget_own(guest["uuid"])
         said = "%s was not moved: %s" if is_here else "the migration of %s has not ended well: %s"
-        facts = report["facts"] + _pure("xm_outcome.how_xm_ended")(view, **ended)
+        facts = report["facts"] + xm_outcome.how_xm_ended(view, **ended)
         raise _NotMoved(said % (name, comment), said % (name, facts))
     comment = report["comment"]
     if _stays_managed(guest["uuid"]):
@@ -2029,8 +2052,8 @@ def _progress(guest, target):
         "source": __opts__["id"],
         "target": target,
     }
-    tail = _pure("xm_progress.tail")(_option("log"))
-    progress = _pure("xm_progress.progress")(names, guest["domid"], guest["memory_mib"], _clock())
+    tail = xm_progress.tail(_option("log"))
+    progress = xm_progress.progress(names, guest["domid"], guest["memory_mib"], _clock())
 
     hears = [True]
 
@@ -2047,9 +2070,9 @@ def _written(domid):
     """
     How many bytes xc_save has written that sends this domain; None when that cannot be seen.
     """
-    for helper in _pure("xend_host.transfers")(_option("root")):
+    for helper in xend_host.transfers(_option("root")):
         if (helper["what"], helper["domid"]) == ("xc_save", domid):
-            return _pure("xm_progress.written")(helper["pid"])
+            return xm_progress.written(helper["pid"])
     return None
 
 
@@ -2060,7 +2083,7 @@ def _tell(event):
     """
     began = _clock()
     try:
-        tag = "xend/migrate/" + _pure("xm_kept.label")(event["domain"])
+        tag = "xend/migrate/" + xm_kept.label(event["domain"])
         sent = __salt__["event.send"](tag, event)
     except Exception as exc:  # pylint: disable=broad-except
         log.debug("an event on the migration of %s was not sent: %s", event["domain"], exc)
@@ -2087,7 +2110,7 @@ def _limit(timeout, guest):
 
 def _text(argument, value):
     try:
-        return _pure("xend_options.given_text")(argument, value)
+        return xend_options.given_text(argument, value)
     except ValueError as exc:
         raise CommandExecutionError(exc.args[0])
 
@@ -2096,7 +2119,7 @@ def _legible(sentence):
     """
     A sentence with words of another host, as a terminal may show it.
     """
-    return _pure("xm_files.legible")(sentence)
+    return xm_files.legible(sentence)
 
 
 def _text_or_none(argument, value):
@@ -2128,7 +2151,7 @@ def _of_form(argument, value, what, function):
     xm_heard).
     """
     try:
-        _pure("xm_heard.form_of")(what, _pure("xm_outcome.words")())(value)
+        xm_heard.form_of(what, xm_outcome.words())(value)
     except ValueError as exc:
         raise CommandExecutionError("%s: %s; give what %s returns" % (argument, exc, function))
     return value
@@ -2136,7 +2159,7 @@ def _of_form(argument, value, what, function):
 
 def _seconds(name, value):
     try:
-        return _pure("xend_options.given_seconds")(name, value)
+        return xend_options.given_seconds(name, value)
     except ValueError as exc:
         raise CommandExecutionError(exc.args[0])
 
@@ -2146,7 +2169,7 @@ def _flag(name, value):
         return bool(value)
     raise CommandExecutionError(
         "%s: %s is neither true nor false (text in quotes is no boolean)"
-        % (name, _pure("xend_secrets.quoted")(value))
+        % (name, xend_secrets.quoted(value))
     )
 
 
@@ -2193,13 +2216,13 @@ def check_options(
 def _node(node):
     if node is not None and not re.match(r"[0-9]+\Z", str(node)):
         raise CommandExecutionError(
-            "node: %s is no number of a NUMA node" % _pure("xend_secrets.quoted")(node)
+            "node: %s is no number of a NUMA node" % xend_secrets.quoted(node)
         )
 
 
 def _port(port):
     try:
-        return int(_pure("xend_options.written")("xend-relocation-port", port))
+        return int(xend_options.written("xend-relocation-port", port))
     except ValueError as exc:
         raise CommandExecutionError(exc.args[0])
 
@@ -2233,7 +2256,7 @@ def _options_that_xm_lacks(ssl, node):
 
 
 def _tools_version():
-    return _pure("xm_output.tools_version")(info()) or (0, 0)
+    return xm_output.tools_version(info()) or (0, 0)
 
 
 def _is_managed(uuid):
@@ -2260,7 +2283,7 @@ def _where_now(name, target, of_transfers=True):
             __opts__["id"],
             view["state"] or "not started",
         )
-    return _pure("xm_outcome.report")(
+    return xm_outcome.report(
         name, __opts__["id"], target, view, {"copy": "unasked"}
     )["comment"]
 
@@ -2292,14 +2315,14 @@ def arrival(name, uuid=None, source=None, timeout=None, gone=False):
     source = _text_or_none("source", source)
     names = {"domain": name, "uuid": uuid, "source": source, "target": __opts__["id"]}
     # So that the time goes on where the source's ended; its clock is another one.
-    log = _pure("xm_progress.last_part")(_option("log"))
-    since_s = _pure("xm_progress.received_since")(log, uuid, time.time())
+    log = xm_progress.last_part(_option("log"))
+    since_s = xm_progress.received_since(log, uuid, time.time())
     began = None if since_s is None else _clock() - since_s
-    progress = _pure("xm_progress.progress")(names, None, None, began)
+    progress = xm_progress.progress(names, None, None, began)
     _tell(progress.event("arriving", _clock()))
     # Later than the moment from which on it is called unfinished.
     view = where(name, uuid, wait=_devices_s() + ANSWERS_S if timeout is None else timeout)
-    report = _pure("xm_outcome.report")(
+    report = xm_outcome.report(
         name,
         source or "the source",
         __opts__["id"],
@@ -2343,11 +2366,11 @@ def restart_advice(domain, source=None):
     except CommandExecutionError as exc:
         # That the guest is lost must be said whatever else fails.
         kept = "could not be kept here (%s); the source kept it before it sent the guest" % exc
-    return _pure("xm_outcome.how_to_start_again")(_in_words(domain), kept)
+    return xm_outcome.how_to_start_again(_in_words(domain), kept)
 
 
 def _in_words(domain):
-    legible = _pure("xm_files.legible")
+    legible = xm_files.legible
     disks = ", ".join([legible(disk.get("uname", "?")) for disk in domain.get("disks") or []]) or "no disks"
     return "uuid %s, %s MiB, %s" % (domain.get("uuid"), domain.get("memory_mib"), disks)
 
@@ -2362,7 +2385,7 @@ def _keep(domain, text):
     Returns the file, which holds what `xm list --long` printed, passwords included; one file per name and
     uuid.
     """
-    path = _pure("xm_kept.description_file")(_option("kept"), domain["name"], domain.get("uuid"))
+    path = xm_kept.description_file(_option("kept"), domain["name"], domain.get("uuid"))
     return _write(path, text, "the description of %s" % domain["name"])
 
 
@@ -2374,11 +2397,11 @@ def _keep_told(domain, source):
     if not text or not hasattr(text, "upper"):
         raise CommandExecutionError("the description of %s lacks sxp, its own text" % name)
     here, what = str(__opts__["id"]), "the description of %s" % name
-    own = _pure("xm_kept.description_file")(_option("kept"), name, domain.get("uuid"))
-    told = _pure("xm_kept.told_file")(_option("kept"), name, domain.get("uuid"))
-    masked = _pure("xend_secrets.text")(text)
-    if _pure("xend_secrets.hides")(masked):
-        _write(told, _pure("xm_kept.without_passwords")(masked, source), what)
+    own = xm_kept.description_file(_option("kept"), name, domain.get("uuid"))
+    told = xm_kept.told_file(_option("kept"), name, domain.get("uuid"))
+    masked = xend_secrets.text(text)
+    if xend_secrets.hides(masked):
+        _write(told, xm_kept.without_passwords(masked, source), what)
         kept = (
             "is kept in %s on %s, without its passwords, so that xm refuses this file until they are put in; "
             "the complete one is kept on %s, for root, as %s in the folder of its option xend:kept"
@@ -2405,20 +2428,20 @@ def _note(guest, target, kept):
         "what": _in_words(guest),
         "kept": kept,
         "domid": None if _is_managed(guest["uuid"]) else guest["domid"],
-        "up_s": _pure("xend_host.uptime_s")(),
+        "up_s": xend_host.uptime_s(),
     }
-    process = _pure("xend_host.process")(_option("pidfile"))
-    words["xend"] = process and _pure("xend_host.identity")(process["pid"])
-    path = _pure("xm_kept.note_file")(_option("kept"), guest["name"], guest["uuid"])
-    _write(path, _pure("xm_kept.note")(words), "the note that %s is sent" % guest["name"])
+    process = xend_host.process(_option("pidfile"))
+    words["xend"] = process and xend_host.identity(process["pid"])
+    path = xm_kept.note_file(_option("kept"), guest["name"], guest["uuid"])
+    _write(path, xm_kept.note(words), "the note that %s is sent" % guest["name"])
 
 
 def _write(path, text, what):
     data = text if isinstance(text, bytes) else text.encode("utf-8")
     try:
-        _pure("xend_lock.private")(os.path.dirname(path))
+        xend_lock.private(os.path.dirname(path))
         # Replaced as a whole and readable for root only: it may hold the guest's VNC password.
-        _pure("xend_lock.put")(path, data)
+        xend_lock.put(path, data)
     except EnvironmentError as exc:
         raise CommandExecutionError(
             "%s: %s cannot be kept there: %s" % (exc.filename or path, what, exc.strerror)
@@ -2430,8 +2453,8 @@ def _noted():
     folder = _option("kept")
     try:
         if os.path.lexists(folder):
-            _pure("xend_lock.private")(folder)
-        return _pure("xm_kept.noted")(folder)
+            xend_lock.private(folder)
+        return xm_kept.noted(folder)
     except EnvironmentError as exc:
         raise CommandExecutionError(
             "%s: it cannot be seen which guests were sent from here: %s"
@@ -2445,7 +2468,7 @@ def _forget(name, uuid, note):
     """
     folder = _option("kept")
     try:
-        return _pure("xm_kept.forget")(folder, name, uuid, note)
+        return xm_kept.forget(folder, name, uuid, note)
     except EnvironmentError as exc:
         raise CommandExecutionError(
             "%s: the note that %s was sent cannot be removed: %s"
@@ -2621,7 +2644,7 @@ def repair(do, listed, uuid, domid, claims=None, asked=False, test=False):
 
 
 def _check_uuid(uuid):
-    if not _pure("xm_heard.is_uuid")(uuid):
+    if not xm_heard.is_uuid(uuid):
         raise CommandExecutionError("uuid: %.60r is no uuid as `xm list --long` shows it" % (uuid,))
     return str(uuid)
 
@@ -2637,7 +2660,7 @@ def _check_word(claims, asked):
     if not isinstance(claims, dict):
         raise CommandExecutionError("claims: %.60r is no dict from hosts to words" % (claims,))
     for host in sorted(claims, key=str):
-        if not hasattr(host, "upper") or not _pure("xm_outcome.is_claim")(claims[host]):
+        if not hasattr(host, "upper") or not xm_outcome.is_claim(claims[host]):
             raise CommandExecutionError(
                 "claims: what %.60r says, %.60r, is nothing that a host holds of a guest"
                 % (host, claims[host])
@@ -2670,7 +2693,7 @@ def _doubt(do, name, uuid, claims, asked, here=None, note=None):
         ]
         own.update(beside=beside, completed=_completed(uuid))
     declared = sorted(__salt__["xend.declared_hosts"]())
-    return _pure("xm_outcome.doubt")(do, name, str(__opts__["id"]), claims, declared, **own)
+    return xm_outcome.doubt(do, name, str(__opts__["id"]), claims, declared, **own)
 
 
 # What is done -> the copies that it may be done to, those that it leaves, and what has then happened.
@@ -2717,7 +2740,7 @@ def _repair(step, claims, asked):
     if do == "remove":
         # Whoever has said that it is well elsewhere may be wrong, and there may be no other trace of it. What
         # was kept when it was sent from here is better than what is left of it.
-        path = _pure("xm_kept.description_file")(_option("kept"), name, uuid)
+        path = xm_kept.description_file(_option("kept"), name, uuid)
         words["kept"] = path if os.path.exists(path) else _keep(dict(guest, name=name), text)
     if do == "rename":
         said = _mend(["rename", reference, name])

@@ -48,25 +48,37 @@ NO_HOSTS = (
 
 def __virtual__():
     try:
-        _pure("xm_heard.form_of")
-        _pure("xm_outcome.gather")
-        _pure("xend_settings.declared")
+        xm_heard.legible("")
+        xm_outcome.words()
+        xend_settings.declared(None)
     except (ImportError, AttributeError):
         return False, "the utilities of xend are not on the master: run `salt-run saltutil.sync_all`"
     return "xend"
 
 
-def _pure(name):
+class _Utility(object):
     """
-    A function of the utilities: synced ones come first, then the installed package.
+    A utility, of which calls read like those of a module: `xend_sxp.parse(data)`. Synced ones come first;
+    those of an installed extension are not loaded into __utils__ by Salt 3006 and later, and are imported.
     """
-    try:
-        function = __utils__[name]
-    except KeyError:
-        module, function = name.split(".")
-        package = __import__("xend_for_salt." + module, globals(), locals(), [function])
-        return getattr(package, function)
-    return getattr(function, "__wrapped__", function)
+
+    def __init__(self, name):
+        self._name = name
+
+    def __getattr__(self, function):
+        try:
+            found = __utils__[self._name + "." + function]
+        except KeyError:
+            package = __import__("xend_for_salt." + self._name, globals(), locals(), [function])
+            return getattr(package, function)
+        # Salt's wrapper switches to the loader of the utilities, where the functions that are handed to them
+        # would find no __salt__, and it cannot be used by two threads at once.
+        return getattr(found, "__wrapped__", found)
+
+
+xend_settings = _Utility("xend_settings")
+xm_heard = _Utility("xm_heard")
+xm_outcome = _Utility("xm_outcome")
 
 
 # Who is asked
@@ -87,7 +99,7 @@ def _declared(ids=None):
         if host in found:
             continue
         pillar = __salt__["pillar.show_pillar"](host)
-        declared, mistakes = _pure("xend_settings.declared")(pillar.get("xend"))
+        declared, mistakes = xend_settings.declared(pillar.get("xend"))
         for name, known in declared.items():
             found.setdefault(name, known)
         wrong += [mistake for mistake in mistakes if mistake not in wrong]
@@ -162,15 +174,15 @@ def _remedy(host, runs):
     """
     if runs is None:
         return ""
-    return _pure("xm_outcome.is_slow")(host) if runs else _pure("xm_outcome.is_down")(host, "xend")
+    return xm_outcome.is_slow(host) if runs else xm_outcome.is_down(host, "xend")
 
 
 def _form(what):
-    return _pure("xm_heard.form_of")(what, _pure("xm_outcome.words")())
+    return xm_heard.form_of(what, xm_outcome.words())
 
 
 def _legible(text, most=2000):
-    return _pure("xm_heard.legible")(text, most)
+    return xm_heard.legible(text, most)
 
 
 # What people ask
@@ -328,7 +340,7 @@ def _check_identity(host, said, name):
 def _silence(reports, declared, held):
     for said in reports.values():
         said["declared"] = sorted(declared)
-    unheard = _pure("xm_outcome.unheard")(reports)
+    unheard = xm_outcome.unheard(reports)
     return "Nothing was moved.%s No answer from %s. %s" % ("".join(held), unheard["who"], unheard["do"])
 
 
@@ -532,10 +544,10 @@ def _findings(given, pair, declared):
 
     def judge():
         if guest is None:
-            found = _pure("xm_outcome.gather")(reports)
+            found = xm_outcome.gather(reports)
         else:
-            found = [_pure("xm_outcome.gather_one")(reports, guest)]
-        return found if before is None else _pure("xm_outcome.confirmed")(found, before)
+            found = [xm_outcome.gather_one(reports, guest)]
+        return found if before is None else xm_outcome.confirmed(found, before)
 
     look([host for host in pair if host in declared] if pair else sorted(declared))
     findings = judge()
@@ -636,7 +648,7 @@ def _silent(pair, reports, findings):
         text = "no migration has left anything on %s" % ", ".join(sorted(reports))
         says.append(_say("nothing is left over", text, True))
     if silent and not pair:
-        why = _pure("xm_outcome.unheard")(reports)
+        why = xm_outcome.unheard(reports)
         text = (
             "what they hold is not known: %s. A guest is safe to be started only when these were looked at "
             "as well%s. Then look again with `salt-run state.orchestrate xend.orch.recover`"

@@ -39,23 +39,23 @@ _HIDDEN = "(not shown)"
 class _Facts(object):
     """A file as xend reads it, with what the rules ask of it worked out once."""
 
-    def __init__(self, data, sibling, version, is_local, exists, folder):
+    def __init__(self, data, utility, version, is_local, exists, folder):
         self.data = data
-        self.sibling = sibling
+        self.utility = utility
         self.version = version
         self.is_local = is_local or (lambda address: True)
         self.exists = exists or (lambda path: True)
         self.folder = folder
-        self.settings = sibling("xend_options.settings")()
-        self.known = sibling("xend_options.known_keys")()
+        self.settings = utility("xend_options").settings()
+        self.known = utility("xend_options").known_keys()
         self.key_of = dict((row[0], row[1]) for row in self.settings)
-        self.document = sibling("xend_sxp.parse")(data)
-        self.values, _, _ = sibling("xend_options.effective")(self.document.get)
-        self.unreadable = sibling("xend_options.unreadable")(self.document.get)
-        self.read_at_start = sibling("xend_options.read_at_start")(self.values, version)
+        self.document = utility("xend_sxp").parse(data)
+        self.values, _, _ = utility("xend_options").effective(self.document.get)
+        self.unreadable = utility("xend_options").unreadable(self.document.get)
+        self.read_at_start = utility("xend_options").read_at_start(self.values, version)
         self.listens = bool(self.values.get("server") or self.values.get("ssl_server"))
         # Line -> the pieces of it that are not to be shown.
-        self.hidden = sibling("xend_secrets.words")(data)
+        self.hidden = utility("xend_secrets").words(data)
         self.escapes = {}
         for line, key, escape in self.document.escapes():
             where = line, None if key is None else _text(key)
@@ -95,22 +95,22 @@ class _Facts(object):
     def is_hidden(self, line, raw):
         """Whether a word outside of lists is, or may be, part of a password in its line."""
         hidden = self.hidden.get(line, ())
-        is_key = self.sibling("xend_secrets.is_secret")(raw)
+        is_key = self.utility("xend_secrets").is_secret(raw)
         return bool(hidden) and (not is_key or bool([word for word in hidden if raw in word]))
 
     def is_fatal(self, key):
         return key in self.read_at_start
 
 
-def findings(data, sibling, version=None, is_local=None, exists=None, folder="/etc/xen"):
+def findings(data, utility, version=None, is_local=None, exists=None, folder="/etc/xen"):
     """
     What is wrong with a configuration file.
 
     data
         its content, bytes
-    sibling
-        a function from "module.function" to that function of another utility: the ways in which
-        these can be had differ between Salt and tests
+    utility
+        a function from the name of another utility to that utility: the ways in which these can be
+        had differ between Salt and tests
     version
         the version of the xend that reads it, a tuple of ints as far as it is known, or None
     is_local
@@ -125,21 +125,21 @@ def findings(data, sibling, version=None, is_local=None, exists=None, folder="/e
     ``message`` and ``fix``, sorted by line; empty when all is well.
     """
     try:
-        facts = _Facts(data, sibling, version, is_local, exists, folder)
+        facts = _Facts(data, utility, version, is_local, exists, folder)
     except ValueError as exc:
-        found = [_unparsable(exc, "xend does not start with this file", sibling)]
+        found = [_unparsable(exc, "xend does not start with this file", utility)]
     else:
         found = [finding for rule in RULES for finding in rule(facts)]
-    masked = sibling("xend_secrets.masked")
+    masked = utility("xend_secrets").masked
     found = [_cut(masked(finding)) for finding in found]
     return sorted(found, key=lambda row: (row["line"] or 0, _SEVERITIES.index(row["severity"])))
 
 
-def is_ambiguous(data, sibling):
+def is_ambiguous(data, utility):
     """
     Whether the versions of xend make different things of a file, or some of them cannot read it.
 
-    data, sibling
+    data, utility
         as for `findings`
     """
     # Else there is nothing on which they differ, and most files are read once only.
@@ -148,11 +148,11 @@ def is_ambiguous(data, sibling):
     readings = set()
     for version in _PARSERS:
         try:
-            forms = sibling("xend_sxp.parse")(data, version).forms()
+            forms = utility("xend_sxp").parse(data, version).forms()
         except ValueError:
             readings.add(None)
         else:
-            readings.add(sibling("xend_sxp.render")(forms))
+            readings.add(utility("xend_sxp").render(forms))
     return len(readings) > 1
 
 
@@ -167,12 +167,12 @@ def _cut(finding):
     return dict(finding, key=finding["key"] and _shown(finding["key"]), message=message)
 
 
-def _unparsable(exc, consequence, sibling):
+def _unparsable(exc, consequence, utility):
     return _finding(
         ERROR,
         None,
         exc.line,
-        "%s: %s" % (consequence, exc.without(sibling("xend_secrets.piece")).args[0]),
+        "%s: %s" % (consequence, exc.without(utility("xend_secrets").piece).args[0]),
         "mend it by hand at the place named; xend.set and the states leave such a file alone",
     )
 
@@ -280,9 +280,9 @@ def _other_readings(facts):
         return
     name = _dotted(facts.version)
     try:
-        older = facts.sibling("xend_sxp.parse")(facts.data, name)
+        older = facts.utility("xend_sxp").parse(facts.data, name)
     except ValueError as exc:
-        yield _unparsable(exc, "xend %s does not start with this file" % name, facts.sibling)
+        yield _unparsable(exc, "xend %s does not start with this file" % name, facts.utility)
         return
     escaped = set(key for _, key in facts.escapes)
     for key in sorted(facts.known):
@@ -302,7 +302,7 @@ def _other_readings(facts):
 def _written(facts, document, key):
     # Lists that are nested deep cannot be compared without a recursion error.
     raw = document.get(key)
-    return None if raw is None else facts.sibling("xend_sxp.render")(raw)
+    return None if raw is None else facts.utility("xend_sxp").render(raw)
 
 
 # Keys
@@ -482,7 +482,7 @@ def _address(facts):
         return
     reason = None
     try:
-        facts.sibling("xend_options.written")(ADDRESS, address)
+        facts.utility("xend_options").written(ADDRESS, address)
     except ValueError as exc:
         reason = exc.args[0]
     else:
@@ -509,7 +509,7 @@ def _ssl_files(facts):
             value = facts.values[name]
             lack = "%s is not set" % key
             if value:
-                path = facts.sibling("xend_options.ssl_file")(value, facts.folder)
+                path = facts.utility("xend_options").ssl_file(value, facts.folder)
                 if facts.exists(path):
                     continue
                 lack = "%s does not exist" % path
@@ -548,11 +548,11 @@ def _patterns(facts):
         return
     # One character for one byte, as in the Python 2 of xend. A quote that lacks makes lines of others part of
     # it.
-    value = facts.sibling("xend_secrets.masked")(raw.decode("latin-1"))
+    value = facts.utility("xend_secrets").masked(raw.decode("latin-1"))
     line = facts.line(HOSTS_ALLOW)
     # What is left of a pattern that lost characters is not worth a remark.
     escaped = HOSTS_ALLOW in [key for _, key in facts.escapes]
-    for row in facts.sibling("xend_allow.loose")(value):
+    for row in facts.utility("xend_allow").loose(value):
         if row["severity"] == INFO and (escaped or row["pattern"] in _SHIPPED_PATTERNS):
             continue
         message = "%s: %s" % (HOSTS_ALLOW, row["message"])

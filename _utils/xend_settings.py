@@ -285,7 +285,7 @@ def said_for(given, minion_id, name):
     return None
 
 
-def settings(given, minion_id, sibling):
+def settings(given, minion_id, utility):
     """
     All that the pillar says for one host, with defaults filled in, and all that is wrong with it.
 
@@ -293,8 +293,8 @@ def settings(given, minion_id, sibling):
         the pillar `xend`, whatever it is; None when there is none
     minion_id
         the host, as text
-    sibling
-        a function from "module.function" to a function of the other utilities
+    utility
+        a function from the name of another utility to that utility
 
     Returns a dict: ``relocation`` (what the state xend.relocation takes: each setting that is given or has
     a default, and ``backup``), ``restart``, ``restart_accept`` (as given), ``ports`` (on which xend shall
@@ -305,7 +305,7 @@ def settings(given, minion_id, sibling):
     """
     hosts, wrong = declared(given)
     has_hosts = not wrong
-    keys = dict((name, key) for name, key, _, _, _ in sibling("xend_options.settings")())
+    keys = dict((name, key) for name, key, _, _, _ in utility("xend_options").settings())
     common = _relocation(given, [])
     entry = own(common.get("hosts"), minion_id)
     levels = [("xend:relocation", common)]
@@ -314,16 +314,16 @@ def settings(given, minion_id, sibling):
     wrong += _wrong_at_top(given if isinstance(given, dict) else {}, keys)
     merged, wrong_lists = dict(DEFAULTS), []
     for path, said in levels:
-        wrong += _wrong_in(said, path, keys, sibling)
+        wrong += _wrong_in(said, path, keys, utility)
         if said.get("hosts_allow") is not None:
-            problems = sibling("xend_allow.problems")(said["hosts_allow"])
+            problems = utility("xend_allow").problems(said["hosts_allow"])
             wrong_lists += ["%s:hosts_allow: %s" % (path, problem) for problem in problems]
         merged.update((name, said[name]) for name in said if said[name] is not None or name in RESTARTS)
     addresses = dict((host, hosts[host]["address"]) for host in hosts if hosts[host]["address"])
     others = [addresses[host] for host in sorted(addresses) if host != minion_id]
     merged["address"] = addresses.get(minion_id, common.get("address"))
     merged.setdefault("hosts_allow", others or None)
-    values = _values(merged, keys, sibling)
+    values = _values(merged, keys, utility)
     # Of a server that is neither on nor off, nobody knows that it shall be closed.
     ports = [
         values.get(port, default)
@@ -334,7 +334,7 @@ def settings(given, minion_id, sibling):
         wrong += _missing(merged, minion_id)
     if len(set(ports)) < len(ports):
         wrong.append("xend:relocation:port and ssl_port are both %d: xend would not start" % ports[0])
-    firewall, wrong_rules, wrong_peers = _firewall(given, merged["hosts_allow"], minion_id, sibling)
+    firewall, wrong_rules, wrong_peers = _firewall(given, merged["hosts_allow"], minion_id, utility)
     if ports:
         # Rules that cannot be made are no reason to leave a door open that shall be closed.
         wrong_lists += wrong_rules + ([] if wrong_lists or merged["hosts_allow"] is None else wrong_peers)
@@ -362,7 +362,7 @@ def _wrong_at_top(xend, keys):
     return wrong
 
 
-def _wrong_in(said, path, keys, sibling):
+def _wrong_in(said, path, keys, utility):
     """
     What is wrong in the mapping xend:relocation, or in that of a host; see ELSEWHERE for what is not here.
     """
@@ -386,13 +386,13 @@ def _wrong_in(said, path, keys, sibling):
         if problem:
             wrong.append("%s:%s, %s, %s" % (path, name, shown(value), problem))
         elif name in keys:
-            wrong += _unwritable(keys[name], value, "%s:%s" % (path, name), sibling)
+            wrong += _unwritable(keys[name], value, "%s:%s" % (path, name), utility)
     return wrong
 
 
-def _unwritable(key, value, path, sibling):
+def _unwritable(key, value, path, utility):
     try:
-        sibling("xend_options.written")(key, value)
+        utility("xend_options").written(key, value)
     except ValueError as exc:
         # It begins with the key in the file.
         return [path + str(exc)[len(key) :]]
@@ -404,7 +404,7 @@ def _meant(name, known):
     return "; did you mean %s?" % near[0] if near else ""
 
 
-def _values(merged, keys, sibling):
+def _values(merged, keys, utility):
     """
     The settings of the file, as the state takes them, without those that are wrong.
     """
@@ -416,8 +416,8 @@ def _values(merged, keys, sibling):
             values[name] = merged[name]
             continue
         try:
-            text = sibling("xend_options.written")(keys[name], merged[name])
-            values[name] = sibling("xend_options.value_of")(keys[name], text.encode("utf-8"))
+            text = utility("xend_options").written(keys[name], merged[name])
+            values[name] = utility("xend_options").value_of(keys[name], text.encode("utf-8"))
         except ValueError:
             continue
     if merged.get("backup") and not _backup(merged["backup"]):
@@ -437,7 +437,7 @@ def _missing(merged, minion_id):
     return wrong
 
 
-def _firewall(given, hosts_allow, minion_id, sibling):
+def _firewall(given, hosts_allow, minion_id, utility):
     """
     Which rules the pillar asks for, what is wrong with that, and with whom they shall admit.
     """
@@ -462,8 +462,8 @@ def _firewall(given, hosts_allow, minion_id, sibling):
         wrong.append("xend:firewall:save, %s, is neither true nor false nor a file name" % shown(save))
     peers = options.get("peers") or hosts_allow
     try:
-        found["sources"] = sibling("xend_allow.sources")(peers)
-        problems = sibling("xend_allow.problems")(peers)
+        found["sources"] = utility("xend_allow").sources(peers)
+        problems = utility("xend_allow").problems(peers)
     except ValueError as exc:
         problems = [str(exc)]
     said = "xend:firewall can admit addresses and networks only. Peers of %s: %s. Name the peers in "

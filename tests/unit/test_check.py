@@ -18,13 +18,8 @@ GUARDED = (
 )
 
 
-def sibling(name):
-    module, function = name.split(".")
-    return getattr(importlib.import_module(module), function)
-
-
 def check(data, **options):
-    return xend_check.findings(data, sibling, **options)
+    return xend_check.findings(data, importlib.import_module, **options)
 
 
 def only(data, **options):

@@ -144,13 +144,8 @@ def test_all_that_is_wrong_with_the_hosts_is_named_at_once():
 # -- The settings of one host -------------------------------------------------------------------
 
 
-def sibling(name):
-    module, function = name.split(".")
-    return getattr(importlib.import_module(module), function)
-
-
 def settings(pillar, minion_id="xen1"):
-    return xend_settings.settings(pillar, minion_id, sibling)
+    return xend_settings.settings(pillar, minion_id, importlib.import_module)
 
 
 def wrong(pillar, minion_id="xen1"):

@@ -1,0 +1,160 @@
+"""
+The seams between the rooms of the house: whatever a module, the runner or a utility calls by way of a proxy
+or of __salt__ is there, and takes these arguments. Salt itself would only tell when the line is run.
+"""
+
+import ast
+import importlib
+import inspect
+import types
+
+import pytest
+
+from tests.harness.loading import REPO
+
+MINION = sorted(
+    path for room in ("_modules", "_states", "_utils") for path in (REPO / room).glob("[!_]*.py")
+)
+USERS = [*MINION, REPO / "_runners" / "xend.py"]
+MODULES = sorted((REPO / "_modules").glob("[!_]*.py"))
+
+
+def tree_of(path):
+    return ast.parse(path.read_text("utf-8"))
+
+
+def proxies(tree):
+    """{name in this file: utility that it stands for}"""
+    return {
+        node.targets[0].id: node.value.args[0].value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Call)
+        and isinstance(node.value.func, ast.Name)
+        and node.value.func.id in ("_Utility", "utility")
+    }
+
+
+def named_utility(node, known):
+    """The utility that an expression stands for, or None."""
+    if isinstance(node, ast.Name):
+        return known.get(node.id)
+    if isinstance(node, ast.Call):
+        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", None)
+        if called in ("utility", "_Utility"):
+            return node.args[0].value
+    return None
+
+
+def uses(path):
+    """(line, utility, function, the call or None) for each function of a utility that a file names."""
+    tree = tree_of(path)
+    known = proxies(tree)
+    calls = {id(node.func): node for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            utility = named_utility(node.value, known)
+            if utility:
+                yield node.lineno, utility, node.attr, calls.get(id(node))
+
+
+def salt_calls(path):
+    """(line, "module.function", the call or None) for each function of these modules in __salt__."""
+    tree = tree_of(path)
+    calls = {id(node.func): node for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Subscript)
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "__salt__"
+            and isinstance(node.slice, ast.Constant)
+        ):
+            yield node.lineno, node.slice.value, calls.get(id(node))
+
+
+def misfit(function, call):
+    """Why a function does not take the arguments of a call; None when it does."""
+    if call is None or any(isinstance(one, ast.Starred) for one in call.args):
+        return None
+    named = {keyword.arg: None for keyword in call.keywords if keyword.arg}
+    is_whole = len(named) == len(call.keywords)
+    signature = inspect.signature(function)
+    try:
+        (signature.bind if is_whole else signature.bind_partial)(*call.args, **named)
+    except TypeError as exc:
+        return str(exc)
+    return None
+
+
+def virtual_name(path):
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.FunctionDef) and node.name == "__virtual__":
+            return [
+                one.value.value
+                for one in ast.walk(node)
+                if isinstance(one, ast.Return) and isinstance(one.value, ast.Constant)
+            ][-1]
+    return path.stem
+
+
+@pytest.fixture(scope="module")
+def offered():
+    """{"module.function": function} of all execution modules of the project."""
+    found = {}
+    for path in MODULES:
+        module = types.ModuleType(path.stem)
+        exec(compile(path.read_text("utf-8"), str(path), "exec"), vars(module))
+        alias = getattr(module, "__func_alias__", {})
+        for name, function in vars(module).items():
+            if isinstance(function, types.FunctionType) and not name.startswith("_"):
+                key = f"{virtual_name(path)}.{alias.get(name, name)}"
+                assert key not in found, f"{path.name} and another file both have {key}"
+                found[key] = function
+    return found
+
+
+@pytest.mark.parametrize("path", USERS, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_each_function_of_a_utility_is_there_and_takes_what_it_is_given(path):
+    wrong = []
+    for line, utility, name, call in uses(path):
+        function = getattr(importlib.import_module(utility), name, None)
+        if name.startswith("_") or not isinstance(function, types.FunctionType):
+            # A synced utility has its functions in __utils__ and nothing else.
+            wrong.append(f"{path.name}:{line}: {utility}.{name} is no public function")
+        elif misfit(function, call):
+            wrong.append(f"{path.name}:{line}: {utility}.{name}: {misfit(function, call)}")
+    assert wrong == []
+
+
+@pytest.mark.parametrize("path", USERS, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_each_function_of_our_modules_is_there_and_takes_what_it_is_given(path, offered):
+    rooms = {name.partition(".")[0] for name in offered}
+    wrong = []
+    for line, name, call in salt_calls(path):
+        if name.partition(".")[0] in rooms and name not in offered:
+            wrong.append(f"{path.name}:{line}: there is no {name}")
+        elif name in offered and misfit(offered[name], call):
+            wrong.append(f"{path.name}:{line}: {name}: {misfit(offered[name], call)}")
+    assert wrong == []
+
+
+def test_the_test_sees_the_calls():
+    assert sum(len(list(uses(path))) for path in USERS) > 200
+    assert sum(len(list(salt_calls(path))) for path in USERS) > 50
+
+
+def test_each_proxy_is_used_and_called_as_its_utility():
+    for path in USERS:
+        known = proxies(tree_of(path))
+        assert known == {name: name for name in known}, path
+        assert set(known) <= {utility for _line, utility, _name, _call in uses(path)}, path
+
+
+def test_the_proxy_is_the_same_everywhere():
+    classes = {
+        ast.unparse(node)
+        for path in [*MODULES, REPO / "_runners" / "xend.py"]
+        for node in tree_of(path).body
+        if isinstance(node, ast.ClassDef) and node.name == "_Utility"
+    }
+    assert len(classes) == 1
