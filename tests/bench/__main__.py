@@ -6,20 +6,23 @@ The targets are ratios of medians measured alternately in one run, so that they 
 
 import sys
 
-from tests.bench import pure, states
+from tests.bench import migration, pure, states
 
 TARGETS = (
     "parse, set, render: at most a tenth of Augeas' reading",
     "growth: ten times the bytes take at most 12 times as long",
     "a state with nothing to do: no slower than file.managed",
     "a state with everything to do: no slower than four file.replace",
+    f"an orchestrated migration: at most {migration.TIMES_IDLE} times a salt-run that does nothing",
+    f"an orchestrated migration: at most {migration.PUBLISHES} publishes",
+    f"an orchestrated migration: at most {migration.XM_RUNS} call of xm on both hosts together",
 )
 WORDS = {True: "holds", False: "MISSED", None: "not measured"}
 
 
 def main() -> int:
     *compared, first_use = states.measure()
-    results = [pure.against_augeas(), pure.growth(), *compared]
+    results = [pure.against_augeas(), pure.growth(), *compared, *migration.measure()]
     for target, (text, holds) in zip(TARGETS, results, strict=True):
         print(f"{WORDS[holds]:12} {target}\n             {text}")
     print(f"for comparison: {first_use[0]}")
