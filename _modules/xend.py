@@ -112,7 +112,6 @@ class _Utility(object):
 
 xend_allow = _Utility("xend_allow")
 xend_check = _Utility("xend_check")
-xend_diff = _Utility("xend_diff")
 xend_file = _Utility("xend_file")
 xend_host = _Utility("xend_host")
 xend_lifecycle = _Utility("xend_lifecycle")
@@ -426,15 +425,8 @@ def _tools_version(given):
 
 
 def _diff(path, old, new):
-    if old == new:
-        return ""
     name = path if isinstance(path, bytes) else path.encode("utf-8")
-    cut = xend_secrets.piece
-    hidden = dict(zip((id(old), id(new)), xend_secrets.spans_of_both(old, new)))
-    found = xend_diff.unified(
-        name, old, new, lambda data, begin, end: cut(data, begin, end, hidden[id(data)])
-    )
-    return xend_options.text_of(found)
+    return xend_options.text_of(xend_secrets.diff(name, old, new))
 
 
 def _backup(mode):

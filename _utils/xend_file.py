@@ -64,8 +64,8 @@ def _refuse_size(path, size):
     if size > MOST_BYTES:
         raise IOError(
             errno.EFBIG,
-            "is larger than %d bytes, for which xend itself would need minutes: name the right file, or take "
-            "out of it what is no setting" % MOST_BYTES,
+            "is larger than %d bytes (it has %d), for which xend itself would need minutes: name the right "
+            "file, or take out of it what is no setting" % (MOST_BYTES, size),
             path,
         )
 

@@ -11,12 +11,18 @@ Nothing here knows Salt, or reads anything.
 
 from __future__ import absolute_import
 
+import difflib
 import re
+from bisect import bisect_left
 
 HIDDEN = "(not shown)"
 # How much of a wrong value an error quotes.
 LONGEST = 80
 _HIDDEN = HIDDEN.encode("ascii")
+# Lines around a change, as everywhere.
+_CONTEXT = 3
+# How many lines, of both versions together, difflib compares: the time that it takes grows with their square.
+_COMPARED_LINES = 4000
 
 # `pass` alone only at the end of a word: there are pci-passthrough-strict-check and gfx_passthru. Misspelled
 # keys hold the same passwords; xend ignores them, people read them.
@@ -106,12 +112,7 @@ def spans_of_both(old, new):
     they are the same, even when its key has gone.
     """
     found = spans(old), spans(new)
-    longest = min(len(old), len(new))
-    head = _longest(longest, lambda low, high: old[low:high] == new[low:high])
-    tail = _longest(
-        longest - head,
-        lambda low, high: old[len(old) - high : len(old) - low] == new[len(new) - high : len(new) - low],
-    )
+    head, tail = _common_ends(old, new)
     more = len(new) - len(old)
     return (
         _merged(found[0] + _carried(found[1], head, len(new) - tail, -more)),
@@ -119,18 +120,17 @@ def spans_of_both(old, new):
     )
 
 
-def _longest(limit, same):
+def _common_ends(old, new):
     """
-    The greatest length up to LIMIT whose bytes are the same, by halving.
+    How many bytes, or lines, two versions have in common at their beginning, and behind that at their end.
     """
-    low, high = 0, limit
-    while low < high:
-        middle = (low + high + 1) // 2
-        if same(low, middle):
-            low = middle
-        else:
-            high = middle - 1
-    return low
+    longest = min(len(old), len(new))
+    head = tail = 0
+    while head < longest and old[head] == new[head]:
+        head += 1
+    while tail < longest - head and old[-1 - tail] == new[-1 - tail]:
+        tail += 1
+    return head, tail
 
 
 def _carried(places, head, tail, by):
@@ -171,12 +171,67 @@ def piece(data, begin, end, hidden=None):
         ending = data[end : data.index(b"\n", end) + 1]
     else:
         ending = b""
-    for first, last in spans(data) if hidden is None else hidden:
-        if last <= begin or first >= end:
+    hidden = spans(data) if hidden is None else hidden
+    for first, last in hidden[max(bisect_left(hidden, (begin,)) - 1, 0) : bisect_left(hidden, (end,))]:
+        if last <= begin:
             continue
         found += [data[begin : max(first, begin)], _HIDDEN]
         begin = min(last, end)
     return b"".join(found) + data[begin:end] + ending
+
+
+def diff(name, old, new):
+    """
+    The difference between two versions of a file (bytes), as of `diff -u`, without what is secret in them.
+
+    A line that differs is shown as such even when what is shown of it does not. NAME, bytes, is for the
+    header. Returns b"" when there is no difference.
+    """
+    if old == new:
+        return b""
+    both = re.findall(br"[^\n]*\n|[^\n]+", old), re.findall(br"[^\n]*\n|[^\n]+", new)
+    head, tail = _common_ends(*both)
+    before, after = min(head, _CONTEXT), min(tail, _CONTEXT)
+    first = head - before
+    left, right = [lines[first : len(lines) - tail + after] for lines in both]
+    if len(left) + len(right) <= _COMPARED_LINES:
+        groups = difflib.SequenceMatcher(None, left, right).get_grouped_opcodes(_CONTEXT)
+    else:
+        ends = len(left) - after, len(right) - after
+        same = [("equal", 0, before, 0, before), ("equal", ends[0], len(left), ends[1], len(right))]
+        groups = [[same[0], ("replace", before, ends[0], before, ends[1]), same[1]]]
+    begin = len(b"".join(both[0][:first]))
+    hidden = spans_of_both(old, new)
+    left, right = _shown_lines(left, old, begin, hidden[0]), _shown_lines(right, new, begin, hidden[1])
+    found = [b"--- ", name, b"\n+++ ", name, b"\n"]
+    for group in groups:
+        ranges = [_range(first + group[0][side], first + group[-1][side + 1]) for side in (1, 3)]
+        found.append(("@@ -%s +%s @@\n" % tuple(ranges)).encode("ascii"))
+        for tag, i1, i2, j1, j2 in group:
+            if tag == "equal":
+                found += [b" " + line for line in left[i1:i2]]
+            else:
+                found += [b"-" + line for line in left[i1:i2]] + [b"+" + line for line in right[j1:j2]]
+    return b"".join(found)
+
+
+def _shown_lines(lines, data, begin, hidden):
+    """
+    The lines of a file from BEGIN on as they stand in a diff.
+    """
+    found = []
+    for line in lines:
+        end = begin + len(line)
+        told = piece(data, begin, end, hidden)
+        found.append(told if line[-1:] == b"\n" else told + b"\n\\ No newline at end of file\n")
+        begin = end
+    return found
+
+
+def _range(begin, end):
+    if end - begin == 1:
+        return str(end)
+    return "%d,%d" % (begin + 1 if begin < end else begin, end - begin)
 
 
 def hides(value):

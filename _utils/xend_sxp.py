@@ -7,8 +7,7 @@ What a setting means, files and Salt are not dealt with here.
 from __future__ import absolute_import
 
 import re
-from array import array
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 
 _SPACES = b" \t\n\x0b\x0c\r"
 _QUOTES = (b"'", b'"')
@@ -123,24 +122,6 @@ class _Grammar(object):
         self.next_line = re.compile(br"\n[ \t\x0b\x0c\r]*[^#" + _SPACES + b"]").search
         self.atom = re.compile(atom).match
         self.escape = re.compile(escape)
-        # The one shape that nearly every form has: a key and at most one plain value.
-        self.simple_form = re.compile(
-            space
-            + br"*(\("
-            + space
-            + b"*("
-            + atom
-            + b")"
-            + b"(?:"
-            + space
-            + b"+(?:"
-            + atom
-            + b"|"
-            + string
-            + b"))?"
-            + space
-            + br"*\))"
-        ).match
         # An atom must be followed by something: at the end of the file it drops its list.
         self.flat = re.compile(
             b"(?:"
@@ -357,10 +338,6 @@ def _to_bytes(value):
     raise ValueError("expected text, bytes or a list of these, not %s" % type(value).__name__)
 
 
-def _hash(key):
-    return 0 if key is None else hash(key) & 0xFFFFFFFF
-
-
 def atom_or_string(value):
     """
     How a value should stand in a file, so that every version of xend (3.0 to 4.4) reads it back.
@@ -427,61 +404,39 @@ class Document(object):
     for lists. ``data`` is the file, byte for byte.
     """
 
-    __slots__ = ("data", "_grammar", "_starts", "_ends", "_hashes", "_end", "_open")
-
-    def __init__(self, data, grammar, before=None, same=0):
-        """``before`` is a Document whose first ``same`` bytes are those of ``data``."""
+    def __init__(self, data, grammar):
         self.data = data
         self._grammar = grammar
-        # Of every top-level list and string two offsets, and a hash of the key to find it by:
-        # a Python object for each would take a gigabyte where this takes a hundred megabytes.
-        known = bisect_right(before._ends, same) if before else 0
-        self._starts = before._starts[:known] if known else array("I")
-        self._ends = before._ends[:known] if known else array("I")
-        self._hashes = before._hashes[:known] if known else array("I")
+        # (begin, end, key or None) of every top-level list and string.
+        self._forms = []
         # The offset of a last list that xend drops, as it is never closed.
         self._open = None
         # Where xend stops reading: the end, or byte 4.
         self._end = self._index()
 
     def _index(self):
-        data = self.data
-        grammar = self._grammar
-        simple_form = grammar.simple_form
-        add_start, add_end = self._starts.append, self._ends.append
-        add_hash = self._hashes.append
-        pos = self._ends[-1] if self._ends else 0
+        data, grammar = self.data, self._grammar
+        start = grammar.skip(data, 0)
         while True:
-            match = simple_form(data, pos)
-            if not match:
-                start = grammar.skip(data, pos)
-                match = simple_form(data, start) if start > pos else None
-            if match:
-                pos = match.end()
-                add_start(match.start(1))
-                add_end(pos)
-                add_hash(hash(match.group(2)) & 0xFFFFFFFF)
-                continue
             char = data[start : start + 1]
+            if char == b"" or char == b"#":
+                return len(data)
+            if char == b"\x04":
+                return start
+            if char == b")":
+                raise ParseError(data, start, "syntax error: )")
             if char == b"(" or char in _QUOTES:
                 pos = grammar.value_end(data, start)
                 if pos is None:
                     self._open = start
                     return len(data)
-                add_start(start)
-                add_end(pos)
-                add_hash(_hash(grammar.head(data, start)))
-            elif char == b"" or char == b"#":
-                return len(data)
-            elif char == b"\x04":
-                return start
-            elif char == b")":
-                raise ParseError(data, start, "syntax error: )")
+                self._forms.append((start, pos, grammar.head(data, start)))
             else:
                 match = grammar.atom(data, start)
                 if not match:
                     raise _invalid_character(data, start)
                 pos = match.end()
+            start = grammar.skip(data, pos)
 
     def get(self, key):
         """
@@ -490,52 +445,22 @@ class Document(object):
         As sxp.child_value does it: the first list with that key counts, even when it has no
         value; ``(@ ...)`` after the key is skipped; what follows the value is ignored.
         """
-        index = self._first(key)
-        if index is None:
-            return None
-        begin, end = self._value_span(index)
-        return self._grammar.read(self.data, begin) if begin < end else None
-
-    def has(self, key):
-        """Whether a list with that key exists, with or without a value."""
-        return self._first(key) is not None
+        places = self._find(key)
+        return self._value(places[0]) if places else None
 
     def keys(self):
         """All keys as bytes, in file order, each once."""
-        seen = set()
-        keys = []
-        for index in range(len(self._starts)):
-            key = self._key(index)
-            if key is not None and key not in seen:
-                seen.add(key)
-                keys.append(key)
-        return keys
-
-    def occurrences(self, key):
-        """(line, has_value) of every top-level list with that key; xend reads the first."""
-        found = []
-        line, counted = 1, 0
-        for index in self._find(key):
-            line += self.data.count(b"\n", counted, self._starts[index])
-            counted = self._starts[index]
-            begin, end = self._value_span(index)
-            found.append((line, begin < end))
-        return found
-
-    def line_of(self, key):
-        """Line (from 1) of the list that xend reads for a key; None when absent."""
-        index = self._first(key)
-        return None if index is None else self._position(self._starts[index])[0]
+        return [key for key, _ in self.items()]
 
     def items(self):
         """(key, what ``get`` returns for it) of all keys, in file order, each once."""
         seen = set()
-        for index in range(len(self._starts)):
-            key = self._key(index)
-            if key is not None and key not in seen:
+        found = []
+        for index, key in self._keyed():
+            if key not in seen:
                 seen.add(key)
-                begin, end = self._value_span(index)
-                yield key, self._grammar.read(self.data, begin) if begin < end else None
+                found.append((key, self._value(index)))
+        return found
 
     def forms(self):
         """All top-level values as a list of bytes and nested lists."""
@@ -570,10 +495,9 @@ class Document(object):
         """
         found = []
         line, counted = 1, 0
-        for index, (start, end) in enumerate(zip(self._starts, self._ends)):
+        for start, end, key in self._forms:
             if self.data.find(b"\\", start, end) < 0:
                 continue
-            key = self._key(index)
             for begin, stop in self._grammar.strings(self.data, start, end):
                 for match in self._grammar.escape.finditer(self.data, begin + 1, stop - 1):
                     escape = match.group()[:2]
@@ -588,29 +512,27 @@ class Document(object):
         line_begin = self.data.rfind(b"\n", 0, pos) + 1
         return self.data.count(b"\n", 0, pos) + 1, pos - line_begin + 1
 
-    def _key(self, index):
-        start = self._starts[index]
-        key = self._grammar.head(self.data, start)
-        if key == _ATTRIBUTES and index == 0 and self._grammar.skip(self.data, 0) == start:
-            # To xend the file is the inside of one list, so this is that list's attributes.
-            return None
-        return key
-
     def _find(self, key):
+        """Which forms have that key, as a list of numbers."""
         key = _to_bytes(key)
-        wanted = _hash(key)
-        for index, hashed in enumerate(self._hashes):
-            if hashed == wanted and self._key(index) == key:
-                yield index
+        return [index for index, found in self._keyed() if found == key]
 
-    def _first(self, key):
-        return next(self._find(key), None)
+    def _keyed(self):
+        """(number, key) of the forms that have a key."""
+        for index, (begin, _, key) in enumerate(self._forms):
+            # To xend the file is the inside of one list, and what begins it so is that list's attributes.
+            if key is not None and (index or key != _ATTRIBUTES or begin != self._grammar.skip(self.data, 0)):
+                yield index, key
+
+    def _value(self, index):
+        begin, end = self._value_span(index)
+        return self._grammar.read(self.data, begin) if begin < end else None
 
     def _value_span(self, index):
         """Where the value in a list stands; empty, before the parenthesis, if there is none."""
         grammar = self._grammar
         data = self.data
-        pos = grammar.skip(data, self._starts[index] + 1)
+        pos = grammar.skip(data, self._forms[index][0] + 1)
         pos = grammar.skip(data, grammar.value_end(data, pos))
         if grammar.head(data, pos) == _ATTRIBUTES:
             pos = grammar.skip(data, grammar.value_end(data, pos))
@@ -636,19 +558,18 @@ class Document(object):
         text = render(value)
         if text[:3] in (b"(@ ", b"(@)"):
             raise ValueError("xend skips a list that begins with @: it cannot be a value")
-        index = self._first(key)
-        if index is not None:
-            begin, end = self._value_span(index)
+        places = self._find(key)
+        keys = [form[2] for form in self._forms]
+        if places:
+            begin, end = self._value_span(places[0])
             if begin < end and render(self._grammar.read(self.data, begin)) == text:
                 return self
             changed = _replace(self.data, begin, end, text)
-            hashes = self._hashes
         else:
             begin, end, piece = self._place(key, text)
             changed = self.data[:begin] + piece + self.data[end:]
-            index = bisect_left(self._starts, begin)
-            hashes = self._hashes[:index] + array("I", [_hash(key)]) + self._hashes[index:]
-        document = self._reread(changed, hashes, begin)
+            keys.insert(bisect_left(self._forms, (begin,)), key)
+        document = self._reread(changed, keys)
         found = document.get(key)
         if found is None or render(found) != text:
             raise ValueError("xend would not read the value of %r back as it was given" % key)
@@ -663,36 +584,31 @@ class Document(object):
         """
         data = self.data
         pieces = []
-        hashes = array("I")
-        done = kept = 0
-        first = None
-        for index in self._find(key):
-            begin, end = self._line_span(index)
-            if first is None:
-                first = begin
+        done = 0
+        places = self._find(key)
+        for begin, end in [self._line_span(index) for index in places]:
             if done < begin:
                 pieces.append(data[done:begin])
             if pieces and _would_touch(pieces[-1][-1:], data[end : end + 1]):
                 pieces.append(b" ")
             done = end
-            hashes.extend(self._hashes[kept:index])
-            kept = index + 1
-        if not kept:
+        if not places:
             return self
-        pieces.append(data[done:])
-        return self._reread(b"".join(pieces), hashes + self._hashes[kept:], first)
+        gone = set(places)
+        keys = [form[2] for index, form in enumerate(self._forms) if index not in gone]
+        return self._reread(b"".join(pieces) + data[done:], keys)
 
-    def _reread(self, changed, hashes, begin):
+    def _reread(self, changed, keys):
         """
-        The bytes, edited from ``begin`` on, as a Document, when surely no other value has changed.
+        The edited bytes as a Document, with these keys, when surely no other value has changed.
 
         Up to an edit the parser sees what it saw before, and behind it the same bytes. Only an
         edit that leaves it inside a list, string or comment could make it read these otherwise:
         then forms or the end would be missing.
         """
-        document = Document(changed, self._grammar, self, begin)
+        document = Document(changed, self._grammar)
         if (
-            document._hashes != hashes
+            [form[2] for form in document._forms] != keys
             or len(changed) - document._end != len(self.data) - self._end
             or (document._open is None) != (self._open is None)
         ):
@@ -702,11 +618,11 @@ class Document(object):
     def _line_span(self, index):
         """The list and, if nothing else stands on them, the whole of its lines."""
         data = self.data
-        begin, end = self._starts[index], self._ends[index]
-        floor = self._ends[index - 1] if index else 0
+        begin, end, _ = self._forms[index]
+        floor = self._forms[index - 1][1] if index else 0
         ceiling = self._end
-        if index + 1 < len(self._starts):
-            ceiling = self._starts[index + 1]
+        if index + 1 < len(self._forms):
+            ceiling = self._forms[index + 1][0]
         line_begin = data.rfind(b"\n", floor, begin) + 1
         line_end = data.find(b"\n", end, ceiling) + 1
         line_end = line_end or len(data)
@@ -759,7 +675,7 @@ class Document(object):
                 commented = Document(text, self._grammar)
             except ParseError:
                 continue
-            if list(commented._ends) != [len(text)] or commented._key(0) != key:
+            if [one[1:] for one in commented._forms] != [(len(text), key)]:
                 continue
             wanted = render(commented.forms()[0]) == form
             # Indented ones are mostly examples in the middle of a sentence.
@@ -770,8 +686,8 @@ class Document(object):
 
     def _is_inside(self, pos):
         """Whether a position is in a top-level list or string."""
-        index = bisect_left(self._starts, pos) - 1
-        return index >= 0 and pos < self._ends[index]
+        index = bisect_left(self._forms, (pos,)) - 1
+        return index >= 0 and pos < self._forms[index][1]
 
 
 # One whole line.

@@ -194,7 +194,7 @@ def test_look_up_as_xend_does_it(data, value):
 
 
 def test_attributes_of_the_whole_file_are_no_key():
-    assert not parse(b"(@ a)(k v)").has("@")
+    assert parse(b"(@ a)(k v)").keys() == [b"k"]
     assert parse(b"(k v)(@ a)").get("@") == b"a"
 
 
@@ -205,8 +205,8 @@ def test_keys_may_be_bytes_or_text():
 
 def test_a_key_without_value_is_there():
     document = parse(b"(k)")
-    assert document.has("k") and document.get("k") is None
-    assert not document.has("other")
+    assert document.keys() == [b"k"] and document.get("k") is None
+    assert document.items() == [(b"k", None)]
 
 
 def test_keys_come_in_file_order_and_once():
@@ -214,11 +214,15 @@ def test_keys_come_in_file_order_and_once():
     assert parse(data).keys() == [b"b", b"a", b"c d"]
 
 
-def test_occurrences_tell_lines_and_values():
+def test_each_form_comes_with_its_line():
     document = parse(b"(k)\n# (k)\n(j\n 1) (k 2)\r\n\n(k (@ x))\n")
-    assert document.occurrences("k") == [(1, False), (4, True), (6, False)]
-    assert document.occurrences("none") == []
-    assert document.line_of("j") == 3 and document.line_of("none") is None
+    assert list(document.lines()) == [
+        (1, [b"k"]),
+        (3, [b"j", b"1"]),
+        (4, [b"k", b"2"]),
+        (6, [b"k", [b"@", b"x"]]),
+    ]
+    assert document.items() == [(b"k", None), (b"j", b"1")]
 
 
 def test_unknown_escapes_are_listed():
@@ -398,7 +402,7 @@ def test_a_key_that_xend_would_not_find_is_refused():
 def test_removing_takes_every_list_with_the_key(before, after):
     document = parse(before).remove("k")
     assert document.data == after
-    assert not document.has("k")
+    assert b"k" not in document.keys()
     assert document.remove("k") is document
 
 
