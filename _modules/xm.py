@@ -113,16 +113,18 @@ xend_options = _Utility("xend_options")
 xend_secrets = _Utility("xend_secrets")
 xend_sxp = _Utility("xend_sxp")
 xm_block = _Utility("xm_block")
+xm_copies = _Utility("xm_copies")
 xm_devices = _Utility("xm_devices")
 xm_disks = _Utility("xm_disks")
 xm_drbd = _Utility("xm_drbd")
 xm_files = _Utility("xm_files")
 xm_fit = _Utility("xm_fit")
+xm_fleet = _Utility("xm_fleet")
 xm_heard = _Utility("xm_heard")
 xm_kept = _Utility("xm_kept")
-xm_outcome = _Utility("xm_outcome")
 xm_output = _Utility("xm_output")
 xm_progress = _Utility("xm_progress")
+xm_verdict = _Utility("xm_verdict")
 
 
 def _option(name):
@@ -221,9 +223,9 @@ def _to_start():
     """
     host = str(__opts__["id"])
     if _runs_xend():
-        return xm_outcome.is_slow(host)
+        return xm_fleet.is_slow(host)
     # Not by xend.status, which reads xend's file, and may have asked for that very question.
-    return xm_outcome.is_down(host, __salt__["xend.service"]())
+    return xm_fleet.is_down(host, __salt__["xend.service"]())
 
 
 def _silence(exc):
@@ -642,7 +644,7 @@ def where(name, uuid=None, wait=0):
     wait
         seconds to wait while a transfer of it can still be going on here
 
-    Returns ``copy``, what this host holds of it in one word (see COPIES in ``_utils/xm_outcome.py``),
+    Returns ``copy``, what this host holds of it in one word (see HOLDS in ``_utils/xm_copies.py``),
     ``state``, ``domid`` and ``uuid`` (None when there is none), ``listed`` (the name under which ``xm list``
     shows it), ``seconds`` (how long it was watched), ``other`` (the host at the other end of a transfer, or
     None), ``devices_s`` (how many seconds xend here waits for the devices of a guest that comes), ``problem``
@@ -775,7 +777,7 @@ def _other_end(copy, seen, name, uuid):
 
 
 def _copy(row, seen, is_other=False):
-    return xm_outcome.copy(row, _transferring(row, seen), is_other)
+    return xm_copies.copy(row, _transferring(row, seen), is_other)
 
 
 def _transferring(row, seen):
@@ -851,7 +853,7 @@ def copies(domain=None, wait=0, uuid=None):
         a guest of which it is asked whether xend has completed it here when it was received last
 
     Returns a dict: ``copies``, a list of dicts: ``name`` (without migrating-), ``listed``, ``uuid``,
-    ``domid``, ``state`` and ``copy`` (see COPIES in ``_utils/xm_outcome.py``), and for one that is unfinished
+    ``domid``, ``state`` and ``copy`` (see HOLDS in ``_utils/xm_copies.py``), and for one that is unfinished
     ``completed``, as below; ``sent``, the notes on guests
     that were sent from here and of which nobody has told yet that they have arrived, a list of dicts:
     ``id``, ``name``, ``uuid``, ``target``, ``at`` (time), ``what`` (memory, disks), ``kept`` (the file
@@ -983,7 +985,7 @@ def _copies():
 
 
 def _plain(listed):
-    return xm_outcome.plain(listed)
+    return xm_copies.plain(listed)
 
 
 def unfinished():
@@ -1007,13 +1009,13 @@ def unfinished():
     for one in here["copies"]:
         if one["copy"] not in ("running", "managed", "halted", "sending", "receiving"):
             others[host] = {"copies": [one]}
-            (finding,) = xm_outcome.gather(others)
+            (finding,) = xm_fleet.gather(others, _Utility)
             found.append(dict(one, advice=finding["comment"]))
     seen = [one["name"] for one in here["copies"] if one["copy"] != "managed"]
     for made in here["sent"]:
         if made["name"] not in seen:
             others[host] = {"copies": [], "sent": [made]}
-            (finding,) = xm_outcome.gather(others)
+            (finding,) = xm_fleet.gather(others, _Utility)
             gone = {"listed": made["name"], "domid": None, "state": None, "copy": "absent"}
             found.append(dict(gone, name=made["name"], uuid=made["uuid"], advice=finding["comment"]))
     return found
@@ -1037,7 +1039,7 @@ def under_way(name, view):
         salt xen2 xm.under_way web01 '{"copy": "sending", "host": "xen1"}'
     """
     name, host = _text("name", name), _text("view: host", isinstance(view, dict) and view.get("host"))
-    return _legible(xm_outcome.under_way(name, host, _view_of("view", view)))
+    return _legible(xm_copies.under_way(name, host, _view_of("view", view)))
 
 
 def nowhere(name, here, target, there):
@@ -1062,7 +1064,8 @@ def nowhere(name, here, target, there):
     host = str(__opts__["id"])
     here, there = _view_of("here", here), _view_of("there", there)
     target = _text("target", target)
-    return _legible(xm_outcome.nowhere(_text("name", name), host, target, here, there))
+    name = _text("name", name)
+    return _legible(xm_verdict.nowhere(name, host, target, here, there, _Utility))
 
 
 def not_described(name, here, left=None, problem=None):
@@ -1088,8 +1091,8 @@ def not_described(name, here, left=None, problem=None):
     """
     host = str(__opts__["id"])
     here, left = _view_of("here", here), left if left is None else _view_of("left", left)
-    problem = _text_or_none("problem", problem)
-    return _legible(xm_outcome.not_described(_text("name", name), host, here, left, problem))
+    name, problem = _text("name", name), _text_or_none("problem", problem)
+    return _legible(xm_verdict.not_described(name, host, here, _Utility, left, problem))
 
 
 def unheard(reports):
@@ -1109,7 +1112,7 @@ def unheard(reports):
 
         salt xen1 xm.unheard '{"xen1": {"copies": []}, "xen2": {"problem": "its minion does not answer"}}'
     """
-    found = xm_outcome.unheard(_reports_of(reports))
+    found = xm_fleet.unheard(_reports_of(reports))
     return dict([(key, _legible(found[key])) for key in found])
 
 
@@ -1147,10 +1150,10 @@ def findings(reports, guest=None, before=None):
         known = dict([(key, _text_or_none("guest: " + key, guest[key])) for key in keys])
         guest = dict(known, ran=guest.get("ran") is True)
     if guest is None:
-        found = xm_outcome.gather(reports)
+        found = xm_fleet.gather(reports, _Utility)
     else:
-        found = [xm_outcome.gather_one(reports, guest)]
-    return found if before is None else xm_outcome.confirmed(found, before)
+        found = [xm_fleet.gather_one(reports, guest, _Utility)]
+    return found if before is None else xm_fleet.confirmed(found, before)
 
 
 # Checking
@@ -1294,7 +1297,7 @@ def _why_it_cannot_leave(name):
     What is to be said of a guest that does not run here under its name, and whether it is under way.
     """
     view, here = where(name), str(__opts__["id"])
-    under_way = xm_outcome.under_way(name, here, view)
+    under_way = xm_copies.under_way(name, here, view)
     words = (name, here)
     if under_way:
         sentence = under_way
@@ -1319,7 +1322,7 @@ def _why_it_cannot_leave(name):
         sentence = "%s does not run (state %s), and only a guest that runs can be moved: %s" % (
             name,
             view["state"] or "not started",
-            xm_outcome.why_at_rest(name, here, view),
+            xm_copies.why_at_rest(name, here, view),
         )
     return {"sentence": sentence, "under_way": bool(under_way)}
 
@@ -1969,23 +1972,21 @@ def _migrate(name, target, live, port, ssl, node, timeout, accept):
     seconds = _clock() - began
     # What is not waited for any longer goes on in xend, whatever becomes of xm.
     view = where(name, guest["uuid"], wait=SETTLE_S if result["over"] else 0)
-    ended = {
-        "xm_said": None if result["over"] and result["retcode"] == 0 else _said(result),
-        "timed_out": None if result["over"] else limit,
-    }
-    report = xm_outcome.report(
-        name, __opts__["id"], target, view, {"copy": "unasked"}, **ended
+    ended = xm_verdict.how_xm_ended(
+        view,
+        _Utility,
+        xm_said=None if result["over"] and result["retcode"] == 0 else _said(result),
+        waited_s=None if result["over"] else limit,
     )
+    report = xm_verdict.report(name, __opts__["id"], target, view, {"copy": "unasked"}, _Utility)
+    comment = report["comment"] + ended
     if view["copy"] not in ("absent", "managed"):
         is_here = view["copy"] in ("running", "left")
-        comment = report["comment"]
         # When xm was not waited for, or killed, xend may yet begin.
         if view["copy"] == "running" and result["over"] and result["retcode"] > 0:
             comment += _forget_own(guest["uuid"])
         said = "%s was not moved: %s" if is_here else "the migration of %s has not ended well: %s"
-        facts = report["facts"] + xm_outcome.how_xm_ended(view, **ended)
-        raise _NotMoved(said % (name, comment), said % (name, facts))
-    comment = report["comment"]
+        raise _NotMoved(said % (name, comment), said % (name, report["facts"] + ended))
     if _stays_managed(guest["uuid"]):
         comment += "; xend on %s still manages it: xm.forget_managed there, once it runs on %s" % (
             __opts__["id"],
@@ -2151,7 +2152,7 @@ def _of_form(argument, value, what, function):
     xm_heard).
     """
     try:
-        xm_heard.form_of(what, xm_outcome.words())(value)
+        xm_heard.form_of(what, xm_copies.words())(value)
     except ValueError as exc:
         raise CommandExecutionError("%s: %s; give what %s returns" % (argument, exc, function))
     return value
@@ -2283,9 +2284,8 @@ def _where_now(name, target, of_transfers=True):
             __opts__["id"],
             view["state"] or "not started",
         )
-    return xm_outcome.report(
-        name, __opts__["id"], target, view, {"copy": "unasked"}
-    )["comment"]
+    report = xm_verdict.report(name, __opts__["id"], target, view, {"copy": "unasked"}, _Utility)
+    return report["comment"]
 
 
 def arrival(name, uuid=None, source=None, timeout=None, gone=False):
@@ -2322,13 +2322,14 @@ def arrival(name, uuid=None, source=None, timeout=None, gone=False):
     _tell(progress.event("arriving", _clock()))
     # Later than the moment from which on it is called unfinished.
     view = where(name, uuid, wait=_devices_s() + ANSWERS_S if timeout is None else timeout)
-    report = xm_outcome.report(
+    report = xm_verdict.report(
         name,
         source or "the source",
         __opts__["id"],
         # Only its source knows whether the guest was sent at all.
         {"copy": "absent"} if gone else {"copy": "unknown", "problem": "it was not asked"},
         view,
+        _Utility,
     )
     arrived = view["copy"] == "running"
     _tell(progress.event("running" if arrived else "failed", _clock()))
@@ -2366,7 +2367,7 @@ def restart_advice(domain, source=None):
     except CommandExecutionError as exc:
         # That the guest is lost must be said whatever else fails.
         kept = "could not be kept here (%s); the source kept it before it sent the guest" % exc
-    return xm_outcome.how_to_start_again(_in_words(domain), kept)
+    return xm_verdict.how_to_start_again(_in_words(domain), kept)
 
 
 def _in_words(domain):
@@ -2660,7 +2661,7 @@ def _check_word(claims, asked):
     if not isinstance(claims, dict):
         raise CommandExecutionError("claims: %.60r is no dict from hosts to words" % (claims,))
     for host in sorted(claims, key=str):
-        if not hasattr(host, "upper") or not xm_outcome.is_claim(claims[host]):
+        if not hasattr(host, "upper") or not xm_fleet.is_claim(claims[host], _Utility):
             raise CommandExecutionError(
                 "claims: what %.60r says, %.60r, is nothing that a host holds of a guest"
                 % (host, claims[host])
@@ -2693,7 +2694,7 @@ def _doubt(do, name, uuid, claims, asked, here=None, note=None):
         ]
         own.update(beside=beside, completed=_completed(uuid))
     declared = sorted(__salt__["xend.declared_hosts"]())
-    return xm_outcome.doubt(do, name, str(__opts__["id"]), claims, declared, **own)
+    return xm_fleet.doubt(do, name, str(__opts__["id"]), claims, declared, _Utility, **own)
 
 
 # What is done -> the copies that it may be done to, those that it leaves, and what has then happened.

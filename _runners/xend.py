@@ -3,8 +3,7 @@ All Xen hosts at once, seen from the master; and what the orchestrations ask bef
 
 The master and the pillar are trusted, and each host is believed about itself only: hosts that the pillar does
 not declare (``xend:relocation:hosts``) are not asked, an answer that is not of the agreed form
-(``_utils/xm_heard.py``) is none, and what the answers mean together (``_utils/xm_outcome.py``) is decided
-here.
+(``_utils/xm_heard.py``) is none, and what the answers mean together (``_utils/xm_fleet.py``) is decided here.
 
 ``salt-run saltutil.sync_all`` brings this file and the utilities that it needs to the master.
 """
@@ -49,7 +48,9 @@ NO_HOSTS = (
 def __virtual__():
     try:
         xm_heard.legible("")
-        xm_outcome.words()
+        xm_copies.words()
+        xm_fleet.unheard({})
+        xm_verdict.finding(None, "")
         xend_settings.declared(None)
     except (ImportError, AttributeError):
         return False, "the utilities of xend are not on the master: run `salt-run saltutil.sync_all`"
@@ -77,8 +78,10 @@ class _Utility(object):
 
 
 xend_settings = _Utility("xend_settings")
+xm_copies = _Utility("xm_copies")
+xm_fleet = _Utility("xm_fleet")
 xm_heard = _Utility("xm_heard")
-xm_outcome = _Utility("xm_outcome")
+xm_verdict = _Utility("xm_verdict")
 
 
 # Who is asked
@@ -174,11 +177,11 @@ def _remedy(host, runs):
     """
     if runs is None:
         return ""
-    return xm_outcome.is_slow(host) if runs else xm_outcome.is_down(host, "xend")
+    return xm_fleet.is_slow(host) if runs else xm_fleet.is_down(host, "xend")
 
 
 def _form(what):
-    return xm_heard.form_of(what, xm_outcome.words())
+    return xm_heard.form_of(what, xm_copies.words())
 
 
 def _legible(text, most=2000):
@@ -340,7 +343,7 @@ def _check_identity(host, said, name):
 def _silence(reports, declared, held):
     for said in reports.values():
         said["declared"] = sorted(declared)
-    unheard = xm_outcome.unheard(reports)
+    unheard = xm_fleet.unheard(reports)
     return "Nothing was moved.%s No answer from %s. %s" % ("".join(held), unheard["who"], unheard["do"])
 
 
@@ -544,10 +547,10 @@ def _findings(given, pair, declared):
 
     def judge():
         if guest is None:
-            found = xm_outcome.gather(reports)
+            found = xm_fleet.gather(reports, _Utility)
         else:
-            found = [xm_outcome.gather_one(reports, guest)]
-        return found if before is None else xm_outcome.confirmed(found, before)
+            found = [xm_fleet.gather_one(reports, guest, _Utility)]
+        return found if before is None else xm_fleet.confirmed(found, before)
 
     look([host for host in pair if host in declared] if pair else sorted(declared))
     findings = judge()
@@ -648,7 +651,7 @@ def _silent(pair, reports, findings):
         text = "no migration has left anything on %s" % ", ".join(sorted(reports))
         says.append(_say("nothing is left over", text, True))
     if silent and not pair:
-        why = xm_outcome.unheard(reports)
+        why = xm_fleet.unheard(reports)
         text = (
             "what they hold is not known: %s. A guest is safe to be started only when these were looked at "
             "as well%s. Then look again with `salt-run state.orchestrate xend.orch.recover`"

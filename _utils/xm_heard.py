@@ -1,7 +1,7 @@
 """
 What hosts have told, before anybody believes it: whether it is of the agreed form, field by field.
 
-Each host is root on itself only. What it says of itself may be wrong, and is judged elsewhere (xm_outcome);
+Each host is root on itself only. What it says of itself may be wrong, and is judged elsewhere (xm_fleet);
 what is no such statement at all must neither break what is said of the others nor reach a file, a command or
 a terminal. Nothing here knows Salt.
 """
@@ -336,7 +336,7 @@ def form_of(what, copies):
         ``report`` (xm.report), ``copies`` (xm.copies), ``view`` (xm.where), ``file`` (xen_guest.sealed),
         ``verdicts`` (xm.same_disks), ``marked`` (xm.mark_disks)
     copies
-        the words for what a host holds (COPIES of xm_outcome)
+        the words for what a host holds (xm_copies.words)
     """
     form = {
         "report": _report(copies),

@@ -3,7 +3,7 @@ What is kept of guests in a folder of their host when they are sent away: descri
 
 A note says that a guest was sent. It stays until the guest was seen to run somewhere else, whatever becomes
 of those who wanted to look; so no guest can be missing without anybody knowing. What is to be concluded from
-one is decided in xm_outcome; here only whether it may yet be sent.
+one is decided in xm_fleet; here only whether it may yet be sent.
 """
 
 import errno

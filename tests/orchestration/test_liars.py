@@ -14,7 +14,7 @@ from tests.harness.liars import Replay, Witness, blemishes, copies, faulty, forg
 from tests.lab import lies, salt_config
 from tests.lab.fleet import HostSpec
 
-# What a host may say that it holds, see COPIES in _utils/xm_outcome.py.
+# What a host may say that it holds, see HOLDS in _utils/xm_copies.py.
 COPIES = (
     "absent arriving foreign halted left managed migrating receiving running sending suspended unfinished "
     "unknown"

@@ -3,7 +3,7 @@
 import pytest
 
 import xend_sxp
-import xm_outcome
+import xm_copies
 import xm_output
 from tests import ground_truth
 
@@ -223,18 +223,18 @@ def test_a_row_of_which_xend_does_not_know_all(row, name, domid, state):
     assert xm_output.is_nameless(found[-1]) == (name == "??")
     # Neither running nor gone nor anything else that somebody could act upon.
     for transferring in (True, False, None):
-        assert xm_outcome.copy(found[-1], transferring) == "unknown"
+        assert xm_copies.copy(found[-1], transferring) == "unknown"
 
 
 @pytest.mark.parametrize("state", ["?????d", "d?????", "?-p---", "---s-?"])
 def test_letters_beside_question_marks_prove_nothing(state):
     row = {"name": "web01", "domid": 7, "vcpus": 1, "state": state, "time_s": 0.0, "memory_mib": 256}
-    assert xm_outcome.copy(row, False) == "unknown" and not xm_output.runs(state)
+    assert xm_copies.copy(row, False) == "unknown" and not xm_output.runs(state)
 
 
 def test_a_domain_that_xend_only_knows_stays_one():
     for domid, state in ((None, ""), (None, "------")):
-        assert xm_outcome.copy({"name": "web01", "domid": domid, "state": state, "time_s": 0.0}, False) == (
+        assert xm_copies.copy({"name": "web01", "domid": domid, "state": state, "time_s": 0.0}, False) == (
             "managed"
         )
 

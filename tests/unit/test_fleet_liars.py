@@ -2,13 +2,16 @@
 
 import collections
 import copy
+import importlib
 import random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import xm_outcome
+import xm_fleet
+from tests.held import COPIES
 
+UTILITY = importlib.import_module
 HOSTS = ["xen1", "xen2", "xen3", "xen4"]
 STATES = {
     "running": "-b----",
@@ -134,7 +137,7 @@ def lie(world, host):
     chance = world.chance
     said = copy.deepcopy(truth(world, host)) if chance.random() < 0.3 else {"copies": [], "sent": []}
     guests = sorted(world.touched)
-    words = ["running"] * 6 + ["left", "suspended", "suspended"] + sorted(xm_outcome.COPIES)
+    words = ["running"] * 6 + ["left", "suspended", "suspended"] + sorted(COPIES)
     for _ in range(chance.choice([0, 0, 1, 2, 4])):
         name, uuid = chance.choice(guests)
         word = chance.choice(words)
@@ -172,7 +175,7 @@ def take(world, step, liar, counted):
     notes = [made for made in world.notes if (made["host"], made["guest"]) == (host, guest)]
     own = {"target": notes[-1]["target"] if notes else None}
     if do == "forget":
-        why = xm_outcome.doubt(do, step["name"], host, step["claims"], HOSTS, **own)
+        why = xm_fleet.doubt(do, step["name"], host, step["claims"], HOSTS, UTILITY, **own)
         assert why == "" and [told_note(made)["id"] for made in notes] == [step["note"]]
         world.notes.remove(notes[0])
         assert is_its_own or not world.is_lost(guest)
@@ -185,7 +188,7 @@ def take(world, step, liar, counted):
     (it,) = mine
     beside = [one["copy"] for one in here if one is not it]
     own.update(held=it["copy"], completed=it["completed"], beside=beside)
-    why = xm_outcome.doubt(do, step["name"], host, step["claims"], HOSTS, **own)
+    why = xm_fleet.doubt(do, step["name"], host, step["claims"], HOSTS, UTILITY, **own)
     # What was decided on the master is what the host finds.
     assert why == "", (step, why)
     counted[do] += 1
@@ -214,10 +217,10 @@ def try_it(seed, counted=None):
             if target not in (liar, *silent):
                 reports[target]["completed"] = world.completed(target, asked[0])
             guest = {"name": name, "uuid": uuid, "source": source, "target": target, "ran": True}
-            findings = [xm_outcome.gather_one(reports, guest)]
+            findings = [xm_fleet.gather_one(reports, guest, UTILITY)]
             steps = [dict(made, do="forget", name=name) for made in findings[0]["settled"]]
         else:
-            findings, steps = xm_outcome.gather(reports), []
+            findings, steps = xm_fleet.gather(reports, UTILITY), []
         keys = [(found["name"], found["uuid"], found["outcome"]) for found in findings]
         assert len(set(keys)) == len(keys), keys
         for guest in lost:
@@ -230,7 +233,7 @@ def try_it(seed, counted=None):
         for found in findings:
             for step in found["repairs"]:
                 assert step["only_if_asked"] == bool(step["doubt"])
-                assert all(xm_outcome.is_claim(word) for word in step["claims"].values())
+                assert all(xm_fleet.is_claim(word, UTILITY) for word in step["claims"].values())
                 if not step["only_if_asked"]:
                     steps.append(step)
             if found["lost"]:

@@ -1,482 +1,25 @@
 """
-The decision table: from what two hosts hold, or all, to what is said and what may be repaired.
+Many hosts: from what all hold, and have noted, to what is said and what may be repaired.
 This file runs on Python 2.7 as well.
 """
 
-import itertools
+import importlib
 import random
-import string
 
 import pytest
 
-import xm_outcome
-import xm_output
-from tests import ground_truth
+import xm_fleet
+from tests.held import COPIES, GUEST, SILENT, fleet, note, noted, one
 
-COPIES = xm_outcome.COPIES
-PAIRS = list(itertools.product(COPIES, COPIES))
-OUTCOMES = "moved unharmed going_on leftover halted both incomplete lost unknown".split()
+UTILITY = importlib.import_module
 
-# The letters with which each copy can be seen.
-STATES = {
-    "running": "-b----",
-    "left": "r-----",
-    "sending": "-b----",
-    "migrating": "------",
-    "suspended": "---s--",
-    "halted": "----c-",
-    "receiving": "--p---",
-    "arriving": "--p---",
-    "unfinished": "--p---",
-}
 
+def gather(reports):
+    return xm_fleet.gather(reports, UTILITY)
 
-def row(state, name="web01", domid=5, time_s=1.5):
-    return {
-        "name": name,
-        "domid": domid,
-        "memory_mib": 96,
-        "vcpus": 1,
-        "state": state,
-        "time_s": time_s,
-    }
 
-
-# One host
-
-
-@pytest.mark.parametrize(
-    "found, in_transfer, not_in_transfer, not_known",
-    [
-        (None, "absent", "absent", "absent"),
-        (row("", domid=None), "managed", "managed", "managed"),
-        (row("-b----"), "running", "running", "running"),
-        (row("r-----"), "running", "running", "running"),
-        (row("------"), "running", "running", "running"),
-        (row("-b----", time_s=0.0), "running", "running", "running"),
-        (row("--p---", time_s=0.0), "receiving", "unfinished", "arriving"),
-        (row("--p---", "migrating-web01", time_s=0.0), "receiving", "unfinished", "arriving"),
-        (row("--p---"), "halted", "halted", "halted"),
-        (row("-b----", "migrating-web01"), "sending", "left", "migrating"),
-        (row("------", "migrating-web01"), "sending", "left", "migrating"),
-        (row("--p---", "migrating-web01"), "sending", "halted", "migrating"),
-        (row("---s--", "migrating-web01"), "sending", "suspended", "migrating"),
-        (row("---s--"), "sending", "halted", "migrating"),
-        (row("---s-d", "migrating-web01"), "absent", "absent", "absent"),
-        (row("---s-d"), "absent", "absent", "absent"),
-        (row("---sc-", "migrating-web01"), "sending", "halted", "migrating"),
-        (row("----c-"), "halted", "halted", "halted"),
-        (row("-----d"), "absent", "absent", "absent"),
-        (row("--x---"), "unknown", "unknown", "unknown"),
-        (row(""), "unknown", "unknown", "unknown"),
-    ],
-)
-def test_what_one_host_holds(found, in_transfer, not_in_transfer, not_known):
-    seen = [xm_outcome.copy(found, transferring) for transferring in (True, False, None)]
-    assert seen == [in_transfer, not_in_transfer, not_known]
-
-
-def copies(host, kind, transferring):
-    """(clock, what the host held) at every moment that was seen of a real migration."""
-    for clock, text in ground_truth.watched("migrate/watched-%s-%s" % (kind, host)):
-        rows = [found for found in xm_output.domains(text) if found["domid"]]
-        yield clock, xm_outcome.copy(rows[0] if rows else None, transferring)
-
-
-@pytest.mark.parametrize("kind", ["live", "nonlive"])
-def test_a_real_migration_seen_from_both_hosts(kind):
-    held = [found for _clock, found in copies("source", kind, True)]
-    assert sorted(set(held), key=held.index) == ["running", "sending", "absent"]
-    held = [found for _clock, found in copies("target", kind, True)]
-    # Before its memory arrives, xend shows the guest for an instant with the state it had at home.
-    assert sorted(set(held), key=held.index) == ["absent", "running", "receiving"]
-    assert held[-1] == "running"
-
-
-@pytest.mark.parametrize("kind", ["live", "nonlive"])
-def test_while_a_real_migration_goes_on_nothing_is_repaired(kind):
-    moments = [(clock, "source", held) for clock, held in copies("source", kind, True)]
-    moments += [(clock, "target", held) for clock, held in copies("target", kind, True)]
-    now, decisions = {"source": "running", "target": "absent"}, []
-    for _clock, host, held in sorted(moments):
-        now[host] = held
-        decisions.append(xm_outcome.decide(now["source"], now["target"]))
-    assert [step for decision in decisions for step in decision["repairs"]] == []
-    outcomes = [decision["outcome"] for decision in decisions]
-    print(outcomes)
-    assert sorted(set(outcomes), key=outcomes.index) == ["unharmed", "going_on", "moved"]
-
-
-def test_another_uuid_makes_another_guest_of_it():
-    assert xm_outcome.copy(row("-b----"), False, True) == "foreign"
-    assert xm_outcome.copy(None, False, True) == "absent"
-
-
-def every_state():
-    for letters in itertools.product("r-", "b-", "p-", "s-", "c-", "d-"):
-        yield "".join(letters)
-
-
-@pytest.mark.parametrize("name", ["web01", "migrating-web01"])
-@pytest.mark.parametrize("transferring", [True, False, None])
-def test_only_what_is_alive_counts_as_running_and_every_state_as_something(name, transferring):
-    for state in every_state():
-        for time_s in (0.0, 0.1):
-            found = xm_outcome.copy(row(state, name, time_s=time_s), transferring)
-            assert found in COPIES
-            if found in ("running", "left"):
-                assert not set(state) & set("pscd")
-            if found in ("left", "suspended", "unfinished"):
-                assert transferring is False
-
-
-# Two hosts
-
-
-@pytest.mark.parametrize("source, target", PAIRS)
-def test_every_pair_has_a_decision(source, target):
-    found = xm_outcome.decide(source, target)
-    assert found["outcome"] in OUTCOMES
-    for step in found["repairs"]:
-        assert sorted(step) == ["do", "on", "only_if_asked"]
-        assert step["on"] in ("source", "target") and step["do"] in ("rename", "remove", "resume")
-
-
-def test_every_row_of_the_table_decides_something():
-    used = set()
-    for source, target in PAIRS:
-        used.add(
-            [
-                number
-                for number, line in enumerate(xm_outcome.TABLE)
-                if source in line[0] and target in line[1]
-            ][0]
-        )
-    assert used == set(range(len(xm_outcome.TABLE)))
-
-
-def test_a_word_that_is_no_copy_is_refused():
-    with pytest.raises(ValueError) as caught:
-        xm_outcome.decide("running", "runs")
-    assert "'runs'" in str(caught.value)
-
-
-def test_who_changes_a_decision_does_not_change_the_table():
-    before = xm_outcome.decide("left", "absent")
-    changed = xm_outcome.decide("left", "absent")
-    changed["repairs"][0]["do"] = "remove"
-    changed["repairs"].append("more")
-    assert xm_outcome.decide("left", "absent") == before
-
-
-@pytest.mark.parametrize(
-    "source, target, outcome",
-    [
-        ("absent", "running", "moved"),
-        ("managed", "running", "moved"),
-        ("running", "absent", "unharmed"),
-        ("running", "managed", "unharmed"),
-        ("running", "foreign", "unharmed"),
-        ("running", "receiving", "going_on"),
-        ("running", "arriving", "going_on"),
-        ("sending", "absent", "going_on"),
-        ("sending", "receiving", "going_on"),
-        ("sending", "running", "going_on"),
-        ("sending", "unfinished", "going_on"),
-        ("sending", "unknown", "going_on"),
-        ("migrating", "receiving", "going_on"),
-        ("migrating", "running", "unknown"),
-        ("absent", "receiving", "going_on"),
-        ("absent", "arriving", "going_on"),
-        ("suspended", "receiving", "going_on"),
-        ("absent", "unfinished", "incomplete"),
-        ("absent", "absent", "lost"),
-        ("absent", "foreign", "lost"),
-        ("running", "running", "both"),
-        ("left", "running", "both"),
-        ("left", "left", "both"),
-        ("running", "unfinished", "leftover"),
-        ("suspended", "running", "leftover"),
-        ("suspended", "absent", "leftover"),
-        ("left", "absent", "leftover"),
-        ("halted", "running", "leftover"),
-        ("halted", "absent", "halted"),
-        ("absent", "halted", "halted"),
-        ("suspended", "halted", "halted"),
-        ("suspended", "unknown", "unknown"),
-        ("absent", "unknown", "unknown"),
-        ("absent", "unasked", "unknown"),
-        ("unknown", "running", "unknown"),
-        ("running", "unasked", "unharmed"),
-    ],
-)
-def test_outcomes(source, target, outcome):
-    assert xm_outcome.decide(source, target)["outcome"] == outcome
-
-
-# All that may be done without anybody asking for it.
-SAFE = {
-    ("left", "absent"): ["rename source"],
-    ("left", "managed"): ["rename source"],
-    ("absent", "left"): ["rename target"],
-    ("managed", "left"): ["rename target"],
-    ("left", "unfinished"): ["remove target", "rename source"],
-    ("running", "unfinished"): ["remove target"],
-    ("unfinished", "running"): ["remove source"],
-    ("suspended", "running"): ["remove source"],
-    ("suspended", "absent"): ["resume source", "rename source"],
-    ("suspended", "unfinished"): ["remove target", "resume source", "rename source"],
-}
-
-ASKED = {
-    ("absent", "unfinished"): ["remove target"],
-    ("managed", "unfinished"): ["remove target"],
-    ("suspended", "managed"): ["resume source", "rename source"],
-}
-
-
-@pytest.mark.parametrize("only_if_asked, expected", [(False, SAFE), (True, ASKED)])
-def test_these_repairs_and_no_others(only_if_asked, expected):
-    found = {}
-    for pair in PAIRS:
-        steps = [
-            "%s %s" % (step["do"], step["on"])
-            for step in xm_outcome.decide(*pair)["repairs"]
-            if step["only_if_asked"] is only_if_asked
-        ]
-        if steps:
-            found[pair] = steps
-    assert found == expected
-
-
-UNTOUCHED = ("unknown", "unasked", "sending", "migrating", "receiving", "arriving", "halted", "foreign")
-
-
-@pytest.mark.parametrize("source, target", PAIRS)
-def test_no_repair_can_harm(source, target):
-    held = {"source": source, "target": target}
-    other = {"source": "target", "target": "source"}
-    steps = xm_outcome.decide(source, target)["repairs"]
-    assert not steps or not set(held.values()) & set(UNTOUCHED)
-    for step in steps:
-        before, opposite = held[step["on"]], held[other[step["on"]]]
-        if step["do"] == "rename":
-            assert before == "left"
-            assert opposite in ("absent", "managed")
-        elif step["do"] == "resume":
-            assert before == "suspended" and opposite in ("absent", "managed")
-            assert opposite == "absent" or step["only_if_asked"]
-        elif before == "suspended":
-            assert opposite == "running"
-        else:
-            assert before == "unfinished"
-            assert opposite in ("running", "left", "suspended") or step["only_if_asked"]
-        held[step["on"]] = {"rename": "running", "remove": "absent", "resume": "left"}[step["do"]]
-
-
-# What is said
-
-
-def view(copy, **more):
-    found = {
-        "copy": copy,
-        "state": STATES.get(copy),
-        "domid": 7,
-        "uuid": "u1",
-        "listed": None,
-        "problem": "no route" if copy == "unknown" else None,
-    }
-    return dict(found, **more)
-
-
-def told(source, target, **more):
-    return xm_outcome.report("web01", "xen1", "xen2", view(source), view(target), **more)
-
-
-@pytest.mark.parametrize("source, target", PAIRS)
-def test_every_comment_names_the_guest_both_hosts_and_what_was_seen(source, target):
-    comment = told(source, target)["comment"]
-    assert "web01" in comment and "xen1" in comment and "xen2" in comment
-    assert "\n" not in comment and "%" not in comment and "None" not in comment
-    assert comment[0] in string.ascii_letters and comment[-1] not in ". "
-    for copy in (source, target):
-        assert STATES.get(copy, "") in comment
-        assert copy != "unknown" or "no route" in comment
-        assert copy != "foreign" or "u1" in comment
-
-
-@pytest.mark.parametrize("source, target", PAIRS)
-def test_loss_is_said_as_loss_and_only_then(source, target):
-    found = told(source, target)
-    assert found["lost"] is ("LOST" in found["comment"]) is (found["outcome"] in ("lost", "incomplete"))
-    assert found["moved"] is (found["outcome"] == "moved")
-
-
-@pytest.mark.parametrize("source, target", PAIRS)
-def test_all_but_a_move_comes_with_advice(source, target):
-    found = xm_outcome.decide(source, target)
-    assert found["advice"] or found["outcome"] == "moved"
-
-
-@pytest.mark.parametrize("copy", ["absent", "managed", "suspended", "halted", "foreign", "arriving"])
-def test_a_guest_that_may_run_out_of_sight_is_not_to_be_started(copy):
-    for comment in (told(copy, "unknown")["comment"], told("unknown", copy)["comment"]):
-        assert "start it" in comment.lower() and ("not start it" in comment or "tart it nowhere" in comment)
-
-
-@pytest.mark.parametrize("source, target", PAIRS)
-def test_what_xm_says_changes_only_words(source, target):
-    plain = told(source, target)
-    other = told(source, target, xm_said="100% can't connect", timed_out=300)
-    assert other["comment"].startswith(plain["comment"])
-    assert other["comment"].endswith("xm migrate said: 100% can't connect")
-    assert dict(other, comment=None) == dict(plain, comment=None)
-    # A guest that has left its source cannot begin to migrate any more.
-    assert ("300 s" in other["comment"]) is (source not in ("absent", "managed", "foreign"))
-
-
-def test_how_long_was_waited_may_be_left_out():
-    comment = told("running", "absent", timed_out=True)["comment"]
-    assert "had not ended and is not waited for" in comment and "True" not in comment
-
-
-def test_two_copies_are_said_first_with_their_disks_and_what_to_do():
-    disks = [{"uname": "phy:/dev/vg/web01", "dev": "xvda"}, {"dev": "xvdb"}]
-    found = xm_outcome.report(
-        "web01", "xen1", "xen2", view("running"), view("running", disks=disks)
-    )
-    assert found["comment"].startswith("TWO COPIES of web01 RUN")
-    assert "both write phy:/dev/vg/web01:" in found["comment"]
-    assert "`xm pause web01` on xen2 at once" in found["comment"]
-    assert "both write its disks" in told("left", "running")["comment"]
-
-
-def test_a_repair_names_its_domain():
-    found = xm_outcome.report(
-        "web01",
-        "xen1",
-        "xen2",
-        view("left", listed="migrating-web01", domid=3),
-        view("unfinished", listed="web01", domid=9),
-    )
-    common = {"name": "web01", "uuid": "u1", "only_if_asked": False}
-    assert found["repairs"] == [
-        dict(common, on="target", host="xen2", do="remove", listed="web01", domid=9),
-        dict(common, on="source", host="xen1", do="rename", listed="migrating-web01", domid=3),
-    ]
-
-
-def test_what_has_its_name_is_not_renamed():
-    def steps(listed):
-        found = xm_outcome.report(
-            "web01", "xen1", "xen2", view("suspended", listed=listed), view("absent")
-        )
-        return [step["do"] for step in found["repairs"]]
-
-    assert steps("migrating-web01") == ["resume", "rename"]
-    assert steps("web01") == ["resume"]
-
-
-@pytest.mark.parametrize(
-    "state, said, unsaid",
-    [
-        ("--p---", ["paused", "`xm unpause web01` on %s"], ["letter", "crashed", "destroy"]),
-        ("---s--", ["shut itself down", "`xm destroy web01` on %s"], ["unpause", "crashed"]),
-        ("----c-", ["crashed", "`xm destroy web01`"], ["unpause", "shut itself down"]),
-        # Unpausing would not help.
-        ("--ps--", ["shut itself down"], ["unpause", "crashed"]),
-        ("--p-c-", ["crashed"], ["unpause", "shut itself down"]),
-        ("---sc-", ["crashed"], ["unpause", "shut itself down"]),
-    ],
-)
-def test_what_to_do_about_a_guest_that_stands_still_follows_from_its_state(state, said, unsaid):
-    for pair, host in ((("halted", "absent"), "xen1"), (("absent", "halted"), "xen2")):
-        views = [view(copy, state=state if copy == "halted" else None) for copy in pair]
-        comment = xm_outcome.report("web01", "xen1", "xen2", *views)["comment"]
-        for text in said:
-            assert (text % host if "%" in text else text) in comment, comment
-        for text in unsaid:
-            assert text not in comment, comment
-        assert pair[0] == "halted" or "Do not start it on xen1" in comment
-
-
-def test_a_paused_guest_that_has_lost_its_name_gets_both_back():
-    words = view("halted", state="--p---", listed="migrating-web01")
-    comment = xm_outcome.report("web01", "xen1", "xen2", words, view("absent"))["comment"]
-    assert "`xm unpause migrating-web01` on xen1" in comment
-    assert "`xm rename migrating-web01 web01`" in comment
-    assert "`xm start web01` there" in xm_outcome.why_at_rest("web01", "xen1", {"state": "", "domid": None})
-
-
-@pytest.mark.parametrize("source, target", PAIRS)
-@pytest.mark.parametrize("state", ["-b----", "--p---"])
-def test_a_letter_that_is_not_there_is_not_spoken_of(source, target, state):
-    views = [view(copy, state=state) for copy in (source, target)]
-    assert "letter s" not in xm_outcome.report("web01", "xen1", "xen2", *views)["comment"]
-
-
-def test_two_copies_of_which_one_is_just_being_sent():
-    suspended = xm_outcome.report("web01", "xen1", "xen2", view("sending", state="---s--"), view("running"))
-    assert "the copy on xen1 is suspended" in suspended["comment"] and "pause" not in suspended["comment"]
-    awake = xm_outcome.report("web01", "xen1", "xen2", view("sending"), view("running"))
-    assert "`xm pause web01` on xen2 at once" in awake["comment"]
-    swapped = xm_outcome.report("web01", "xen1", "xen2", view("running"), view("sending"))
-    assert "`xm pause web01` on xen1 at once" in swapped["comment"]
-
-
-@pytest.mark.parametrize("copy", ["receiving", "arriving"])
-@pytest.mark.parametrize("source", ["absent", "managed", "suspended"])
-def test_who_waits_for_a_guest_hears_how_long_that_may_last(source, copy):
-    comment = told(source, copy)["comment"]
-    assert "xend there waits up to 100 s for its devices" in comment and "some seconds" not in comment
-    slow = xm_outcome.report("web01", "xen1", "xen2", view(source), view(copy, devices_s=250))
-    assert "up to 250 s" in slow["comment"]
-    reports = fleet([], one("arriving"))
-    reports["xen2"]["devices_s"] = 250
-    assert "up to 250 s" in xm_outcome.gather_one(reports, GUEST)["comment"]
-
-
-@pytest.mark.parametrize("source, target", PAIRS)
-def test_facts_are_the_comment_without_advice(source, target):
-    found = told(source, target)
-    assert found["comment"].startswith(found["facts"]) and found["facts"][-1] not in ". "
-    assert "web01" in found["facts"] and "`" not in found["facts"]
-
-
-def test_how_to_start_again():
-    text = xm_outcome.how_to_start_again("uuid u1, 96 MiB", "is kept in /kept/web01.sxp on xen2")
-    assert "xm create" in text and "/kept/web01.sxp" in text and "uuid u1" in text
-
-
-# Many hosts
-
-
-def one(copy, name="web01", uuid="u1", domid=7, listed=None):
-    usual = "migrating-" if copy in ("sending", "migrating", "left", "suspended") else ""
-    return {
-        "name": name,
-        "listed": listed or usual + name,
-        "uuid": uuid,
-        "domid": None if copy == "managed" else domid,
-        "state": STATES.get(copy, ""),
-        "copy": copy,
-    }
-
-
-SILENT = {"problem": "no route"}
-
-
-def fleet(*held):
-    """
-    Reports of xen1, xen2 and so on: each is a list of copies, one copy, or SILENT.
-    """
-    reports = {}
-    for number, copies in enumerate(held):
-        if copies is not SILENT:
-            alone = isinstance(copies, dict)
-            copies = {"copies": [copies] if alone else copies, "declared": ["xen1"]}
-        reports["xen%d" % (number + 1)] = copies
-    return reports
+def gather_one(reports, guest):
+    return xm_fleet.gather_one(reports, guest, UTILITY)
 
 
 def steps(found):
@@ -500,7 +43,7 @@ def steps(found):
     ],
 )
 def test_nothing_was_left_by_a_migration(held):
-    assert xm_outcome.gather(fleet(*held)) == []
+    assert gather(fleet(*held)) == []
 
 
 @pytest.mark.parametrize(
@@ -585,7 +128,7 @@ def test_nothing_was_left_by_a_migration(held):
     ],
 )
 def test_what_migrations_have_left(held, outcome, hosts, repairs):
-    (found,) = xm_outcome.gather(fleet(*held))
+    (found,) = gather(fleet(*held))
     assert found["outcome"] == outcome
     assert (found["hosts"]["source"], found["hosts"]["target"]) == hosts
     assert steps(found) == repairs
@@ -595,7 +138,7 @@ def test_what_migrations_have_left(held, outcome, hosts, repairs):
 
 
 def test_a_repair_of_a_lost_guest_waits_until_it_is_asked_for():
-    (found,) = xm_outcome.gather(fleet([], one("unfinished", domid=9)))
+    (found,) = gather(fleet([], one("unfinished", domid=9)))
     assert found["lost"] and found["uuid"] == "u1" and found["name"] == "web01"
     assert found["repairs"] == [
         {
@@ -618,28 +161,28 @@ def test_a_repair_of_a_lost_guest_waits_until_it_is_asked_for():
 def test_a_suspended_guest_goes_on_unasked_only_when_it_has_run_nowhere_since():
     """Later, or with nothing in the target's log, it may have run elsewhere and have been stopped there."""
     reports = noted(fleet(one("suspended"), []), xen1=note())
-    (found,) = xm_outcome.gather(reports)
+    (found,) = gather(reports)
     assert [step["only_if_asked"] for step in found["repairs"]] == [True, True]
     guest = {"name": "web01", "uuid": "u1", "source": "xen1", "target": "xen2", "ran": True}
     for completed, asked in ((False, False), (True, True), (None, True)):
         reports["xen2"]["completed"] = completed
-        now = xm_outcome.gather_one(reports, guest)
+        now = gather_one(reports, guest)
         assert [step["only_if_asked"] for step in now["repairs"]] == [asked, asked]
     # A copy that has never run is proof enough.
     reports = noted(fleet(one("suspended"), one("unfinished")), xen1=note())
-    now = xm_outcome.gather_one(reports, guest)
+    now = gather_one(reports, guest)
     assert [step["only_if_asked"] for step in now["repairs"]] == [False, False, False]
     # But not when it was sent to another host, or nobody knows where.
     for made in ([], [note(target="xen3")]):
-        now = xm_outcome.gather_one(noted(reports, xen1=made), guest)
+        now = gather_one(noted(reports, xen1=made), guest)
         assert [step["only_if_asked"] for step in now["repairs"]] == [False, True, True]
 
 
 def test_what_a_known_migration_has_left_was_not_created_paused():
     reports = fleet([], one("unfinished"))
     guest = {"name": "web01", "uuid": "u1", "source": "xen1", "target": "xen2", "ran": True}
-    assert "somebody has created it paused" not in xm_outcome.gather_one(reports, guest)["comment"]
-    assert "somebody has created it paused" in xm_outcome.gather(reports)[0]["comment"]
+    assert "somebody has created it paused" not in gather_one(reports, guest)["comment"]
+    assert "somebody has created it paused" in gather(reports)[0]["comment"]
 
 
 @pytest.mark.parametrize("more", [[], [one("running", name="web03", listed="web03")]])
@@ -647,35 +190,35 @@ def test_two_guests_with_one_uuid_are_not_two_copies(more):
     """Somebody has copied a configuration file with its uuid; both guests are well."""
     reports = fleet(one("running"), one("running", name="web02", listed="web02"), more)
     guest = {"name": "web01", "uuid": "u1", "source": "xen1", "target": "xen2", "ran": True}
-    for found in xm_outcome.gather(reports) + [xm_outcome.gather_one(reports, guest)]:
+    for found in gather(reports) + [gather_one(reports, guest)]:
         assert found["outcome"] == "unknown" and found["repairs"] == []
         assert "web01 and web02" in found["comment"] and "one uuid" in found["comment"]
         assert "pause" not in found["comment"] and "destroy" not in found["comment"]
 
 
 def test_a_domain_that_was_created_paused_beside_a_namesake_is_not_called_lost():
-    (found,) = xm_outcome.gather(fleet(one("running"), one("unfinished", uuid="u2")))
+    (found,) = gather(fleet(one("running"), one("unfinished", uuid="u2")))
     assert "If a migration has brought it" in found["comment"] and found["repairs"] == []
 
 
 def test_why_nothing_is_repaired_is_said():
-    (found,) = xm_outcome.gather(fleet(one("suspended"), one("unfinished"), SILENT))
+    (found,) = gather(fleet(one("suspended"), one("unfinished"), SILENT))
     assert "it may run on xen3" in found["comment"]
-    (found,) = xm_outcome.gather(fleet(one("suspended"), one("unfinished"), one("halted", uuid="u2")))
+    (found,) = gather(fleet(one("suspended"), one("unfinished"), one("halted", uuid="u2")))
     assert "another domain of that name is on xen3" in found["comment"]
-    (found,) = xm_outcome.gather(fleet(one("running"), one("unfinished", uuid=None)))
+    (found,) = gather(fleet(one("running"), one("unfinished", uuid=None)))
     assert "uuid of a copy is not known" in found["comment"]
 
 
 @pytest.mark.parametrize("said", [None, "ERROR: no such function", {"problem": "busy"}, {}])
 def test_what_is_no_list_of_copies_is_a_problem(said):
     reports = dict(fleet(one("left")), xen2=said)
-    (found,) = xm_outcome.gather(reports)
+    (found,) = gather(reports)
     assert found["outcome"] == "unknown" and found["repairs"] == []
 
 
 def test_guests_do_not_mix():
-    found = xm_outcome.gather(
+    found = gather(
         fleet(
             [one("left", "db", "u2"), one("running", "app", "u3")],
             [one("unfinished", "app", "u3"), one("left", "web01", "u1")],
@@ -697,7 +240,7 @@ def random_fleet(chance):
         held.append(
             [
                 one(
-                    chance.choice(xm_outcome.ROLES),
+                    chance.choice(xm_fleet.ROLES),
                     chance.choice(["web01", "web01", "db"]),
                     chance.choice(["u1", "u1", "u2", None]),
                     chance.randint(1, 9),
@@ -726,7 +269,7 @@ def test_the_order_of_hosts_and_copies_does_not_count():
     chance = random.Random(5)
     for _ in range(500):
         reports = random_fleet(chance)
-        assert xm_outcome.gather(reports) == xm_outcome.gather(shuffled(reports, chance))
+        assert gather(reports) == gather(shuffled(reports, chance))
 
 
 def test_no_repair_in_a_fleet_can_harm():
@@ -739,7 +282,7 @@ def test_no_repair_in_a_fleet_can_harm():
             for each in reports[host].get("copies") or []
             if each["copy"] != "managed"
         ]
-        for found in xm_outcome.gather(reports):
+        for found in gather(reports):
             resumed = [step["host"] for step in found["repairs"] if step["do"] == "resume"]
             for step in found["repairs"]:
                 repaired += 1
@@ -775,11 +318,12 @@ def test_no_repair_in_a_fleet_can_harm():
 # Whose word a step needs
 
 ALL = ["xen1", "xen2", "xen3"]
+
 PAIR, AWAY = ["xen1", "xen2"], ["xen1", "xen3"]
 
 
 def unsure(do, claims, declared=ALL, **own):
-    return xm_outcome.doubt(do, "web01", "xen1", claims, declared, **own)
+    return xm_fleet.doubt(do, "web01", "xen1", claims, declared, UTILITY, **own)
 
 
 @pytest.mark.parametrize(
@@ -816,12 +360,12 @@ def unsure(do, claims, declared=ALL, **own):
         ("remove", {"held": "unfinished", "completed": True}, {"xen2": "running"}, PAIR, "may be whole"),
         ("remove", {"held": "unfinished", "beside": ["left"], "completed": True}, {}, ALL, ""),
         # A guest goes on when the host where it was sent has never completed it.
-        ("resume", {"target": "xen2"}, {"xen2": xm_outcome.NEVER}, ALL, ""),
+        ("resume", {"target": "xen2"}, {"xen2": xm_fleet.NEVER}, ALL, ""),
         ("resume", {"target": "xen2"}, {"xen2": "unfinished"}, ALL, "resume: [web01]"),
         ("resume", {"target": "xen2"}, {"xen2": "absent"}, ALL, "resume: [web01]"),
-        ("resume", {"target": "xen2"}, {"xen3": xm_outcome.NEVER}, ALL, "to from xen1 (xen2)"),
-        ("resume", {}, {"xen2": xm_outcome.NEVER}, PAIR, "no note says where"),
-        ("resume", {"target": "xen9"}, {"xen9": xm_outcome.NEVER}, ALL, "to from xen1 (xen9)"),
+        ("resume", {"target": "xen2"}, {"xen3": xm_fleet.NEVER}, ALL, "to from xen1 (xen2)"),
+        ("resume", {}, {"xen2": xm_fleet.NEVER}, PAIR, "no note says where"),
+        ("resume", {"target": "xen9"}, {"xen9": xm_fleet.NEVER}, ALL, "to from xen1 (xen9)"),
         # A note goes when the guest runs where it was sent, or where that one has sent it on.
         ("forget", {"target": "xen2"}, {"xen2": "running"}, ALL, ""),
         ("forget", {"target": "xen2"}, {"xen2": "left"}, ALL, "xen2 does not say itself"),
@@ -842,14 +386,14 @@ def test_a_step_needs_the_word_of_the_host_that_would_run_the_guest(do, own, cla
     assert not found or ": [web01] of xend.orch.recover" in found
 
 
-@pytest.mark.parametrize("word", list(COPIES) + [xm_outcome.NEVER, xm_outcome.SENT_ON + "xen2"])
+@pytest.mark.parametrize("word", list(COPIES) + [xm_fleet.NEVER, xm_fleet.SENT_ON + "xen2"])
 def test_what_a_host_may_say(word):
-    assert xm_outcome.is_claim(word) is True
+    assert xm_fleet.is_claim(word, UTILITY) is True
 
 
-@pytest.mark.parametrize("word", ["runs", "", None, 1, ["running"], {}, xm_outcome.SENT_ON])
+@pytest.mark.parametrize("word", ["runs", "", None, 1, ["running"], {}, xm_fleet.SENT_ON])
 def test_what_is_no_word_for_a_copy(word):
-    assert xm_outcome.is_claim(word) is False
+    assert xm_fleet.is_claim(word, UTILITY) is False
 
 
 def asked(found):
@@ -860,7 +404,7 @@ def test_a_remainder_is_destroyed_for_nobody_but_the_host_that_has_the_guest():
     """One host says that it runs a guest that lies suspended elsewhere, whole."""
     held = fleet(one("suspended"), [], one("running"))
     for reports in (held, noted(dict(held), xen1=note())):
-        (found,) = xm_outcome.gather(reports)
+        (found,) = gather(reports)
         assert asked(found) == [("remove", "xen1", True)]
         comment = found["comment"]
         assert "takes your word, because only xen3 says" in comment and "`xm list` on xen3" in comment
@@ -868,7 +412,7 @@ def test_a_remainder_is_destroyed_for_nobody_but_the_host_that_has_the_guest():
         assert comment.index("`xm list` on xen3") < comment.index("`xm destroy")
         assert found["repairs"][0]["claims"]["xen3"] == "running"
     reports = noted(fleet(one("suspended"), one("running"), []), xen1=note())
-    (found,) = xm_outcome.gather(reports)
+    (found,) = gather(reports)
     assert asked(found) == [("remove", "xen1", False)] and "your word" not in found["comment"]
     assert found["repairs"][0]["claims"] == {"xen2": "running"}
 
@@ -876,34 +420,34 @@ def test_a_remainder_is_destroyed_for_nobody_but_the_host_that_has_the_guest():
 @pytest.mark.parametrize("completed, is_asked", [(False, False), (None, True), (True, True)])
 def test_what_was_never_completed_is_told_by_the_log_of_its_own_host(completed, is_asked):
     copy = dict(one("unfinished"), completed=completed)
-    (found,) = xm_outcome.gather(fleet(one("running"), copy, []))
+    (found,) = gather(fleet(one("running"), copy, []))
     assert asked(found) == [("remove", "xen2", is_asked)]
     # What any other host says of it is no matter.
-    (found,) = xm_outcome.gather(fleet(dict(one("running"), completed=False), one("unfinished"), []))
+    (found,) = gather(fleet(dict(one("running"), completed=False), one("unfinished"), []))
     assert asked(found) == [("remove", "xen2", True)]
 
 
 def test_a_guest_gets_its_name_back_whatever_waits_for_people():
-    (found,) = xm_outcome.gather(fleet(one("left"), one("unfinished"), []))
+    (found,) = gather(fleet(one("left"), one("unfinished"), []))
     assert asked(found) == [("remove", "xen2", True), ("rename", "xen1", False)]
 
 
 def test_a_guest_does_not_go_on_beside_a_copy_that_waits_for_people():
     reports = noted(fleet(one("suspended"), one("unfinished"), []), xen1=note())
-    found = xm_outcome.gather_one(reports, GUEST)
+    found = gather_one(reports, GUEST)
     assert asked(found) == [("remove", "xen2", True), ("resume", "xen1", True), ("rename", "xen1", True)]
     reports["xen2"]["copies"] = [dict(one("unfinished"), completed=False)]
-    found = xm_outcome.gather_one(reports, GUEST)
+    found = gather_one(reports, GUEST)
     assert asked(found) == [("remove", "xen2", False), ("resume", "xen1", False), ("rename", "xen1", False)]
-    assert found["repairs"][1]["claims"] == {"xen2": xm_outcome.NEVER}
+    assert found["repairs"][1]["claims"] == {"xen2": xm_fleet.NEVER}
 
 
-@pytest.mark.parametrize("copy", sorted(set(xm_outcome.ROLES) - set(["managed"])))
+@pytest.mark.parametrize("copy", sorted(set(xm_fleet.ROLES) - set(["managed"])))
 @pytest.mark.parametrize("uuid", ["u1", None])
 @pytest.mark.parametrize("on_target", [[], one("unfinished"), one("managed"), one("running", uuid="u2")])
 def test_no_host_hides_that_a_guest_is_missing_by_saying_that_it_has_it(copy, uuid, on_target):
     reports = noted(fleet([], on_target, one(copy, uuid=uuid, domid=8)), xen1=note())
-    for found in xm_outcome.gather(reports):
+    for found in gather(reports):
         if (found["name"], found["uuid"]) == ("web01", "u1"):
             assert found["outcome"] == "unknown" and not found["lost"]
             assert "By their own word" in found["comment"].replace("; by", ". By")
@@ -915,7 +459,7 @@ def test_no_host_hides_that_a_guest_is_missing_by_saying_that_it_has_it(copy, uu
             break
     else:
         pytest.fail("nobody hears of it")
-    found = xm_outcome.gather_one(reports, GUEST)
+    found = gather_one(reports, GUEST)
     assert found["outcome"] in ("unknown", "lost", "incomplete") and not found["settled"]
 
 
@@ -928,7 +472,7 @@ def test_a_note_that_another_host_makes_up_hides_no_loss_and_ends_no_other():
     ):
         for copies in ([], [one("running")], [one("unfinished")], [one("running", uuid=None)]):
             reports = noted(fleet([], [], copies), xen1=note(), xen3=dict(made, id="x"))
-            (found,) = [each for each in xm_outcome.gather(reports) if each["uuid"] == "u1"]
+            (found,) = [each for each in gather(reports) if each["uuid"] == "u1"]
             assert found["outcome"] in ("lost", "unknown"), (made, copies)
             assert ("xen1", note()["id"], True) in forgets(found)
             assert "kept in /kept/web01.sxp on xen1" in found["comment"] or (
@@ -938,7 +482,7 @@ def test_a_note_that_another_host_makes_up_hides_no_loss_and_ends_no_other():
 
 def test_a_note_that_another_host_makes_up_does_no_harm_to_a_guest_that_runs():
     reports = noted(fleet(one("running"), [], []), xen3=note(target="xen2"))
-    (found,) = xm_outcome.gather(reports)
+    (found,) = gather(reports)
     assert found["outcome"] == "unknown" and "by the note on xen3" in found["comment"]
     assert "Only xen1 says that web01 is there" in found["comment"]
     assert [step["do"] for step in found["repairs"]] == ["forget"]
@@ -947,23 +491,23 @@ def test_a_note_that_another_host_makes_up_does_no_harm_to_a_guest_that_runs():
 def test_where_it_was_sent_on_is_told_by_the_hosts_that_had_it():
     first, on = note(at="2012-03-04 05:00:00 UTC"), note(target="xen3")
     reports = noted(fleet([], [], one("running")), xen1=first, xen2=on)
-    (found,) = xm_outcome.gather(reports)
+    (found,) = gather(reports)
     assert found["outcome"] == "moved"
     assert forgets(found) == [("xen1", first["id"], False), ("xen2", on["id"], False)]
     assert found["repairs"][0]["claims"] == {"xen2": "sent on to xen3", "xen3": "running"}
     # The look after the second migration ends both, or the first note would point to a host without it.
-    moved = xm_outcome.gather_one(reports, dict(GUEST, source="xen2", target="xen3"))
+    moved = gather_one(reports, dict(GUEST, source="xen2", target="xen3"))
     assert [made["note"] for made in moved["settled"]] == [first["id"], on["id"]]
     # That it was sent there once before says nothing of what has become of it since.
     reports = noted(fleet([], [], one("running")), xen1=note(), xen2=dict(on, at="2012-03-04 04:00:00 UTC"))
-    (found,) = xm_outcome.gather(reports)
+    (found,) = gather(reports)
     assert found["outcome"] == "unknown" and ("xen1", note()["id"], True) in forgets(found)
 
 
 def test_of_two_copies_that_run_nobody_is_told_to_pause_one_unseen():
     """One of the two hosts may have made it up."""
     for reports in (fleet(one("running"), [], one("running")), fleet(*[one("running")] * 3)):
-        (found,) = xm_outcome.gather(reports)
+        (found,) = gather(reports)
         comment = found["comment"]
         assert found["outcome"] == "both" and "it runs on xen1" in comment and "it runs on xen3" in comment
         assert "from its own host alone" in comment
@@ -973,15 +517,15 @@ def test_of_two_copies_that_run_nobody_is_told_to_pause_one_unseen():
 def test_what_is_said_of_its_name_does_not_count():
     """xm lists it, and that has to be the name."""
     reports = noted(fleet([], [], dict(one("running"), listed="db")), xen1=note())
-    (found,) = xm_outcome.gather(reports)
+    (found,) = gather(reports)
     assert found["name"] == "web01" and found["outcome"] == "unknown" and "called db" in found["comment"]
-    assert xm_outcome.gather(fleet(dict(one("running"), copy="foreign")))[0]["outcome"] == "unknown"
+    assert gather(fleet(dict(one("running"), copy="foreign")))[0]["outcome"] == "unknown"
 
 
 def test_a_guest_that_is_on_neither_of_its_hosts_is_not_well_because_a_third_says_so():
     for copies in (one("running"), [one("running"), one("running", domid=8)], one("suspended")):
         for ends in (([], []), ([], one("unfinished")), (SILENT, SILENT)):
-            found = xm_outcome.gather_one(fleet(ends[0], ends[1], copies), GUEST)
+            found = gather_one(fleet(ends[0], ends[1], copies), GUEST)
             assert found["outcome"] == "unknown" and found["repairs"] == [] and not found["lost"]
             assert "Only xen3 says that web01 is there" in found["comment"]
 
@@ -989,6 +533,7 @@ def test_a_guest_that_is_on_neither_of_its_hosts_is_not_well_because_a_third_say
 # Hosts that do not answer
 
 MINION_DOWN = {"problem": "its minion does not answer", "remedy": "start the minion there"}
+
 XEND_DOWN = {"copies": None, "sent": [], "problem": "no xend", "remedy": "start xend there", "xend": False}
 
 
@@ -996,103 +541,36 @@ XEND_DOWN = {"copies": None, "sent": [], "problem": "no xend", "remedy": "start 
 @pytest.mark.parametrize("held", [one("running"), one("receiving"), one("unfinished"), []])
 def test_who_is_told_that_a_host_does_not_answer_is_told_what_to_start(said, held):
     reports = dict(fleet([], held), xen1=said)
-    found = xm_outcome.gather_one(reports, GUEST)
+    found = gather_one(reports, GUEST)
     assert found["outcome"] in ("unknown", "going_on") and not found["lost"] and found["repairs"] == []
     assert said["problem"] in found["comment"] and found["comment"].count(said["remedy"]) == 1
     assert "xend.orch.recover" in found["comment"].partition(said["remedy"])[2]
-    unheard = xm_outcome.unheard(reports)
+    unheard = xm_fleet.unheard(reports)
     assert unheard == {"who": "xen1 (%s)" % said["problem"], "do": said["remedy"]}
 
 
 def test_of_two_hosts_that_do_not_answer_both_are_to_be_mended():
     reports = {"xen1": XEND_DOWN, "xen2": dict(MINION_DOWN, remedy="start the other")}
-    found = xm_outcome.gather_one(reports, GUEST)
+    found = gather_one(reports, GUEST)
     assert "start xend there. start the other. Then" in found["comment"]
-    assert xm_outcome.unheard(reports)["do"] == "start xend there. start the other"
-    assert xm_outcome.gather(reports) == []
+    assert xm_fleet.unheard(reports)["do"] == "start xend there. start the other"
+    assert gather(reports) == []
 
 
 def test_a_host_that_nobody_has_declared_may_be_mistyped():
     reports = {"xen1": {"domain": None, "declared": ["xen1", "xen2"]}, "xen9": MINION_DOWN}
-    unheard = xm_outcome.unheard(reports)
+    unheard = xm_fleet.unheard(reports)
     assert "xen9 is none of the hosts" in unheard["do"] and "(xen1, xen2)" in unheard["do"]
     assert MINION_DOWN["remedy"] not in unheard["do"]
 
 
 def test_when_all_have_answered_nothing_is_said_of_that():
     for reports in (fleet([], []), {"xen1": {"domain": None}, "xen2": {"domain": {"name": "web01"}}}):
-        assert xm_outcome.unheard(reports) == {"who": "", "do": ""}
-    assert xm_outcome.unheard({"xen1": "ERROR"}) == {"who": "xen1 (ERROR)", "do": ""}
-
-
-# Guests that cannot be moved
-
-
-@pytest.mark.parametrize(
-    "copy, said",
-    [
-        ("sending", "being sent already: a migration of it from xen1 to xen3 goes on"),
-        ("migrating", "being sent already, or is left over"),
-        ("receiving", "a migration of web01 from xen3 to xen1 goes on"),
-        ("arriving", "a migration of web01 from xen3 to xen1 may go on"),
-    ],
-)
-def test_a_guest_that_is_under_way_is_to_be_waited_for(copy, said):
-    text = xm_outcome.under_way("web01", "xen1", view(copy, other="xen3"))
-    assert said in text and "Wait until that is over" in text and STATES[copy] in text
-    assert "another host" in xm_outcome.under_way("web01", "xen1", view(copy))
-    for other in ({"copy": "absent", "domid": None}, view("running")):
-        seen = xm_outcome.not_described("web01", "xen2", other, view(copy, other="xen3", host="xen1"))
-        assert seen == text
-
-
-@pytest.mark.parametrize("copy", [each for each in COPIES if each not in xm_outcome.UNDER_WAY])
-def test_what_is_not_under_way_is_not_said_to_be(copy):
-    assert xm_outcome.under_way("web01", "xen1", view(copy)) == ""
-
-
-def test_a_guest_that_is_nowhere_is_said_to_be_nowhere():
-    absent = {"copy": "absent", "domid": None}
-    text = xm_outcome.nowhere("web01", "xen1", "xen2", absent, absent)
-    assert "no domain web01 on xen1, and there is no copy on xen2" in text and "xm.where web01" in text
-    text = xm_outcome.nowhere("web01", "xen1", "xen2", absent, view("halted"))
-    assert "the copy on xen2 does not run" in text
-    text = xm_outcome.nowhere("web01", "xen1", "xen2", absent, view("receiving", other="xen3"))
-    assert "from xen3 to xen2 goes on" in text
-    text = xm_outcome.nowhere("web01", "xen1", "xen2", view("managed"), absent)
-    assert "`xm start web01` there" in text
-
-
-def test_why_a_guest_was_not_described():
-    absent = {"copy": "absent", "domid": None, "problem": None}
-    text = xm_outcome.not_described("web01", "xen2", absent, dict(absent, host="xen1"))
-    assert text.startswith("its source has no domain of that name")
-    text = xm_outcome.not_described("web01", "xen2", absent, view("left", host="xen1"))
-    assert "left over" in text and "xend.orch.recover" in text
-    text = xm_outcome.not_described("web01", "xen2", absent, None, "xm list: no xend")
-    assert "(xm list: no xend)" in text and "run it again" in text
-    text = xm_outcome.not_described("web01", "xen2", view("halted"), dict(absent, host="xen1"))
-    assert "xen2 holds it, but it does not run here (state ----c-)" in text
-    text = xm_outcome.not_described("web01", "xen2", view("unknown", domid=None), None)
-    assert "xen2 cannot say whether it has it (no route)" in text
+        assert xm_fleet.unheard(reports) == {"who": "", "do": ""}
+    assert xm_fleet.unheard({"xen1": "ERROR"}) == {"who": "xen1 (ERROR)", "do": ""}
 
 
 # Guests that were sent
-
-
-def note(name="web01", uuid="u1", target="xen2", at="2012-03-04 05:06:07 UTC"):
-    kept = "/kept/%s.sxp" % name
-    words = {"name": name, "uuid": uuid, "target": target, "at": at, "what": "96 MiB", "kept": kept}
-    return dict(words, id="%s %s %s" % (name, uuid, at))
-
-
-def noted(reports, **notes):
-    """
-    The reports, with these notes of these hosts.
-    """
-    for host, made in notes.items():
-        reports[host] = dict(reports[host], sent=made if isinstance(made, list) else [made])
-    return reports
 
 
 def forgets(found):
@@ -1140,7 +618,7 @@ def forgets(found):
     ],
 )
 def test_what_becomes_of_a_note(held, outcome, asked):
-    findings = xm_outcome.gather(noted(fleet(*held), xen1=note()))
+    findings = gather(noted(fleet(*held), xen1=note()))
     (found,) = [each for each in findings if each["uuid"] in ("u1", None) and each["name"] != "db"]
     assert found["outcome"] == outcome
     assert forgets(found) == ([] if asked is None else [("xen1", note()["id"], asked)])
@@ -1153,7 +631,7 @@ def test_what_becomes_of_a_note(held, outcome, asked):
 @pytest.mark.parametrize("copies", [one("running"), one("halted"), [one("managed"), one("running")]])
 def test_a_guest_that_is_where_it_was_sent_from_may_be_sent_yet(copies):
     """xend tries for long to reach a host that is silent, whatever has become of xm."""
-    assert xm_outcome.gather(noted(fleet(copies, []), xen1=note())) == []
+    assert gather(noted(fleet(copies, []), xen1=note())) == []
 
 
 def test_a_guest_that_runs_where_it_was_sent_from_ends_its_note_once_that_is_over():
@@ -1161,37 +639,37 @@ def test_a_guest_that_runs_where_it_was_sent_from_ends_its_note_once_that_is_ove
     over = dict(note(), over=True)
     for held in ([one("running"), []], [one("running"), SILENT], [[one("running")], one("managed")]):
         reports = noted(fleet(*held), xen1=over)
-        (found,) = xm_outcome.gather(reports)
+        (found,) = gather(reports)
         assert (found["outcome"], found["lost"], found["moved"]) == ("unharmed", False, False)
         assert forgets(found) == [("xen1", note()["id"], False)]
         assert "runs there" in found["comment"] and "xen1 (domain 7" in found["comment"]
     # Anything else than a whole guest, and anything but a yes, leaves it.
     for held in ([one("halted"), []], [one("running", uuid=None), []]):
-        assert xm_outcome.gather(noted(fleet(*held), xen1=over)) == []
+        assert gather(noted(fleet(*held), xen1=over)) == []
     for unsure in (False, None, "yes"):
-        assert xm_outcome.gather(noted(fleet(one("running"), []), xen1=dict(note(), over=unsure))) == []
-    (found,) = xm_outcome.gather(noted(fleet(one("left"), []), xen1=over))
+        assert gather(noted(fleet(one("running"), []), xen1=dict(note(), over=unsure))) == []
+    (found,) = gather(noted(fleet(one("left"), []), xen1=over))
     assert forgets(found) == []
 
 
 def test_a_last_look_ends_an_older_note_where_the_guest_runs():
     back = dict(GUEST, source="xen2", target="xen1")
     older, newer = dict(note(), over=True), note(target="xen1", at="2012-03-04 06:00:00 UTC")
-    found = xm_outcome.gather_one(noted(fleet(one("running"), []), xen1=older, xen2=newer), back)
+    found = gather_one(noted(fleet(one("running"), []), xen1=older, xen2=newer), back)
     assert sorted(each["host"] for each in found["settled"]) == ["xen1", "xen2"]
-    found = xm_outcome.gather_one(noted(fleet(one("running"), []), xen1=older), GUEST)
+    found = gather_one(noted(fleet(one("running"), []), xen1=older), GUEST)
     assert [each["note"] for each in found["settled"]] == [older["id"]]
     # On its way again, or not known to have ended.
     for held, made in (([one("running"), []], note()), ([one("sending"), one("receiving")], older)):
-        assert xm_outcome.gather_one(noted(fleet(*held), xen1=made), GUEST)["settled"] == []
+        assert gather_one(noted(fleet(*held), xen1=made), GUEST)["settled"] == []
 
 
 def test_a_guest_that_has_stopped_is_not_said_to_have_moved():
-    assert xm_outcome.gather(noted(fleet([], one("halted")), xen1=note())) == []
+    assert gather(noted(fleet([], one("halted")), xen1=note())) == []
 
 
 def test_the_report_of_a_guest_that_is_missing_says_all_that_is_needed():
-    (found,) = xm_outcome.gather(noted(fleet([], []), xen1=note()))
+    (found,) = gather(noted(fleet([], []), xen1=note()))
     for text in (
         "web01 was sent from xen1 to xen2 at 2012-03-04 05:06:07 UTC. Unless it was shut down since",
         "web01 is LOST: there is no copy on xen1, and there is no copy on xen2",
@@ -1201,20 +679,20 @@ def test_the_report_of_a_guest_that_is_missing_says_all_that_is_needed():
     ):
         assert text in found["comment"]
     # It may just be starting.
-    (found,) = xm_outcome.gather(noted(fleet([], one("unfinished")), xen1=note()))
+    (found,) = gather(noted(fleet([], one("unfinished")), xen1=note()))
     for text in ("web01 was sent from xen1", "rebooted, it runs in a minute", "/kept/web01.sxp on xen1"):
         assert text in found["comment"]
-    (found,) = xm_outcome.gather(noted(fleet(one("unfinished"), []), xen1=note()))
+    (found,) = gather(noted(fleet(one("unfinished"), []), xen1=note()))
     assert "was sent" not in found["comment"]
-    (found,) = xm_outcome.gather(noted(fleet([], [], SILENT, SILENT), xen1=note()))
+    (found,) = gather(noted(fleet([], [], SILENT, SILENT), xen1=note()))
     assert "was sent from xen1 to xen2" in found["comment"] and "LOST" not in found["comment"]
     assert "xen3, xen4" in found["comment"] and "start it anywhere before" in found["comment"]
     assert found["hosts"] == {"source": "xen1", "target": None}
     # Where xend knows it, somebody may have shut it down.
-    (found,) = xm_outcome.gather(noted(fleet([], [], one("managed")), xen1=note()))
+    (found,) = gather(noted(fleet([], [], one("managed")), xen1=note()))
     assert "`xm start web01` on xen3" in found["comment"]
     # A target that nobody asks says nothing for ever; that, too, can be ended.
-    (found,) = xm_outcome.gather(noted(fleet([], []), xen1=note(target="10.0.0.9")))
+    (found,) = gather(noted(fleet([], []), xen1=note(target="10.0.0.9")))
     assert "10.0.0.9" in found["comment"] and "remove_lost: [web01]" in found["comment"]
 
 
@@ -1228,7 +706,7 @@ def test_the_report_of_a_guest_that_is_missing_says_all_that_is_needed():
     ],
 )
 def test_a_guest_with_the_same_uuid_is_no_proof_that_another_one_is_well(held):
-    (found,) = xm_outcome.gather(noted(fleet(*held), xen1=note()))
+    (found,) = gather(noted(fleet(*held), xen1=note()))
     assert found["name"] == "web01" and "called web02" in found["comment"] and not found["moved"]
     assert "LOST" in found["comment"] and "remove_lost: [web01]" in found["comment"]
     assert forgets(found) == [("xen1", note()["id"], True)]
@@ -1237,34 +715,34 @@ def test_a_guest_with_the_same_uuid_is_no_proof_that_another_one_is_well(held):
 def test_each_of_two_guests_with_one_uuid_has_its_own_note():
     mine, other = note(), note("web02", target="xen3")
     reports = noted(fleet([], [], one("running", name="web02")), xen1=mine, xen2=other)
-    found = xm_outcome.gather(reports)
+    found = gather(reports)
     assert [(each["name"], each["outcome"]) for each in found] == [("web01", "unknown"), ("web02", "moved")]
     assert forgets(found[0]) == [("xen1", mine["id"], True)]
     assert forgets(found[1]) == [("xen2", other["id"], False)]
-    (found,) = xm_outcome.gather(noted(fleet([], one("unfinished", name="web02")), xen1=other))
+    (found,) = gather(noted(fleet([], one("unfinished", name="web02")), xen1=other))
     assert "remove_lost: [web02]" in found["comment"]
     # The one that is asked for has not moved because the other one runs there.
-    found = xm_outcome.gather_one(noted(fleet([], one("running", name="web02")), xen1=mine), GUEST)
+    found = gather_one(noted(fleet([], one("running", name="web02")), xen1=mine), GUEST)
     assert found["settled"] == []
 
 
 @pytest.mark.parametrize("ran", [True, False])
 def test_who_is_told_to_start_a_guest_hears_of_a_namesake(ran):
     reports = noted(fleet([], [], one("running", uuid="u2")), xen1=note())
-    for found in xm_outcome.gather(reports) + [xm_outcome.gather_one(reports, dict(GUEST, ran=ran))]:
+    for found in gather(reports) + [gather_one(reports, dict(GUEST, ran=ran))]:
         assert found["lost"] and "of that name with another uuid is on xen3" in found["comment"]
 
 
 def test_of_several_notes_the_last_one_is_told_and_all_go():
     """An earlier migration had moved it to xen3, and nobody lived to see that either."""
     older, newer = note(target="xen3", at="2012-03-04 05:00:00 UTC"), note()
-    (found,) = xm_outcome.gather(noted(fleet([], [], []), xen1=older, xen3=newer))
+    (found,) = gather(noted(fleet([], [], []), xen1=older, xen3=newer))
     assert "sent from xen3 to xen2 at 2012-03-04 05:06:07" in found["comment"]
     assert forgets(found) == [("xen1", older["id"], True), ("xen3", newer["id"], True)]
     reports = noted(fleet([], one("running"), []), xen1=older, xen3=newer)
-    assert len(forgets(xm_outcome.gather(reports)[0])) == 2
+    assert len(forgets(gather(reports)[0])) == 2
     # It has not left xen3, so one of them is settled.
-    (found,) = xm_outcome.gather(noted(fleet([], [], one("running")), xen1=older, xen3=newer))
+    (found,) = gather(noted(fleet([], [], one("running")), xen1=older, xen3=newer))
     assert found["outcome"] == "moved" and forgets(found) == [("xen1", older["id"], False)]
     assert "from xen1 to xen3" in found["comment"]
 
@@ -1273,28 +751,28 @@ def test_where_one_guest_is_that_was_sent():
     reports = noted(fleet([], []), xen1=note(), xen2=note("db", "u2", "xen1"))
     for ran in (True, False):
         for uuid in ("u1", None):
-            found = xm_outcome.gather_one(reports, dict(GUEST, uuid=uuid, ran=ran))
+            found = gather_one(reports, dict(GUEST, uuid=uuid, ran=ran))
             assert (found["outcome"], found["lost"], found["settled"]) == ("lost", True, [])
             assert "/kept/web01.sxp on xen1" in found["comment"]
             assert ("Unless it was shut down since" in found["comment"]) is not ran
     # A note on another guest of that name says nothing of this one.
-    found = xm_outcome.gather_one(noted(fleet([], []), xen1=note(uuid="u2")), dict(GUEST, ran=False))
+    found = gather_one(noted(fleet([], []), xen1=note(uuid="u2")), dict(GUEST, ran=False))
     assert found["outcome"] == "unknown"
     # Seen to have moved, it need not be kept in mind any longer.
     for uuid in ("u1", None):
-        found = xm_outcome.gather_one(noted(fleet([], one("running")), xen1=note()), dict(GUEST, uuid=uuid))
+        found = gather_one(noted(fleet([], one("running")), xen1=note()), dict(GUEST, uuid=uuid))
         claims = {"xen2": "running"}
         assert found["settled"] == [
             {"host": "xen1", "uuid": "u1", "note": note()["id"], "claims": claims}
         ]
     older = note(uuid="u2")
     reports = noted(fleet([], one("running", uuid="u2")), xen1=[note(), older], xen2=note(uuid="u2"))
-    found = xm_outcome.gather_one(reports, dict(GUEST, uuid=None))
+    found = gather_one(reports, dict(GUEST, uuid=None))
     assert found["settled"] == [
         {"host": "xen1", "uuid": "u2", "note": older["id"], "claims": {"xen2": "running"}}
     ]
     for held in ([one("running"), []], [one("left"), []], [[], one("unfinished")], [[], SILENT]):
-        assert xm_outcome.gather_one(noted(fleet(*held), xen1=note()), GUEST)["settled"] == []
+        assert gather_one(noted(fleet(*held), xen1=note()), GUEST)["settled"] == []
 
 
 @pytest.mark.parametrize(
@@ -1309,7 +787,7 @@ def test_where_one_guest_is_that_was_sent():
 def test_an_old_note_alone_makes_no_lost_guest(held, target):
     """It may run where nobody could look."""
     reports = noted(fleet(*held), xen1=note(target=target))
-    found = xm_outcome.gather_one(reports, dict(GUEST, uuid=None, ran=False))
+    found = gather_one(reports, dict(GUEST, uuid=None, ran=False))
     assert found["outcome"] == "unknown" and not found["lost"] and "LOST" not in found["comment"]
     assert "web01 was sent from xen1 to %s" % target in found["comment"]
 
@@ -1317,17 +795,17 @@ def test_an_old_note_alone_makes_no_lost_guest(held, target):
 def test_nothing_is_called_lost_at_first_sight():
     lost = noted(fleet([], []), xen1=[note(), note("db", "u2")])
     db_runs = noted(fleet([], one("running", "db", "u2")), xen1=[note(), note("db", "u2")])
-    before = xm_outcome.gather(db_runs)
+    before = gather(db_runs)
     assert [(each["name"], each["lost"]) for each in before] == [("db", False), ("web01", True)]
-    found = xm_outcome.confirmed(xm_outcome.gather(lost), before)
+    found = xm_fleet.confirmed(gather(lost), before)
     assert [(each["name"], each["lost"]) for each in found] == [("db", False), ("web01", True)]
     assert found[0]["outcome"] == "unknown" and found[0]["repairs"] == []
     assert "db" in found[0]["comment"] and "ask again" in found[0]["comment"]
-    assert found[1] == xm_outcome.gather(lost)[1]
+    assert found[1] == gather(lost)[1]
     # Two of one name are told apart.
     lost = noted(fleet([], []), xen1=[note(), note(uuid="u2")])
     one_runs = noted(fleet([], one("running")), xen1=[note(), note(uuid="u2")])
-    found = xm_outcome.confirmed(xm_outcome.gather(lost), xm_outcome.gather(one_runs))
+    found = xm_fleet.confirmed(gather(lost), gather(one_runs))
     assert [(each["uuid"], each["lost"]) for each in found] == [("u1", False), ("u2", True)]
 
 
@@ -1349,8 +827,8 @@ def test_nobody_is_forgotten_unseen_and_nobody_who_is_missing_is_left_out():
             reports = noted(reports, **{host: made if chance.random() < 0.5 else []})
         copies = [dict(each, host=host) for host in answering for each in reports[host]["copies"]]
         copies = [each for each in copies if each["copy"] != "managed"]
-        findings = xm_outcome.gather(reports)
-        assert findings == xm_outcome.gather(shuffled(reports, chance))
+        findings = gather(reports)
+        assert findings == gather(shuffled(reports, chance))
         for host in answering:
             for made in reports[host]["sent"]:
                 guest = made["name"], made["uuid"]
@@ -1368,9 +846,6 @@ def test_nobody_is_forgotten_unseen_and_nobody_who_is_missing_is_left_out():
                     assert seen["copy"] == "running" and seen["host"] != host
                     assert seen["name"] == found["name"] and found["moved"]
     assert missing > 500 and forgotten > 10
-
-
-GUEST = {"name": "web01", "uuid": "u1", "source": "xen1", "target": "xen2", "ran": True}
 
 
 @pytest.mark.parametrize(
@@ -1392,7 +867,7 @@ GUEST = {"name": "web01", "uuid": "u1", "source": "xen1", "target": "xen2", "ran
     ],
 )
 def test_where_one_guest_is(held, outcome, repairs):
-    found = xm_outcome.gather_one(fleet(*held), GUEST)
+    found = gather_one(fleet(*held), GUEST)
     assert found["outcome"] == outcome
     assert steps(found) == repairs
     assert found["hosts"] == {"source": "xen1", "target": "xen2"}
@@ -1402,39 +877,54 @@ def test_where_one_guest_is(held, outcome, repairs):
 @pytest.mark.parametrize("held", [([], []), (one("managed"), []), ([], one("unfinished"))])
 def test_what_was_not_seen_to_run_is_not_called_lost(held):
     """Its source may have been mistyped, or somebody has moved it a moment ago."""
-    found = xm_outcome.gather_one(fleet(*held), dict(GUEST, ran=False))
+    found = gather_one(fleet(*held), dict(GUEST, ran=False))
     assert found["outcome"] == "unknown" and not found["lost"] and found["repairs"] == []
     assert "LOST" not in found["comment"] and "xen1" in found["comment"]
 
 
 def test_what_was_suspended_before_is_not_resumed_unasked():
     """It may have been started elsewhere since."""
-    found = xm_outcome.gather_one(fleet(one("suspended"), []), dict(GUEST, ran=False))
+    found = gather_one(fleet(one("suspended"), []), dict(GUEST, ran=False))
     assert [step["only_if_asked"] for step in found["repairs"]] == [True, True]
     # Nor is anything done when it is elsewhere, or when a host that may have it does not answer.
     for other in (one("running", uuid="u2"), one("running"), SILENT):
-        found = xm_outcome.gather_one(fleet(one("suspended"), [], other), GUEST)
+        found = gather_one(fleet(one("suspended"), [], other), GUEST)
         assert found["repairs"] == [], other
 
 
 def test_a_namesake_is_not_the_guest_although_its_uuid_is_not_known_beforehand():
     reports = fleet(one("suspended"), one("running", uuid="u2"))
-    found = xm_outcome.gather_one(reports, dict(GUEST, uuid=None, ran=False))
+    found = gather_one(reports, dict(GUEST, uuid=None, ran=False))
     assert found["repairs"] == [] and "is another one" in found["comment"]
 
 
 def test_copies_with_different_names_are_not_repaired():
     """A guest that is being started looks as if it was never completed."""
     reports = fleet(one("running"), one("unfinished", name="web02"))
-    (found,) = xm_outcome.gather(reports)
+    (found,) = gather(reports)
     assert found["repairs"] == [] and "different names" in found["comment"]
 
 
 def test_where_one_guest_is_is_said_when_it_is_elsewhere():
-    found = xm_outcome.gather_one(fleet([], [], one("running")), GUEST)
+    found = gather_one(fleet([], [], one("running")), GUEST)
     assert "it runs on xen3" in found["comment"] and not found["lost"]
 
 
 def test_without_its_uuid_a_guest_is_known_by_its_name():
-    found = xm_outcome.gather_one(fleet([], one("running", uuid="u9")), dict(GUEST, uuid=None))
+    found = gather_one(fleet([], one("running", uuid="u9")), dict(GUEST, uuid=None))
     assert found["moved"]
+
+
+def test_who_waits_for_a_guest_hears_how_long_its_own_host_waits():
+    reports = fleet([], one("arriving"))
+    reports["xen2"]["devices_s"] = 250
+    assert "up to 250 s" in gather_one(reports, GUEST)["comment"]
+
+
+@pytest.mark.parametrize("copy", ["running", "halted"])
+def test_one_guest_of_which_only_a_namesake_of_its_uuid_is_left_has_not_moved(copy):
+    """It was sent, and by its uuid alone it looks as if it were there under another name."""
+    reports = noted(fleet([], [], one(copy, name="db")), xen1=note())
+    found = gather_one(reports, dict(GUEST, uuid=None, ran=False))
+    assert (found["outcome"], found["moved"], found["settled"]) == ("unknown", False, [])
+    assert "is called db" in found["comment"] and "LOST" in found["comment"]

@@ -1,0 +1,98 @@
+"""
+What hosts may hold of a guest, and say of it, as the tests of that need it. Runs on Python 2.7, too.
+"""
+
+import xm_copies
+import xm_output
+from tests import ground_truth
+
+COPIES = xm_copies.words()
+
+# The letters with which each copy can be seen.
+STATES = {
+    "running": "-b----",
+    "left": "r-----",
+    "sending": "-b----",
+    "migrating": "------",
+    "suspended": "---s--",
+    "halted": "----c-",
+    "receiving": "--p---",
+    "arriving": "--p---",
+    "unfinished": "--p---",
+}
+
+
+def row(state, name="web01", domid=5, time_s=1.5):
+    return {
+        "name": name,
+        "domid": domid,
+        "memory_mib": 96,
+        "vcpus": 1,
+        "state": state,
+        "time_s": time_s,
+    }
+
+
+def copies(host, kind, transferring):
+    """(clock, what the host held) at every moment that was seen of a real migration."""
+    for clock, text in ground_truth.watched("migrate/watched-%s-%s" % (kind, host)):
+        rows = [found for found in xm_output.domains(text) if found["domid"]]
+        yield clock, xm_copies.copy(rows[0] if rows else None, transferring)
+
+
+def view(copy, **more):
+    found = {
+        "copy": copy,
+        "state": STATES.get(copy),
+        "domid": 7,
+        "uuid": "u1",
+        "listed": None,
+        "problem": "no route" if copy == "unknown" else None,
+    }
+    return dict(found, **more)
+
+
+def one(copy, name="web01", uuid="u1", domid=7, listed=None):
+    usual = "migrating-" if copy in ("sending", "migrating", "left", "suspended") else ""
+    return {
+        "name": name,
+        "listed": listed or usual + name,
+        "uuid": uuid,
+        "domid": None if copy == "managed" else domid,
+        "state": STATES.get(copy, ""),
+        "copy": copy,
+    }
+
+
+SILENT = {"problem": "no route"}
+
+
+def fleet(*held):
+    """
+    Reports of xen1, xen2 and so on: each is a list of copies, one copy, or SILENT.
+    """
+    reports = {}
+    for number, copies in enumerate(held):
+        if copies is not SILENT:
+            alone = isinstance(copies, dict)
+            copies = {"copies": [copies] if alone else copies, "declared": ["xen1"]}
+        reports["xen%d" % (number + 1)] = copies
+    return reports
+
+
+def note(name="web01", uuid="u1", target="xen2", at="2012-03-04 05:06:07 UTC"):
+    kept = "/kept/%s.sxp" % name
+    words = {"name": name, "uuid": uuid, "target": target, "at": at, "what": "96 MiB", "kept": kept}
+    return dict(words, id="%s %s %s" % (name, uuid, at))
+
+
+def noted(reports, **notes):
+    """
+    The reports, with these notes of these hosts.
+    """
+    for host, made in notes.items():
+        reports[host] = dict(reports[host], sent=made if isinstance(made, list) else [made])
+    return reports
+
+
+GUEST = {"name": "web01", "uuid": "u1", "source": "xen1", "target": "xen2", "ran": True}
