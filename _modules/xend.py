@@ -1337,13 +1337,6 @@ LEFTOVER = (
     "never completed, when the guest runs on the other host"
 )
 
-# Servers of xend that take no guests: their switch, their port and its default (xend 4.4 XendOptions).
-OTHER_SERVERS = (
-    ("xend-http-server", "xend-port", 8000),
-    ("xend-tcp-xmlrpc-server", "xend-tcp-xmlrpc-server-port", 8006),
-)
-
-
 def _wait_for_migrations(path, process, deadline):
     while True:
         reason = _why_not_now(path, process)
@@ -1510,6 +1503,32 @@ def _expectation(made):
     return xm_files.legible("%s is expected here until %s%s" % (made["name"], until, who))
 
 
+def transfers(config=None):
+    """
+    The peers with whom the running xend may be exchanging a guest now.
+
+    config
+        the file that names the ports on which xend serves something else than relocation, as its HTTP
+        server: who is connected to these sends no guest
+
+    Returns a dict: ``sources`` and ``targets``, lists of "address:port", and ``ports``, on which it listens
+    for guests, a list of ints; None when no xend runs, or this user may not look into it.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'xen*' xend.transfers
+    """
+    process = _process()
+    try:
+        others = xend_options.other_ports(_document(_option("config", config)).get)
+    except CommandExecutionError:
+        # A file that cannot be read says nothing about the running xend: any port may be one of relocation.
+        others = ()
+    return process and xend_host.transferring(process["pid"], others)
+
+
 def _in_flight(path, process):
     """
     The migrations in flight on this host, as sentences. Names show most of it; a peer that is
@@ -1517,40 +1536,11 @@ def _in_flight(path, process):
     error when xm cannot say.
     """
     moving = __salt__["xm.moving"]()
-    listening = xend_host.listening(process["pid"])
-    ports = set(int(text.rpartition(":")[2]) for text in listening or [])
-    peers = xend_host.connected(process["pid"], ports - _other_ports(path))
-    if listening is None or peers is None:
+    peers = transfers(path)
+    if peers is None:
         return moving + ["it cannot be seen who is connected to xend (pid %s)" % process["pid"]]
-    return moving + ["%s is connected to the relocation port" % peer for peer in peers]
-
-
-def _other_ports(path):
-    """
-    The ports on which xend serves something else than relocation. What the running xend listens on
-    besides may be a relocation port of an earlier content of the file.
-    """
-    get = _document(path).get
-    values, _, _ = xend_options.effective(get)
-    ports = set(
-        _read(get, port, default) for server, port, default in OTHER_SERVERS if _read(get, server, False)
-    )
-    servers = get("xen-api-server")
-    for server in servers if isinstance(servers, list) else []:
-        # (PORT ...), (ADDRESS:PORT ...) or (unix ...).
-        place = _outlined(server[0] if isinstance(server, list) and server else server)
-        port = place.rpartition(":")[2]
-        if port.isdigit():
-            ports.add(int(port))
-    return ports - set([values.get("port"), values.get("ssl_port")])
-
-
-def _read(get, key, default):
-    raw = get(key)
-    try:
-        return default if raw is None else xend_options.value_of(key, raw)
-    except ValueError:
-        return default
+    moving += ["%s is connected to the relocation port" % peer for peer in peers["sources"]]
+    return moving + ["xend is connected to %s, to send it a guest" % peer for peer in peers["targets"]]
 
 
 def _reservations(function, *arguments):

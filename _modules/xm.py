@@ -811,8 +811,7 @@ def _transfers():
     }
     for helper in xend_host.transfers(_option("root")):
         seen[helper["what"]].append(helper["domid"])
-    process = xend_host.process(_option("pidfile"))
-    peers = process and xend_host.transferring(process["pid"])
+    peers = __salt__["xend.transfers"]()
     if peers is not None:
         sources, targets = peers["sources"], peers["targets"]
         seen.update(receives=bool(sources), sends=bool(targets), sources=sources, targets=targets)

@@ -26,7 +26,7 @@ CLOSE_WAIT = "08"
 LAST_ACK = "09"
 LISTEN = "0A"
 
-# Of a guest that is received, and of one that is sent, see `connected` and `transferring`.
+# Of a guest that is received, and of one that is sent, see `transferring`.
 RECEIVING = (ESTABLISHED, CLOSE_WAIT)
 SENDING = (ESTABLISHED, CLOSE_WAIT, FIN_WAIT1, FIN_WAIT2, LAST_ACK)
 
@@ -126,42 +126,34 @@ def listening(pid):
     return _names(local for state, local, _ in sockets if state == LISTEN)
 
 
-def connected(pid, ports):
+def transferring(pid, other_ports=()):
     """
-    The peers that are connected to one of PORTS (a list of ints) of process PID, as a list of
-    "address:port"; None when this user may not look into that process.
+    The peers of xend, process PID, with whom it may be exchanging a guest, as one look shows them.
+
+    other_ports
+        the ports on which it serves something else than relocation, see xend_options.other_ports: who is
+        connected to these sends no guest. Every other port on which it listens counts
+
+    Returns a dict of ``sources`` (who is connected to such a port), ``targets`` (to whom it has connected
+    itself; lists of "address:port") and ``ports`` (on which it listens for guests, a list of ints); None
+    when this user may not look into that process.
 
     While a guest is received, its sender stays connected to the relocation port. A sender that has sent
     everything closes its end; xend keeps its own until the guest runs (xend 4.4 relocate.op_receive), and
     the kernel shows that as CLOSE_WAIT. Not so with TLS: there xend closes its end as soon as the sender has,
-    and connects and unpauses the guest only then (xend 4.2 xen.web.connection, recv2fd).
+    and connects and unpauses the guest only then (xend 4.2 xen.web.connection, recv2fd). xend connects to
+    others only to send them a guest, and keeps that connection, closed by the other side or not, until its
+    own copy is destroyed (xend 3.4 XendDomain.domain_migrate); in a live migration of xend 4.2 and later
+    until the moment before (XendCheckpoint.save).
     """
     sockets = _sockets(pid)
     if sockets is None:
         return None
-    return _names(
-        remote for state, local, remote in sockets if state in RECEIVING and local[1] in ports
-    )
-
-
-def transferring(pid):
-    """
-    The peers of xend, process PID, as one look shows them: a dict of ``sources`` (who is connected to a port
-    on which it listens, see `connected`), ``targets`` (to whom it has connected itself; lists of
-    "address:port") and ``ports`` (on which it listens, a list of ints).
-
-    Returns None when this user may not look into that process. xend connects to others only to send them
-    a guest, and keeps that connection, closed by the other side or not, until its own copy is destroyed
-    (xend 3.4 XendDomain.domain_migrate); in a live migration of xend 4.2 and later until the moment before
-    (XendCheckpoint.save).
-    """
-    sockets = _sockets(pid)
-    if sockets is None:
-        return None
-    ports = [local[1] for state, local, _ in sockets if state == LISTEN]
+    listens = set(local[1] for state, local, _ in sockets if state == LISTEN)
+    ports = listens - set(other_ports)
     sources = [remote for state, local, remote in sockets if state in RECEIVING and local[1] in ports]
     # A connection to a port on which it listens was opened by the peer.
-    targets = [remote for state, local, remote in sockets if state in SENDING and local[1] not in ports]
+    targets = [remote for state, local, remote in sockets if state in SENDING and local[1] not in listens]
     return {"ports": sorted(ports), "sources": _names(sources), "targets": _names(targets)}
 
 

@@ -387,6 +387,45 @@ def listeners(values):
     ]
 
 
+# Servers of xend that take no guests: their switch, their port and its default (xend 4.4 XendOptions).
+OTHER_SERVERS = (
+    ("xend-http-server", "xend-port", 8000),
+    ("xend-tcp-xmlrpc-server", "xend-tcp-xmlrpc-server-port", 8006),
+)
+
+
+def other_ports(get):
+    """
+    The ports on which xend serves something else than relocation, as a set of ints.
+
+    get
+        as for `effective`
+
+    What the running xend listens on besides may be a relocation port of an earlier content of the file.
+    """
+    ports = set()
+    for switch, port, default in OTHER_SERVERS:
+        if _readable(get, switch, False):
+            ports.add(_readable(get, port, default))
+    servers = get("xen-api-server")
+    for server in servers if isinstance(servers, list) else []:
+        # (PORT ...), (ADDRESS:PORT ...) or (unix ...).
+        place = server[0] if isinstance(server, list) and server else server
+        port = b"" if isinstance(place, list) else place.rpartition(b":")[2]
+        if port.isdigit():
+            ports.add(int(port))
+    own = [_readable(get, key, default) for _, key, kind, default, _ in SETTINGS if kind == "port"]
+    return ports - set(own)
+
+
+def _readable(get, key, default):
+    raw = get(key)
+    try:
+        return default if raw is None else value_of(key, raw)
+    except ValueError:
+        return default
+
+
 # What functions are given
 
 # No name and no path is longer.

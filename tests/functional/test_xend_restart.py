@@ -478,11 +478,11 @@ def test_without_its_folder_nothing_is_restarted_or_let_in(load, host, tmp_path)
 
 PEERS = """
 import socket, sys, time
-kept = []
-for number in range(3):
-    listener = socket.create_server(("127.0.0.1", 0))
-    kept += [listener, socket.create_connection(listener.getsockname()), listener.accept()[0]]
-    print(listener.getsockname()[1], flush=True)
+listeners = [socket.create_server(("127.0.0.1", 0)) for number in range(3)]
+print(*[listener.getsockname()[1] for listener in listeners], flush=True)
+kept = [listener.accept() for listener in listeners]
+target = len(sys.argv) > 1 and socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+print("connected", flush=True)
 time.sleep(60)
 """
 
@@ -498,15 +498,24 @@ OTHER_SERVERS = """\
 
 
 @contextlib.contextmanager
-def other_xend(folder):
-    """A process that passes for xend and serves a peer on each of three ports; yields it and them."""
+def other_xend(folder, *target):
+    """
+    A process that passes for xend, serves a peer on each of three ports and is connected to TARGET, a port of
+    somebody else; yields it and its ports.
+    """
     script = folder / "xend"
     script.write_text(PEERS)
-    with subprocess.Popen(
-        [sys.executable, str(script)], stdout=subprocess.PIPE, text=True
+    command = [sys.executable, str(script), *map(str, target)]
+    with contextlib.ExitStack() as peers, subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True
     ) as process:
         try:
-            yield process, [int(process.stdout.readline()) for _ in range(3)]
+            ports = [int(port) for port in process.stdout.readline().split()]
+            for port in ports:
+                peers.enter_context(socket.create_connection(("127.0.0.1", port), LIMIT_S))
+            assert process.stdout.readline() == "connected\n"
+            (folder / "pid").write_text(str(process.pid))
+            yield process, ports
         finally:
             process.kill()
 
@@ -516,14 +525,33 @@ def test_only_peers_of_a_relocation_port_count(load, host, tmp_path, first, coun
     """A program that manages guests may stay connected to xend's other ports for days."""
     options = host_opts(host)
     options["xend"]["pidfile"] = str(tmp_path / "pid")
-    with other_xend(tmp_path) as (process, ports):
-        (tmp_path / "pid").write_text(str(process.pid))
+    with other_xend(tmp_path) as (_process, ports):
         host.config.write_text(OTHER_SERVERS % (first, *ports))
         text = refused(load(**options).modules.xend.restart, timeout=0.5)
     # With nobody in the way the service is restarted, and the process that only passes for xend stays.
     said = "is connected to the relocation port" if counts else "left the old process"
     assert text.count(said) == 1
     assert ("is connected" in text) is counts
+
+
+def test_a_xend_that_has_connected_to_another_one_may_be_sending(load, host, tmp_path):
+    options = host_opts(host)
+    options["xend"]["pidfile"] = str(tmp_path / "pid")
+    with socket.create_server(("127.0.0.1", 0)) as target:
+        to = target.getsockname()[1]
+        with other_xend(tmp_path, to) as (process, ports):
+            host.config.write_text(OTHER_SERVERS % ("xend-port", *ports))
+            xend = load(**options).modules.xend
+            seen = {"ports": [], "sources": [], "targets": ["127.0.0.1:%d" % to]}
+            assert xend.transfers() == seen
+            assert "xend is connected to 127.0.0.1:%d" % to in refused(xend.restart, timeout=0.5)
+            # Where the file does not tell what the ports are for, each may be that of relocation.
+            host.config.write_text("(")
+            assert xend.transfers()["ports"] == sorted(ports)
+            assert len(xend.transfers()["sources"]) == 3
+            process.kill()
+            process.wait(LIMIT_S)
+            assert xend.transfers() is None
 
 
 # the way back

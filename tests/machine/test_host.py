@@ -124,12 +124,21 @@ def test_listening_addresses(listener):
     assert "127.0.0.1:%d" % listener.port not in xend_host.listening(os.getpid())
 
 
+def sources_of(process):
+    return xend_host.transferring(process.pid)["sources"]
+
+
 def test_connected_peers(listener):
-    assert xend_host.connected(listener.pid, [listener.port]) == []
+    assert sources_of(listener) == []
     with socket.create_connection(("127.0.0.1", listener.port), LIMIT_S) as connection:
         own = "%s:%d" % connection.getsockname()
-        eventually(lambda: xend_host.connected(listener.pid, [listener.port]), [own])
-        assert xend_host.connected(listener.pid, [1]) == []
+        eventually(lambda: sources_of(listener), [own])
+        assert xend_host.transferring(listener.pid, [1])["sources"] == [own]
+        assert xend_host.transferring(listener.pid, [listener.port]) == {
+            "ports": [],
+            "sources": [],
+            "targets": [],
+        }
         seen = {"ports": [listener.port], "sources": [own], "targets": []}
         assert xend_host.transferring(listener.pid) == seen
 
@@ -137,7 +146,7 @@ def test_connected_peers(listener):
 def test_a_peer_that_has_sent_everything_counts_until_xend_closes_too(listener):
     with socket.create_connection(("127.0.0.1", listener.port), LIMIT_S) as connection:
         own = "%s:%d" % connection.getsockname()
-    eventually(lambda: xend_host.connected(listener.pid, [listener.port]), [own])
+    eventually(lambda: sources_of(listener), [own])
 
 
 SENDER = """
@@ -182,6 +191,8 @@ def test_the_host_that_a_guest_is_sent_to():
             # Who connects to xend itself is no host that it sends to.
             with socket.create_connection(("127.0.0.1", xend.port), LIMIT_S):
                 assert targets_of(xend) == [peer]
+                # Nor is a browser, whatever else that port is for.
+                assert xend_host.transferring(xend.pid, [xend.port])["targets"] == [peer]
             # CLOSE_WAIT: the target has gone, xend has not noticed.
             received.close()
             eventually(lambda: targets_of(xend), [peer])

@@ -191,3 +191,25 @@ def test_from_3_3_on_xend_reads_the_settings_of_tls_and_compiles_the_list_in_any
     before, since = options.read_at_start(values, (3, 2)), options.read_at_start(values, (3, 3))
     assert [key for key in of_tls if key in before] == []
     assert [key for key in of_tls if key in since] == of_tls
+
+
+@pytest.mark.parametrize(
+    "values, ports",
+    [
+        ({}, []),
+        ({"xend-http-server": b"yes"}, [8000]),
+        ({"xend-http-server": b"yes", "xend-port": b"8080"}, [8080]),
+        ({"xend-http-server": b"no", "xend-port": b"8080"}, []),
+        ({"xend-tcp-xmlrpc-server": b"1"}, [8006]),
+        ({"xen-api-server": [[b"9363", b"pam"], [b"10.0.0.1:9364"], [b"unix"], b"x", []]}, [9363, 9364]),
+        ({"xen-api-server": [[[b"9363"]]]}, []),
+        # A wrong value is none, and a port that relocation has, or would have, is never one of the others.
+        ({"xend-http-server": b"maybe"}, []),
+        ({"xend-http-server": b"yes", "xend-port": b"eight"}, [8000]),
+        ({"xend-http-server": b"yes", "xend-port": b"8002"}, []),
+        ({"xend-http-server": b"yes", "xend-relocation-port": b"8000"}, []),
+        ({"xend-tcp-xmlrpc-server": b"yes", "xend-relocation-ssl-port": b"8006"}, []),
+    ],
+)
+def test_ports_that_are_not_for_relocation(values, ports):
+    assert options.other_ports(values.get) == set(ports)
