@@ -335,20 +335,8 @@ def moving():
 
         salt 'xen*' xm.moving
     """
-    sentences = {
-        "sent": "%s is being sent, or is left over from a migration that broke",
-        "received": "%s is being received, or is left over from a migration that broke",
-    }
     rows, seen = _rows(), _transfers()
-    found = [sentences[how] % name for name, how in xm_output.moving(rows)]
-    if seen["receives"] is None:
-        # What is being completed shows nowhere else on this host.
-        found += [
-            "%s has never run here and may be being received" % row["name"]
-            for row in rows
-            if row["vcpus"] and _copy(row, seen) == "arriving"
-        ]
-    return found
+    return xm_copies.moving([dict(row, listed=row["name"], copy=_copy(row, seen)) for row in rows])
 
 
 def domain(name):

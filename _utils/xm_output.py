@@ -30,9 +30,6 @@ NAMELESS = "??"
 
 HEADER = re.compile(r"Name\s+ID\s")
 
-# While it is sent, xend calls a domain so (xend 4.4 XendCheckpoint.save); `xl` keeps the old name.
-MIGRATING = "migrating-"
-
 # What `xm info` calls xend_config_format -> the oldest tools that print it (XendNode of xend 3.0.3, 3.0.4 and
 # 3.1; up to 4.4 it is 4, and 3.0.2 prints nothing).
 CONFIG_FORMATS = {None: (3, 0, 2), 2: (3, 0, 3), 3: (3, 0, 4), 4: (3, 1)}
@@ -213,23 +210,6 @@ def is_nameless(row):
     Whether xend does not know how the domain in this row of `domains` is called.
     """
     return row["name"] == NAMELESS
-
-
-def moving(rows):
-    """
-    The domains of `domains` that are on their way, as a list of (name, "sent" or "received").
-
-    A domain that is sent is called migrating-NAME. One that is received has its final name, is paused
-    and has no VCPU yet. (A domain that was created paused has its VCPUs.) Of one that is only about to be
-    made xend may not know the state yet.
-    """
-    found = []
-    for row in rows:
-        if row["vcpus"] == 0 and (row["state"] == "--p---" or is_unknown(row["state"])):
-            found.append((row["name"], "received"))
-        elif row["name"].startswith(MIGRATING):
-            found.append((row["name"], "sent"))
-    return found
 
 
 def describe(form):

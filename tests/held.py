@@ -22,12 +22,12 @@ STATES = {
 }
 
 
-def row(state, name="web01", domid=5, time_s=1.5):
+def row(state, name="web01", domid=5, time_s=1.5, vcpus=1):
     return {
         "name": name,
         "domid": domid,
         "memory_mib": 96,
-        "vcpus": 1,
+        "vcpus": vcpus,
         "state": state,
         "time_s": time_s,
     }

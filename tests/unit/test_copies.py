@@ -75,6 +75,68 @@ def test_only_what_is_alive_counts_as_running_and_every_state_as_something(name,
                 assert transferring is False
 
 
+# What is on its way
+
+
+def moving(*rows, **more):
+    transferring = more.get("transferring", False)
+    found = [dict(one, listed=one["name"], copy=xm_copies.copy(one, transferring)) for one in rows]
+    return xm_copies.moving(found)
+
+
+SENT = "%s is being sent, or is left over from a migration that broke"
+RECEIVED = "%s is being received, or is left over from a migration that broke"
+MAY_COME = "%s has never run here and may be being received"
+
+
+@pytest.mark.parametrize(
+    "found, in_transfer, not_in_transfer, not_known",
+    [
+        (row("-b----"), None, None, None),
+        (row("", domid=None, vcpus=0), None, None, None),
+        (row("-b----", "migrating-web01"), SENT, SENT, SENT),
+        (row("---s--", "migrating-web01"), SENT, SENT, SENT),
+        (row("----c-", "migrating-web01"), SENT, SENT, SENT),
+        (row("??????", "migrating-web01"), SENT, SENT, SENT),
+        # Up to 3.0 under its own name; it may also have been shut down and kept.
+        (row("---s--"), SENT, None, SENT),
+        # While its memory arrives it has no VCPU, and then it has not run yet.
+        (row("--p---", vcpus=0, time_s=0.0), RECEIVED, RECEIVED, RECEIVED),
+        (row("--p---", vcpus=0), RECEIVED, RECEIVED, RECEIVED),
+        (row("--p---", time_s=0.0), RECEIVED, None, MAY_COME),
+        (row("--p---", "migrating-web01", time_s=0.0), RECEIVED, SENT, MAY_COME),
+        # About to be made, so that its state is not known yet.
+        (row("??????", vcpus=0, time_s=0.0), RECEIVED, RECEIVED, RECEIVED),
+        (row("??????"), None, None, None),
+        # Somebody has paused it.
+        (row("--p---"), None, None, None),
+    ],
+)
+def test_what_a_restart_of_xend_could_break(found, in_transfer, not_in_transfer, not_known):
+    for transferring, said in ((True, in_transfer), (False, not_in_transfer), (None, not_known)):
+        assert moving(found, transferring=transferring) == ([said % found["name"]] if said else [])
+
+
+@pytest.mark.parametrize("name", ["web01", "migrating-web01"])
+@pytest.mark.parametrize("transferring", [True, False, None])
+def test_no_transfer_that_may_go_on_is_called_none(name, transferring):
+    for state in every_state():
+        for time_s, vcpus in itertools.product((0.0, 0.1), (0, 1)):
+            found = row(state, name, time_s=time_s, vcpus=vcpus)
+            if xm_copies.copy(found, transferring) in ("sending", "migrating", "receiving", "arriving"):
+                assert len(moving(found, transferring=transferring)) == 1
+
+
+def test_each_copy_that_is_on_its_way_is_named():
+    rows = [row("-b----"), row("r-----", "migrating-db"), row("--p---", "coming", vcpus=0, time_s=0.0)]
+    # A domain that somebody created paused is on no way.
+    rows.append(row("--p---", "made", time_s=0.0))
+    assert moving(*rows) == [SENT % "migrating-db", RECEIVED % "coming"]
+
+
+# What is said of it
+
+
 @pytest.mark.parametrize(
     "copy, said",
     [

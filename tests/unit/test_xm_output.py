@@ -239,21 +239,6 @@ def test_a_domain_that_xend_only_knows_stays_one():
         )
 
 
-def test_what_is_about_to_be_made_may_be_on_its_way():
-    made = "web02  8  256  0 ??????  0.0\n"
-    assert xm_output.moving(xm_output.domains(LIST + made))[-1] == ("web02", "received")
-    runs = made.replace(" 0 ?", " 1 ?")
-    assert xm_output.moving(xm_output.domains(LIST + runs)) == xm_output.moving(xm_output.domains(LIST))
-
-
-def test_domains_on_their_way():
-    # A domain that somebody created paused is on no way.
-    assert xm_output.moving(xm_output.domains(LIST)) == [
-        ("migrating-db", "sent"),
-        ("coming", "received"),
-    ]
-
-
 def test_info_lines():
     info = xm_output.info(
         "host   : xen2\nfree_memory            : 902\nxen_extra : .4\nmade : a: b\nxen_changeset : \n"
