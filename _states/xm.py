@@ -1,13 +1,6 @@
 """
-Guests that move, as states: orchestration runs them on the source and on the target.
-
-.. code-block:: yaml
-
-    web01 runs on xen2:
-      xm.migrated:
-        - name: web01
-        - source: xen1
-        - target: xen2
+Guests that move, as states: orchestration runs ``xm.can_send`` and ``xm.sent`` on the source,
+``xm.can_receive`` and ``xm.arrived`` on the target.
 
 They are states and no function calls because an orchestration step that calls a function counts an
 error from an old minion as success, and does not run at all under ``test=True``.
@@ -212,29 +205,19 @@ def migrated(
     brief=False,
 ):
     """
-    A guest runs on the target and is gone from this host. Run it on the source, where it sends the guest,
-    and then on the target, where it verifies that the guest has arrived: neither end alone can tell.
+    A guest runs on the target and is gone from this host: on the source ``xm.sent``, and then on the target
+    ``xm.arrived``. Neither end alone can tell.
 
     name
         the domain
     target
         the minion id of the target, as in the pillar ``xend:relocation:hosts``
-    source
-        the minion id of the source, for the reports of the target
-    domain
-        what ``xm.domain`` returned before on the source, or None when the guest was not there; or that as
-        text that ``xm.told`` understands
-    live, port, ssl, node, timeout, accept
-        as for the execution function ``xm.migrate``
-    settle
-        seconds that the target waits while the guest can still be completed; default: as long as its xend
-        waits for the devices of the guest, and gives it up
-    ask
-        False: do not ask the target's relocation port (under ``test=True``, when its configuration is
-        still to be applied)
-    brief
-        say of a guest that has not moved what is where, and leave what to do to somebody who looks at both
-        hosts afterwards; of one that is lost all is said at once
+    source, settle
+        as for ``xm.arrived``
+    live, port, ssl, node, timeout, ask, accept
+        as for ``xm.sent``
+    domain, brief
+        as for both
 
     .. code-block:: yaml
 
@@ -245,52 +228,87 @@ def migrated(
             - target: xen2
             - live: True
     """
-    domain = __salt__["xm.told"](domain)
+    is_target = __opts__["id"] == target
+    here = {"domain": __salt__["xm.told"](domain), "brief": brief}
+    way = {"live": live, "port": port, "ssl": ssl, "node": node, "timeout": timeout, "accept": accept}
+    wait = 0 if settle is None else settle
     try:
-        __salt__["xm.check_options"](
-            live=live,
-            port=port,
-            ssl=ssl,
-            node=node,
-            timeout=timeout,
-            settle=0 if settle is None else settle,
-            accept=accept,
-        )
-        if __opts__["id"] == target:
-            return _arrived(name, source, domain, settle, brief)
+        # All of them on both ends.
+        __salt__["xm.check_options"](settle=wait, **way)
+    except CommandExecutionError as exc:
+        return _ret(name, False, str(exc))
+    if is_target:
+        return arrived(name, source=source, settle=settle, **here)
+    return sent(name, target, ask=ask, **dict(way, **here))
+
+
+def sent(
+    name,
+    target,
+    domain=None,
+    live=True,
+    port=None,
+    ssl=False,
+    node=None,
+    timeout=None,
+    ask=True,
+    accept=None,
+    brief=False,
+):
+    """
+    A guest has left this host for the target, where ``xm.arrived`` then has to see it: xend gives no
+    acknowledgement. One that was not here when this began is no failure.
+
+    name
+        the domain
+    target
+        the minion id of the target, as in the pillar ``xend:relocation:hosts``
+    domain
+        what ``xm.domain`` returned here before, or None when the guest was not there; or that as text that
+        ``xm.told`` understands
+    live, port, ssl, node, timeout, accept
+        as for the execution function ``xm.migrate``
+    ask
+        False: do not ask the target's relocation port (under ``test=True``, when its configuration is
+        still to be applied)
+    brief
+        say of a guest that has not moved what is where, and leave what to do to somebody who looks at both
+        hosts afterwards
+
+    .. code-block:: yaml
+
+        web01 has left for xen2:
+          xm.sent:
+            - name: web01
+            - target: xen2
+    """
+    domain = __salt__["xm.told"](domain)
+    way = {"live": live, "port": port, "ssl": ssl, "node": node, "accept": accept}
+    changes = {name: {"old": "on %s" % __opts__["id"], "new": "sent to %s" % target}}
+    try:
+        __salt__["xm.check_options"](timeout=timeout, **way)
         if not _present(domain) and __salt__["xm.where"](name)["copy"] in ("absent", "managed"):
             return _ret(name, comment="%s does not run on %s" % (name, __opts__["id"]))
         if __opts__["test"]:
-            check = __salt__["xm.can_send"](
-                name, target, port=port, ssl=ssl, ask=ask, live=live, node=node, accept=accept
-            )
+            check = __salt__["xm.can_send"](name, target, ask=ask, **way)
             if not check["ok"]:
                 return _ret(name, False, _not_sent(name, check))
             how = "live" if live else "suspended"
             comment = _with("%s would be moved to %s, %s" % (name, target, how), check["warnings"])
-            return _ret(name, None, comment, _moves(name, target))
-        sent = __salt__["xm.migrate"](
-            name, target, live=live, port=port, ssl=ssl, node=node, timeout=timeout, accept=accept
-        )
+            return _ret(name, None, comment, changes)
+        told = __salt__["xm.migrate"](name, target, timeout=timeout, **way)
     except CommandExecutionError as exc:
         return _ret(name, False, brief and getattr(exc, "facts", None) or str(exc))
-    comment = "%s was sent to %s:%s in %s s. %s (its description is kept in %s)" % (
-        name,
-        sent["address"],
-        sent["port"],
-        sent["seconds"],
-        sent["comment"],
-        sent["kept"],
-    )
-    return _ret(name, True, comment, _moves(name, target))
+    return _ret(name, True, SENT % told, changes)
 
+
+SENT = (
+    "%(name)s was sent to %(address)s:%(port)s in %(seconds)s s. %(comment)s (its description is kept in "
+    "%(kept)s)"
+)
 
 # What is under way, or cannot be seen.
 NOT_AT_REST = ("sending", "migrating", "receiving", "arriving", "unknown")
-
-
-def _moves(name, target):
-    return {name: {"old": "on %s" % __opts__["id"], "new": "sent to %s" % target}}
 
 
 def _not_sent(name, check):
@@ -308,22 +326,47 @@ def _not_sent(name, check):
     )
 
 
-def _arrived(name, source, domain, settle, brief):
-    if not _present(domain):
-        here = __salt__["xm.where"](name)
-        if here["copy"] == "running":
-            return _ret(name, comment="%s runs on %s already" % (name, __opts__["id"]))
-        comment = "%s was not sent, and does not run on %s (%s)"
-        return _ret(name, False, comment % (name, __opts__["id"], here["problem"] or here["copy"]))
-    changes = {name: {"old": "not on %s" % __opts__["id"], "new": "runs on %s" % __opts__["id"]}}
-    if __opts__["test"]:
-        return _ret(name, None, "it would be verified that %s runs here" % name, changes)
-    report = __salt__["xm.arrival"](
-        name, uuid=domain["uuid"], source=source, timeout=settle, gone=True
-    )
-    comment = report["facts" if brief and not report["lost"] else "comment"]
-    if report["lost"]:
-        comment += "." + __salt__["xm.restart_advice"](domain, source)
+def arrived(name, source=None, domain=None, settle=None, brief=False):
+    """
+    A guest that was sent here runs here. It is waited for while xend can still complete it.
+
+    name
+        the domain
+    source
+        the minion id of the source, for the report
+    domain
+        as for ``xm.sent``, as the source has returned it: one that was not there was not sent
+    settle
+        seconds to wait; default: as long as xend here waits for the devices of the guest, and gives it up
+    brief
+        as for ``xm.sent``; of a guest that is lost all is said at once
+
+    .. code-block:: yaml
+
+        web01 runs here:
+          xm.arrived:
+            - name: web01
+            - source: xen1
+            - domain: {{ pillar.xend.migrate.description | json }}
+    """
+    domain, host = __salt__["xm.told"](domain), __opts__["id"]
+    changes = {name: {"old": "not on %s" % host, "new": "runs on %s" % host}}
+    try:
+        __salt__["xm.check_options"](settle=0 if settle is None else settle)
+        if not _present(domain):
+            here = __salt__["xm.where"](name)
+            if here["copy"] == "running":
+                return _ret(name, comment="%s runs on %s already" % (name, host))
+            comment = "%s was not sent, and does not run on %s (%s)"
+            return _ret(name, False, comment % (name, host, here["problem"] or here["copy"]))
+        if __opts__["test"]:
+            return _ret(name, None, "it would be verified that %s runs here" % name, changes)
+        report = __salt__["xm.arrival"](name, uuid=domain["uuid"], source=source, timeout=settle, gone=True)
+        comment = report["facts" if brief and not report["lost"] else "comment"]
+        if report["lost"]:
+            comment += "." + __salt__["xm.restart_advice"](domain, source)
+    except CommandExecutionError as exc:
+        return _ret(name, False, str(exc))
     try:
         # From now on it is seen, or does not come any more.
         __salt__["xend.release"](name)
@@ -385,6 +428,8 @@ def repaired(name, do, listed, uuid, domid=None, note=None, claims=None, asked=F
             - domid: 7
             - claims: {}
     """
+    if do not in list(DONE):
+        return _ret(name, False, "do: %.80r is none of %s" % (do, ", ".join(sorted(DONE))))
     which = "noted as sent" if do == "forget" else "domain %s" % domid
     word = {"claims": claims, "asked": asked, "test": __opts__["test"]}
     try:

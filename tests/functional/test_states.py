@@ -1,5 +1,7 @@
 """The states, with and without test=True: what they report is what is there before and after."""
 
+import functools
+
 import pytest
 
 from tests.lab.fleet import HostSpec
@@ -113,23 +115,35 @@ def at(minion_on, fleet):
         host.clear()
 
 
-def test_a_guest_is_sent_and_seen_to_arrive(at, fleet):
+def picked(states, name, target, source, domain=None):
+    return states.migrated(name, target=target, source=source, domain=domain)
+
+
+def sends(states, name, target, source, domain=None):
+    return states.sent(name, target, domain=domain)
+
+
+def sees(states, name, target, source, domain=None):
+    return states.arrived(name, source=source, domain=domain)
+
+
+@pytest.mark.parametrize("send, see", [(picked, picked), (sends, sees)])
+def test_a_guest_is_sent_and_seen_to_arrive(at, fleet, send, see):
     before = at("xen1").modules.xm.domain("web01")
-    sent = at("xen1").states.xm.migrated("web01", target="xen2", source="xen1")
-    assert sent["result"] is True
+    sent = send(at("xen1").states.xm, "web01", "xen2", "xen1")
+    assert sent["result"] is True and "web01 was sent to 127." in sent["comment"]
     assert sent["changes"] == {"web01": {"old": "on xen1", "new": "sent to xen2"}}
-    seen = at("xen2").states.xm.migrated("web01", target="xen2", source="xen1", domain=before)
+    seen = see(at("xen2").states.xm, "web01", "xen2", "xen1", before)
     assert seen["result"] is True and "web01 runs on xen2" in seen["comment"]
     assert seen["changes"] == {"web01": {"old": "not on xen2", "new": "runs on xen2"}}
     assert fleet["xen2"].guests()["web01"].alive and fleet["xen1"].guests() == {}
 
 
-def test_under_test_nothing_moves(at, fleet):
+@pytest.mark.parametrize("send, see", [(picked, picked), (sends, sees)])
+def test_under_test_nothing_moves(at, fleet, send, see):
     before = at("xen1").modules.xm.domain("web01")
-    for host, said in (("xen1", "would be moved to xen2"), ("xen2", "would be verified")):
-        told = at(host, test=True).states.xm.migrated(
-            "web01", target="xen2", source="xen1", domain=before
-        )
+    for host, state, said in (("xen1", send, "would be moved to xen2"), ("xen2", see, "would be verified")):
+        told = state(at(host, test=True).states.xm, "web01", "xen2", "xen1", before)
         assert told["result"] is None and said in told["comment"]
     assert list(fleet["xen1"].guests()) == ["web01"] and fleet["xen2"].guests() == {}
 
@@ -140,8 +154,9 @@ def test_what_is_there_already_is_no_change(at, fleet):
     for test in (False, True):
         for host in ("xen1", "xen2"):
             states = at(host, test).states.xm
-            done = states.migrated("web01", target="xen2", source="xen1")
-            assert done["result"] is True and done["changes"] == {}, done
+            for state in (picked, sends if host == "xen1" else sees):
+                done = state(states, "web01", "xen2", "xen1")
+                assert done["result"] is True and done["changes"] == {}, done
         assert at("xen1", test).states.xm.can_send("web01", target="xen2")["result"] is True
         assert at("xen2", test).states.xm.can_receive("web01")["result"] is True
 
@@ -193,9 +208,10 @@ def test_of_a_guest_that_has_not_moved_a_step_says_what_is_where(at, fleet):
 def test_a_guest_that_is_nowhere(at):
     refused = at("xen2").states.xm.can_receive("web02")
     assert refused["result"] is False and "no domain of that name" in refused["comment"]
-    done = at("xen2").states.xm.migrated("web02", target="xen2", source="xen1")
-    assert done["result"] is False and "does not run on xen2" in done["comment"]
-    assert "LOST" not in done["comment"]
+    for state in (picked, sees):
+        done = state(at("xen2").states.xm, "web02", "xen2", "xen1")
+        assert done["result"] is False and "does not run on xen2" in done["comment"]
+        assert "LOST" not in done["comment"]
 
 
 def test_the_source_could_not_say(at):
@@ -282,4 +298,8 @@ def test_bad_options_are_refused_on_both_ends_with_and_without_test(at, fleet, o
     for host in ("xen1", "xen2"):
         done = at(host, test).states.xm.migrated("web01", target="xen2", source="xen1", **option)
         assert done["result"] is False and list(option)[0] in done["comment"], done
+    states = at("xen1", test).states.xm
+    state = states.arrived if "settle" in option else functools.partial(states.sent, target="xen2")
+    done = state("web01", **option)
+    assert done["result"] is False and list(option)[0] in done["comment"], done
     assert list(fleet["xen1"].guests()) == ["web01"]

@@ -322,6 +322,17 @@ def test_what_has_not_the_agreed_form_is_one_sentence(at, fleet):
     assert left.state == "suspended"
 
 
+@pytest.mark.parametrize("test", [True, False])
+@pytest.mark.parametrize("do", ["destroy", "Rename", "", None, 7, ["rename"], {"do": "rename"}])
+def test_a_step_that_nobody_knows_is_refused_with_those_that_there_are(at, fleet, do, test):
+    guest = suspended(fleet["xen1"])
+    before = fleet["xen1"].guests()
+    found = at("xen1", test=test).states.xm.repaired("web01", **step(do, guest, "migrating-web01"))
+    assert found["result"] is False and found["changes"] == {}
+    assert found["comment"] == "do: %r is none of forget, remove, rename, resume" % (do,)
+    assert fleet["xen1"].guests() == before
+
+
 def test_a_note_is_asked_for_in_the_agreed_form(at, fleet, sent):
     (made,) = at("xen1").modules.xm.copies()["sent"]
     good = {"name": "web01", "uuid": sent.uuid, "note": made["id"], "claims": {"xen2": "running"}}
