@@ -355,7 +355,7 @@ def key():
         return None
     private, public = xm_sealed.pair()
     try:
-        xm_sealed.keep(_kept(), private, public, time.time())
+        xm_sealed.keep(_kept(), private, public, time.time(), _Utility)
     except EnvironmentError as exc:
         raise _unreadable(exc)
     return public
@@ -432,7 +432,7 @@ def _open(found):
             % (exc, __opts__["id"])
         )
     try:
-        private = xm_sealed.kept(_option("kept"), name)
+        private = xm_sealed.kept(_option("kept"), name, _Utility)
     except EnvironmentError as exc:
         raise _unreadable(exc)
     if private is None:
@@ -520,7 +520,7 @@ def put(found, test=False, name=None):
         raise CommandExecutionError(unwanted[0])
     _check_guest(found, name)
     opened, used = _open(found)
-    done = _do(xm_files.put, opened, _option("root"), test=test, folders=_folders(), auto=_auto())
+    done = _do(xm_files.put, opened, _Utility, _option("root"), test=test, folders=_folders(), auto=_auto())
     if used and not test:
         try:
             xm_sealed.forget(_option("kept"), used)
@@ -566,7 +566,14 @@ def take(found, test=False, name=None, sent=False):
         except EnvironmentError as exc:
             raise _unreadable(exc)
     return _do(
-        xm_files.take, found, _option("root"), _option("kept"), test=test, folders=_folders(), auto=_auto()
+        xm_files.take,
+        found,
+        _Utility,
+        _option("root"),
+        _option("kept"),
+        test=test,
+        folders=_folders(),
+        auto=_auto(),
     )
 
 

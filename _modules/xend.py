@@ -72,6 +72,9 @@ DEEPEST = 50
 # How long the hypervisor and xenstore may take to answer.
 ANSWER_S = 30
 
+# A file is kept in no time.
+LOCK_S = 10
+
 POLL_S = 0.2
 CLOCK_S = 0.02
 
@@ -1211,7 +1214,7 @@ def _keep(path, what, data):
     """
     try:
         kept = _kept(path, what)
-        xend_lock.put(kept, data)
+        xend_file.replace(kept, data, timeout_s=LOCK_S)
     except EnvironmentError as exc:
         log.warning("the %s content of %s could not be kept: %s", what, path, exc)
         return "nowhere (%s)" % ": ".join([str(part) for part in (exc.filename, exc.strerror or exc) if part])
@@ -1586,7 +1589,7 @@ def reserve(name, who="", seconds=300):
         "no guest can come here now, because xend is being restarted (%s); try again after that",
         shared=True,
     ):
-        made = _reservations(xend_lock.reserve, name, who, seconds, time.time())
+        made = _reservations(xend_lock.reserve, name, who, seconds, time.time(), _Utility)
     return _expectation(made)
 
 

@@ -108,6 +108,7 @@ class _Utility(object):
 
 xend_host = _Utility("xend_host")
 xend_lifecycle = _Utility("xend_lifecycle")
+xend_file = _Utility("xend_file")
 xend_lock = _Utility("xend_lock")
 xend_options = _Utility("xend_options")
 xend_secrets = _Utility("xend_secrets")
@@ -2429,7 +2430,7 @@ def _write(path, text, what):
     try:
         xend_lock.private(os.path.dirname(path))
         # Replaced as a whole and readable for root only: it may hold the guest's VNC password.
-        xend_lock.put(path, data)
+        xend_file.replace(path, data, timeout_s=10)
     except EnvironmentError as exc:
         raise CommandExecutionError(
             "%s: %s cannot be kept there: %s" % (exc.filename or path, what, exc.strerror)
@@ -2442,7 +2443,7 @@ def _noted():
     try:
         if os.path.lexists(folder):
             xend_lock.private(folder)
-        return xm_kept.noted(folder)
+        return xm_kept.noted(folder, _Utility)
     except EnvironmentError as exc:
         raise CommandExecutionError(
             "%s: it cannot be seen which guests were sent from here: %s"
@@ -2456,7 +2457,7 @@ def _forget(name, uuid, note):
     """
     folder = _option("kept")
     try:
-        return xm_kept.forget(folder, name, uuid, note)
+        return xm_kept.forget(folder, name, uuid, note, _Utility)
     except EnvironmentError as exc:
         raise CommandExecutionError(
             "%s: the note that %s was sent cannot be removed: %s"

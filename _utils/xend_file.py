@@ -1,5 +1,6 @@
 """
-Changing one file so that nobody ever sees half of it: lock, temporary file, fsync, rename.
+Reading the file of xend, and putting files in the place of others so that nobody ever sees half of one: lock,
+temporary file, fsync, rename.
 
 What the bytes mean is not known here, and neither is Salt.
 """
@@ -98,7 +99,7 @@ def update(path, edit, before_write=None, timeout_s=10):
             _refuse_size(path, len(new))
             if before_write:
                 before_write(real)
-            _replace(real, new)
+            _put(real, new, None, False)
     return old, new
 
 
@@ -131,34 +132,62 @@ def _locked(directory, timeout_s):
         os.close(descriptor)
 
 
-def _replace(path, data):
-    directory, name = os.path.split(path)
+def replace(path, data, mode=0o600, is_new=False, timeout_s=None):
+    """
+    Put bytes in the place of a file, or where there is none: the old or the new content, complete, and on the
+    disk when this returns, whatever happens, and what stood there is replaced, not written to.
+
+    mode
+        its permissions. Until it is complete, only its owner can open it
+    is_new
+        raise OSError (EEXIST) when there is something at PATH already
+    timeout_s
+        how long to wait, in seconds, for another process that is changing a file in the same folder; None:
+        nobody else writes this file, because the caller holds a lock
+
+    PATH is bytes or text. Raises EnvironmentError when something is in the way.
+    """
+    if timeout_s is None:
+        return _put(path, data, mode, is_new)
+    with _locked(os.path.dirname(path), timeout_s):
+        return _put(path, data, mode, is_new)
+
+
+def _put(path, data, mode, is_new):
+    """
+    As `replace`; MODE None: with mode, owner and extended attributes of the file that is there.
+    """
+    folder, name = os.path.split(path)
     # One fixed name: what a killed process leaves behind is overwritten by the next, never piles up.
-    temporary = os.path.join(directory, ".%s.new" % name)
-    before = os.stat(path)
-    # A rename would replace even a file that this process may not write.
-    os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+    name = b"." + name + b".new" if isinstance(name, bytes) else ".%s.new" % name
+    temporary = os.path.join(folder, name)
+    if mode is None:
+        # A rename would replace even a file that this process may not write.
+        os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
     _remove(temporary)
-    descriptor = os.open(
-        temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, stat.S_IRUSR | stat.S_IWUSR
-    )
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         try:
             _write(descriptor, data)
-            made = os.fstat(descriptor)
-            if (made.st_uid, made.st_gid) != (before.st_uid, before.st_gid):
-                os.fchown(descriptor, before.st_uid, before.st_gid)
-            os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
-            _copy_attributes(path, temporary)
+            if mode is None:
+                _make_alike(path, temporary, descriptor)
+            else:
+                os.fchmod(descriptor, mode)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        os.rename(temporary, path)
-    except BaseException:
+        # Unlike a rename, a link fails when somebody has made the file meanwhile.
+        (os.link if is_new else os.rename)(temporary, path)
+    finally:
         _remove(temporary)
-        raise
-    # The new name is on the disk only when the folder is.
-    descriptor = os.open(directory, os.O_RDONLY)
+    sync(folder)
+
+
+def sync(folder):
+    """
+    See that the names in a folder are on the disk; they are not before that, even when the files are.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -179,23 +208,32 @@ def _remove(path):
             raise
 
 
-def _copy_attributes(source, target):
+def _make_alike(source, target, descriptor):
     """
-    Give TARGET the extended attributes of SOURCE. Python before 3.3 has no calls for them; there
-    chcon copies the one that keeps xend from reading its file when it is wrong.
+    Give TARGET, which is open, the owner, the extended attributes and the mode of SOURCE. Python before 3.3
+    has no calls for attributes; there chcon copies the one that keeps xend from reading its file when it is
+    wrong.
     """
+    before, made = os.stat(source), os.fstat(descriptor)
+    if (made.st_uid, made.st_gid) != (before.st_uid, before.st_gid):
+        os.fchown(descriptor, before.st_uid, before.st_gid)
     if hasattr(os, "listxattr"):
-        try:
-            names = os.listxattr(source)
-        except OSError as exc:
-            if exc.errno in (errno.ENOTSUP, errno.ENOSYS):
-                return
-            raise
+        names = _attributes(source)
+        # The folder may give each new file a list of users (an ACL), whom the mode would let in.
+        for name in [name for name in _attributes(target) if name not in names]:
+            os.removexattr(target, name)
         for name in names:
             os.setxattr(target, name, os.getxattr(source, name))
     elif os.path.exists("/selinux/enforce") or os.path.exists("/sys/fs/selinux/enforce"):
-        command = ["chcon", "--reference", source, target]
-        if subprocess.call(command) != 0:
-            raise OSError(
-                errno.EPERM, "cannot be given the SELinux context of the old file", target
-            )
+        if subprocess.call(["chcon", "--reference", source, target]) != 0:
+            raise OSError(errno.EPERM, "cannot be given the SELinux context of the old file", target)
+    os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
+
+
+def _attributes(path):
+    try:
+        return os.listxattr(path)
+    except OSError as exc:
+        if exc.errno in (errno.ENOTSUP, errno.ENOSYS):
+            return []
+        raise

@@ -13,7 +13,6 @@ import json
 import os
 import re
 import stat
-import tempfile
 import time
 
 # Nothing that is reserved here takes longer; what claims to was written before the clock was set back.
@@ -158,29 +157,6 @@ def get(path, most_bytes):
     return data
 
 
-def put(path, data):
-    """
-    Put bytes into a file in such a folder, for its owner only: the old or the new content, whatever happens,
-    and what was in its place is replaced, not written to.
-    """
-    descriptor, temporary = tempfile.mkstemp(".new", ".", os.path.dirname(path))
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.rename(temporary, path)
-    except EnvironmentError:
-        os.unlink(temporary)
-        raise
-    # The new name is on the disk only when the folder is.
-    descriptor = os.open(os.path.dirname(path), os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _label(name):
     """
     A name as part of a file name. xend allows a slash in the name of a domain (xend 3.0 to 3.4
@@ -246,7 +222,7 @@ def _native(text):
 # Reservations
 
 
-def reserve(folder, name, who, seconds, now):
+def reserve(folder, name, who, seconds, now, utility):
     """
     Announce something that this host must be ready for, like the arrival of a guest.
 
@@ -260,6 +236,8 @@ def reserve(folder, name, who, seconds, now):
         for how long, more than 0 and at most MAX_S
     now
         the time, in seconds since the epoch
+    utility
+        a function from the name of another utility to that utility
 
     Returns {"name", "who", "until"} (seconds since the epoch) once it is on the disk. Raises
     ValueError for seconds that are out of range or words without end, EnvironmentError when it cannot be
@@ -272,7 +250,7 @@ def reserve(folder, name, who, seconds, now):
     if len(data) > RESERVATION_BYTES:
         raise ValueError("name and who: %d bytes are too many for a few words" % len(data))
     with _books(folder):
-        put(_reservation(folder, name), data)
+        utility("xend_file").replace(_reservation(folder, name), data)
     return made
 
 

@@ -242,10 +242,12 @@ def check_put(found, root="", folders=FOLDERS, auto=AUTO):
     return reasons
 
 
-def put(found, root="", test=False, folders=FOLDERS, auto=AUTO):
+def put(found, utility, root="", test=False, folders=FOLDERS, auto=AUTO):
     """
     Give this host the file that `find` found on another, and its entry in the folder `auto`.
 
+    utility
+        a function from the name of another utility to that utility
     test
         change nothing, return what would be changed
     folders, auto
@@ -270,24 +272,27 @@ def put(found, root="", test=False, folders=FOLDERS, auto=AUTO):
             changes[place] = {"old": None, "new": _shown(data)}
             if not test:
                 _make_folder(os.path.dirname(_under(root, place)), 0o755)
-                _create(_under(root, place), data, found["mode"])
+                there = _under(root, place)
+                utility("xend_file").replace(there, data, found["mode"] & 0o777, is_new=True)
         else:
             leads = _leads(found, root)
             changes[place] = {"old": None, "new": "-> " + leads}
             if not test:
                 _make_folder(os.path.dirname(_under(root, place)), 0o755)
                 os.symlink(_raw(leads), _under(root, place))
-                _sync(os.path.dirname(_under(root, place)))
+                utility("xend_file").sync(os.path.dirname(_under(root, place)))
     return {"changes": changes}
 
 
-def take(found, root, keep_folder, test=False, folders=FOLDERS, auto=AUTO):
+def take(found, utility, root, keep_folder, test=False, folders=FOLDERS, auto=AUTO):
     """
     Remove the file that `find` found on this host, and its entry in the folder `auto`, after the other host
     has them.
 
     found
         with `text`, or with `unchanged` instead (see `find`)
+    utility
+        as for `put`
     keep_folder
         where a copy is kept, for root only; this one is a path as this process sees it
     test
@@ -347,12 +352,12 @@ def take(found, root, keep_folder, test=False, folders=FOLDERS, auto=AUTO):
             changes[place] = {"old": _shown(data), "new": "kept as %s" % kept}
             if not test:
                 _make_folder(_raw(keep_folder), 0o700)
-                _replace(_raw(kept), data, 0o600)
+                utility("xend_file").replace(_raw(kept), data)
         else:
             changes[place] = {"old": _entry(root, place), "new": None}
         if not test:
             os.unlink(_under(root, place))
-            _sync(os.path.dirname(_under(root, place)))
+            utility("xend_file").sync(os.path.dirname(_under(root, place)))
     return {"changes": changes}
 
 
@@ -1395,52 +1400,3 @@ def _bytes(text):
 def _make_folder(folder, mode):
     if not os.path.isdir(folder):
         os.makedirs(folder, mode)
-
-
-def _create(path, data, mode):
-    """
-    Make a file that is complete from the first moment, and never in place of another.
-    """
-    temporary = _write_beside(path, data, mode)
-    try:
-        # Unlike a rename, this fails when somebody has made the file meanwhile.
-        os.link(temporary, path)
-    finally:
-        os.unlink(temporary)
-    _sync(os.path.dirname(path))
-
-
-def _replace(path, data, mode):
-    os.rename(_write_beside(path, data, mode), path)
-    _sync(os.path.dirname(path))
-
-
-def _write_beside(path, data, mode):
-    """
-    A file with this content that is on the disk, under another name in the same folder.
-    """
-    folder, name = os.path.split(path)
-    # Hidden, so that nobody takes it for a guest's; one fixed name, so that none pile up.
-    temporary = os.path.join(folder, b"." + name + b".new")
-    if os.path.lexists(temporary):
-        os.unlink(temporary)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fchmod(descriptor, mode & 0o777)
-            os.fsync(descriptor)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    return temporary
-
-
-def _sync(folder):
-    # A name is on the disk only when its folder is.
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

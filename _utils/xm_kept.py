@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import re
-import stat
 
 NOTE, DESCRIPTION, TOLD = ".sent", ".sxp", ".told.sxp"
 WORDS = ("id", "name", "uuid", "target", "at", "what", "kept")
@@ -105,11 +104,12 @@ def _decoded(text):
     return text.decode("utf-8", "replace") if isinstance(text, bytes) else text
 
 
-def noted(folder):
+def noted(folder, utility):
     """
     The notes of a folder, each a dict as for `note`, by time. Of one that cannot be read there is what the
-    name of its file tells. A folder that is missing has none. Raises EnvironmentError when the folder cannot
-    be read, or holds more notes than anybody can have made.
+    name of its file tells. A folder that is missing has none. UTILITY is a function from the name of another
+    utility to that utility. Raises EnvironmentError when the folder cannot be read, or holds more notes than
+    anybody can have made.
     """
     try:
         names = os.listdir(folder)
@@ -125,13 +125,13 @@ def noted(folder):
             "guests are, and remove the notes on those that run" % (len(names), NOTE, MOST_NOTES),
             folder,
         )
-    found = [_read(os.path.join(folder, name)) for name in names]
+    found = [_read(os.path.join(folder, name), utility) for name in names]
     return sorted([words for words in found if words], key=lambda words: (words["at"], words["name"]))
 
 
-def _read(path):
+def _read(path, utility):
     try:
-        words = json.loads(_bytes(path).decode("utf-8"))
+        words = json.loads(utility("xend_lock").get(path, NOTE_BYTES).decode("utf-8"))
         made = dict([(word, _text(words[word])) for word in WORDS])
         made.update([(trace, _trace(words[trace])) for trace in TRACES if trace in words])
         return made
@@ -153,18 +153,6 @@ def _read(path):
         "what": "uuid %s" % uuid,
         "kept": stem + DESCRIPTION,
     }
-
-
-def _bytes(path):
-    """
-    What stands in a note. Raises ValueError for what is none, and for one that nobody can have written here.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY)
-    with os.fdopen(descriptor, "rb") as stream:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_size > NOTE_BYTES:
-            raise ValueError(path)
-        return stream.read(NOTE_BYTES)
 
 
 def _text(value):
@@ -220,12 +208,12 @@ def _native(text):
     return text if isinstance(text, str) else text.encode("utf-8")
 
 
-def forget(folder, name, uuid, id_):
+def forget(folder, name, uuid, id_, utility):
     """
     Remove the note on a guest, if it is the one with this id. Returns whether there is no note any more.
     """
     found = note_file(folder, name, uuid)
-    words = _read(found)
+    words = _read(found, utility)
     if words is None:
         return True
     if words["id"] != id_:

@@ -140,7 +140,7 @@ def split(seal):
 # The private halves, on their host: a file for each
 
 
-def keep(folder, private, public, now):
+def keep(folder, private, public, now, utility):
     """
     Keep the private half of a pair, for root only, and remove those that nobody will need any more.
 
@@ -154,33 +154,23 @@ def keep(folder, private, public, now):
     if not os.path.isdir(folder):
         os.makedirs(folder, 0o700)
     _remove_old(folder, now)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-    descriptor = os.open(_file(folder, label(public)), flags, 0o600)
-    try:
-        os.write(descriptor, private.encode("ascii"))
-    finally:
-        os.close(descriptor)
+    utility("xend_file").replace(_file(folder, label(public)), private.encode("ascii"), is_new=True)
 
 
-def kept(folder, name):
+def kept(folder, name, utility):
     """
     The private half of the key with this name, or None when it is not kept. Only what this user has made, and
     nobody else may read, is believed.
     """
+    path = _file(folder, name)
     try:
-        # A link is not followed, and a pipe does not make it wait.
-        descriptor = os.open(_file(folder, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        private = utility("xend_lock").get(path, 4 * PRIVATE_BYTES).decode("latin-1")
+        if os.lstat(path).st_mode & 0o077:
+            return None
     except EnvironmentError as exc:
-        if exc.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO):
+        if exc.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EPERM, errno.EFBIG):
             return None
         raise
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
-            return None
-        private = os.read(descriptor, 4 * PRIVATE_BYTES).decode("latin-1")
-    finally:
-        os.close(descriptor)
     return _native(private) if re.match(r"[0-9a-f]{%d}\Z" % (2 * PRIVATE_BYTES), private) else None
 
 

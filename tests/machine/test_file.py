@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import shutil
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
@@ -62,6 +63,64 @@ def test_extended_attributes_are_kept(config):
         pytest.skip("this file system has no extended attributes: %s" % exc)
     xend_file.update(str(config), change_to(b"x"))
     assert os.getxattr(config, "user.origin") == b"here"
+
+
+# A list of users with one name in it, user 4711, who may do all: version 2, then (tag, rights, id) of the
+# owner, that user, the group, the mask and others (linux/posix_acl_xattr.h).
+LIST = struct.pack("<L", 2) + b"".join(
+    struct.pack("<HHL", *entry)
+    for entry in [
+        (1, 7, 2**32 - 1),
+        (2, 7, 4711),
+        (4, 5, 2**32 - 1),
+        (16, 7, 2**32 - 1),
+        (32, 5, 2**32 - 1),
+    ]
+)
+
+
+@pytest.fixture
+def open_folder(tmp_path):
+    """A folder whose default lets a user into whatever is made there."""
+    try:
+        os.setxattr(tmp_path, "system.posix_acl_default", LIST)
+    except OSError as exc:
+        pytest.skip("this file system has no lists of users: %s" % exc)
+    return tmp_path
+
+
+def test_a_new_file_lets_nobody_in_whom_the_old_one_does_not(config, open_folder, monkeypatch):
+    config.chmod(0o640)
+    os.removexattr(config, "system.posix_acl_access") if os.listxattr(config) else None
+    seen = []
+    rights = os.fchmod
+
+    def look(descriptor, mode):
+        seen.append((stat.S_IMODE(os.fstat(descriptor).st_mode), os.listxattr(descriptor)))
+        rights(descriptor, mode)
+
+    monkeypatch.setattr(os, "fchmod", look)
+    xend_file.update(str(config), change_to(b"x"))
+    # Before it gets its mode nobody is let in, and then no more than before.
+    assert seen == [(0o600, [])]
+    assert os.listxattr(config) == [] and stat.S_IMODE(config.stat().st_mode) == 0o640
+
+
+def test_a_file_that_is_kept_is_for_its_owner_only(tmp_path):
+    for path in (str(tmp_path / "text"), os.fsencode(tmp_path / "bytes")):
+        xend_file.replace(path, b"secret")
+        assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+        xend_file.replace(path, b"other", 0o640, timeout_s=1)
+        assert stat.S_IMODE(os.stat(path).st_mode) == 0o640
+    assert sorted(os.listdir(tmp_path)) == ["bytes", "text"]
+
+
+def test_a_new_file_never_takes_the_place_of_another(config):
+    with pytest.raises(FileExistsError):
+        xend_file.replace(str(config), b"x", is_new=True)
+    assert config.read_bytes() == b"(a 1)\n"
+    xend_file.replace(str(config) + ".cfg", b"x", is_new=True)
+    assert sorted(os.listdir(config.parent)) == [config.name, config.name + ".cfg"]
 
 
 def test_a_link_stays_and_its_target_is_changed(config, tmp_path):

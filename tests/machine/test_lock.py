@@ -9,11 +9,13 @@ import subprocess
 import sys
 import threading
 import time
+from importlib import import_module
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import xend_file
 import xend_lock
 
 UTILS = os.path.dirname(xend_lock.__file__)
@@ -239,7 +241,7 @@ def names(folder, now=NOW):
 
 
 def reserve(folder, name="web01", seconds=300, now=NOW, who="migration from xen1"):
-    return xend_lock.reserve(str(folder), name, who, seconds, now)
+    return xend_lock.reserve(str(folder), name, who, seconds, now, import_module)
 
 
 def test_a_reservation_holds_until_it_is_released(tmp_path):
@@ -356,10 +358,10 @@ def test_one_process_at_a_time_changes_reservations(tmp_path, change):
 def test_a_disk_that_takes_nothing_keeps_the_old_reservation(tmp_path):
     made = reserve(tmp_path)
     script = (
-        "import resource, signal, sys; sys.path.insert(0, sys.argv[1]); import xend_lock\n"
+        "import resource, signal, sys; sys.path.insert(0, sys.argv[1]); import importlib, xend_lock\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))\n"
-        "try:\n    xend_lock.reserve(sys.argv[2], 'web01', 'xen3', 300, 1000200.0)\n"
+        "try:\n    xend_lock.reserve(sys.argv[2], 'web01', 'xen3', 300, 1000200.0, importlib.import_module)\n"
         "except EnvironmentError:\n    print('refused')\n"
     )
     said = subprocess.run(
@@ -384,7 +386,7 @@ def lock(folder):
 ALL_OF_IT = [
     lock,
     lambda folder: xend_lock.private(str(folder)),
-    lambda folder: xend_lock.reserve(str(folder), "web01", "xen1", 60, NOW),
+    lambda folder: xend_lock.reserve(str(folder), "web01", "xen1", 60, NOW, import_module),
     lambda folder: xend_lock.reserved(str(folder), NOW),
     lambda folder: xend_lock.release(str(folder), "web01"),
 ]
@@ -455,7 +457,7 @@ def test_what_is_planted_is_neither_followed_nor_waited_for(tmp_path, plant):
         # What is no reservation is removed, and one that is made takes its place.
         assert xend_lock.reserved(str(folder), NOW) == []
         plant(folder / ".web01.reserved", victim)
-        xend_lock.reserve(str(folder), "web01", "xen1", 60, NOW)
+        xend_lock.reserve(str(folder), "web01", "xen1", 60, NOW, import_module)
         assert [made["name"] for made in xend_lock.reserved(str(folder), NOW)] == ["web01"]
     assert time.monotonic() - began < 50
     assert victim.read_text() == "precious" and stat.S_IMODE(victim.stat().st_mode) == 0o644
@@ -468,7 +470,7 @@ def test_what_is_kept_takes_the_place_of_what_was_planted(tmp_path, plant):
     plant(path, victim)
     with pytest.raises(EnvironmentError):
         xend_lock.get(str(path), 100)
-    xend_lock.put(str(path), b"(domain)")
+    xend_file.replace(str(path), b"(domain)")
     assert xend_lock.get(str(path), 100) == b"(domain)" and victim.read_text() == "precious"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600 and path.is_file() and not path.is_symlink()
     with pytest.raises(EnvironmentError, match="7 bytes"):
@@ -481,11 +483,11 @@ def test_names_of_any_length_are_kept_apart(tmp_path):
     with xend_lock.hold(str(tmp_path), names[0]):
         assert is_free(tmp_path, name=names[1]) and not is_free(tmp_path, name=names[0])
     for name in names:
-        xend_lock.reserve(str(tmp_path), name, "xen1", 60, NOW)
+        xend_lock.reserve(str(tmp_path), name, "xen1", 60, NOW, import_module)
     assert [made["name"] for made in xend_lock.reserved(str(tmp_path), NOW)] == names
 
 
 def test_words_without_end_are_no_reservation(tmp_path):
     with pytest.raises(ValueError, match="bytes"):
-        xend_lock.reserve(str(tmp_path), "web01", "x" * 100000, 60, NOW)
+        xend_lock.reserve(str(tmp_path), "web01", "x" * 100000, 60, NOW, import_module)
     assert xend_lock.reserved(str(tmp_path), NOW) == []

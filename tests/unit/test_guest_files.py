@@ -9,6 +9,7 @@ import shutil
 import stat
 import tempfile
 import time
+from importlib import import_module
 
 import pytest
 
@@ -53,13 +54,13 @@ class Host:
         return xm_files.find(name, uuid, self.root, **options)
 
     def put(self, found, **options):
-        return xm_files.put(found, self.root, **options)
+        return xm_files.put(found, import_module, self.root, **options)
 
     def check(self, found, **options):
         return xm_files.check_put(found, self.root, **options)
 
     def take(self, found, **options):
-        return xm_files.take(found, self.root, self.keep, **options)
+        return xm_files.take(found, import_module, self.root, self.keep, **options)
 
     def kept(self):
         with open(os.path.join(self.keep, "web01.%s.cfg" % UUID), "rb") as stream:
@@ -1187,8 +1188,8 @@ def test_without_a_root(source):
     own = {"folders": (source.at("/guests"),), "auto": source.at("/etc/xen/auto")}
     found = xm_files.find("web01", UUID, "", **own)
     assert (found["path"], found["auto"]) == (source.at("/guests/web01"), "web01.cfg")
-    assert xm_files.put(found, **own) == {"changes": {}}
-    xm_files.take(found, "", source.keep, **own)
+    assert xm_files.put(found, import_module, **own) == {"changes": {}}
+    xm_files.take(found, import_module, "", source.keep, **own)
     assert source.kept() == TEXT and not source.has(LINK)
 
 

@@ -4,6 +4,7 @@ This file runs on Python 2.7 as well.
 """
 
 import os
+from importlib import import_module
 
 import pytest
 
@@ -29,7 +30,7 @@ def write(folder, words):
 
 def test_a_note_is_read_as_it_was_written(tmp_path):
     write(tmp_path, WORDS)
-    (found,) = xm_kept.noted(str(tmp_path))
+    (found,) = xm_kept.noted(str(tmp_path), import_module)
     assert found == WORDS
     # Under Python 2 it goes into messages with bytes in them.
     assert [type(text) for text in found.values()] == [str] * len(WORDS)
@@ -38,28 +39,29 @@ def test_a_note_is_read_as_it_was_written(tmp_path):
 def test_a_disk_may_be_called_anything(tmp_path):
     what = b"phy:/dev/vg/gr\xfcn" if str is bytes else "phy:/dev/vg/gr\xfcn"
     write(tmp_path, dict(WORDS, what=what))
-    (found,) = xm_kept.noted(str(tmp_path))
+    (found,) = xm_kept.noted(str(tmp_path), import_module)
     assert found["what"].startswith("phy:/dev/vg/gr") and isinstance(found["what"], str)
 
 
 def test_notes_come_in_the_order_of_time(tmp_path):
     for name, minute in (("c", "01"), ("a", "03"), ("b", "02")):
         write(tmp_path, dict(WORDS, name=name, at="2012-03-04 05:%s" % minute))
-    assert [words["name"] for words in xm_kept.noted(str(tmp_path))] == ["c", "b", "a"]
+    assert [words["name"] for words in xm_kept.noted(str(tmp_path), import_module)] == ["c", "b", "a"]
 
 
 def test_a_note_goes_once(tmp_path):
     write(tmp_path, WORDS)
     other = write(tmp_path, dict(WORDS, uuid="u2"))
-    assert xm_kept.forget(str(tmp_path), "web01", "u1", "i1") is True
-    assert xm_kept.forget(str(tmp_path), "web01", "u1", "i1") is True
-    assert [words["uuid"] for words in xm_kept.noted(str(tmp_path))] == ["u2"] and os.path.exists(other)
+    assert xm_kept.forget(str(tmp_path), "web01", "u1", "i1", import_module) is True
+    assert xm_kept.forget(str(tmp_path), "web01", "u1", "i1", import_module) is True
+    left = xm_kept.noted(str(tmp_path), import_module)
+    assert [words["uuid"] for words in left] == ["u2"] and os.path.exists(other)
 
 
 def test_a_note_that_was_made_anew_stays(tmp_path):
     write(tmp_path, dict(WORDS, id="i2"))
-    assert xm_kept.forget(str(tmp_path), "web01", "u1", "i1") is False
-    assert [words["id"] for words in xm_kept.noted(str(tmp_path))] == ["i2"]
+    assert xm_kept.forget(str(tmp_path), "web01", "u1", "i1", import_module) is False
+    assert [words["id"] for words in xm_kept.noted(str(tmp_path), import_module)] == ["i2"]
 
 
 @pytest.mark.parametrize(
@@ -69,22 +71,22 @@ def test_a_note_that_cannot_be_read_is_one_all_the_same(tmp_path, data):
     path = tmp_path / "web.01.u1.sent"
     path.write_bytes(data)
     (tmp_path / "web.01.u1.sxp").write_bytes(b"(domain)")
-    (found,) = xm_kept.noted(str(tmp_path))
+    (found,) = xm_kept.noted(str(tmp_path), import_module)
     assert (found["name"], found["uuid"]) == ("web.01", "u1") and str(path) in found["at"]
     assert found["kept"] == str(tmp_path / "web.01.u1.sxp")
-    assert xm_kept.forget(str(tmp_path), "web.01", "u1", found["id"]) is True
-    assert xm_kept.noted(str(tmp_path)) == []
+    assert xm_kept.forget(str(tmp_path), "web.01", "u1", found["id"], import_module) is True
+    assert xm_kept.noted(str(tmp_path), import_module) == []
 
 
 def test_a_folder_that_is_not_there_has_no_notes(tmp_path):
-    assert xm_kept.noted(str(tmp_path / "none")) == []
-    assert xm_kept.forget(str(tmp_path / "none"), "web01", "u1", "i1") is True
+    assert xm_kept.noted(str(tmp_path / "none"), import_module) == []
+    assert xm_kept.forget(str(tmp_path / "none"), "web01", "u1", "i1", import_module) is True
 
 
 def test_a_folder_that_cannot_be_read_is_no_empty_one(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(EnvironmentError):
-        xm_kept.noted(str(tmp_path / "file"))
+        xm_kept.noted(str(tmp_path / "file"), import_module)
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/x", ".hidden", "-rf", "a b", "a/b"])
@@ -103,9 +105,9 @@ SEEN = {"domid": 7, "xend": XEND, "up_s": 1001.0, "asked": False, "sends": False
 
 def test_what_a_note_needs_to_be_judged_later_is_read_as_it_was_written(tmp_path):
     write(tmp_path, SENT)
-    assert xm_kept.noted(str(tmp_path)) == [SENT]
+    assert xm_kept.noted(str(tmp_path), import_module) == [SENT]
     write(tmp_path, dict(SENT, domid=None))
-    (found,) = xm_kept.noted(str(tmp_path))
+    (found,) = xm_kept.noted(str(tmp_path), import_module)
     assert "domid" not in found and type(found["xend"]) is str
 
 
@@ -150,19 +152,21 @@ def test_what_is_no_file_is_neither_followed_nor_waited_for(tmp_path):
     os.symlink(str(secret), str(kept / "link.u1.sent"))
     os.mkfifo(str(kept / "pipe.u2.sent"))
     (kept / "folder.u3.sent").mkdir()
-    found = xm_kept.noted(str(kept))
+    found = xm_kept.noted(str(kept), import_module)
     assert sorted([words["name"] for words in found]) == ["folder", "link", "pipe"]
     assert all(["cannot be read" in words["at"] for words in found])
     # They can be got rid of, and what the link leads to stays.
-    assert xm_kept.forget(str(kept), "link", "u1", "") and xm_kept.forget(str(kept), "pipe", "u2", "")
-    assert secret.exists() and [words["name"] for words in xm_kept.noted(str(kept))] == ["folder"]
+    assert xm_kept.forget(str(kept), "link", "u1", "", import_module)
+    assert xm_kept.forget(str(kept), "pipe", "u2", "", import_module)
+    left = xm_kept.noted(str(kept), import_module)
+    assert secret.exists() and [words["name"] for words in left] == ["folder"]
 
 
 @pytest.mark.parametrize("count", [100, 1000000])
 def test_a_note_without_end_is_one_that_cannot_be_read(tmp_path, count):
     for data in (b" " * count + b"[" * count, xm_kept.note(dict(WORDS, what="x" * count))[:-1]):
         (tmp_path / "web01.u1.sent").write_bytes(data)
-        (found,) = xm_kept.noted(str(tmp_path))
+        (found,) = xm_kept.noted(str(tmp_path), import_module)
         assert found["name"] == "web01" and "cannot be read" in found["at"]
 
 
@@ -170,7 +174,7 @@ def test_a_note_without_end_is_one_that_cannot_be_read(tmp_path, count):
 def test_numbers_that_nobody_can_count_with_are_none(tmp_path, trace):
     data = xm_kept.note(SENT).replace(b"1000.0", trace)
     (tmp_path / "web01.u1.sent").write_bytes(data)
-    (found,) = xm_kept.noted(str(tmp_path))
+    (found,) = xm_kept.noted(str(tmp_path), import_module)
     assert found["up_s"] is None and found["domid"] == 7
 
 
@@ -178,7 +182,7 @@ def test_more_notes_than_anybody_can_have_made_are_not_read(tmp_path):
     for number in range(1001):
         open(str(tmp_path / ("web%d.u1.sent" % number)), "w").close()
     with pytest.raises(EnvironmentError) as caught:
-        xm_kept.noted(str(tmp_path))
+        xm_kept.noted(str(tmp_path), import_module)
     assert "1001 notes" in str(caught.value) and str(tmp_path) in str(caught.value)
 
 
@@ -186,7 +190,7 @@ def test_names_of_any_length_have_files_of_their_own(tmp_path):
     names = ["x" * 300 + end for end in ("a", "b")]
     for name in names:
         write(tmp_path, dict(WORDS, name=name))
-    assert sorted([words["name"] for words in xm_kept.noted(str(tmp_path))]) == names
-    assert xm_kept.forget(str(tmp_path), names[0], "u1", "i1")
-    assert [words["name"] for words in xm_kept.noted(str(tmp_path))] == names[1:]
+    assert sorted([words["name"] for words in xm_kept.noted(str(tmp_path), import_module)]) == names
+    assert xm_kept.forget(str(tmp_path), names[0], "u1", "i1", import_module)
+    assert [words["name"] for words in xm_kept.noted(str(tmp_path), import_module)] == names[1:]
     assert xm_kept.description_file("/kept", "web01", "u1") == "/kept/web01.u1.sxp"

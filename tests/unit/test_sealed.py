@@ -9,6 +9,7 @@ import shutil
 import stat
 import tempfile
 import time
+from importlib import import_module
 
 import pytest
 
@@ -26,7 +27,7 @@ def folder():
 
 def made(folder, now=NOW):
     private, public = xm_sealed.pair()
-    xm_sealed.keep(folder, private, public, now)
+    xm_sealed.keep(folder, private, public, now, import_module)
     path = os.path.join(folder, xm_sealed.label(public) + ".key")
     os.utime(path, (now, now))
     return private, public, path
@@ -133,14 +134,14 @@ def test_a_private_half_is_for_root_only_and_goes_when_it_is_used(folder):
     assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
     name = xm_sealed.label(public)
-    assert xm_sealed.kept(folder, name) == private
+    assert xm_sealed.kept(folder, name, import_module) == private
     xm_sealed.forget(folder, name)
-    assert xm_sealed.kept(folder, name) is None and os.listdir(folder) == []
+    assert xm_sealed.kept(folder, name, import_module) is None and os.listdir(folder) == []
     xm_sealed.forget(folder, name)
 
 
 def test_a_folder_that_is_missing_has_no_keys(folder):
-    assert xm_sealed.kept(folder, 40 * "a") is None
+    assert xm_sealed.kept(folder, 40 * "a", import_module) is None
 
 
 def test_old_keys_go_with_the_next_and_other_files_stay(folder):
@@ -183,7 +184,7 @@ def plant_text(path):
 def test_what_others_may_have_put_there_is_no_key(folder, plant):
     _, public, path = made(folder)
     plant(path)
-    assert xm_sealed.kept(folder, xm_sealed.label(public)) is None
+    assert xm_sealed.kept(folder, xm_sealed.label(public), import_module) is None
 
 
 def test_a_key_is_not_written_through_a_link(folder):
@@ -191,7 +192,7 @@ def test_a_key_is_not_written_through_a_link(folder):
     os.makedirs(folder)
     os.symlink("../victim", os.path.join(folder, xm_sealed.label(public) + ".key"))
     with pytest.raises(EnvironmentError):
-        xm_sealed.keep(folder, private, public, time.time())
+        xm_sealed.keep(folder, private, public, time.time(), import_module)
     assert not os.path.exists(os.path.join(folder, "../victim"))
 
 
