@@ -300,7 +300,7 @@ def test_a_guest_without_a_password_is_kept_as_it_is(fleet, xm, told):
 
 def test_a_password_that_would_arrive_as_another_one_keeps_a_guest_here(fleet, xm, spoken):
     """What xend misreads is looked for in all of its description, but not shown."""
-    fleet["xen1"].create_guest("app02", vfb={"vncunused": 1, "vncpasswd": MARK + " \x1b[0m"})
+    fleet["xen1"].create_guest("app02", vfb={"vncunused": 1, "vncpasswd": MARK + " \x7f[0m"})
     check = spoken(xm("xen1").can_send, "app02", "xen2")
     assert not check["ok"] and "a password of app02" in " ".join(check["blockers"])
 

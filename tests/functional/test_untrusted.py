@@ -189,7 +189,7 @@ def test_contents_that_were_kept_are_not_written_through_a_link(load, config, tm
 # Names
 
 
-ODD_NAMES = ["a guest", "web 12 256 1", "two  spaces", "12 34", "x" * 240, "r-----", "tab\tbed", "\x03odd"]
+ODD_NAMES = ["a guest", "web 12 256 1", "two  spaces", "12 34", "x" * 240, "r-----", "tab\tbed", "odd\\'\"<&"]
 
 
 @pytest.mark.parametrize("version", ["3.0.3", "3.1", "4.4"])
@@ -205,6 +205,14 @@ def test_a_guest_of_any_name_leaves_the_others_readable(new_fleet, load, version
         assert listed[name]["domid"] == guest.domid and listed[name]["memory_mib"] == 16
         assert views[name]["copy"] == "running" and views[name]["uuid"] == guest.uuid
         assert xm.where(name)["copy"] == "running" and xm.domain(name)["uuid"] == guest.uuid
+
+
+def test_a_name_that_keeps_xend_from_saying_anything_is_not_taken_for_no_guests(on, fleet):
+    """No real xm can read what xend then answers: the XML has a character that XML does not have."""
+    fleet["xen1"].create_guest("\x03odd")
+    xm = on("xen1").xm
+    refused(xm.list)
+    assert xm.where("web01")["copy"] == "unknown"
 
 
 def test_a_name_that_ends_with_a_line(on, fleet):

@@ -5,7 +5,6 @@ domain, and where the text goes, is decided elsewhere.
 """
 
 import os
-import time
 
 from tests.lab import hypervisor, sxp
 from tests.lab.storage import SCRIPTS
@@ -18,6 +17,23 @@ TAP_CLASSES = ("tap", "tap2")
 LIFECYCLE_SINCE = (3, 0, 4)
 # What only the store of managed domains has; `xm list --long` does not print it.
 STORED_ONLY = ("auto_power_on",)
+# What xend keeps as numbers: whole ones, and those with a fraction, also of a device. All else is text,
+# numbers of the image among it.
+WHOLE = (
+    "domid",
+    "cpu_weight",
+    "cpu_cap",
+    "vcpus",
+    "maxmem",
+    "memory",
+    "shadow_memory",
+    "online_vcpus",
+    "status",
+    "store_mfn",
+    "console_mfn",
+    "bootable",
+)
+FRACTIONS = ("start_time", "cpu_time")
 VNC_KEYS = ("vncunused", "vncdisplay", "vnclisten", "vncpasswd")
 
 
@@ -172,6 +188,34 @@ def shown(config):
     return [item for item in config if item[0] not in STORED_ONLY]
 
 
+def typed(config, version):
+    """Return a description as xend keeps it and tells it, with numbers where it has numbers."""
+    whole, fractions = WHOLE, FRACTIONS
+    if sxp.version_key(version) < (3, 1):
+        # XendDomainInfo.ROUNDTRIPPING_CONFIG_ENTRIES, and sxpr() there.
+        fractions = ("cpu_weight", "cpu_time")
+
+    def number(item):
+        key, *values = item
+        if key == "device":
+            return [key, values[0][:1] + [number(one) for one in values[0][1:]]]
+        if key == "cpus":
+            return [key, [[int(cpu) for cpu in one] for one in values[0]]]
+        if key in fractions and values:
+            return [key, float(values[0])]
+        return [key, int(values[0])] if key in whole and values else item
+
+    return config[:1] + [number(item) for item in config[1:]]
+
+
+def coming(config, domid):
+    """Return the description of a domain that is about to be built: the sender's, with its own id."""
+    kept = [
+        item for item in config[1:] if item[0] not in ("domid", "state", "change_home_server", "node")
+    ]
+    return ["domain", ["domid", str(domid)]] + kept + [["state", "------"]]
+
+
 def live(domain, state):
     """Return the full description of a domain as nested lists of text.
 
@@ -269,8 +313,3 @@ def to_send(domain, version, change_home_server=False):
     if sxp.version_key(version) >= (4, 0):
         kept.append(["change_home_server", str(change_home_server)])
     return sxp.encode(sxp.show(["domain"] + kept))
-
-
-def uptime(domain):
-    """Return the seconds since the domain was first started, on whatever host that was."""
-    return max(0, int(time.time() - domain["start_time"]))

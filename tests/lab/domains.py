@@ -6,7 +6,6 @@ Here: looking domains up, listing, pausing, renaming, creating. Moving a domain 
 
 import os
 import threading
-import time
 
 from tests.lab import (
     block,
@@ -110,116 +109,105 @@ class Domains:
 
     # what xm asks for
 
-    def domains(self, names, long):
-        """Return one dict a domain: all of them, or those in `names`."""
-        known = [self._dom0_row()] + [self._row(domain) for domain in self.hypervisor.domains()]
+    def all_described(self, state="all"):
+        """Return the descriptions of all domains, or of those in a state: running, paused, halted."""
+        # By name, Domain-0 too: a guest called "Alpha" stands before it.
+        known = sorted(self._known(), key=lambda row: row["name"])
+        return [self._typed(row) for row in known if state in ("all", row["power"])]
+
+    def described(self, name):
+        """Return the description of the domain with this name, else id, else uuid; raise NoDomain."""
+        known = self._known()
+        for key in ("name", "domid", "uuid"):
+            for row in known:
+                if name == str(row[key]):
+                    return self._typed(row)
+        raise NoDomain(name)
+
+    def vcpu_info(self, name):
+        """Return what xend knows of the VCPUs of a domain, for `xm vcpu-list`; raise NoDomain."""
+        found = self.described(name)
+        count, online = (sxp.child_value(found, key, 0) for key in ("vcpus", "online_vcpus"))
+        letters = sxp.child_value(found, "state", "")
+        out = [item for item in found if item == "domain" or item[0] in ("domid", "name")]
+        out.append(["vcpu_count", count])
+        for number in range(count):
+            figures = {
+                "number": number,
+                "online": int(number < online),
+                "blocked": int("b" in letters),
+                "running": int("r" in letters),
+                "cpu_time": sxp.child_value(found, "cpu_time", 0.0) / count,
+                "cpu": 0,
+                "cpumap": [0],
+            }
+            out.append(["vcpu"] + [[key, value] for key, value in figures.items()])
+        return out
+
+    def _typed(self, row):
+        return description.typed(row["described"], self.layout.version)
+
+    def _known(self):
+        """Return a dict for each domain: name, domid, uuid, power, described."""
+        running = self.hypervisor.domains()
+        known = [self._dom0_row()] + [self._row(domain) for domain in running]
         with self.lock:
-            known += list(self.pending.values())
+            coming = list(self.pending.values())
+        known += [row for row in coming if row["domid"] not in [one["domid"] for one in running]]
         present = {row["uuid"] for row in known}
-        known += [
-            self._managed_row(uuid, config)
+        return known + [
+            {
+                "name": sxp.child_value(config, "name"),
+                "domid": "",
+                "uuid": uuid,
+                "power": "halted",
+                "described": description.shown(config),
+            }
             for uuid, config in self.managed.all().items()
             if uuid not in present
         ]
-        if names:
-            wanted = []
-            for name in names:
-                found = [
-                    row
-                    for key in ("name", "domid", "uuid")
-                    for row in known
-                    if str(name) == str(row[key])
-                ]
-                if not found:
-                    raise NoDomain(str(name))
-                wanted.append(found[0])
-            known = wanted
-        else:
-            # By name, Domain-0 too: a guest called "Alpha" stands before it.
-            known.sort(key=lambda row: row["name"])
-        return [dict(row, long=sxp.pretty(row["long"]) if long else None) for row in known]
 
     def _dom0_row(self):
         dom0 = self.hypervisor.dom0()
-        memory = dom0["kib"] // hypervisor.KIB_PER_MIB
+        memory_mib = dom0["kib"] // hypervisor.KIB_PER_MIB
         return {
             "name": "Domain-0",
             "domid": 0,
             "uuid": description.DOM0_UUID,
-            "memory": memory,
-            "vcpus": 1,
-            "state": "r-----",
             "power": "running",
-            "cpu_time": dom0["cpu_time"],
-            "uptime_s": int(time.time() - dom0["booted"]),
-            "long": description.dom0(memory, 1, dom0["cpu_time"], self.layout.version),
+            "described": description.dom0(memory_mib, 1, dom0["cpu_time"], self.layout.version),
         }
 
     def _row(self, domain):
         faults = self.layout.faults()
         letters = hypervisor.state_letters(domain)
         whose = (True, domain["name"])
-        if faults.get("no-name") in whose:
-            return self._blank_row(domain)
         if faults.get("no-state") in whose:
             letters = "?" * len(letters)
-        return {
+        found = {
             "name": domain["xend_name"],
             "domid": domain["domid"],
             "uuid": domain["uuid"],
-            "memory": domain["memory_mib"],
-            "vcpus": domain["online_vcpus"],
-            "state": letters,
             "power": "paused" if domain["paused"] else "running",
-            "cpu_time": hypervisor.cpu_time(domain),
-            "uptime_s": description.uptime(domain),
-            "long": description.shown(description.live(domain, letters)),
+            "described": description.shown(description.live(domain, letters)),
         }
-
-    @staticmethod
-    def _blank_row(domain):
-        """Return what xm 3.0.3 shows in place of all that it is not told."""
-        return {
-            "name": "??",
-            "domid": domain["domid"],
-            "uuid": domain["uuid"],
-            "memory": 0,
-            "vcpus": 0,
-            "state": "??",
-            "power": "running",
-            "cpu_time": 0.0,
-            "uptime_s": 0,
-            "long": ["domain", ["domid", str(domain["domid"])], ["uuid", domain["uuid"]]],
-        }
-
-    def _managed_row(self, uuid, config):
-        return {
-            "name": sxp.child_value(config, "name"),
-            "domid": "",
-            "uuid": uuid,
-            "memory": int(sxp.child_value(config, "memory")),
-            "vcpus": int(sxp.child_value(config, "vcpus")),
-            "state": "",
-            "power": "halted",
-            "cpu_time": float(sxp.child_value(config, "cpu_time", 0)),
-            "uptime_s": 0,
-            "long": description.shown(config),
-        }
+        if faults.get("no-name") in whose:
+            found["name"] = "??"
+            found["described"] = [
+                item
+                for item in found["described"]
+                if item == "domain" or item[0] in ("domid", "uuid")
+            ]
+        return found
 
     def announce(self, domid, config):
         """List a domain that is only about to be built, with the figures that came with it."""
-        start_time = float(sxp.child_value(config, "start_time", time.time()))
         row = {
             "name": sxp.child_value(config, "name"),
             "domid": domid,
             "uuid": sxp.child_value(config, "uuid"),
-            "memory": int(sxp.child_value(config, "memory")),
-            "vcpus": int(sxp.child_value(config, "vcpus")),
-            "state": "------",
             "power": "running",
-            "cpu_time": float(sxp.child_value(config, "cpu_time", 0)),
-            "uptime_s": max(0, int(time.time() - start_time)),
-            "long": config,
+            "described": description.coming(config, domid),
         }
         with self.lock:
             self.pending[domid] = row
@@ -228,12 +216,17 @@ class Domains:
         with self.lock:
             self.pending.pop(domid, None)
 
-    def info(self):
-        """Return the lines of `xm info`."""
+    def info(self, show_numa=False):
+        """Return what `xm info` is made of, as pairs; `show_numa`: as well what it asks for with -n."""
         spec = self.layout.spec
         free_mib = max(0, self.hypervisor.free_kib() // hypervisor.KIB_PER_MIB)
         return xm_info.host(
-            self.layout.name, self.layout.version, spec["memory_mib"], free_mib, spec["info"]
+            self.layout.name,
+            self.layout.version,
+            spec["memory_mib"],
+            free_mib,
+            spec["info"],
+            show_numa,
         )
 
     def pause(self, name):
@@ -269,26 +262,24 @@ class Domains:
         self.check_name_is_free(new_name, domain["uuid"])
         self.hypervisor.update(domain["domid"], xend_name=new_name, name=new_name)
 
-    def create(self, settings, paused):
-        """Build and start a domain from a domain file's settings; return its id."""
-        self.check_name_is_free(settings["name"])
-        image = "hvm" if settings["builder"] == "hvm" else "linux"
-        memory_mib = int(settings["memory"])
-        uuid = settings.get("uuid") or hypervisor.new_uuid()
+    def create(self, settings):
+        """Build a domain from what xm has made of a domain file, and leave it paused; return its id."""
+        values = {item[0]: item[1] for item in settings[1:]}
+        self.check_name_is_free(values["name"])
+        given = [item[1] for item in settings[1:] if item[0] == "device"]
         config = description.build(
-            settings["name"],
-            uuid,
-            memory_mib,
-            int(settings["vcpus"]),
-            image,
-            settings["disk"],
-            settings["vif"],
+            values["name"],
+            values.get("uuid") or hypervisor.new_uuid(),
+            int(values["memory"]),
+            int(values["vcpus"]),
+            "hvm" if values["image"][0] == "hvm" else "linux",
+            [",".join(value for _key, value in items) for kind, *items in given if kind == "vbd"],
+            [",".join("=".join(item) for item in items) for kind, *items in given if kind == "vif"],
             self.layout.version,
             {},
         )
-        return self.build(
-            config, ("XendDomainInfo:105", "XendDomainInfo.create(%r)" % (config,)), paused
-        )
+        line = ("XendDomainInfo:105", "XendDomainInfo.create(%r)" % (config,))
+        return self.build(config, line, paused=True)
 
     def build(self, config, line, paused=False, pages=None):
         """Build and start a domain from its description, with this line of the log; return its id.
@@ -334,8 +325,8 @@ class Domains:
         described = description.to_send(domain, self.layout.version)
         return stream.image(described, self.hypervisor, domain)
 
-    def restore(self, path):
-        """Build a domain from an image, with the memory that it had, and let it run."""
+    def restore(self, path, paused=False):
+        """Build a domain from an image, with the memory that it had, and let it run; return its id."""
         try:
             with open(path, "rb") as file:
                 data = file.read()
@@ -356,7 +347,7 @@ class Domains:
             arguments = (os.getpid() % 32, self.hypervisor.reserve_domid())
             raise XendError("/usr/lib/xen/bin/xc_restore %d %d 1 2 0 0 0 0 1 failed" % arguments)
         line = ("XendDomainInfo:160", "XendDomainInfo.restore(%r)" % (config,))
-        self.build(config, line, pages=pages)
+        return self.build(config, line, paused, pages)
 
     def refuse_second(self, name, uuid):
         """Raise VmError when a domain of an image runs here already; before 3.1 xend does not look.

@@ -4,6 +4,7 @@ Here: Fleet, Host and Guest. Everything is on disk, so a second process can `Fle
 fleet. How hosts behave is in the other modules.
 """
 
+import ast
 import fcntl
 import json
 import os
@@ -28,9 +29,11 @@ from tests.lab import (
     lowlevel,
     managed,
     memory,
+    rpc_client,
     storage,
     stream,
     xendomains,
+    xm,
 )
 from tests.lab.layout import (
     DEFAULT_TIME_SCALE,
@@ -48,6 +51,9 @@ FIRST_HOST, FIRST_LOOPBACK, MAX_HOSTS = 11, 111, 90
 SOCKET_PATH_LIMIT = 100
 COMMAND_LIMIT_S = 180
 END_LIMIT_S = 60.0
+ANSWER_LIMIT_S = 5.0
+RPC = "XEN_LAB_RPC"
+USUAL_SOCKET = "var/run/xend/xmlrpc.sock"
 LAB = Path(__file__).resolve().parent
 CLAIMS = Path(tempfile.gettempdir()) / ("xen-lab-nets-%d" % os.getuid())
 DEFAULT_CONFIG = """# -*- sh -*-
@@ -66,7 +72,7 @@ sys.path.insert(0, %(source)r)
 BODIES = {
     "bin/xm": "import os\nfrom tests.lab import xm\n"
     "sys.exit(xm.main(sys.argv[1:], os.environ.get('XEND_CONFIG', %(config)r), "
-    "%(version)r, %(socket)r, %(lab)r))",
+    "%(version)r, %(socket)r, %(lab)r, %(root)r))",
     "bin/xend": "from tests.lab import xend\nsys.exit(xend.main(%(root)r, sys.argv[1:]))",
     "bin/drbdadm": "from tests.lab import drbd\nsys.exit(drbd.main(%(root)r, sys.argv[1:]))",
     "usr/lib/xen/bin/xc_save": "from tests.lab import helpers\n"
@@ -88,6 +94,9 @@ class HostSpec:
     uptime_s -- what /proc/uptime says; None: a day
     bridges -- the bridges that there are
     loops -- how many loop devices there are; None: as many as are needed
+    rpc -- whether xend is asked at its usual socket; False: only xm knows the way, as where
+           xend-unix-xmlrpc-server is off and xm-config.xml names another server. The environment may say
+           so for all hosts, with XEN_LAB_RPC=off
     """
 
     name: str
@@ -106,6 +115,7 @@ class HostSpec:
     uptime_s: float | None = None
     bridges: tuple = ("xenbr0",)
     loops: int | None = None
+    rpc: bool = field(default_factory=lambda: os.environ.get(RPC) != "off")
 
 
 @dataclass(frozen=True)
@@ -152,6 +162,7 @@ class Host:
             "debug_log",
             "time_scale",
             "socket",
+            "usual_socket",
             "path",
             "shared",
             "python",
@@ -211,8 +222,15 @@ class Host:
     @property
     def answers(self):
         """Whether xend serves xm."""
-        with socket.socket(socket.AF_UNIX) as connection:
-            return connection.connect_ex(self.socket) == 0
+        try:
+            return bool(rpc_client.call(self.socket, "xend.node.info", limit_s=ANSWER_LIMIT_S))
+        except (OSError, rpc_client.NoAnswer):
+            return False
+
+    def xm_calls(self):
+        """Return the arguments of each run of this host's xm so far, oldest first, also by other programs."""
+        path = self.root / xm.CALLS
+        return [ast.literal_eval(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     @property
     def listening(self):
@@ -532,7 +550,7 @@ class Fleet:
             "sockets": None,
         }
         if (
-            max(len(str(root / "hosts" / spec.name / "var/run/xmlrpc.sock")) for spec in hosts)
+            max(len(str(root / "hosts" / spec.name / USUAL_SOCKET)) for spec in hosts)
             > SOCKET_PATH_LIMIT
         ):
             state["sockets"] = str(CLAIMS / ("%d-sockets" % net))
@@ -648,9 +666,12 @@ def _create_host(fleet_root, spec, number, state):
     for directory in ("bin", "control", "etc/xen", "var/run", "var/log/xen", "usr/lib/xen/bin"):
         (root / directory).mkdir(parents=True)
     fqdn = spec.fqdn or spec.name + ".lab.example"
-    where = (
-        Path(state["sockets"]) / str(number) if state["sockets"] else root / "var/run/xmlrpc.sock"
+    usual = (
+        Path(state["sockets"]) / str(number) / "xmlrpc.sock"
+        if state["sockets"]
+        else root / USUAL_SOCKET
     )
+    where = usual if spec.rpc else usual.parent.with_name(usual.parent.name + "-xm") / "s"
     write_atomic(
         root / "host.json",
         json.dumps(
@@ -668,6 +689,7 @@ def _create_host(fleet_root, spec, number, state):
                 "pages": spec.pages,
                 "time_scale": spec.time_scale,
                 "socket": str(where),
+                "usual_socket": str(usual),
             }
         ),
     )

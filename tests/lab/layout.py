@@ -23,6 +23,7 @@ DELAYS_S = {
     "listen-retry-total": 30.0,
     "listen-retry-step": 0.5,
     "servers": 3.5,
+    "answer": 0.2,
     "load": 1.0,
     "listen": 0.2,
     "connect-timeout": 30.0,
@@ -110,7 +111,9 @@ class Layout:
         self.version = self.spec["version"]
         self.interfaces = self.spec["interfaces"]
         self.time_scale = self.spec["time_scale"]
+        # Where xend is asked, and where others than xm would look for it.
         self.socket = self.spec["socket"]
+        self.usual_socket = self.spec["usual_socket"]
         self.config = self.root / "etc/xen/xend-config.sxp"
         self.pidfile = self.root / "var/run/xend.pid"
         self.log = self.root / "var/log/xen/xend.log"
@@ -125,6 +128,11 @@ class Layout:
         self.python = self.root / "usr/bin/python"
         self.shared = self.fleet_root / "shared"
         self._known = {}
+
+    @property
+    def is_private(self):
+        """Whether only xm knows where xend is asked, which is not at its usual socket."""
+        return self.socket != self.usual_socket
 
     # the clock
 

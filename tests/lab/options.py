@@ -16,6 +16,7 @@ INTEGER = re.compile(r"[ \t\n\v\f\r]*[+-]?[0-9]+[ \t\n\v\f\r]*\Z")
 # key: (kind, default, first version of xend that reads it)
 KEYS = {
     "xend-unix-server": ("bool", False, "3.0"),
+    "xend-unix-xmlrpc-server": ("bool", True, "3.0.3"),
     "xend-relocation-server": ("bool", False, "3.0"),
     "xend-relocation-port": ("int", 8002, "3.0"),
     "xend-relocation-address": ("string", "", "3.0"),

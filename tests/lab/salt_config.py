@@ -33,6 +33,7 @@ def minion(host: Host) -> dict:
         "xend": {
             "config": str(host.config),
             "xm": str(host.xm),
+            "socket": host.usual_socket,
             "pidfile": str(host.pidfile),
             "log": str(host.log),
             "kept": str(host.root / "kept"),

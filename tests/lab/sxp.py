@@ -230,11 +230,19 @@ def show(value):
     """Return `value` (nested lists of str) on one line, as xend writes it to a connection."""
     if isinstance(value, (list, tuple)):
         return "(%s)" % " ".join(show(item) for item in value)
-    text = str(value)
+    text = text_of(value)
     if not is_word(text) and not text.isascii():
         # What a terminal of today shows; the real one writes \\xNN, which its own reader misreads.
         return "'%s'" % text.replace("\\", "\\\\").replace("'", "\\'")
     return text if is_word(text) else repr(text)
+
+
+def text_of(value):
+    """Return a word as Python 2's str() has it, which shows twelve digits of a number."""
+    if not isinstance(value, float):
+        return str(value)
+    text = "%.12g" % value
+    return text if set(text) & set(".en") else text + ".0"
 
 
 def pretty(value, indent=0):

@@ -1,11 +1,10 @@
 """xend as processes: the control command, the watchdog, the daemon and its socket for xm.
 
-Here: starting, stopping, surviving and being asked. What the daemon does for xm is in domains.py
-and migration.py, the relocation port in relocation.py.
+Here: starting, stopping, surviving and being asked. What may be asked is in rpc_server.py, what the daemon
+then does in domains.py and migration.py, the relocation port in relocation.py.
 """
 
 import json
-import marshal
 import os
 import signal
 import socket
@@ -14,8 +13,8 @@ import threading
 import time
 from pathlib import Path
 
-from tests.lab import migration, sxp
-from tests.lab.domains import Domains, NoDomain, XendError, load_options
+from tests.lab import options, sxp
+from tests.lab.domains import Domains, XendError, load_options
 from tests.lab.layout import WATCH_S, Layout, process_start, wait_until
 from tests.lab.log import Log, traceback
 from tests.lab.relocation import Relocation, StartError
@@ -24,27 +23,14 @@ STARTED, REFUSED = b"0", b"1"
 NOT_RUNNING = 3
 STOP_LIMIT_S = 60.0
 MAX_RESTARTS = 100
-REQUEST_LIMIT = 1 << 20
+QUEUE = 5
 SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
-# What xm may ask for; each takes what xm gave it and returns what marshal can carry.
-REQUESTS = {
-    "domains": Domains.domains,
-    "info": Domains.info,
-    "pause": Domains.pause,
-    "unpause": Domains.unpause,
-    "destroy": Domains.destroy,
-    "delete": Domains.delete,
-    "rename": Domains.rename,
-    "create": Domains.create,
-    "save": Domains.save,
-    "restore": Domains.restore,
-    "migrate": migration.migrate,
-}
 READ_FRAMES = (
     ("server/SrvDaemon.py", 26, "<module>", "import relocate"),
     ("XendOptions.py", 458, "set_config", "config = sxp.parse(fin)"),
 )
 START_FRAMES = (("server/SrvDaemon.py", 339, "run", "relocate.listenRelocation()"),)
+SERVER_FRAMES = (("server/SrvDaemon.py", 340, "run", "servers = SrvServer.create()"),)
 
 
 class Daemon:
@@ -67,26 +53,31 @@ class Daemon:
         )
         self.log.info("SrvDaemon:332", "Xend Daemon started")
         self.log.info("SrvDaemon:336", "Xend changeset: .")
+        frames = START_FRAMES
         try:
             self.relocation.open()
-        except StartError as error:
+            frames = SERVER_FRAMES
+            is_on = self.domains.config.get("xend-unix-xmlrpc-server")
+        except (StartError, options.OptionError) as error:
             self.log.failure(
                 "SrvDaemon:349",
                 "Exception starting xend (%s)" % error.message,
                 "%s: %s" % (error.kind, error.message),
-                *START_FRAMES,
+                *frames,
             )
             self.log.console("Exception starting xend: %s" % error.message)
             self.layout.deregister()
             self.report(status, REFUSED)
             return 1
+        is_served = is_on or self.layout.is_private
         # The port is open seconds before xm is served, so a peer may come in first.
         self.layout.pause("servers")
         self.recreate()
-        self.serve()
+        if is_served:
+            self.serve()
         self.report(status, STARTED)
         self.domains.autostart()
-        self.watch()
+        self.watch(is_served)
         return self.stop()
 
     @staticmethod
@@ -110,54 +101,52 @@ class Daemon:
             self.log.debug("XendDomain:476", "Adding Domain: %d" % domain["domid"])
 
     def serve(self):
+        """Open the socket, and answer there; between the two, whoever asks has to wait."""
+        from tests.lab import rpc_server
+
         path = Path(self.layout.socket)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.parent.chmod(0o700)
         path.unlink(missing_ok=True)
         self.server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.server.bind(str(path))
-        self.server.listen(16)
-        threading.Thread(target=self.accept, args=(self.server,), daemon=True).start()
+        self.server.listen(QUEUE)
         self.log.info(
             "XMLRPCServer:161",
             "Opening Unix domain socket XML-RPC server on /var/run/xend/xmlrpc.sock.",
         )
+        self.layout.pause("answer")
+        methods = rpc_server.Methods(self.domains)
+        arguments = (self.server, rpc_server.Handler, methods)
+        threading.Thread(target=self.accept, args=arguments, daemon=True).start()
 
     def close_server(self):
-        # Closing alone would leave a thread in `accept`, and the kernel would go on listening.
-        self.server.shutdown(socket.SHUT_RDWR)
-        self.server.close()
+        """Stop being asked; as with the real one, the socket's file stays."""
+        if self.server is not None:
+            # Closing alone would leave a thread in `accept`, and the kernel would go on listening.
+            self.server.shutdown(socket.SHUT_RDWR)
+            self.server.close()
 
-    def accept(self, server):
+    def accept(self, server, handler, methods):
         while True:
             try:
                 connection, _peer = server.accept()
             except OSError:
                 return
-            threading.Thread(target=self.answer, args=(connection,), daemon=True).start()
+            arguments = (connection, handler, methods)
+            threading.Thread(target=self.answer, args=arguments, daemon=True).start()
 
-    def answer(self, connection):
+    @staticmethod
+    def answer(connection, handler, methods):
         with connection:
             try:
-                request = b""
-                while len(request) < REQUEST_LIMIT:
-                    piece = connection.recv(65536)
-                    if not piece:
-                        break
-                    request += piece
-                if request:
-                    connection.sendall(marshal.dumps(self.handle(*marshal.loads(request))))
-            except OSError:
-                # xm was killed; what it asked for is done all the same.
-                return
+                handler(connection, "", methods)
+            except Exception:
+                # Whoever asked is gone, though what it asked for is done all the same; or it has asked for
+                # something that xend cannot even read, and hears nothing.
+                pass
 
-    def handle(self, method, arguments):
-        try:
-            return "ok", REQUESTS[method](self.domains, *arguments)
-        except NoDomain as error:
-            return "no domain", str(error)
-        except XendError as error:
-            return "error", str(error)
-
-    def watch(self):
+    def watch(self, is_served):
         """Return when xend is told to stop, or when nobody can want it any more."""
         while True:
             got = signal.sigtimedwait(SIGNALS, WATCH_S)
@@ -166,7 +155,8 @@ class Daemon:
             if got is not None:
                 # A reload opens the servers for xm anew and leaves the relocation port alone.
                 self.close_server()
-                self.serve()
+                if is_served:
+                    self.serve()
                 self.domains.autostart()
             if self.layout.abandoned() or not self.layout.root.exists():
                 os._exit(0)
@@ -262,6 +252,9 @@ class Control:
         Every daemon of a watchdog has the same settings: xend reads its file when it is imported,
         which is before the watchdog forks.
         """
+        # What only the daemons need, and all of them.
+        from tests.lab import rpc_server  # noqa: F401
+
         log = Log(self.layout)
         self.layout.register("watchdog")
         for _restart in range(MAX_RESTARTS):

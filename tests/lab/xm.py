@@ -1,13 +1,19 @@
 """The `xm` command of a simulated host: reads the configuration, asks xend, prints like the real.
 
 Here: options, texts, columns and exit codes. It must start fast, so it imports next to nothing;
-everything it says about domains comes from xend over its socket.
+everything it says about domains comes from xend over its socket, by the methods of xend that the real xm
+of the version asks (xm/main.py, migrate.py, create.py). Each run is noted in CALLS.
 """
 
+import os
 import sys
 
-NO_DOMAIN = 3
+from tests.lab import rpc_client, sxp
+
 FAILED = 1
+INVALID_DOMAIN = 3
+# Below a host's folder: a line for each run, a list of its arguments as Python writes it.
+CALLS = "control/xm-calls"
 DEPRECATION = "WARNING: xend/xm is deprecated.\n"
 COMMON_COMMANDS = (
     "console",
@@ -117,14 +123,15 @@ class Failure(Exception):
 
 
 class Client:
-    """One `xm` call on one host: `host` has the config path, version, socket and directory."""
+    """One `xm` call on one host: `host` has the config path, version, socket and directories."""
 
-    def __init__(self, config, version, socket, lab):
+    def __init__(self, config, version, socket, lab, root):
         self.config = config
-        self.version = tuple(int(part) for part in version.split("."))
+        self.version = sxp.version_key(version)
         self.version_text = version
         self.socket = socket
         self.lab = lab
+        self.root = root
         self.out = []
 
     def write(self, text):
@@ -142,48 +149,62 @@ class Client:
 
     def call(self, method, *arguments):
         """Return what xend's `method` returns; raise Failure as xm fails."""
+        method = "xend." + method
         try:
             try:
-                kind, value = self._exchange(method, arguments)
-            except EOFError:
+                return rpc_client.call(self.socket, method, *arguments)
+            except rpc_client.NoAnswer:
                 # The client library tries once more when the server went away in mid-call.
-                kind, value = self._exchange(method, arguments)
-        except EOFError:
+                return rpc_client.call(self.socket, method, *arguments)
+        except rpc_client.NoAnswer:
             raise Failure(
                 "Unable to connect to xend: Connection reset by peer. Is xend running?"
             ) from None
+        except rpc_client.Fault as fault:
+            if fault.code == INVALID_DOMAIN:
+                raise Failure("Domain '%s' does not exist." % fault.text, fault.code) from None
+            raise Failure(fault.text, usage=True) from None
         except OSError as error:
             raise Failure(
                 "Unable to connect to xend: %s. Is xend running?" % error.strerror
             ) from None
-        if kind == "ok":
-            return value
-        if kind == "no domain":
-            raise Failure("Domain '%s' does not exist." % value, NO_DOMAIN)
-        raise Failure(value, usage=True)
+        except rpc_client.Unreadable as error:
+            self.line("Unexpected error: <class 'xml.parsers.expat.ExpatError'>")
+            self.line("")
+            self.line("Please report to xen-devel@lists.xen.org")
+            raise Failure("xml.parsers.expat.ExpatError: %s" % error) from None
 
-    def _exchange(self, method, arguments):
-        import _socket
-        import marshal
+    def domain(self, name, *full):
+        """Return the description of one domain; since 3.1 xm may say how much of it is wanted."""
+        return self.call("domain", name, *(full if self.is_modern else ()))
 
-        connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-        connection.connect(self.socket)
-        try:
-            connection.sendall(marshal.dumps((method, arguments)))
-            connection.shutdown(_socket.SHUT_WR)
-            answer = b""
-            while True:
-                piece = connection.recv(65536)
-                if not piece:
-                    break
-                answer += piece
-        except ConnectionError:
-            raise EOFError from None
-        finally:
-            connection.close()
-        if not answer:
-            raise EOFError
-        return marshal.loads(answer)
+    def domains(self, names, state="all"):
+        """Return the descriptions of these domains, or of all in this state (main.getDomains)."""
+        if names:
+            return [self.domain(name, 0) for name in names]
+        if self.is_modern:
+            return self.call("domains_with_state", True, state, 0)
+        return self.call("domains", 1)
+
+    @property
+    def is_modern(self):
+        return self.version >= (3, 1)
+
+    def figures(self, domain):
+        """Return what the table shows of a description (main.parse_doms_info)."""
+
+        def value(key, default):
+            return sxp.child_value(domain, key, default)
+
+        unknown = "" if self.is_modern else "??"
+        return {
+            "domid": value("domid", "" if self.is_modern else -1),
+            "name": value("name", "??"),
+            "memory": value("memory", 0),
+            "vcpus": value("online_vcpus", value("vcpus", 0) if self.is_modern else 0),
+            "state": value("state", unknown),
+            "cpu_time": value("cpu_time", 0.0),
+        }
 
     # texts
 
@@ -265,27 +286,25 @@ class Client:
     def list(self, arguments):
         long = False
         names = []
-        state = None
+        state = "all"
         for argument in arguments:
             if argument in ("-l", "--long"):
                 long = True
-            elif argument.startswith("--state="):
+            elif argument.startswith("--state=") and self.is_modern:
                 state = argument.partition("=")[2]
             elif argument.startswith("-"):
                 raise Failure("option %s not recognized" % argument, usage=True)
             else:
                 names.append(argument)
-        domains = self.call("domains", names, long)
-        if state:
-            domains = [domain for domain in domains if domain["power"] == state]
+        domains = self.domains(names, state)
         if long:
             for domain in domains:
-                self.line(domain["long"])
+                self.line(sxp.pretty(domain))
             return
         head, row = self.table()
         self.line(head)
         for domain in domains:
-            self.line(row % domain)
+            self.line(row % self.figures(domain))
 
     def table(self):
         """Return the head of the table and the form of a row (main.xm_brief_list)."""
@@ -301,20 +320,17 @@ class Client:
         row = "%%(name)-40s %%(domid)%ss %%(memory)%sd %%(vcpus)%sd %%(state)%ss %%(cpu_time)8.1f"
         return head, row % widths[:4]
 
-    def one(self, name):
-        return self.call("domains", [name], False)[0]
-
     def domid(self, arguments):
         self.exactly(arguments, 1)
-        self.line(str(self.one(arguments[0])["domid"]))
+        self.line(str(sxp.child_value(self.domain(arguments[0]), "domid")))
 
     def domname(self, arguments):
         self.exactly(arguments, 1)
-        self.line(self.one(arguments[0])["name"])
+        self.line(sxp.child_value(self.domain(arguments[0]), "name"))
 
     def domstate(self, arguments):
         self.exactly(arguments, 1)
-        letters = self.one(arguments[0])["state"]
+        letters = sxp.child_value(self.domain(arguments[0], 0), "state", "")
         for letter, word in (("p", "paused"), ("s", "shutdown"), ("r", "running")):
             if letter in letters:
                 self.line(word)
@@ -323,40 +339,67 @@ class Client:
 
     def uptime(self, arguments):
         names = [argument for argument in arguments if not argument.startswith("-")]
-        domains = self.call("domains", names, False)
+        domains = self.domains(names)
         self.line("%-33s %4s %s " % ("Name", "ID", "Uptime"))
         for domain in domains:
-            minutes, seconds = divmod(domain["uptime_s"], 60)
+            figures = self.figures(domain)
+            minutes, seconds = divmod(self.uptime_s(domain, figures["domid"]), 60)
             hours, minutes = divmod(minutes, 60)
             days, hours = divmod(hours, 24)
             text = "%2d:%02d:%02d" % (hours, minutes, seconds)
             if days:
                 text = "%d day%s, %s" % (days, "s" if days > 1 else "", text)
-            self.line("%-33s %4s %s" % (domain["name"], domain["domid"], text))
+            self.line("%-33s %4s %s" % (figures["name"], figures["domid"], text))
+
+    def uptime_s(self, domain, domid):
+        """Return the seconds since a domain was first started, on whatever host that was."""
+        if domid == "":
+            return 0
+        if domid == 0:
+            with open(self.root + "/proc/uptime") as uptime:
+                return round(float(uptime.read().split()[0]))
+        import time
+
+        return max(0, round(time.time() - float(sxp.child_value(domain, "start_time"))))
 
     def vcpu_list(self, arguments):
         row = "%-32s %5s %5s %5s %5s %9s %s"
-        domains = self.call("domains", arguments, False)
+        known = (
+            ("domains_with_state", False, "all", False) if self.is_modern else ("domains", False)
+        )
+        names = arguments or self.call(*known)
+        domains = [self.call("domain.getVCPUInfo", name) for name in names]
         self.line(row % ("Name", "ID", "VCPU", "CPU", "State", "Time(s)", "CPU Affinity"))
         for domain in domains:
-            for vcpu in range(domain["vcpus"]):
+            for vcpu in domain[1:]:
+                if vcpu[0] != "vcpu":
+                    continue
+                number, online, blocked, running, cpu_time, cpu = [item[1] for item in vcpu[1:7]]
                 self.line(
                     row
                     % (
-                        domain["name"],
-                        domain["domid"],
-                        vcpu,
-                        0,
-                        domain["state"][:3],
-                        "%.1f" % (domain["cpu_time"] / domain["vcpus"]),
+                        sxp.child_value(domain, "name"),
+                        sxp.child_value(domain, "domid", ""),
+                        number,
+                        cpu if online else "-",
+                        ("r" if running else "-") + ("b" if blocked else "-") + "-"
+                        if online
+                        else "--p",
+                        "%.1f" % cpu_time,
                         "any cpu",
                     )
                 )
 
-    def device_list(self, arguments):
-        names = [argument for argument in arguments if not argument.startswith("-")]
-        self.exactly(names, 1)
-        self.one(names[0])
+    def devices_of(kind):
+        def command(self, arguments):
+            names = [argument for argument in arguments if not argument.startswith("-")]
+            self.exactly(names, 1)
+            self.call("domain.getDeviceSxprs", names[0], kind)
+
+        return command
+
+    network_list = devices_of("vif")
+    block_list = devices_of("vbd")
 
     def info(self, arguments):
         if arguments and arguments[0] in ("-c", "--config"):
@@ -365,24 +408,32 @@ class Client:
             for key, value in xm_info.configuration(self.config, self.version_text):
                 self.line("%-38s: %s" % (key, value))
             return
-        for key, value in self.call("info"):
+        told = self.call("node.info", *([0] if self.has_flags else []))
+        for key, value in told[1:]:
             self.line("%-23s: %s" % (key, value))
 
-    def act(method):
+    @property
+    def has_flags(self):
+        """Whether xm tells xend more than xm says itself: pause flags, and not to show NUMA nodes."""
+        return self.version >= (4, 1)
+
+    def act(method, flag=None):
         def command(self, arguments):
             self.exactly(arguments, 1)
             self.call(method, arguments[0])
+            if flag is not None and self.has_flags:
+                self.call("domain.setpauseflag", arguments[0], flag)
 
         return command
 
-    pause = act("pause")
-    unpause = act("unpause")
-    destroy = act("destroy")
-    delete = act("delete")
+    pause = act("domain.pause", True)
+    unpause = act("domain.unpause", False)
+    destroy = act("domain.destroy")
+    delete = act("domain.delete")
 
     def rename(self, arguments):
         self.exactly(arguments, 2)
-        self.call("rename", *arguments)
+        self.call("domain.setName", *arguments)
 
     def create(self, arguments):
         paused = quiet = False
@@ -406,17 +457,23 @@ class Client:
         except Exception as error:
             # Whatever the file does wrong.
             raise Failure("%s" % error, usage=False) from None
-        domid = self.call("create", settings, paused)
+        made = self.call("domain.create", xm_info.to_create(settings))
+        name, domid = sxp.child_value(made, "name"), sxp.child_value(made, "domid")
+        self.call("domain.waitForDevices", domid)
+        if not paused:
+            self.call("domain.unpause", domid)
         if not quiet:
-            self.line("Started domain %s (id=%d)" % (settings["name"], domid))
+            self.line("Started domain %s (id=%d)" % (name, domid))
 
     def save(self, arguments):
         self.exactly(arguments, 2)
-        self.call("save", *arguments)
+        name, path = arguments[0], os.path.abspath(arguments[1])
+        self.call("domain.save", name, path, *([False] if self.is_modern else []))
 
     def restore(self, arguments):
         self.exactly(arguments, 1)
-        self.call("restore", arguments[0])
+        path = os.path.abspath(arguments[0])
+        self.call("domain.restore", path, *([False] if self.is_modern else []))
 
     def migrate_options(self):
         version = self.version[:2]
@@ -439,16 +496,14 @@ class Client:
             except ValueError:
                 raise Failure("Invalid value: %s" % text) from None
         self.exactly(words, 2)
-        self.call(
-            "migrate",
-            words[0],
-            words[1],
-            bool(values.get("live")),
-            numbers["port"],
-            numbers["node"],
-            values.get("ssl"),
-            bool(values.get("change_home_server")),
-        )
+        live = int(bool(values.get("live")))
+        if self.version < (3, 3):
+            further = [numbers["resource"], numbers["port"]]
+        else:
+            further = [numbers["port"], numbers["node"], 1 if values.get("ssl") else None]
+        if self.version >= (4, 0):
+            further.append(int(bool(values.get("change_home_server"))))
+        self.call("domain.migrate", words[0], words[1], live, *further)
 
     @staticmethod
     def parse_options(arguments, options):
@@ -503,15 +558,13 @@ COMMANDS = {
     "create": Client.create,
     "save": Client.save,
     "restore": Client.restore,
-    "network-list": Client.device_list,
-    "block-list": Client.device_list,
+    "network-list": Client.network_list,
+    "block-list": Client.block_list,
 }
 
 
 def broken_configuration(config, version):
     """Return what every command prints when the file at `config` is unreadable, else None."""
-    from tests.lab import sxp
-
     try:
         with open(config, "rb") as source:
             sxp.parse(source.read(), version)
@@ -531,16 +584,25 @@ def broken_configuration(config, version):
     return None
 
 
-def main(arguments, config, version, socket, lab):
+def note(root, arguments):
+    """Add a run to CALLS, at once, as others may do at the same moment."""
+    calls = os.open(os.path.join(root, CALLS), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    os.write(calls, ("%r\n" % (arguments,)).encode())
+    os.close(calls)
+
+
+def main(arguments, config, version, socket, lab, root):
     """Run xm with `arguments`; return the exit code.
 
     config -- path of xend-config.sxp
     version -- xend's version
     socket -- path of xend's socket
     lab -- directory of this package
+    root -- the host's directory
     """
     import _signal
 
+    note(root, arguments)
     _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     # Bytes of any kind, whatever the locale.
     sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
@@ -548,7 +610,7 @@ def main(arguments, config, version, socket, lab):
     if broken:
         sys.stderr.write(broken[0] + TRACEBACK + broken[1] + "\n")
         return FAILED
-    client = Client(config, version, socket, lab)
+    client = Client(config, version, socket, lab, root)
     code = client.run(arguments)
     client.flush()
     return code

@@ -34,6 +34,25 @@ INFO_AFTER_VERSION = (
 )
 # What the tools say of themselves, from which version on; older ones than these print no such line.
 CONFIG_FORMATS = (((3, 0, 3), "2"), ((3, 0, 4), "3"), ((3, 1), "4"))
+INFO_NUMA = (
+    ("cpu_topology", "\ncpu:    core    socket     node\n  0:       0        0        0"),
+    ("numa_info", "none"),
+)
+# Which of all these xend has as numbers.
+NUMBERS = (
+    "nr_cpus",
+    "nr_nodes",
+    "cores_per_socket",
+    "threads_per_core",
+    "cpu_mhz",
+    "total_memory",
+    "free_memory",
+    "free_cpus",
+    "xen_major",
+    "xen_minor",
+    "xen_pagesize",
+    "xend_config_format",
+)
 # Lines of `xm info` that only newer tools print.
 INFO_SINCE = {"virt_caps": (3, 4), "free_cpus": (4, 0), "xen_commandline": (3, 3)}
 CONSTANTS_BEFORE = (
@@ -88,18 +107,20 @@ CONSTANTS_AFTER = (
 )
 
 
-def host(name, version, total_mib, free_mib, overrides):
-    """Return the lines of `xm info` as (key, value) pairs.
+def host(name, version, total_mib, free_mib, overrides, show_numa=False):
+    """Return what xend tells of the host as [key, value] pairs; xm prints all but the first one.
 
     overrides -- key to text, for hosts whose processor or hypervisor differs
     """
     major, minor, *rest = version.split(".")
     rows = [
+        ("system", "Linux"),
         ("host", name),
         *INFO_BEFORE_MEMORY,
         ("total_memory", str(total_mib)),
         ("free_memory", str(free_mib)),
         ("free_cpus", "0"),
+        *(INFO_NUMA if show_numa else ()),
         ("xen_major", major),
         ("xen_minor", minor),
         ("xen_extra", "." + (rest[0] if rest else "0")),
@@ -108,10 +129,13 @@ def host(name, version, total_mib, free_mib, overrides):
     key = sxp.version_key(version)
     formats = [value for since, value in CONFIG_FORMATS if key >= since]
     rows += [("xend_config_format", value) for value in formats[-1:]]
-    return [
-        (name, overrides.get(name, value))
+    rows = [
+        [name, overrides.get(name, value)]
         for name, value in rows
         if key >= INFO_SINCE.get(name, key)
+    ]
+    return [
+        [name, int(value) if name in NUMBERS and value.isdigit() else value] for name, value in rows
     ]
 
 
@@ -157,6 +181,26 @@ def domain_file(path):
     )
     settings["name"] = str(settings["name"] or Path(path).name)
     return settings
+
+
+def to_create(settings):
+    """Return what xm sends to xend to have a guest made with these settings of a domain file."""
+    out = [
+        "vm",
+        ["name", settings["name"]],
+        ["memory", settings["memory"]],
+        ["vcpus", settings["vcpus"]],
+    ]
+    if settings.get("uuid"):
+        out.append(["uuid", settings["uuid"]])
+    out.append(["image", [settings["builder"], ["kernel", settings["kernel"]]]])
+    for disk in settings["disk"]:
+        keys = ("uname", "dev", "mode")
+        out.append(["device", ["vbd", *map(list, zip(keys, disk.split(","), strict=False))]])
+    for card in settings["vif"]:
+        parts = [part.strip().partition("=") for part in card.split(",")]
+        out.append(["device", ["vif", *([key, value] for key, equals, value in parts if equals)]])
+    return out
 
 
 def restored(value):
