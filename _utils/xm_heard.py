@@ -71,66 +71,53 @@ def _shown(character):
 # Forms: functions from a value, and the way to it, to the value as it is used; Wrong for another one.
 
 
+def _which(is_right, why):
+    def look(value, way):
+        if not is_right(value):
+            raise Wrong(why, value, way)
+        return value
+
+    return look
+
+
 def _text(most=WORD):
     """
     Text as it is: two hosts have to mean the same by it. Whoever shows it makes it legible.
     """
-
-    def look(value, way):
-        if not isinstance(value, TEXT) or len(value) > most:
-            raise Wrong("no text of at most %d characters" % most, value, way)
-        return value
-
-    return look
+    return _which(
+        lambda value: isinstance(value, TEXT) and len(value) <= most,
+        "no text of at most %d characters" % most,
+    )
 
 
-def _name(value, way):
-    """
-    A name of a domain. xend has none with other characters (xend 3.1 XendDomainInfo._checkName; before, xm).
-    """
-    value = _text()(value, way)
-    if not value or value != legible(value):
-        raise Wrong("no name that a domain may have", value, way)
-    return value
-
-
-def _matching(pattern, what):
-    def look(value, way):
-        if not isinstance(value, TEXT) or not pattern.match(value):
-            raise Wrong("no %s" % what, value, way)
-        return value
-
-    return look
+# xend has no name of a domain with other characters (xend 3.1 XendDomainInfo._checkName; before, xm).
+_name = _which(
+    lambda value: isinstance(value, TEXT) and 0 < len(value) <= WORD and value == legible(value),
+    "no name that a domain may have",
+)
 
 
 def _whole(least=0, most=LARGEST):
-    def look(value, way):
-        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not least <= value <= most:
-            raise Wrong("no whole number from %d to %d" % (least, most), value, way)
-        return value
-
-    return look
-
-
-def _number(value, way):
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not -LARGEST < value < LARGEST:
-        raise Wrong("no number of seconds", value, way)
-    return value
-
-
-def _flag(value, way):
-    if value is not True and value is not False:
-        raise Wrong("neither true nor false", value, way)
-    return value
+    return _which(
+        lambda value: isinstance(value, numbers.Integral)
+        and not isinstance(value, bool)
+        and least <= value <= most,
+        "no whole number from %d to %d" % (least, most),
+    )
 
 
 def _one_of(words):
-    def look(value, way):
-        if not isinstance(value, TEXT) or value not in words:
-            raise Wrong("none of %s" % ", ".join(words), value, way)
-        return value
+    return _which(lambda value: isinstance(value, TEXT) and value in words, "none of %s" % ", ".join(words))
 
-    return look
+
+_number = _which(
+    lambda value: isinstance(value, numbers.Real)
+    and not isinstance(value, bool)
+    and -LARGEST < value < LARGEST,
+    "no number of seconds",
+)
+_flag = _which(lambda value: value is True or value is False, "neither true nor false")
+_uuid = _which(is_uuid, "no uuid")
 
 
 def _maybe(form):
@@ -160,12 +147,17 @@ def _table(form, most=WORDS):
     return look
 
 
-def _record(needed, others=()):
+def _record(needed, *others):
     """
-    A dict with these fields, others of which may be missing, which are None then. What else there is, another
-    version may know.
+    A dict with these fields.
+
+    needed
+        a dict from the names of those that have to be there to their forms
+    others
+        forms, each with the names of its fields: they may be missing, and are None then. What else there is,
+        another version may know
     """
-    forms = dict(needed, **dict([(name, _maybe(form)) for name, form in dict(others).items()]))
+    forms = dict([(name, _maybe(form)) for form, names in others for name in names.split()], **needed)
 
     def look(value, way):
         if not isinstance(value, dict):
@@ -178,150 +170,101 @@ def _record(needed, others=()):
     return look
 
 
-_UUID = _matching(UUID, "uuid")
-_DEVICE = _table(_maybe(_text()), 64)
+_DEVICES = _list(_table(_maybe(_text()), 64), DEVICES)
 _WORDS = _list(_text(), WORDS)
+_VERSION = _list(_whole(0, 1000), 4)
 
 GUEST = _record(
     {"name": _name, "memory_mib": _whole(1)},
-    {
-        "uuid": _UUID,
-        "domid": _whole(),
-        "maxmem_mib": _whole(),
-        "shadow_memory_mib": _whole(),
-        "vcpus": _whole(),
-        "state": _text(),
-        "runs": _flag,
-        "image": _text(),
-        "image_files": _table(_text()),
-        "nomigrate": _flag,
-        "suspend_cancel": _flag,
-        "disks": _list(_DEVICE, DEVICES),
-        "vifs": _list(_DEVICE, DEVICES),
-        "pci": _list(_DEVICE, DEVICES),
-        "hardware": _list(_DEVICE, DEVICES),
-        "vnc": _list(_DEVICE, DEVICES),
-        "sdl": _WORDS,
-        "chardevs": _WORDS,
-        "sxp": _text(DESCRIPTION),
-    },
+    (_uuid, "uuid"),
+    (_whole(), "domid maxmem_mib shadow_memory_mib vcpus"),
+    (_text(), "state image"),
+    (_flag, "runs nomigrate suspend_cancel"),
+    (_table(_text()), "image_files"),
+    (_DEVICES, "disks vifs pci hardware vnc"),
+    (_WORDS, "sdl chardevs"),
+    (_text(DESCRIPTION), "sxp"),
 )
 
 HOST = _record(
     {},
-    {
-        "host": _text(),
-        "xen": _list(_whole(0, 1000), 4),
-        "tools": _list(_whole(0, 1000), 4),
-        "extra": _text(),
-        "machine": _text(),
-        "caps": _WORDS,
-        "virt_caps": _WORDS,
-        "hw_caps": _text(),
-        "vendor": _text(),
-        "family": _whole(),
-        "model_number": _whole(),
-        "stepping": _whole(),
-        "flags": _WORDS,
-        "model": _text(),
-        "free_mib": _whole(),
-        "time": _number,
-        "uptime_s": _number,
-        "bridges": _WORDS,
-        "interfaces": _WORDS,
-        "bridge_ports": _table(_text()),
-        "vif_script": _text(),
-        "vnc_listen": _text(),
-    },
+    (_text(), "host extra machine hw_caps vendor model vif_script vnc_listen"),
+    (_VERSION, "xen tools"),
+    (_whole(), "family model_number stepping free_mib"),
+    (_number, "time uptime_s"),
+    (_WORDS, "caps virt_caps flags bridges interfaces"),
+    (_table(_text()), "bridge_ports"),
 )
+
+FILE = _record(
+    {},
+    (_name, "name"),
+    (_uuid, "uuid"),
+    (_text(4096), "auto_folder path"),
+    (_whole(0, 4095), "mode"),
+    (_text(), "auto unchanged"),
+    (_WORDS, "shared"),
+    (_text(SENTENCE), "problem"),
+    (_text(2 * DESCRIPTION), "seal"),
+)
+
+NOTE = _record(
+    {"id": _text(64), "name": _name, "uuid": _text(64), "target": _text(), "at": _text(), "what": _text()},
+    (_text(), "kept"),
+    (_flag, "over"),
+)
+
+# Why a host does not say it, and whether a xend runs there.
+_SILENCE = ((_text(SENTENCE), "problem"), (_flag, "xend"))
 
 
 def _view(copies):
     return _record(
         {"copy": _one_of(copies)},
-        {
-            "state": _text(16),
-            "domid": _whole(),
-            "listed": _name,
-            "uuid": _UUID,
-            "problem": _text(SENTENCE),
-            "xend": _flag,
-            "other": _text(),
-            "devices_s": _number,
-            "seconds": _number,
-        },
+        (_text(16), "state"),
+        (_whole(), "domid"),
+        (_name, "listed"),
+        (_uuid, "uuid"),
+        (_text(), "other"),
+        (_number, "devices_s seconds"),
+        *_SILENCE
     )
-
-
-FILE = _record(
-    {},
-    {
-        "name": _name,
-        "uuid": _UUID,
-        "auto_folder": _text(4096),
-        "path": _text(4096),
-        "mode": _whole(0, 4095),
-        "auto": _text(),
-        "shared": _WORDS,
-        "problem": _text(SENTENCE),
-        "seal": _text(2 * DESCRIPTION),
-        "unchanged": _text(),
-    },
-)
 
 
 def _report(copies):
     return _record(
         {"view": _view(copies)},
-        {
-            "domain": GUEST,
-            "host": HOST,
-            "announces": _flag,
-            "follows": _flag,
-            "stays_managed": _UUID,
-            "problem": _text(SENTENCE),
-            "xend": _flag,
-            "seconds": _number,
-        },
+        (GUEST, "domain"),
+        (HOST, "host"),
+        (_flag, "announces follows"),
+        (_uuid, "stays_managed"),
+        (_number, "seconds"),
+        *_SILENCE
     )
-
-
-NOTE = _record(
-    {"id": _text(64), "name": _name, "uuid": _text(64), "target": _text(), "at": _text(), "what": _text()},
-    {"kept": _text(), "over": _flag},
-)
 
 
 def _copies(copies):
     copy = _record(
         {"name": _name, "listed": _name, "copy": _one_of(copies)},
-        {
-            "uuid": _UUID,
-            "domid": _whole(),
-            "state": _text(16),
-            "completed": _flag,
-        },
+        (_uuid, "uuid"),
+        (_whole(), "domid"),
+        (_text(16), "state"),
+        (_flag, "completed"),
     )
     return _record(
         {},
-        {
-            "copies": _list(copy, DOMAINS),
-            "sent": _list(NOTE, DOMAINS),
-            "completed": _flag,
-            "devices_s": _number,
-            "problem": _text(SENTENCE),
-            "xend": _flag,
-        },
+        (_list(copy, DOMAINS), "copies"),
+        (_list(NOTE, DOMAINS), "sent"),
+        (_flag, "completed"),
+        (_number, "devices_s"),
+        *_SILENCE
     )
 
 
-def _pair(words):
-    def look(value, way):
-        if not isinstance(value, (list, tuple)) or len(value) != 2:
-            raise Wrong("no pair of a verdict and a sentence", value, way)
-        return [_one_of(words)(value[0], way + "[0]"), _text(SENTENCE)(value[1], way + "[1]")]
-
-    return look
+def _verdict(value, way):
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        raise Wrong("no pair of a verdict and a sentence", value, way)
+    return [_one_of(VERDICTS)(value[0], way + "[0]"), _text(SENTENCE)(value[1], way + "[1]")]
 
 
 VERDICTS = ("same", "missing", "different", "unproved", "unchecked", "none")
@@ -343,7 +286,7 @@ def form_of(what, copies):
         "copies": _copies(copies),
         "view": _view(copies),
         "file": FILE,
-        "verdicts": _list(_pair(VERDICTS), DEVICES),
+        "verdicts": _list(_verdict, DEVICES),
         "marked": _marked,
     }[what]
     return lambda value: form(value, "")
