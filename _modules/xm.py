@@ -222,11 +222,8 @@ def _to_start():
     """
     What is to be done on this host, where xm gets no answer.
     """
-    host = str(__opts__["id"])
-    if _runs_xend():
-        return xm_fleet.is_slow(host)
     # Not by xend.status, which reads xend's file, and may have asked for that very question.
-    return xm_fleet.is_down(host, __salt__["xend.service"]())
+    return xm_fleet.to_start(str(__opts__["id"]), None if _runs_xend() else __salt__["xend.service"]())
 
 
 def _silence(exc):

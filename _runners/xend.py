@@ -177,7 +177,7 @@ def _remedy(host, runs):
     """
     if runs is None:
         return ""
-    return xm_fleet.is_slow(host) if runs else xm_fleet.is_down(host, "xend")
+    return xm_fleet.to_start(host, None if runs else "xend")
 
 
 def _form(what):

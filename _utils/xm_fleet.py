@@ -139,8 +139,8 @@ DOWN = (
     "`service %(service)s start`"
 )
 SLOW = (
-    "xend runs on %s, so look again in some seconds; if that fails as well, `xm list` and xend.log there say "
-    "more"
+    "xend runs on %(host)s, so look again in some seconds; if that fails as well, `xm list` and xend.log "
+    "there say more"
 )
 
 
@@ -175,18 +175,14 @@ def unheard(reports):
     }
 
 
-def is_down(host, service):
+def to_start(host, service=None):
     """
-    What is to be done about a xend that does not run.
-    """
-    return DOWN % {"host": host, "service": service}
+    What is to be done where xend gives no answer.
 
-
-def is_slow(host):
+    service
+        the name of its service, when it does not run
     """
-    What is to be done about a xend that runs and does not answer.
-    """
-    return SLOW % host
+    return (DOWN if service else SLOW) % {"host": host, "service": service}
 
 
 def _has_said(said):
@@ -309,6 +305,7 @@ def doubt(do, name, host, claims, declared, utility, **own):
     for step, needed, why in DOUBTS:
         if step == do and not [key for key in needed if is_so[key] != needed[key]]:
             return why % words
+    raise ValueError("a step is none of %s: %r" % (", ".join(sorted(set([row[0] for row in DOUBTS]))), do))
 
 
 def is_claim(word, utility):
@@ -347,6 +344,10 @@ def _by(key, rows):
 
 def _order(one):
     return ROLES.index(one["copy"]), one["host"], one["listed"], one["domid"] or 0, one["uuid"] or ""
+
+
+def _sides(ends):
+    return dict(zip(("source", "target"), ends))
 
 
 class _Fleet(object):
@@ -435,16 +436,14 @@ class _Fleet(object):
         notes = self._notes_on(name, uuid) if uuid else []
         if len(held) == 1 and self._is_at_rest(first):
             return self._seen(first, notes) if first["uuid"] and first["copy"] == "running" else None
-        if len(held) > 1:
-            ends = {"source": first, "target": held[1]}
-        else:
-            sides = ("source", "target")
-            is_target = self.is_one_of(first["copy"], "coming unfinished")
-            knows = [one for one in group if one["copy"] == "managed"]
-            ends = dict(zip(sides[::-1] if is_target else sides, (first, self._elsewhere(name, uuid, knows))))
+        ends = held[:2]
+        if len(held) == 1:
+            ends.append(self._elsewhere(name, uuid, [one for one in group if one["copy"] == "managed"]))
+            if self.is_one_of(first["copy"], "coming unfinished"):
+                ends.reverse()
         found = self._crowd(name, held) if len(held) > 2 else self._told(name, uuid, ends, notes)
         self._answer_for(found)
-        return dict(found, name=name, uuid=uuid, hosts=dict([(side, ends[side]["host"]) for side in ends]))
+        return dict(found, name=name, uuid=uuid, hosts=_sides([end["host"] for end in ends]))
 
     def _is_at_rest(self, one):
         """
@@ -488,42 +487,45 @@ class _Fleet(object):
             if (uuid and one["uuid"] == uuid) or (one["name"] == name and not (uuid and one["uuid"]))
         ]
         notes = [made for made in self._notes_on(name, uuid) if made["host"] == guest["source"]]
-        ends = dict([(side, self._end(guest[side], name, mine)) for side in ("source", "target")])
+        source, target = ends = [self._end(guest[side], name, mine) for side in ("source", "target")]
         held = [one for one in mine if one["copy"] != "managed"]
-        rest = [one for one in held if one is not ends["source"] and one is not ends["target"]]
-        known = [view["uuid"] for view in ends.values() if view.get("uuid")]
-        if len(set(known)) > 1:
+        rest = [one for one in held if one is not source and one is not target]
+        if source.get("uuid") and target.get("uuid") and source["uuid"] != target["uuid"]:
             # Without the uuid that was meant, the one on the source counts.
-            ends["target"] = dict(ends["target"], copy="foreign")
-        views = [ends["source"], ends["target"]]
+            ends[1] = target = dict(target, copy="foreign")
         if not rest:
             found = self._withheld(name, uuid, ends)
-        elif [view for view in views if not self.is_one_of(view["copy"], "gone foreign blind unfinished")]:
+        elif [end for end in ends if not self.is_one_of(end["copy"], "gone foreign blind unfinished")]:
             found = self._crowd(name, held)
         else:
-            found = self._heard(name, views, rest)
-        self._answer_for(found, [guest["target"]] if ran and self._never_ran(ends["target"]) else [])
+            found = self._heard(name, ends, rest)
+        self._answer_for(found, [guest["target"]] if ran and self._never_ran(target) else [])
         if found["lost"] and ran:
-            found["comment"] += self._namesakes(name, uuid, views)
+            found["comment"] += self._namesakes(name, uuid, ends)
             found["comment"] += self._kept(notes[-1], notes) if notes else ""
         elif found["outcome"] == "lost" and notes and not self.silent:
             found = self._missed(notes)
         elif found["lost"]:
             begin = SENT % notes[-1] + ". " if notes else ""
-            seen = tuple([self.holds(name, view) for view in views])
+            seen = tuple([self.holds(name, end) for end in ends])
             found = self.finding("unknown", begin + NOT_SEEN % ((name,) + seen))
-        uuid = uuid or found.get("uuid") or ends["target" if found["moved"] else "source"].get("uuid")
-        arrived = found["moved"] and ends["target"]["name"] == name
-        # Where it runs now a note may be left of an earlier migration, from which it has come back since.
+        uuid = uuid or found.get("uuid") or (target if found["moved"] else source).get("uuid")
         runs_on = {"moved": guest["target"], "unharmed": guest["source"]}.get(found["outcome"])
-        settled = []
-        for made in self._notes_on(name, uuid) if uuid is not None else []:
-            is_over = made["host"] == runs_on and made.get("over") is True
-            for step in self._forget([made], is_over) if is_over or arrived else []:
-                if not step["doubt"]:
-                    settled.append(dict([(key, step[key]) for key in ("host", "uuid", "note", "claims")]))
-        hosts = dict([(side, guest[side]) for side in ends])
+        settled = self._settled((name, uuid), found["moved"] and target["name"] == name, runs_on)
+        hosts = _sides([guest["source"], guest["target"]])
         return dict(found, name=name, uuid=uuid, hosts=hosts, settled=settled)
+
+    def _settled(self, guest, has_arrived, runs_on):
+        """
+        The notes on a guest that are ended: all, once it has arrived; where it runs now, one may be left of
+        an earlier migration, from which it has come back since.
+        """
+        steps = []
+        for made in self.noted.get(guest, []):
+            is_over = made["host"] == runs_on and made.get("over") is True
+            steps += self._forget([made], is_over) if is_over or has_arrived else []
+        wanted = ("host", "uuid", "note", "claims")
+        return [dict([(key, step[key]) for key in wanted]) for step in steps if not step["doubt"]]
 
     def _end(self, host, name, mine):
         """
@@ -551,8 +553,7 @@ class _Fleet(object):
     # What is said of several copies
 
     def _told(self, name, uuid, ends, notes):
-        found = self._withheld(name, uuid, ends)
-        source, target = ends["source"], ends["target"]
+        found, (source, target) = self._withheld(name, uuid, ends), ends
         # Nobody has said that this guest was migrated, or that it has not arrived and is just being rebooted.
         if target["copy"] == "unfinished" and self.is_one_of(source["copy"], "gone foreign"):
             words = {"name": name, "host": target["host"], "state": target["state"]}
@@ -567,17 +568,16 @@ class _Fleet(object):
         """
         What xm_verdict.report says of these ends, without the repairs that are not safe among many hosts.
         """
-        found = self._report(name, ends["source"], ends["target"])
-        views = [ends["source"], ends["target"]]
-        real = [one for one in views if not self.is_one_of(one["copy"], "gone foreign blind")]
+        real = [end for end in ends if not self.is_one_of(end["copy"], "gone foreign blind")]
         copied = self._copied(name, real)
         if copied:
             return copied
+        found = self._report(name, *ends)
         others = ", ".join([one["host"] for one in self._others(name, uuid)])
         # A suspended copy may go on only when the guest was started nowhere else.
         goes_on = "resume" in [step["do"] for step in found["repairs"]]
         objections = (
-            ([one for one in views if one.get("listed") and not one["uuid"]], NO_UUID),
+            ([end for end in ends if end.get("listed") and not end["uuid"]], NO_UUID),
             (goes_on and self.silent, MAY_RUN_THERE % ", ".join(sorted(self.silent))),
             (goes_on and others, NAMESAKE_THERE % others),
         )
@@ -636,8 +636,7 @@ class _Fleet(object):
                 continue
             own = self._own(step)
             claims = self._claims(step, own["target"], never)
-            declared = self._declared(step["host"])
-            why = doubt(step["do"], step["name"], step["host"], claims, declared, self.utility, **own)
+            why = self._doubt(step, claims, **own)
             # No guest goes on beside a copy that may be it; what was suspended is renamed when it goes on.
             why = why or before.get(AFTER.get(step["do"]), "")
             before[step["do"]] = why
@@ -672,11 +671,10 @@ class _Fleet(object):
             "target": max([(made["at"], made["target"]) for made in notes])[1] if notes else None,
         }
 
-    def _declared(self, host):
-        """
-        The hosts that this one believes. Which these are, each finds in its own pillar.
-        """
-        return sorted(set(self.reports[host].get("declared") or []).union(self.reports))
+    def _doubt(self, step, claims, **own):
+        # Which hosts it believes, each finds in its own pillar.
+        declared = sorted(set(self.reports[step["host"]].get("declared") or []).union(self.reports))
+        return doubt(step["do"], step["name"], step["host"], claims, declared, self.utility, **own)
 
     def _claims(self, step, target, never):
         """
@@ -772,11 +770,11 @@ class _Fleet(object):
         ]
         if not notes:
             return None
-        last, is_back = notes[-1], notes[-1]["host"] == host
+        last = notes[-1]
         words = dict(last, now="%(host)s (domain %(domid)s, state %(state)s)" % one)
         repairs = self._forget(notes, True)
-        if is_back:
-            return self._noted("unharmed", BACK % words, last, last.get("target"), repairs)
+        if last["host"] == host:
+            return self._noted("unharmed", BACK % words, last, last["target"], repairs)
         return self._noted("moved", ARRIVED % words, last, host, repairs)
 
     def _cloned(self, one, notes):
@@ -811,14 +809,12 @@ class _Fleet(object):
             comment = SENT % last + ". " + comment + self._also_sent(last, notes) + settled
         host = target["host"] if target["host"] in self.reports else None
         facts = SENT % last + ". " + judged["facts"]
-        return self._noted(
-            judged["outcome"], comment, last, host, [] if self.silent else self._forget(notes), facts
-        )
+        repairs = [] if self.silent else self._forget(notes)
+        return self._noted(judged["outcome"], comment, last, host, repairs, facts)
 
     def _noted(self, outcome, comment, made, target, repairs, facts=None):
         found = self.finding(outcome, facts or comment, comment, repairs)
-        hosts = {"source": made["host"], "target": target}
-        return dict(found, name=made["name"], uuid=made["uuid"], hosts=hosts)
+        return dict(found, name=made["name"], uuid=made["uuid"], hosts=_sides([made["host"], target]))
 
     def _namesakes(self, name, uuid, ends):
         """
@@ -856,10 +852,8 @@ class _Fleet(object):
                 claims[host] = SENT_ON + further if is_gone else word
             runs_here = self._claim(made["host"], made) == "running"
             over = is_over and runs_here and made.get("over") is True
-            own = {"target": made["target"], "over": over}
-            declared = self._declared(made["host"])
-            why = doubt("forget", made["name"], made["host"], claims, declared, self.utility, **own)
-            step = {"on": "source", "do": "forget", "only_if_asked": bool(why), "host": made["host"]}
+            step = {"on": "source", "do": "forget", "host": made["host"], "note": made["id"]}
             step.update(listed=made["name"], name=made["name"], uuid=made["uuid"], domid=None)
-            steps.append(dict(step, note=made["id"], claims=claims, doubt=why))
+            why = self._doubt(step, claims, target=made["target"], over=over)
+            steps.append(dict(step, claims=claims, doubt=why, only_if_asked=bool(why)))
         return steps

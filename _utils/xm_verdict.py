@@ -314,6 +314,17 @@ RESTART = (
 )
 DESCRIBED = " Its description as xend had it (%(what)s) %(kept)s"
 
+# Why a guest was not described: what its source had to say, and what the target holds.
+NOT_SAID = "its source could not describe it when this began (%(why)s); run it again"
+LEFT_THERE = "its source has no domain of that name: %(held)s. xend.orch.recover mends what is safe"
+NOT_THERE = "its source has no domain of that name; `salt '*' xm.where %(name)s` shows which host has it"
+BLIND_HERE = "; %(target)s cannot say whether it has it (%(problem)s)"
+HELD_HERE = "; %(target)s holds it, but it does not run here (state %(state)s)"
+NOWHERE = (
+    "there is no domain %(name)s on %(source)s, and %(there)s. `salt '*' xm.where %(name)s` shows which host "
+    "has it"
+)
+
 XM_SAID = ". xm migrate said: %s"
 TIMED_OUT = (
     ". xm migrate had not ended after %s s and is not waited for any longer; xend goes on by itself, so the "
@@ -508,12 +519,7 @@ def nowhere(name, source, target, source_view, target_view, utility):
         start = xm_copies.why_at_rest(name, source, dict(copy="managed"))
         return "only a guest that runs can be moved. %s" % (start[0].upper() + start[1:])
     there = xm_copies.holds(name, dict(target_view, host=target))
-    return "there is no domain %s on %s, and %s. `salt '*' xm.where %s` shows which host has it" % (
-        name,
-        source,
-        there,
-        name,
-    )
+    return NOWHERE % {"name": name, "source": source, "there": there}
 
 
 def not_described(name, target, target_view, utility, left=None, problem=None):
@@ -528,21 +534,21 @@ def not_described(name, target, target_view, utility, left=None, problem=None):
         why its source could not say that, if so
     """
     xm_copies = utility("xm_copies")
-    coming = left and xm_copies.under_way(name, left["host"], left) or xm_copies.under_way(
-        name, target, target_view
-    )
+    coming = left and xm_copies.under_way(name, left["host"], left)
+    coming = coming or xm_copies.under_way(name, target, target_view)
     if coming:
         return coming
-    if problem:
-        why = "its source could not describe it when this began (%s); run it again" % problem
-    elif left and xm_copies.is_one_of(left["copy"], "left suspended"):
-        held = xm_copies.holds(name, left)
-        why = "its source has no domain of that name: %s. xend.orch.recover mends what is safe" % held
-    else:
-        why = "its source has no domain of that name; `salt '*' xm.where %s` shows which host has it" % name
+    is_left = left and xm_copies.is_one_of(left["copy"], "left suspended")
+    why = NOT_SAID if problem else LEFT_THERE if is_left else NOT_THERE
     if target_view["copy"] == "unknown":
-        why += "; %s cannot say whether it has it (%s)" % (target, target_view["problem"])
+        why += BLIND_HERE
     elif target_view["domid"]:
-        words = (target, target_view["state"] or "not started")
-        why += "; %s holds it, but it does not run here (state %s)" % words
-    return why
+        why += HELD_HERE
+    return why % {
+        "name": name,
+        "target": target,
+        "why": problem,
+        "held": is_left and xm_copies.holds(name, left),
+        "problem": target_view.get("problem"),
+        "state": target_view.get("state") or "not started",
+    }

@@ -386,6 +386,12 @@ def test_a_step_needs_the_word_of_the_host_that_would_run_the_guest(do, own, cla
     assert not found or ": [web01] of xend.orch.recover" in found
 
 
+@pytest.mark.parametrize("do", ["destroy", "", None])
+def test_a_step_that_nobody_knows_is_not_taken_for_a_safe_one(do):
+    with pytest.raises(ValueError):
+        unsure(do, {"xen2": "running"}, held="suspended", target="xen2")
+
+
 @pytest.mark.parametrize("word", list(COPIES) + [xm_fleet.NEVER, xm_fleet.SENT_ON + "xen2"])
 def test_what_a_host_may_say(word):
     assert xm_fleet.is_claim(word, UTILITY) is True
