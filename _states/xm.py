@@ -284,7 +284,6 @@ def sent(
     """
     domain = __salt__["xm.told"](domain)
     way = {"live": live, "port": port, "ssl": ssl, "node": node, "accept": accept}
-    changes = {name: {"old": "on %s" % __opts__["id"], "new": "sent to %s" % target}}
     try:
         __salt__["xm.check_options"](timeout=timeout, **way)
         if not _present(domain) and __salt__["xm.where"](name)["copy"] in ("absent", "managed"):
@@ -295,11 +294,15 @@ def sent(
                 return _ret(name, False, _not_sent(name, check))
             how = "live" if live else "suspended"
             comment = _with("%s would be moved to %s, %s" % (name, target, how), check["warnings"])
-            return _ret(name, None, comment, changes)
+            return _ret(name, None, comment, _moves(name, target))
         told = __salt__["xm.migrate"](name, target, timeout=timeout, **way)
     except CommandExecutionError as exc:
         return _ret(name, False, brief and getattr(exc, "facts", None) or str(exc))
-    return _ret(name, True, SENT % told, changes)
+    return _ret(name, True, SENT % told, _moves(name, target))
+
+
+def _moves(name, target):
+    return {name: {"old": "on %s" % __opts__["id"], "new": "sent to %s" % target}}
 
 
 SENT = (
@@ -350,7 +353,6 @@ def arrived(name, source=None, domain=None, settle=None, brief=False):
             - domain: {{ pillar.xend.migrate.description | json }}
     """
     domain, host = __salt__["xm.told"](domain), __opts__["id"]
-    changes = {name: {"old": "not on %s" % host, "new": "runs on %s" % host}}
     try:
         __salt__["xm.check_options"](settle=0 if settle is None else settle)
         if not _present(domain):
@@ -359,6 +361,7 @@ def arrived(name, source=None, domain=None, settle=None, brief=False):
                 return _ret(name, comment="%s runs on %s already" % (name, host))
             comment = "%s was not sent, and does not run on %s (%s)"
             return _ret(name, False, comment % (name, host, here["problem"] or here["copy"]))
+        changes = {name: {"old": "not on %s" % host, "new": "runs on %s" % host}}
         if __opts__["test"]:
             return _ret(name, None, "it would be verified that %s runs here" % name, changes)
         report = __salt__["xm.arrival"](name, uuid=domain["uuid"], source=source, timeout=settle, gone=True)
