@@ -440,6 +440,18 @@ class Host:
         """Kill the watchdog and the daemon."""
         return self._kill("watchdog", "xend")
 
+    def freeze(self):
+        """Let xend stand still: whoever asks it anything, by xm or otherwise, waits."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self):
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number):
+        for pid in self.layout.roles().get("xend", []):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
     def kill_xc_save(self):
         return self._kill("xc_save")
 
@@ -452,6 +464,7 @@ class Host:
 
     def mend(self):
         """Undo every fault, delay, hold and cut of the link here; who was killed or lost stays so."""
+        self.thaw()
         self.layout.clear_faults()
         self.layout.clear_delays()
         self.layout.mend_link()

@@ -24,6 +24,8 @@ DELAYS_S = {
     "listen-retry-step": 0.5,
     "servers": 3.5,
     "answer": 0.2,
+    # What each question to xend takes before it is looked at, xm's and others'.
+    "question": 0.0,
     "load": 1.0,
     "listen": 0.2,
     "connect-timeout": 30.0,
@@ -59,6 +61,7 @@ FAULTS = {
     "hotplug-mute": "the hotplug scripts of an arriving guest's network cards never answer",
     "no-state": "xend does not know what its guests (or the one of that name) do: question marks",
     "no-name": "xend knows nothing of its guests (or the one of that name) but their ids and uuids",
+    "garbled": "xend answers every question, xm's and others', with what nobody can read",
     "no-openssl": "pyOpenSSL is not installed: no TLS, neither listening nor sending",
 }
 

@@ -13,6 +13,7 @@ from tests.lab.domains import NoDomain, XendError
 
 # XendClient.py.
 INTERNAL, GENERIC, INVALID_DOMAIN = 1, 2, 3
+GARBLED = b"<html><body>It works!<br></body></html>"
 
 
 class Methods:
@@ -111,6 +112,9 @@ class Methods:
     def answer(self, data):
         """Return the body of the answer to the body of a request; raise what xend dies of in mid-call."""
         arguments, method = xmlrpc.client.loads(data)
+        self.layout.pause("question")
+        if self.layout.has_fault("garbled"):
+            return GARBLED
         try:
             value = self.call(method, arguments)
         except NoDomain as error:

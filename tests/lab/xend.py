@@ -150,9 +150,10 @@ class Daemon:
         """Return when xend is told to stop, or when nobody can want it any more."""
         while True:
             got = signal.sigtimedwait(SIGNALS, WATCH_S)
-            if got is not None and got.si_signo != signal.SIGHUP:
+            # Where the process was stopped and goes on, Python says that it got signal 0.
+            if got and got.si_signo in SIGNALS - {signal.SIGHUP}:
                 return
-            if got is not None:
+            if got and got.si_signo == signal.SIGHUP:
                 # A reload opens the servers for xm anew and leaves the relocation port alone.
                 self.close_server()
                 if is_served:
