@@ -310,23 +310,16 @@ SENT = (
     "%(kept)s)"
 )
 
-# What is under way, or cannot be seen.
-NOT_AT_REST = ("sending", "migrating", "receiving", "arriving", "unknown")
+# Of what is under way, or cannot be seen, that has been said, and nobody can say that it is untouched.
+WHERE = dict.fromkeys(("sending", "migrating", "receiving", "arriving", "unknown"), "")
+WHERE["absent"] = ". It is not on %(host)s"
+UNTOUCHED = ". It is on %(host)s (%(copy)s, state %(state)s), untouched"
 
 
 def _not_sent(name, check):
-    here = __salt__["xm.where"](name)
+    here = dict(__salt__["xm.where"](name), host=__opts__["id"])
     comment = "%s was not moved: %s" % (name, "; ".join(check["blockers"]))
-    if here["copy"] == "absent":
-        return comment + ". It is not on %s" % __opts__["id"]
-    if here["copy"] in NOT_AT_REST:
-        # That has been said, and nobody can say that it is untouched.
-        return comment
-    return comment + ". It is on %s (%s, state %s), untouched" % (
-        __opts__["id"],
-        here["copy"],
-        here["state"],
-    )
+    return comment + WHERE.get(here["copy"], UNTOUCHED) % here
 
 
 def arrived(name, source=None, domain=None, settle=None, brief=False):

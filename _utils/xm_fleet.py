@@ -31,21 +31,11 @@ WITHHELD = ". Nothing is repaired by itself, because %s"
 
 # Of two copies the one that comes first here is that of the source.
 ROLES = (
-    "sending",
-    "migrating",
-    "left",
-    "suspended",
-    "running",
-    "halted",
-    "unknown",
-    "receiving",
-    "arriving",
-    "unfinished",
-    "managed",
+    "sending migrating left suspended running halted unknown receiving arriving unfinished managed".split()
 )
 
 # Of several copies on one host, the one that comes first here is what that host says of the guest.
-CLAIMED = ("running", "left") + tuple([word for word in ROLES if word not in ("running", "left")])
+CLAIMED = ["running", "left"] + [word for word in ROLES if word not in ("running", "left")]
 
 SENT = "%(name)s was sent from %(host)s to %(target)s at %(at)s"
 ARRIVED = SENT + ", and runs on %(now)s"
@@ -355,7 +345,7 @@ class _Fleet(object):
     All that the hosts have said: their copies (in an order that does not depend on that of the hosts), why
     others do not answer (`silent`), and their notes by time, each with its ``host``, and ``chain``: the hosts
     that its guest has been on since, by their own words, which are that one, where it was sent, and where
-    that one has sent it on.
+    that one has sent it on. What is asked for by name or uuid stands in `named`, `known` and `noted`.
     """
 
     def __init__(self, reports, utility):
@@ -731,12 +721,15 @@ class _Fleet(object):
         The copies on hosts that nobody but these hosts themselves has sent the guest to, since a note was
         made.
         """
-        found = []
-        for one in same:
-            others = [other for other in notes if other["host"] != one["host"] or other is made]
-            if not [other for other in others if one["host"] in other["chain"]]:
-                found.append(one)
-        return found
+        return [
+            one
+            for one in same
+            if not [
+                other
+                for other in notes
+                if one["host"] in other["chain"] and (other["host"] != one["host"] or other is made)
+            ]
+        ]
 
     def _hearsay(self, notes, made, strangers, known):
         """

@@ -27,10 +27,14 @@ RUNS_HERE = "%(name)s runs unharmed on %(source)s (state %(source_state)s), and 
 RUNS_THERE = "%(name)s runs on %(target)s (state %(target_state)s), and %(source_holds)s"
 FACTS = "%(source_holds)s, and %(target_holds)s"
 FACTS_TARGET_FIRST = "%(target_holds)s, and %(source_holds)s"
+COMES = "%(name)s is on its way to %(target)s: " + FACTS_TARGET_FIRST
 IS_LOST = "%(name)s is LOST: "
 
 WAIT = "Do not start, unpause, destroy or migrate it on either host; look again when the transfer is over"
 HANDS_OFF = "Start it nowhere and destroy nothing before both hosts were seen"
+ONLY_TARGET = (
+    "Only %(target)s can tell whether it has arrived; do not start it anywhere before %(target)s was seen"
+)
 END_RESTORE = (
     "Leave the copy on %(target)s alone: xend there removes it when the transfer breaks off. If it is "
     "still there after some minutes, end the xc_restore that runs for it on %(target)s; xend then removes "
@@ -95,16 +99,8 @@ TABLE = (
         "%(name)s does not run on %(source)s any more, and may run on %(target)s: " + FACTS,
         "Neither resume nor destroy it on %(source)s, and start it nowhere, before %(target)s was seen",
     ),
-    (
-        "gone", "unasked", "unknown", "%(source)s has no copy of %(name)s any more",
-        "Only %(target)s can tell whether it has arrived; do not start it anywhere before %(target)s was "
-        "seen",
-    ),
-    (
-        "gone", "blind", "unknown", "%(name)s does not run on %(source)s: " + FACTS,
-        "Only %(target)s can tell whether it has arrived; do not start it anywhere before %(target)s was "
-        "seen",
-    ),
+    ("gone", "unasked", "unknown", "%(source)s has no copy of %(name)s any more", ONLY_TARGET),
+    ("gone", "blind", "unknown", "%(name)s does not run on %(source)s: " + FACTS, ONLY_TARGET),
     (
         "blind", "running", "unknown", RUNS_THERE,
         "Let it run there, and do not start it on %(source)s; look on %(source)s whether it runs there as "
@@ -115,10 +111,7 @@ TABLE = (
         "Neither unpause nor destroy the copy on %(target)s, and start it nowhere, before %(source)s was "
         "seen",
     ),
-    (
-        "blind", "receiving", "going_on", "%(name)s is on its way to %(target)s: " + FACTS_TARGET_FIRST,
-        WAIT,
-    ),
+    ("blind", "receiving", "going_on", COMES, WAIT),
     ("blind", "any", "unknown", "where %(name)s is cannot be told: " + FACTS, HANDS_OFF),
     ("any", "blind", "unknown", "where %(name)s is cannot be told: " + FACTS, HANDS_OFF),
     # A transfer may go on. While a migration ends well, both hosts have a copy for some seconds.
@@ -144,7 +137,7 @@ TABLE = (
     ),
     ("alive", "coming", "going_on", "%(name)s has not moved: " + FACTS, END_RESTORE),
     (
-        "any", "coming", "going_on", "%(name)s is on its way to %(target)s: " + FACTS_TARGET_FIRST,
+        "any", "coming", "going_on", COMES,
         "Do not unpause it, and start it nowhere. " + GIVES_UP + " look again",
     ),
     ("coming", "any", "going_on", "%(name)s is on its way to %(source)s: " + FACTS, WAIT),
