@@ -112,6 +112,7 @@ xend_file = _Utility("xend_file")
 xend_lock = _Utility("xend_lock")
 xend_options = _Utility("xend_options")
 xend_secrets = _Utility("xend_secrets")
+xend_text = _Utility("xend_text")
 xend_sxp = _Utility("xend_sxp")
 xm_block = _Utility("xm_block")
 xm_copies = _Utility("xm_copies")
@@ -2096,7 +2097,7 @@ def _limit(timeout, guest):
 
 def _text(argument, value):
     try:
-        return xend_options.given_text(argument, value)
+        return xend_text.given_text(argument, value)
     except ValueError as exc:
         raise CommandExecutionError(exc.args[0])
 
@@ -2145,7 +2146,7 @@ def _of_form(argument, value, what, function):
 
 def _seconds(name, value):
     try:
-        return xend_options.given_seconds(name, value)
+        return xend_text.given_seconds(name, value)
     except ValueError as exc:
         raise CommandExecutionError(exc.args[0])
 

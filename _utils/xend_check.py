@@ -6,6 +6,8 @@ Reading files and asking xm, the host's addresses or Salt for anything is not do
 
 from __future__ import absolute_import
 
+import re
+
 ERROR, WARNING, INFO = "error", "warning", "info"
 _SEVERITIES = (ERROR, WARNING, INFO)
 
@@ -154,6 +156,45 @@ def is_ambiguous(data, utility):
         else:
             readings.add(utility("xend_sxp").render(forms))
     return len(readings) > 1
+
+
+def parsed(data, ask_version, utility):
+    """
+    What the xend of a host makes of a file, as a document; where its version cannot be known, what the newest
+    does.
+
+    data, utility
+        as for `findings`
+    ask_version
+        a function without arguments that returns that version, a tuple of ints or None. It is called only
+        where the versions differ, as it may take a while
+
+    Raises ValueError when xend cannot read it.
+    """
+    if not is_ambiguous(data, utility):
+        return utility("xend_sxp").parse(data)
+    version = dotted(ask_version())
+    try:
+        return utility("xend_sxp").parse(data, version)
+    except ValueError as exc:
+        raise ValueError("xend %s cannot read it: %s" % (version, utility("xend_secrets").said(exc)))
+
+
+def version_of(text):
+    """
+    A version that people have written, as a tuple of ints. Raises ValueError when it is none.
+    """
+    numbers = re.match(r"[0-9]+(\.[0-9]+)*", str(text))
+    if not numbers:
+        raise ValueError("version: %.60r is no version; write it like 3.0.3" % (text,))
+    return tuple([int(number) for number in numbers.group().split(".")])
+
+
+def dotted(version):
+    """
+    A version, a tuple of ints, as text; None is the newest.
+    """
+    return "4.4" if version is None else ".".join([str(part) for part in version])
 
 
 def _finding(severity, key, line, message, fix):

@@ -157,6 +157,13 @@ def transferring(pid, other_ports=()):
     return {"ports": sorted(ports), "sources": _names(sources), "targets": _names(targets)}
 
 
+def on_port(port, listening):
+    """
+    Those of a list of "address:port" that are on a port.
+    """
+    return [text for text in listening if text.rpartition(":")[2] == str(port)]
+
+
 def connecting(pid):
     """
     The peers to which process PID is just opening a connection, unanswered so far, as a list of

@@ -5,7 +5,6 @@ One table drives everything. Where the settings stand in a file is xend_sxp's bu
 allow list admits is xend_allow's; nothing here knows Salt.
 """
 
-import numbers
 import re
 
 # Under Python 2 there are two kinds of it.
@@ -426,33 +425,32 @@ def _readable(get, key, default):
         return default
 
 
-# What functions are given
-
-# No name and no path is longer.
-MOST_LETTERS = 4096
-
-
-def given_text(argument, value):
+def wanted(given, utility):
     """
-    Text that was given for an argument, as a name or a path, as the type that messages are made of.
+    What somebody wants the settings to be, checked.
 
-    On a command line, a guest that is called 7 is a number. Raises ValueError for anything else.
-    """
-    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
-        value = str(value)
-    if not isinstance(value, TEXT) or "\0" in value or not 0 < len(value) <= MOST_LETTERS:
-        raise ValueError("%s: %.60r is no text of 1 to %d characters" % (argument, value, MOST_LETTERS))
-    return value if isinstance(value, str) else value.encode("utf-8")
+    given
+        a dict from name to value; what is None, or no setting, is passed over. The allow list is as people
+        write it, see xend_allow.patterns
+    utility
+        a function from the name of another utility to that utility
 
-
-def given_seconds(argument, value):
+    Returns (values, texts, opened): dicts from name to the value as xend will read it, and to the text to
+    write, and whether the port is to be open to everybody, deliberately. Raises ValueError for what is wrong.
     """
-    A time that was given for an argument, as a number of seconds. Raises ValueError for anything else.
-    """
-    try:
-        seconds = float(value)
-    except (OverflowError, TypeError, ValueError):
-        seconds = -1
-    if isinstance(value, bool) or not 0 <= seconds < float("inf"):
-        raise ValueError("%s: %.60r is no number of seconds" % (argument, value))
-    return seconds
+    values, texts, opened = {}, {}, False
+    for name, key, kind, _, _ in SETTINGS:
+        value = given.get(name)
+        if value is None:
+            continue
+        if kind == "patterns":
+            problems = utility("xend_allow").problems(value)
+            if problems:
+                raise ValueError("; ".join(problems))
+            patterns = utility("xend_allow").patterns(value)
+            texts[name] = utility("xend_allow").join(patterns)
+            opened = not patterns
+        else:
+            texts[name] = written(key, value)
+        values[name] = value_of(key, texts[name].encode("utf-8"))
+    return values, texts, opened

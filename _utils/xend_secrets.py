@@ -12,6 +12,8 @@ Nothing here knows Salt, or reads anything.
 from __future__ import absolute_import
 
 import difflib
+import errno
+import os
 import re
 from bisect import bisect_left
 
@@ -269,6 +271,27 @@ def reason(error):
     of the minion in it.
     """
     return error.rpartition("reason: ")[2]
+
+
+def said(exc):
+    """
+    What a ValueError says, its quote of a file without passwords.
+    """
+    if hasattr(exc, "without"):
+        exc = exc.without(piece)
+    return exc.args[0] if exc.args else str(exc)
+
+
+def problem(path, exc):
+    """
+    An error of the operating system or of the parser, in one line that begins with the file.
+    """
+    if not isinstance(exc, EnvironmentError):
+        return "%s: %s" % (path, said(exc))
+    if exc.errno == errno.ENOENT:
+        what = exc.strerror if os.path.islink(path) else "does not exist"
+        return "%s: %s; name the right file with config= or the option xend:config" % (path, what)
+    return "%s: %s" % (exc.filename or path, exc.strerror or exc)
 
 
 def _masked_list(value):

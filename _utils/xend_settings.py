@@ -244,6 +244,7 @@ TOP = {
     "python": _text,
     "drbdadm": _text,
     "root": _text,
+    "socket": _text,
     "source": _text,
     "auto": _text,
     "follow": _flag,
@@ -270,7 +271,40 @@ ELSEWHERE = ("port", "ssl_port", "hosts_allow")
 DEFAULTS = {"server": True, "port": 8002, "restart": True}
 
 
+# What is taken where neither pillar nor configuration says anything.
+OPTIONS = {
+    "config": "/etc/xen/xend-config.sxp",
+    "service": None,
+    "pidfile": "/var/run/xend.pid",
+    "log": "/var/log/xen/xend.log",
+    "source": None,
+    "kept": "/var/lib/xend-for-salt",
+    "python": "/usr/bin/python",
+    "root": "",
+}
+
+# Those that may differ between hosts that have one pillar; so may what a restart is allowed to do.
+PER_HOST = ("config", "service")
+
+
 # The settings of one host
+
+
+def option(name, ask, minion_id):
+    """
+    The option `xend:NAME` of a host, as text; None where there is none.
+
+    ask
+        a function like Salt's config.get, from a path and a default to a value
+
+    Of a pillar xend:relocation that is no mapping nothing is taken here; `settings` tells what is wrong with
+    it. Raises ValueError for what is no text.
+    """
+    found = said_for(ask("xend:relocation", None), minion_id, name) if name in PER_HOST else None
+    found = found or ask("xend:" + name, None) or OPTIONS[name]
+    if found is not None and not isinstance(found, TEXT):
+        raise ValueError("the option xend:%s, %r, is no text" % (name, found))
+    return found if found is None or isinstance(found, str) else found.encode("utf-8")
 
 
 def said_for(given, minion_id, name):

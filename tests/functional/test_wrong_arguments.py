@@ -8,7 +8,7 @@ import pytest
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 
 from tests.functional.conftest import CONFIG
-from tests.harness.loading import Minion, minion_opts
+from tests.harness.loading import REPO, Minion, minion_opts
 
 UUID = "c56e09d2-81cc-d4f2-2ee8-abeb85916bc4"
 
@@ -125,10 +125,10 @@ def arguments(function):
 
 
 def public(module):
-    """The functions of a module of this project, by name."""
-    source = os.path.join(os.path.dirname(__file__), "..", "..", module + ".py")
-    with open(source) as stream:
-        lines = stream.read().splitlines()
+    """The functions of a module of this project, in however many files it is, by name."""
+    lines = []
+    for source in [*REPO.glob(module + ".py"), *REPO.glob(module + "_*.py")]:
+        lines += source.read_text().splitlines()
     names = [line[4:].partition("(")[0] for line in lines if line.startswith("def ") and line[4] != "_"]
     return [name.rstrip("_") for name in names]
 

@@ -20,6 +20,16 @@ def aliases(tree):
     return {}
 
 
+def users_name(path, tree):
+    """Return the name under which users see a module: what ``__virtual__`` returns, or that of its file."""
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name == "__virtual__":
+            for one in ast.walk(node):
+                if isinstance(one, ast.Return) and isinstance(one.value, ast.Constant) and one.value.value:
+                    return one.value.value
+    return path.stem
+
+
 def shows_command(module, name, text):
     """Tell whether ``text`` has a ``CLI Example`` that runs ``module.name``."""
     _, found, example = text.partition("CLI Example")
@@ -45,17 +55,17 @@ def problems(path):
     """Yield one line for each public function of the file at ``path`` that breaks its rule."""
     shows, wanted = RULES[path.parent.name]
     tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
-    names = aliases(tree)
+    names, module = aliases(tree), users_name(path, tree)
     for node in tree.body:
         # Salt hides from its users what begins with an underscore.
         if not isinstance(node, ast.FunctionDef) or node.name.startswith("_") or node.name in HOOKS:
             continue
         name = names.get(node.name, node.name)
-        if not shows(path.stem, name, ast.get_docstring(node) or ""):
-            yield f"{path}:{node.lineno}: {path.stem}.{name}: its docstring needs {wanted}"
+        if not shows(module, name, ast.get_docstring(node) or ""):
+            yield f"{path}:{node.lineno}: {module}.{name}: its docstring needs {wanted}"
     for node, name in imported(tree):
         yield (
-            f"{path}:{node.lineno}: Salt up to 3000 shows this import as {path.stem}.{name}: "
+            f"{path}:{node.lineno}: Salt up to 3000 shows this import as {module}.{name}: "
             "import its module, or give it a name with an underscore in front"
         )
 

@@ -1,0 +1,313 @@
+"""
+Other hosts: what the pillar says of them and of this one, who lets whom in, and the firewall between them.
+
+The options are those that ``xend`` tells, which is of the same name for users.
+"""
+
+from __future__ import absolute_import
+
+import os
+import threading
+
+from salt.exceptions import CommandExecutionError
+
+CHAIN = "XEND-RELOCATION"
+
+
+def __virtual__():
+    if __grains__.get("kernel") != "Linux":
+        return False, "xend runs on Linux only"
+    return "xend"
+
+
+class _Utility(object):
+    """
+    A utility, of which calls read like those of a module: `xend_sxp.parse(data)`. Synced ones come first;
+    those of an installed extension are not loaded into __utils__ by Salt 3006 and later, and are imported.
+    """
+
+    def __init__(self, name):
+        self._name = name
+
+    def __getattr__(self, function):
+        try:
+            found = __utils__[self._name + "." + function]
+        except KeyError:
+            package = __import__("xend_for_salt." + self._name, globals(), locals(), [function])
+            return getattr(package, function)
+        # Salt's wrapper switches to the loader of the utilities, where the functions that are handed to them
+        # would find no __salt__, and it cannot be used by two threads at once.
+        return getattr(found, "__wrapped__", found)
+
+
+xend_allow = _Utility("xend_allow")
+xend_host = _Utility("xend_host")
+xend_options = _Utility("xend_options")
+xend_probe = _Utility("xend_probe")
+xend_settings = _Utility("xend_settings")
+xend_text = _Utility("xend_text")
+
+
+def _right(function, *arguments):
+    """
+    What a function of a utility returns; what it finds wrong, as Salt tells it.
+    """
+    try:
+        return function(*arguments)
+    except ValueError as exc:
+        raise CommandExecutionError(exc.args[0])
+
+
+def _option(name, given=None):
+    if given:
+        return _right(xend_text.given_text, name, given)
+    return _right(xend_settings.option, name, __salt__["config.get"], str(__opts__["id"]))
+
+
+def probe(host=None, port=None, ssl=False, timeout=5, source=None, config=None):
+    """
+    Ask the relocation port of peers whether the xend that runs there would let this host in.
+
+    host
+        minion id (as in the pillar ``xend:relocation:hosts``), address or name of a peer, or a list of
+        them; default: all other hosts in that pillar
+    port
+        their relocation port; default: what the pillar says of the peer, else this host's own, which xend
+        takes, too (xend 4.4 XendDomain.domain_migrate)
+    ssl
+        ask over TLS
+    timeout
+        seconds that one answer may take, whatever the peer does
+    source
+        the local address to ask from; default: option ``xend:source``, else the routing table
+    config
+        the file that names this host's own port
+
+    Only the harmless operation ``help`` is sent. Returns ``result`` (``accepted``, ``rejected``,
+    ``refused``, ``unreachable``, ``timeout`` or ``not-xend``), ``message``, ``address``, ``port`` and
+    ``source`` (the local address that the peer saw; None when there was no connection); for several peers a
+    dict from peer to that.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xend.probe 10.20.0.12
+        salt 'xen*' xend.probe
+    """
+    declared, seconds = declared_hosts(), _right(xend_text.given_seconds, "timeout", timeout)
+    if host is None:
+        hosts = [one for one in declared if one != __opts__["id"] and declared[one]["address"]]
+    else:
+        hosts = host if isinstance(host, (list, tuple)) else [host]
+    if not hosts:
+        raise CommandExecutionError("name a host, or list hosts in the pillar xend:relocation:hosts")
+    # Under Python 2 the name of a loop in brackets stays: not `host`, which is asked for below.
+    asked = [(_right(xend_text.given_text, "host", one), peer(one, port, ssl, config)) for one in hosts]
+    checked_port = xend_options.written
+    try:
+        peers = dict(
+            (name, (where["address"], int(checked_port("xend-relocation-port", where["port"]))))
+            for name, where in asked
+        )
+        own = declared.get(str(__opts__["id"]), {}).get("address")
+        answers = _ask_all(peers, ssl, seconds, source or _option("source"), own)
+    except (TypeError, ValueError) as exc:
+        raise CommandExecutionError(str(exc))
+    return answers if host is None or isinstance(host, (list, tuple)) else answers[asked[0][0]]
+
+
+def peer(host, port=None, ssl=False, config=None):
+    """
+    Where the xend of another host takes guests.
+
+    host
+        its minion id, address or name
+    port
+        its relocation port; default: what the pillar says of it, else this host's own, which xend takes,
+        too (xend 4.4 XendDomain.domain_migrate)
+    ssl
+        the port for TLS
+    config
+        the file that names this host's own port
+
+    Returns ``id`` (None when the pillar does not name it), ``address`` and ``port``. Nobody is asked.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xend.peer xen2
+    """
+    host, declared = _right(xend_text.given_text, "host", host), declared_hosts()
+    ids = sorted([one for one in declared if host in (one, declared[one]["address"])])
+    known = host if host in ids else (ids or [None])[0]
+    where = declared.get(known, {})
+    kind = "ssl_port" if ssl else "port"
+    if port is None:
+        port = where[kind] if where else __salt__["xend.relocation"](config, lenient=True)[kind]
+    return {"id": known, "address": where.get("address") or host, "port": port}
+
+
+def _ask_all(peers, ssl, timeout_s, source, own):
+    """
+    Ask all peers at once, so that the slowest one decides how long it takes.
+    """
+    ask = xend_probe.ask
+    answers, failures = {}, []
+
+    def keep(peer, host, port):
+        try:
+            answers[peer] = ask(host, port, timeout_s, ssl, source, own)
+        except Exception as exc:
+            # Whatever it is, it would end with the thread, and nobody would hear of it.
+            failures.append(
+                "%s (%s:%s) could not be asked from %.60s: %.200s"
+                % (peer, host, port, source or "this host", exc)
+            )
+
+    threads = [
+        threading.Thread(target=keep, args=(peer, host, port))
+        for peer, (host, port) in peers.items()
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise CommandExecutionError("; ".join(sorted(failures)))
+    return answers
+
+
+# What the pillar says
+
+
+def _pillar():
+    """
+    The pillar `xend`, whatever it is. Where it has no relocation, the minion's own configuration may.
+    """
+    # Not pillar.get: from Salt 3008 on it hides values from everything but templates.
+    given = __pillar__.get("xend")
+    if (given is None or isinstance(given, dict)) and "relocation" not in (given or {}):
+        relocation = __salt__["config.get"]("xend:relocation", None)
+        given = given if relocation is None else dict(given or {}, relocation=relocation)
+    return given
+
+
+def settings():
+    """
+    What the pillar ``xend`` says for this host, with defaults filled in, and all that is wrong with it.
+
+    The SLS ``xend.relocation`` and ``xend.firewall`` ask this. Returns ``relocation`` (the settings of the
+    configuration file, as for ``xend.configure``), ``restart``, ``restart_accept``, ``ports`` (on which xend
+    shall listen for guests; empty when relocation is off), ``firewall`` (``asked``, ``sources``, ``save``,
+    ``wrong``), ``hosts`` (as ``xend.declared_hosts`` returns them) and ``wrong``: a list of sentences, each
+    with the path of the key, its value and what would be right. While anything is wrong, nothing is written.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'xen*' xend.settings
+    """
+    return xend_settings.settings(_pillar(), str(__opts__["id"]), _Utility)
+
+
+def declared_hosts():
+    """
+    The hosts that may exchange guests, as the pillar ``xend:relocation:hosts`` declares them.
+
+    Returns a dict from minion id to ``address``, ``port`` and ``ssl_port``, whether the pillar gives a
+    bare address or a mapping for the host; a host without an address has None. Raises an error that names
+    everything in that map which is not as it must be: each host has one IPv4 address, no two the same.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xend.declared_hosts
+    """
+    hosts, wrong = xend_settings.declared(_pillar())
+    if wrong:
+        raise CommandExecutionError("in the pillar, %s" % "; ".join(wrong))
+    return hosts
+
+
+def firewall_sources(entries):
+    """
+    The peers of an allow list in the one spelling that iptables shows, for the SLS xend.firewall.
+
+    entries
+        a list of IPv4 addresses and networks, or one of them; names and regular expressions, which
+        xend itself could judge, are wrong here
+
+    Returns a dict: ``sources``, the networks (``10.20.0.12/32``), sorted, none inside another; ``wrong``,
+    what is wrong with the entries and what to write instead, else an empty text. An SLS can make a
+    failing state of that; an error would keep it from being rendered.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xend.firewall_sources '[10.20.0.12, 10.20.4.0/22]'
+    """
+    try:
+        return {"sources": xend_allow.sources(entries), "wrong": ""}
+    except ValueError as exc:
+        return {"sources": [], "wrong": str(exc)}
+
+
+def guard(ports, sources):
+    """
+    Whether the firewall rules of the SLS xend.firewall stand, so that only the peers reach xend.
+
+    ports
+        the relocation ports, a list of ints
+    sources
+        the peers, as ``xend.firewall_sources`` spells them
+
+    Returns a dict: ``problems``, a list of sentences, empty when the rules stand; ``lacks`` (bool), whether
+    this host has no iptables that work, so that no rule can be made; ``open``, where the running xend
+    listens on one of these ports now, as a list of "address:port".
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xend.guard '[8002]' '[10.20.0.12/32]'
+    """
+    for argument, values in (("ports", ports), ("sources", sources)):
+        if not isinstance(values, (list, tuple)):
+            raise CommandExecutionError("%s: %.60r is no list" % (argument, values))
+    process = xend_host.process(_option("pidfile"))
+    listening = xend_host.listening(process["pid"]) if process else []
+    lack = _lack_of_iptables()
+    found = {
+        "problems": [lack] if lack else [],
+        "lacks": bool(lack),
+        "open": [one for port in ports for one in xend_host.on_port(port, listening or [])],
+    }
+    if not lack:
+        table = __salt__["iptables.get_rules"]().get("filter", {})
+        found["problems"] += xend_settings.unguarded(table, CHAIN, ports, sources)
+    return found
+
+
+def _lack_of_iptables():
+    """
+    Why no rules can be made here, in words; None when they can.
+    """
+    if "iptables.get_rules" not in __salt__:
+        return "this host has no iptables: install it, and restart the minion"
+    # As Salt, which looks there for programs as well.
+    path = os.environ.get("PATH", "") + ":/sbin:/usr/sbin"
+    done = __salt__["cmd.run_all"](
+        ["iptables", "-n", "-L", "INPUT"],
+        python_shell=False,
+        env={"PATH": path, "LC_ALL": "C"},
+        ignore_retcode=True,
+        output_loglevel="quiet",
+    )
+    if done["retcode"] == 0:
+        return None
+    return "iptables does not work on this host: %s" % (done["stderr"] or done["stdout"] or done["retcode"])

@@ -1,0 +1,47 @@
+"""
+Text and numbers as they come from people, and as messages are made of them. Nothing here knows Salt, or what
+a text means.
+"""
+
+import numbers
+
+# Under Python 2 there are two kinds of it.
+TEXT = (str, type(b"".decode("ascii")))
+
+# No name and no path is longer.
+MOST_LETTERS = 4096
+
+
+def native(value):
+    """
+    Text as the type that messages are made of: under Python 2, YAML and JSON give unicode, which does not mix
+    with the bytes that a message quotes from a file. Anything else as it is.
+    """
+    is_unicode = not isinstance(value, str) and hasattr(value, "encode")
+    return value.encode("utf-8") if is_unicode else value
+
+
+def given_text(argument, value):
+    """
+    Text that was given for an argument, as a name or a path, as the type that messages are made of.
+
+    On a command line, a guest that is called 7 is a number. Raises ValueError for anything else.
+    """
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, TEXT) or "\0" in value or not 0 < len(value) <= MOST_LETTERS:
+        raise ValueError("%s: %.60r is no text of 1 to %d characters" % (argument, value, MOST_LETTERS))
+    return native(value)
+
+
+def given_seconds(argument, value):
+    """
+    A time that was given for an argument, as a number of seconds. Raises ValueError for anything else.
+    """
+    try:
+        seconds = float(value)
+    except (OverflowError, TypeError, ValueError):
+        seconds = -1
+    if isinstance(value, bool) or not 0 <= seconds < float("inf"):
+        raise ValueError("%s: %.60r is no number of seconds" % (argument, value))
+    return seconds
