@@ -57,6 +57,20 @@ def test_another_uuid_makes_another_guest_of_it():
     assert xm_copies.copy(None, False, True) == "absent"
 
 
+@pytest.mark.parametrize("copy", COPIES)
+def test_a_copy_is_what_it_is_called_and_of_its_kinds(copy):
+    assert xm_copies.is_one_of(copy, copy) and xm_copies.is_one_of(copy, "any")
+    assert not xm_copies.is_one_of(copy, "") and not xm_copies.is_one_of(copy, "nothing")
+    of = [kind for kind in sorted(xm_copies.KINDS) if kind != "any" and xm_copies.is_one_of(copy, kind)]
+    assert len(of) == (0 if copy in ("foreign", "unfinished") else 1)
+    assert xm_copies.is_one_of(copy, "gone foreign") is (copy in ("absent", "managed", "foreign"))
+
+
+@pytest.mark.parametrize("word", ["gone", "any", "runs", "", None])
+def test_what_is_no_copy_is_none_of_them(word):
+    assert not xm_copies.is_one_of(word, "any gone runs")
+
+
 def every_state():
     for letters in itertools.product("r-", "b-", "p-", "s-", "c-", "d-"):
         yield "".join(letters)

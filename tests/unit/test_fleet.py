@@ -4,6 +4,7 @@ This file runs on Python 2.7 as well.
 """
 
 import importlib
+import itertools
 import random
 
 import pytest
@@ -384,6 +385,32 @@ def test_a_step_needs_the_word_of_the_host_that_would_run_the_guest(do, own, cla
     assert "%" not in found and "None" not in found
     # Who is asked for his word is told how to give it.
     assert not found or ": [web01] of xend.orch.recover" in found
+
+
+def doubts():
+    """What is said of every step, whatever its host and the others say."""
+    found = []
+    words = ["running", "suspended", "absent", xm_fleet.NEVER, xm_fleet.SENT_ON + "xen3"]
+    for do in ("rename", "resume", "forget", "remove"):
+        for held, beside, over in (("unfinished", [], 0), ("suspended", [], 1), ("suspended", ["left"], 0)):
+            rest = itertools.product((None, "xen2"), (None, False, True), (PAIR, ALL))
+            for target, completed, declared in rest:
+                own = {"held": held, "beside": beside, "over": over, "target": target, "completed": completed}
+                for claims in [{}] + [{host: word} for host in ("xen2", "xen3") for word in words]:
+                    try:
+                        found.append(unsure(do, claims, declared, **own))
+                    except ValueError:
+                        found.append(None)
+    return found
+
+
+@pytest.mark.parametrize("number", range(len(xm_fleet.DOUBTS)))
+def test_every_row_of_the_doubts_decides_something(monkeypatch, number):
+    before, rows = doubts(), list(xm_fleet.DOUBTS)
+    assert None not in before
+    del rows[number]
+    monkeypatch.setattr(xm_fleet, "DOUBTS", rows)
+    assert doubts() != before
 
 
 @pytest.mark.parametrize("do", ["destroy", "", None])
