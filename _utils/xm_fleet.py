@@ -193,8 +193,8 @@ def gather(reports, utility):
 
     reports
         for each host either ``copies``, a list of dicts (``name`` without migrating-, ``listed``, ``uuid``,
-        ``domid``, ``state``, ``copy``, perhaps ``disks``, and ``completed``, what xend.log there says of one
-        that is unfinished), and perhaps ``sent``, a list of notes on guests that were sent from there (dicts,
+        ``domid``, ``state``, ``copy``, and perhaps ``completed``, what xend.log there says of one that is
+        unfinished), and perhaps ``sent``, a list of notes on guests that were sent from there (dicts,
         see xm_kept.note), and ``declared``, the hosts in its pillar; or ``problem``, why it does not say
 
     Copies of one uuid are copies of one guest. One whose uuid is not known counts as a copy of every guest of

@@ -148,7 +148,7 @@ TABLE = (
     ("any", "departing", "going_on", "%(name)s may be on its way from %(target)s: " + FACTS, WAIT),
     # Two at once.
     (
-        "alive", "alive", "both", "TWO COPIES of %(name)s RUN, and both write %(disks)s: " + FACTS,
+        "alive", "alive", "both", "TWO COPIES of %(name)s RUN, and both write its disks: " + FACTS,
         PAUSE + ", because the damage grows with every second. Then find out by the CPU time of `xm list`, "
         "the consoles and the network which one has run longer and served its users; keep that one, `xm "
         "destroy` the other, and check the file systems",
@@ -369,14 +369,12 @@ def report(name, source, target, source_view, target_view, utility):
         the guest, and its two hosts in words
     source_view, target_view
         what each holds: a dict with ``copy`` and, as far as they are known, ``state``, ``listed`` (the name
-        under which `xm list` shows it), ``uuid``, ``domid``, ``disks`` (as in its description),
-        ``devices_s`` (how long xend there waits for devices), ``problem`` (why the host cannot be seen) and
-        ``remedy`` (what to start there)
+        under which `xm list` shows it), ``uuid``, ``domid``, ``devices_s`` (how long xend there waits for
+        devices), ``problem`` (why the host cannot be seen) and ``remedy`` (what to start there)
 
     Returns a dict: ``outcome`` (see `decide`), ``facts`` (what is where) and ``comment`` (the same, and what
-    to do), ``repairs``, ``lost`` and ``moved`` (bools). Each
-    repair says ``on``, ``host``, ``do``, ``listed``, ``name``, ``uuid``, ``domid`` and ``only_if_asked``;
-    they are to be taken in this order.
+    to do), ``repairs``, ``lost`` and ``moved`` (bools). Each repair says ``on``, ``host``, ``do``,
+    ``listed``, ``name``, ``uuid``, ``domid`` and ``only_if_asked``; they are to be taken in this order.
     """
     xm_copies = utility("xm_copies")
     ends = {"source": dict(source_view, host=source), "target": dict(target_view, host=target)}
@@ -434,7 +432,7 @@ def _words(name, ends, xm_copies):
     if ends["source"]["host"] == ends["target"]["host"] and shown["source"] == shown["target"]:
         # Two copies on one host: by their name, xend may take either.
         shown.update([(side, view["domid"]) for side, view in ends.items() if view.get("domid")])
-    words = {"name": name, "disks": _disks(ends["source"]) or _disks(ends["target"]) or "its disks"}
+    words = {"name": name}
     for side, other in (("source", "target"), ("target", "source")):
         view, state = ends[side], ends[side].get("state") or ""
         seen = {"host": view["host"], "other": ends[other]["host"], "other_listed": shown[other]}
@@ -449,10 +447,6 @@ def _words(name, ends, xm_copies):
         }
         words.update([(side, view["host"])] + [(side + "_" + key, about[key]) for key in about])
     return words
-
-
-def _disks(view):
-    return ", ".join([disk["uname"] for disk in view.get("disks") or [] if disk.get("uname")])
 
 
 def remedies(views, utility):
