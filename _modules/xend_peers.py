@@ -46,6 +46,7 @@ xend_options = _Utility("xend_options")
 xend_probe = _Utility("xend_probe")
 xend_settings = _Utility("xend_settings")
 xend_text = _Utility("xend_text")
+xm_output = _Utility("xm_output")
 
 
 def _right(function, *arguments):
@@ -115,6 +116,36 @@ def probe(host=None, port=None, ssl=False, timeout=5, source=None, config=None):
     except (TypeError, ValueError) as exc:
         raise CommandExecutionError(str(exc))
     return answers if host is None or isinstance(host, (list, tuple)) else answers[asked[0][0]]
+
+
+def outlook(hosts=None):
+    """
+    All that ``salt-run xend.matrix`` asks a host, in one answer.
+
+    hosts
+        a list of minion ids of those whose doors are asked, but its own; default: all in the pillar
+        ``xend:relocation:hosts``
+
+    Returns ``answers`` (a dict from each of them to what ``xend.probe`` says), ``version`` (that of Xen's
+    tools as text; None when xm does not tell it), ``pending`` (as ``xend.status``; None when that cannot be
+    told) and ``problem`` (why the host could not say all of it, or None).
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'xen*' xend.outlook
+    """
+    found = {"answers": {}, "version": None, "pending": None, "problem": None}
+    try:
+        others = [host for host in hosts or sorted(declared_hosts()) if host != __opts__["id"]]
+        found["answers"] = probe(others) if others else {}
+        found["pending"] = __salt__["xend.status"]()["pending"]
+        version = xm_output.tools_version(__salt__["xm.info"]())
+        found["version"] = version and ".".join([str(number) for number in version])
+    except CommandExecutionError as exc:
+        found["problem"] = str(exc)
+    return found
 
 
 def peer(host, port=None, ssl=False, config=None):

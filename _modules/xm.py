@@ -540,20 +540,27 @@ def _bridge_ports():
     return found
 
 
-def report(name):
+def report(name, source=None, options=None):
     """
     All that an orchestration asks a host before it moves a guest, in one answer.
 
     name
         the domain
+    source
+        the minion id of the host that it shall leave, which marks its disks (``xm.mark_disks``)
+    options
+        those of the migration, to be checked (``xm.check_options``)
 
     Returns ``domain`` (as ``xm.domain``; None also for one that xend only knows), ``host`` (as ``xm.host``),
     ``follows`` (bool: whether ``xend:follow`` is set), ``file`` (what ``xen_guest.sealed`` returns for
     nobody; None unless it is), ``announces`` (bool: whether ``xend:announce`` is set), ``stays_managed``
     (the uuid of the guest when xend goes on managing it here after it was sent, else None), ``view`` (as
     ``xm.where``), ``declared`` (the minion ids of all hosts in the pillar; None when that cannot be
-    read), ``problem`` (why the host could not say all of it, or None) and ``seconds`` (how long it needed
-    to say it). The ``time`` of the host is that of the question.
+    read), ``configured`` (bool: whether the settings of relocation are as they shall be, in the file and
+    in xend), ``guarded`` (bool: whether a firewall is asked for), ``marked`` (as ``xm.mark_disks``, or
+    ``problem``; None without disks to mark), ``wrong`` (what is wrong with OPTIONS, or None), ``problem``
+    (why the host could not say all of it, or None) and ``seconds`` (how long it needed to say it). The
+    ``time`` of the host is that of the question.
 
     CLI Example:
 
@@ -565,6 +572,11 @@ def report(name):
     name = _text("name", name)
     found = {"domain": None, "host": None, "file": None, "announces": False, "problem": None}
     found.update(stays_managed=None, follows=False, view={"copy": "unknown"}, declared=None)
+    found.update(configured=False, guarded=False, marked=None, wrong=None)
+    try:
+        check_options(**(options or {}))
+    except CommandExecutionError as exc:
+        found["wrong"] = str(exc)
     try:
         found["declared"] = sorted(__salt__["xend.declared_hosts"]())
         rows = _candidates(name)
@@ -578,12 +590,41 @@ def report(name):
         found["follows"] = __salt__["xen_guest.follows"]()
         if found["domain"] and found["follows"]:
             found["file"] = __salt__["xen_guest.sealed"](name, guest["uuid"])
+        wanted = __salt__["xend.settings"]()
+        found["configured"] = _is_configured(wanted)
+        found["guarded"] = bool(wanted["ports"] and wanted["firewall"]["asked"])
+        if found["domain"] and found["domain"]["disks"] and source == __opts__["id"]:
+            found["marked"] = _marked(name)
     except CommandExecutionError as exc:
         silence = _silence(exc)
         found["problem"] = str(exc)
         if found["view"]["copy"] == "unknown":
             found["view"].update(silence)
     return dict(found, seconds=round(_clock() - began, 2))
+
+
+def _is_configured(wanted):
+    """
+    Whether the states of xend.relocation have nothing to do; a firewall is not looked at.
+    """
+    settings = wanted["relocation"]
+    try:
+        return not (
+            wanted["wrong"]
+            or __salt__["xend.configure"](test=True, **settings)["changed"]
+            or __salt__["xend.listens"](**settings)["problems"]
+            or (wanted["restart"] and __salt__["xend.status"]()["pending"])
+        )
+    except CommandExecutionError:
+        # The states say what is wrong.
+        return False
+
+
+def _marked(name):
+    try:
+        return mark_disks(name)
+    except CommandExecutionError as exc:
+        return {"problem": str(exc)}
 
 
 def told(text):
@@ -1388,7 +1429,8 @@ def can_receive(
     source
         what ``xm.host`` returned on the guest's host; without it processors and versions are not compared
     storage
-        what ``xm.same_disks`` returned here; without it the disks are only looked for
+        what ``xm.same_disks`` returned here, or what ``xm.mark_disks`` returned there, with ``host``, that
+        minion's id, to be compared now; without it the disks are only looked for
     file
         the guest's configuration file, as ``xen_guest.find`` returned it on its host, when it is to follow
     accept
@@ -1410,6 +1452,8 @@ def can_receive(
     domain = _described_guest(domain)
     accept = _accepted(accept)
     source = None if source is None else _told_host(source)
+    if isinstance(storage, dict):
+        storage = _compared(storage)
     if storage is not None:
         storage = _verdicts(storage)
     if file is not None and not isinstance(file, dict):
@@ -1750,6 +1794,22 @@ def same_disks(marked, source):
             verdicts[number] = _drbd_verdict(disk, there, known[resource], source)
     # What stands there is partly in the words of the source.
     return [[verdict, _legible(sentence)] for verdict, sentence in verdicts]
+
+
+def _compared(marked):
+    """
+    Whether disks are the same storage as those that their host has MARKED. What cannot be told is not proved.
+    """
+    try:
+        if marked.get("problem"):
+            raise CommandExecutionError("%s: %s" % (marked.get("host"), marked["problem"]))
+        return same_disks(marked, marked.get("host"))
+    except CommandExecutionError as exc:
+        sentence = (
+            "whether the disks are the same storage on both hosts could not be told (%s); who knows that "
+            "they are says accept: [storage]" % _legible("%.500s" % exc)
+        )
+        return [["unproved", sentence]]
 
 
 def unmark_disks(marked):

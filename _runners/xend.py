@@ -16,8 +16,12 @@ import salt.client
 
 log = logging.getLogger(__name__)
 
-# How long an answer may take that has to look at disks.
-LOOK_S = 60
+# From the last look at the target until the first byte arrives nobody shall restart xend there; then the
+# transfer itself is seen.
+RESERVED_S = 300
+
+# What Salt puts before the message of an error.
+ERROR = "ERROR: "
 
 GRAIN = ("virtual_subtype", "Xen Dom0")
 
@@ -26,6 +30,8 @@ MIGRATE_OPTIONS = ("live", "port", "ssl", "node", "timeout", "settle", "accept")
 RECOVER = ("hosts", "wait", "remove_lost", "resume")
 # What xend.orch.migrate asks xend.orch.recover afterwards.
 RECOVER_ONE = ("domain", "uuid", "ran", "who", "source", "target", "look")
+# Of a repair, what the state on its host is given.
+REPAIR = ("name", "do", "listed", "uuid", "domid", "claims", "note")
 
 START_MINION = (
     "The minion %(host)s does not answer, and xend there goes on without it, so a guest may still be moving: "
@@ -39,6 +45,7 @@ BY_HAND = (
     "Look on that host itself, with `xm list`: its modules may be of another version (`salt %(host)s "
     "saltutil.sync_all`), or somebody else speaks there"
 )
+ANY_MINION = "any minion that is known here"
 NO_HOSTS = (
     "the pillar of %s declares no hosts (xend:relocation:hosts), so nobody is asked: give it to all Xen "
     "hosts, as pillar.example explains"
@@ -155,12 +162,10 @@ def _ask(hosts, function, form, arguments=(), keywords=None):
 
 def _heard(host, function, form, said):
     words = {"host": host}
-    if isinstance(said, str):
-        lacking = said.startswith("'%s' is not available" % function)
-        problem = _legible(said.replace("ERROR: ", "", 1), 500)
-        return {"problem": problem, "remedy": SYNC % words if lacking else ""}
     if said is None:
         return {"problem": "its minion does not answer", "remedy": START_MINION % words}
+    if isinstance(said, str):
+        return _failed(host, function, said)
     try:
         found = _form(form)(said)
     except ValueError as exc:
@@ -169,6 +174,16 @@ def _heard(host, function, form, said):
         if view and view.get("problem"):
             view.update(problem=_legible(view["problem"]), remedy=_remedy(host, view.get("xend")))
     return found
+
+
+def _failed(host, function, said):
+    """
+    What is to be said where a function that returns data has returned text, with which Salt says that it
+    failed. How, minions of all versions tell by the words alone: the codes beside them differ.
+    """
+    lacking = said.startswith(("'%s' is not available" % function, "Passed invalid arguments"))
+    problem = _legible(said[len(ERROR) :] if said.startswith(ERROR) else said, 500)
+    return {"problem": problem, "remedy": SYNC % {"host": host} if lacking else ""}
 
 
 def _remedy(host, runs):
@@ -210,7 +225,7 @@ def where(domain):
     """
     declared, wrong = _declared()
     if not declared:
-        return {"problem": "; ".join(wrong) or NO_HOSTS % "any minion that is known here"}
+        return {"problem": "; ".join(wrong) or NO_HOSTS % ANY_MINION}
     found = {}
     for host, said in _ask(sorted(declared), "xm.where", "view", [str(domain)]).items():
         if said.get("problem"):
@@ -220,13 +235,91 @@ def where(domain):
     return found
 
 
+def matrix(hosts=None):
+    """
+    Who lets whom in, over the whole fleet: each host asks the relocation ports of all others.
+
+    hosts
+        a list of minion ids, or text with commas between them; default: all that the pillar declares
+
+    Returns a dict from minion id to a dict: ``into``, a dict from each other host to ``result`` and
+    ``message`` of what ``xend.probe`` says there of it; ``version`` of the tools of Xen, ``pending`` (why a
+    restart of xend is pending there; None when that cannot be told), and ``problem`` and ``remedy`` when the
+    host does not say all of it. On a terminal it is a table; ``--out`` gives the data.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run xend.matrix
+        salt-run xend.matrix hosts=xen1,xen2 --out json
+    """
+    ids = [host.strip() for host in hosts.split(",")] if isinstance(hosts, str) else hosts
+    declared, wrong = _declared(ids)
+    if not declared:
+        return {"problem": "; ".join(wrong) or NO_HOSTS % (", ".join(ids or []) or ANY_MINION)}
+    wanted = sorted(ids or declared)
+    known = [host for host in wanted if host in declared]
+    asked = _ask(known, "xend.outlook", "outlook", keywords={"hosts": known})
+    found = {host: _outlook(asked.get(host, {"problem": UNDECLARED}), known) for host in wanted}
+    # As a command by itself, and not for a program that wants the data.
+    if __opts__.get("fun") == "xend.matrix" and not __opts__.get("output"):
+        return {"data": _table(found), "outputter": "txt"}
+    return found
+
+
+def _outlook(said, known):
+    answers = said.get("answers") or {}
+    found = {key: said.get(key) for key in ("version", "pending")}
+    found["into"] = {
+        host: {key: _legible(answer[key]) for key in ("result", "message")}
+        for host, answer in answers.items()
+        if host in known
+    }
+    if said.get("problem"):
+        found.update(problem=said["problem"], remedy=said.get("remedy") or "")
+    return found
+
+
+def _table(found):
+    """
+    A line for each host, a narrow column for each that it has asked, and a sentence for all that is not well.
+    """
+    names = list(found)
+    rows = [["", "from", "Xen", *[str(number) for number in range(1, len(names) + 1)]]]
+    notes = []
+    for number, name in enumerate(names, 1):
+        said = found[name]
+        cells = ["-" if other == name else _cell(said["into"].get(other)) for other in names]
+        rows.append([str(number), name, _legible(said["version"] or "?", 12), *cells])
+        notes += [
+            "%s to %s: %s: %s" % (name, other, answer["result"], answer["message"])
+            for other, answer in sorted(said["into"].items())
+            if answer["result"] != "accepted"
+        ]
+        if said["pending"]:
+            why = _legible("; ".join(said["pending"]))
+            notes.append("%s: a restart of xend is pending: %s" % (name, why))
+        if said.get("problem"):
+            notes.append("%s: %s" % (name, ". ".join(filter(None, [said["problem"], said["remedy"]]))))
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    return "\n".join([*lines, "", *notes]).rstrip()
+
+
+def _cell(answer):
+    if answer is None:
+        return "?"
+    return "yes" if answer["result"] == "accepted" else "NO"
+
+
 # What xend.orch.migrate asks
 
 
 def migration(given=None, test=False):
     """
     What the orchestration ``xend.orch.migrate`` has to know before it lists its steps: whether it may begin,
-    and what both hosts hold. Only looks, but for markers next to image files, which come and go.
+    and what both hosts hold. Only looks, but for markers next to image files, which go with one of the steps.
 
     given
         the pillar ``xend:migrate``
@@ -234,8 +327,9 @@ def migration(given=None, test=False):
         nothing will be moved: the settings of the hosts may be still to be applied
 
     Returns a dict: ``stop``, None or the reason (``id``, ``text``) why nothing can be moved; else ``domain``,
-    ``source``, ``target``, ``steps`` (the pillar data of the steps, by SLS), ``follows``, ``announces``,
-    ``unmanages`` (bools: which steps there are beside moving) and ``look`` (the pillar for the last step).
+    ``source``, ``target``, ``steps`` (the arguments of the states on the hosts, by SLS), ``configures``,
+    ``follows``, ``announces``, ``unmanages`` (bools: which steps there are beside moving) and ``look`` (what
+    ``xend.outcome`` is given).
 
     CLI Example:
 
@@ -253,24 +347,34 @@ def migration(given=None, test=False):
         return _refuse_migration(mistakes or [NO_HOSTS % ("%s and %s" % (source, target))])
     asked_at = time.time()
     ends = [source, target]
-    reports = _ask([host for host in ends if host in declared], "xm.report", "report", [name])
+    question = {"source": source, "options": _options(given)}
+    reports = _ask([host for host in ends if host in declared], "xm.report", "report", [name], question)
     answered_s = time.time() - asked_at
     for host in ends:
         if host not in reports:
             reports[host] = _stranger(host)
     for host, said in reports.items():
         _check_identity(host, said, name)
-    held = [" %s is on %s." % (name, host) for host in ends if reports[host].get("domain")]
-    silent = [host for host in ends if "view" not in reports[host]]
-    if not silent:
-        wrong = _wrong_options(given)
-    if wrong:
-        return _refuse_migration(wrong, held)
-    if silent:
+    refused = _refusal(given, reports, declared)
+    if refused:
+        _unmark(source, reports[source].get("marked"))
+        return refused
+    return _plan(given, reports, answered_s, test)
+
+
+def _refusal(given, reports, declared):
+    """
+    Why nothing can be moved, by what both ends have said; None when something can.
+    """
+    source, target, name = given["source"], given["target"], given["domain"]
+    held = [" %s is on %s." % (name, host) for host in (source, target) if reports[host].get("domain")]
+    if "view" not in reports[source] or "view" not in reports[target]:
         return _stop("%s and %s answer" % (source, target), _silence(reports, declared, held))
+    if reports[source]["wrong"]:
+        return _refuse_migration([_legible(reports[source]["wrong"])], held)
     if reports[source]["follows"] and not reports[target]["follows"]:
         return _refuse_to_follow(name, source, target, held)
-    return _plan(given, reports, answered_s, test)
+    return None
 
 
 def _stop(name, text):
@@ -308,15 +412,8 @@ def _wrong_names(given):
     return wrong
 
 
-def _wrong_options(given):
-    """
-    What the source says of the options; it and the target check them once more when they act.
-    """
-    options = {key: given[key] for key in MIGRATE_OPTIONS if given.get(key) is not None}
-    fine = _call(given["source"], "xm.check_options", keywords=options)
-    if fine is True:
-        return []
-    return [_legible(str(fine or "%s does not answer" % given["source"]).replace("ERROR: ", "", 1), 2000)]
+def _options(given):
+    return {key: given[key] for key in MIGRATE_OPTIONS if given.get(key) is not None}
 
 
 def _stranger(host):
@@ -350,42 +447,23 @@ def _silence(reports, declared, held):
 def _plan(given, reports, answered_s, test):
     source, target, name = given["source"], given["target"], given["domain"]
     left, there = reports[source], reports[target]
-    guest = left["domain"] or {}
-    options = {key: given[key] for key in MIGRATE + MIGRATE_OPTIONS if given.get(key) is not None}
+    guest, known = left["domain"] or {}, left["domain"] or there["domain"] or {}
     who = "migration from %s, begun %s" % (source, time.strftime("%Y-%m-%d %H:%M:%S"))
-    step = dict(
-        options,
-        left=_told(dict(left["view"], host=source)),
-        there=_told(None if guest else there["view"]),
-        description=_told(left["domain"]),
-        problem=_told(left["problem"]),
-        who=who,
-    )
-    step["from"] = _told(left["host"])
-    if there["host"] and there["host"]["time"] is not None:
-        took = [said["seconds"] or 0 for said in (left, there)]
-        step["asked"] = {"time": there["host"]["time"], "apart_s": max(0, answered_s - min(took))}
-    file = _file(given, reports)
-    if file is not None:
-        step["file"] = _told(file)
-    if guest.get("disks"):
-        step["storage"] = _told(_same_disks(name, source, target))
-    if test:
-        step["ask"] = _door_is_as_it_shall_be(target)
-    stays = left["stays_managed"]
-    known = guest or there["domain"] or {}
+    file, stays = _file(given, reports), left["stays_managed"]
     return {
         "stop": None,
         "domain": name,
         "source": source,
         "target": target,
-        "step": step,
+        "steps": _steps(given, reports, file, who, _asked(left, there, answered_s), test),
+        "configures": not (left["configured"] and there["configured"]) or left["guarded"] or there["guarded"],
         "follows": bool(file and file.get("path")),
         "announces": bool(guest and there["announces"]),
         # A guest of the same name with another uuid that runs there says nothing of the one that is managed
         # here.
-        "unmanages": stays if stays and stays == known.get("uuid") and "managed" in _words(given) else None,
+        "unmanages": bool(stays and stays == known.get("uuid") and "managed" in _words(given)),
         "look": {
+            "marked": left["marked"],
             "domain": name,
             "uuid": guest.get("uuid"),
             "ran": bool(guest.get("runs")),
@@ -396,6 +474,67 @@ def _plan(given, reports, answered_s, test):
     }
 
 
+def _asked(left, there, answered_s):
+    if not there["host"] or there["host"]["time"] is None:
+        return None
+    took = [said["seconds"] or 0 for said in (left, there)]
+    return {"time": there["host"]["time"], "apart_s": max(0, answered_s - min(took))}
+
+
+def _steps(given, reports, file, who, asked, test):
+    """
+    The arguments of the states on the two hosts, by SLS.
+    """
+    source, target, name = given["source"], given["target"], given["domain"]
+    left, there, options = reports[source], reports[target], _options(given)
+    guest, file = _told(left["domain"]), _told(file)
+    marked = left["marked"] and _told(dict(left["marked"], host=source))
+    # A door that is still to be opened cannot be asked yet.
+    ask = None if there["configured"] or not test else False
+    way = {key: options.get(key) for key in ("live", "port", "ssl", "node", "accept")}
+    return {
+        "leave": _arguments(
+            way,
+            name=name,
+            target=target,
+            ask=ask,
+            there=None if left["domain"] else _told(there["view"]),
+            marked=marked,
+        ),
+        "receive": _arguments(
+            name=name,
+            domain=guest,
+            source=_told(left["host"]),
+            storage=marked,
+            file=file,
+            accept=options.get("accept"),
+            problem=_told(left["problem"]),
+            asked=asked,
+            left=_told(dict(left["view"], host=source)),
+            reserve=RESERVED_S,
+            who=who,
+        ),
+        # The last step looks at both hosts, and says what to do: these two need not.
+        "send": _arguments(
+            way, name=name, target=target, domain=guest, timeout=options.get("timeout"), ask=ask, brief=True
+        ),
+        "arrive": _arguments(
+            name=name, source=source, domain=guest, settle=options.get("settle"), brief=True
+        ),
+        "unmanage": _arguments(name=name, uuid=left["stays_managed"]),
+        "announce": _arguments(name=name, domain=guest),
+        "settle": _arguments(name=name, file=file),
+        "vacate": _arguments(name=name, file=file, sent=True),
+    }
+
+
+def _arguments(given=None, **more):
+    """
+    The arguments of a state as an SLS lists them.
+    """
+    return [{key: value} for key, value in dict(given or {}, **more).items() if value is not None]
+
+
 def _words(given):
     accept = given.get("accept") or []
     return [accept] if isinstance(accept, str) else accept
@@ -404,9 +543,9 @@ def _words(given):
 def _told(value):
     """
     What a host has told, as another one reads it (xm.told): JSON in ASCII, because there are characters that
-    YAML does not take, or alters.
+    YAML does not take, or alters. None stays what it is.
     """
-    return json.dumps(value)
+    return None if value is None else json.dumps(value)
 
 
 def _file(given, reports):
@@ -427,42 +566,53 @@ def _file(given, reports):
         return {"problem": _legible("%s: %s" % (source, MALFORMED % ("xen_guest.sealed", exc)))}
 
 
-def _same_disks(name, source, target):
+def _unmark(source, marked):
     """
-    Whether the disks are the same storage on both: the source puts markers next to them, the target looks for
-    those. They are gone again before anything is decided. What cannot be told is not proved.
+    Remove the markers of a migration that goes no further, or of which no step may have removed them.
     """
-    marked = _call(source, "xm.mark_disks", [name], limit_s=LOOK_S)
-    same = marked
-    try:
-        same = "%s: %s" % (source, marked) if isinstance(marked, str) else None
-        if isinstance(marked, dict):
-            told = _form("marked")(marked)
-            same = _call(target, "xm.same_disks", [told, source], limit_s=LOOK_S)
-            if isinstance(same, (list, tuple)):
-                return _form("verdicts")(same)
-    except ValueError as exc:
-        same = "%s: %s" % (source if same is None else target, exc)
-    finally:
-        if isinstance(marked, dict):
-            _call(source, "xm.unmark_disks", [marked])
-    return [
-        [
-            "unproved",
-            "whether the disks are the same storage on both hosts could not be told (%s); who knows that "
-            "they are says accept: [storage]" % _legible("%s" % (same or "no answer",), 500),
-        ]
-    ]
+    if marked and not marked.get("problem"):
+        _call(source, "xm.unmark_disks", [marked])
 
 
-def _door_is_as_it_shall_be(target):
+# How xend.orch.migrate ends
+
+
+def outcome(given):
     """
-    Whether the target has its settings: else its door cannot be asked yet.
+    What became of a migration: what both hosts hold. Where the guest has moved, that it was sent is kept in
+    mind no longer; else ``xend.orch.recover`` waits, repairs what is safe, and says where the guest is.
+
+    given
+        ``look`` of what ``xend.migration`` has returned
+
+    Returns what ``state.orchestrate`` returns for such states.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run xend.outcome '{"domain": "web01", "source": "xen1", "target": "xen2"}'
     """
-    planned = _call(target, "state.sls", ["xend.relocation"], {"test": True})
-    if not isinstance(planned, dict):
-        return True
-    return all(isinstance(state, dict) and state.get("result") is not None for state in planned.values())
+    given, pair = dict(given), [given["source"], given["target"]]
+    marked = given.pop("marked", None)
+    declared, _mistakes = _declared(pair)
+    question = {"domain": given["domain"], "uuid": given.get("uuid")}
+    reports = _ask([host for host in pair if host in declared], "xm.copies", "copies", keywords=question)
+    found = xm_fleet.gather_one(reports, _guest(given), _Utility)
+    if found["outcome"] != "moved":
+        _unmark(given["source"], marked)
+        return __salt__["state.orchestrate"]("xend.orch.recover", pillar={"xend": {"recover": given}})
+    _forget(given["domain"], found)
+    text = _legible(found["comment"], 20000)
+    said = {"name": text, "comment": text, "result": True, "changes": {}, "__run_num__": 0}
+    said["__id__"] = _legible("%s: moved" % given["domain"], 1000)
+    states = {"test_|-%s_|-said_|-nop" % said["__id__"]: said}
+    return {"data": {__opts__["id"]: states}, "outputter": "highstate"}
+
+
+def _guest(given):
+    guest = {key: given.get(key) for key in ("uuid", "source", "target")}
+    return dict(guest, name=given["domain"], ran=bool(given.get("ran")))
 
 
 # What xend.orch.recover asks
@@ -506,7 +656,7 @@ def recovery(given=None, test=False):
             % ("; ".join(wrong), ", ".join(RECOVER)),
         )
     if not declared:
-        whose = ", ".join(pair or given.get("hosts") or []) or "any minion that is known here"
+        whose = ", ".join(pair or given.get("hosts") or []) or ANY_MINION
         return _stop("no host answers", "; ".join(mistakes) or NO_HOSTS % whose)
     reports, findings = _findings(given, pair, declared)
     if not [host for host in reports if "copies" in reports[host] and reports[host]["copies"] is not None]:
@@ -538,8 +688,7 @@ def _findings(given, pair, declared):
     guest = None
     if pair:
         question.update(domain=given["domain"], uuid=given.get("uuid"))
-        guest = {key: given.get(key) for key in ("uuid", "source", "target")}
-        guest.update(name=given["domain"], ran=bool(given.get("ran")))
+        guest = _guest(given)
     reports, before = {}, None
 
     def look(hosts):
@@ -585,8 +734,12 @@ def _settle(given, found):
     was sent when it was seen to run there.
     """
     _call(given["target"], "xend.release", [given["domain"]], {"who": given["who"]})
+    _forget(given["domain"], found)
+
+
+def _forget(name, found):
     for made in found.get("settled") or []:
-        arguments = [given["domain"], made["uuid"], made["note"]]
+        arguments = [name, made["uuid"], made["note"]]
         _call(made["host"], "xm.forget", arguments, {"claims": made["claims"], "asked": False})
 
 
@@ -607,7 +760,7 @@ def _recovery_plan(given, pair, reports, findings, test):
             step = "%s: %s %s on %s" % (who, repair["do"], repair["listed"], repair["host"])
             after = taken[-1]["id"] if taken else None
             taken.append({"id": _own_id(step, ids), "host": repair["host"], "after": after})
-            taken[-1]["step"] = dict(repair, asked=asked)
+            taken[-1]["step"] = [{key: repair[key]} for key in REPAIR if key in repair] + [{"asked": asked}]
             mends = mends or repair["do"] != "forget"
         repairs += taken
         good = found["outcome"] == "moved" or bool(taken and not pair and len(taken) == len(found["repairs"]))

@@ -29,7 +29,18 @@ def _present(report):
     return isinstance(report, dict) and "uuid" in report and "runs" in report
 
 
-def can_send(name, target, live=True, port=None, ssl=False, ask=True, node=None, accept=None, there=None):
+def can_send(
+    name,
+    target,
+    live=True,
+    port=None,
+    ssl=False,
+    ask=True,
+    node=None,
+    accept=None,
+    there=None,
+    marked=None,
+):
     """
     A guest can leave this host for another one: it runs, nothing binds it to this host, and the target
     lets this host in.
@@ -43,8 +54,10 @@ def can_send(name, target, live=True, port=None, ssl=False, ask=True, node=None,
         still to be applied)
     there
         what the target holds of it, as ``xm.where`` returned it there, or text that ``xm.told`` understands
+    marked
+        what ``xm.mark_disks`` returned here, which the target has seen by now: the markers are removed
 
-    Nothing is ever changed; warnings stand under ``changes``, where an orchestration shows them. A guest
+    Nothing else is ever changed; warnings stand under ``changes``, where an orchestration shows them. A guest
     that is not here is no failure of this state when it runs on the target already. What the target holds is
     not asked here; without ``there``, ``xm.can_receive`` on the target has to say it.
 
@@ -55,8 +68,10 @@ def can_send(name, target, live=True, port=None, ssl=False, ask=True, node=None,
             - name: web01
             - target: xen2
     """
-    there = __salt__["xm.told"](there)
+    there, marked = [__salt__["xm.told"](given) for given in (there, marked)]
     try:
+        if marked:
+            __salt__["xm.unmark_disks"](marked)
         here = __salt__["xm.where"](name)
         if here["copy"] in ("absent", "managed"):
             return _not_here(name, target, here, there)

@@ -236,8 +236,10 @@ def _report(copies):
         {"view": _view(copies)},
         (GUEST, "domain"),
         (HOST, "host"),
-        (_flag, "announces follows"),
+        (_flag, "announces follows configured guarded"),
         (_uuid, "stays_managed"),
+        (_marked, "marked"),
+        (_text(2 * SENTENCE), "wrong"),
         (_number, "seconds"),
         *_SILENCE
     )
@@ -261,13 +263,13 @@ def _copies(copies):
     )
 
 
-def _verdict(value, way):
-    if not isinstance(value, (list, tuple)) or len(value) != 2:
-        raise Wrong("no pair of a verdict and a sentence", value, way)
-    return [_one_of(VERDICTS)(value[0], way + "[0]"), _text(SENTENCE)(value[1], way + "[1]")]
-
-
-VERDICTS = ("same", "missing", "different", "unproved", "unchecked", "none")
+_ANSWER = _record({"result": _text(16), "message": _text(SENTENCE)})
+OUTLOOK = _record(
+    {"answers": _table(_ANSWER, DOMAINS)},
+    (_text(64), "version"),
+    (_WORDS, "pending"),
+    (_text(SENTENCE), "problem"),
+)
 
 
 def form_of(what, copies):
@@ -277,7 +279,7 @@ def form_of(what, copies):
 
     what
         ``report`` (xm.report), ``copies`` (xm.copies), ``view`` (xm.where), ``file`` (xen_guest.sealed),
-        ``verdicts`` (xm.same_disks), ``marked`` (xm.mark_disks)
+        ``outlook`` (xend.outlook)
     copies
         the words for what a host holds (xm_copies.words)
     """
@@ -286,8 +288,7 @@ def form_of(what, copies):
         "copies": _copies(copies),
         "view": _view(copies),
         "file": FILE,
-        "verdicts": _list(_verdict, DEVICES),
-        "marked": _marked,
+        "outlook": OUTLOOK,
     }[what]
     return lambda value: form(value, "")
 

@@ -179,6 +179,10 @@ class Conductor:
                 "__utils__": salt.loader.utils(opts),
                 "__salt__": {
                     "pillar.show_pillar": lambda _host: copy.deepcopy(self.pillar),
+                    "state.orchestrate": lambda mods, pillar: {
+                        "data": {MASTER_ID: self._states(mods, pillar, False)},
+                        "outputter": "highstate",
+                    },
                     "cache.grains": lambda tgt: {
                         name: options["grains"] for name, options in self.opts.items()
                     },

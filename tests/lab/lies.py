@@ -25,13 +25,13 @@ def path_of(root) -> Path:
 
 def tell(host, **lies) -> None:
     """Let a host lie from now on; the keywords are questions with `__` for a dot and `_of_` for a space:
-    `xm__report`, `state__sls_of_xend__orch__move`. None are no lies at all."""
+    `xm__report`, `state__sls_of_xend__orch__send`. None are no lies at all."""
     named = {key.replace("_of_", " ").replace("__", "."): lie for key, lie in lies.items()}
     tell_all(host, named)
 
 
 def tell_all(host, lies) -> None:
-    """The same with questions as they are: "xm.report", "state.sls xend.orch.move"."""
+    """The same with questions as they are: "xm.report", "state.sls xend.orch.send"."""
     write_atomic(path_of(host.root), json.dumps(lies))
 
 

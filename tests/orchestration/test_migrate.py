@@ -165,7 +165,7 @@ def test_guest_unknown(configured, guest):
         run = configured.migrate(domain="web02", test=test)
         assert run.exit_code != 0, run.report()
         # Neither end lets it pass: nothing says that it can leave where it is not.
-        assert run.failed()[:2] == ["web02 can leave xen1", "xen2 can take web02"], run.report()
+        assert run.failed()[:2] == ["xen2 can take web02", "web02 can leave xen1"], run.report()
         assert "there is no domain web02 on xen1" in run.comment("web02 can leave xen1")
         assert "its source has no domain of that name" in run.report()
     assert_unharmed(configured, guest)

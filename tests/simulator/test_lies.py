@@ -39,9 +39,9 @@ def test_who_was_told_nothing_is_honest(host, executor):
 
 def test_a_lie_is_for_one_question(host):
     path = lies.path_of(host.root)
-    lies.tell(host, xm__report={"answer": 1}, state__sls_of_xend__orch__move={"answer": 2})
+    lies.tell(host, xm__report={"answer": 1}, state__sls_of_xend__orch__send={"answer": 2})
     assert lies.lie_about(path, "xm.report", ["web01"]) == {"answer": 1}
-    assert lies.lie_about(path, "state.sls", ["xend.orch.move"]) == {"answer": 2}
+    assert lies.lie_about(path, "state.sls", ["xend.orch.send"]) == {"answer": 2}
     assert lies.lie_about(path, "state.sls", ["xend.orch.leave"]) is None
     lies.tell_all(host, {"*": {"answer": 3}})
     assert lies.lie_about(path, "test.ping") == {"answer": 3}

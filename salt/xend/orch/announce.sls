@@ -1,7 +1,3 @@
-{#- Run by xend.orch.migrate on the target, once the guest runs there. -#}
-{%- set migrate = pillar.xend.migrate %}
-
+{#- Run by xend.orch.migrate on the target, once the guest runs there. #}
 the guest is announced:
-  xen_guest.announced:
-    - name: {{ migrate.domain | json }}
-    - domain: {{ migrate.description | json }}
+  xen_guest.announced: {{ pillar.xend.step | json }}

@@ -1,10 +1,3 @@
-{#- Run by xend.orch.migrate on the source, before anything moves. -#}
-{%- set migrate = pillar.xend.migrate %}
-
+{#- Run by xend.orch.migrate on the source, before anything moves. #}
 the guest can leave:
-  xm.can_send:
-    - name: {{ migrate.domain | json }}
-    - target: {{ migrate.target | json }}
-  {%- for option in ["live", "port", "ssl", "node", "ask", "accept", "there"] if migrate.get(option) is not none %}
-    - {{ option }}: {{ migrate[option] | json }}
-  {%- endfor %}
+  xm.can_send: {{ pillar.xend.step | json }}

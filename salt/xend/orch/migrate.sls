@@ -7,54 +7,35 @@
     settle (seconds that the target may take to complete it; default: as long as its xend needs), accept
     (differences of the hosts that are accepted: cpu, version, storage, devices; and managed). With test=True
     all is checked and nothing is moved. pillar.example explains them. -#}
-{%- from "xend/orch/say.jinja" import prepare, says, step with context %}
+{%- from "xend/orch/say.jinja" import last_look, prepare, sayings, step with context %}
 {%- set plan = {} %}
 {%- do prepare(plan, "xend.migration", salt["pillar.get"]("xend:migrate", {})) %}
-
 {%- if plan.stop %}
-
-{{ says(plan.stop.id, plan.stop.text, false) }}
-
+{{ sayings(plan) }}
 {%- else %}
 
-{%- set source, target = [plan.source], [plan.target] %}
-{%- set migrate = {"migrate": plan.step} %}
+{%- set guest, source, target = plan.domain, plan.source, plan.target %}
 {%- set ready = "relocation is configured and works on both hosts" %}
-{%- set leave = plan.domain ~ " can leave " ~ plan.source %}
-{%- set room = plan.target ~ " can take " ~ plan.domain %}
-{%- set send = plan.domain ~ " is sent from " ~ plan.source ~ " to " ~ plan.target %}
-{%- set arrive = plan.domain ~ " runs on " ~ plan.target %}
-{%- set home = plan.domain ~ " is at home on " ~ plan.target %}
+{%- set leave, room = guest ~ " can leave " ~ source, target ~ " can take " ~ guest %}
+{%- set send, arrive = guest ~ " is sent from " ~ source ~ " to " ~ target, guest ~ " runs on " ~ target %}
+{%- set home = guest ~ " is at home on " ~ target %}
 
-{{ step(ready, source + target, "xend.relocation", timeout=none) }}
-{#- Both are asked whatever the other says: an operator wants to know all that is wrong at once. -#}
-{{ step(leave, source, "xend.orch.leave", migrate, [ready]) }}
-{{ step(room, target, "xend.orch.receive", migrate, [ready]) }}
-{{ step(send, source, "xend.orch.move", migrate, [leave, room]) }}
-{#- Until then the minion is not even asked whether it is still at it: xend waits 100 s for devices. -#}
-{{ step(arrive, target, "xend.orch.move", migrate, [send], timeout=180) }}
-{%- if plan.unmanages %}
-{{ step("xend on " ~ plan.source ~ " does not manage " ~ plan.domain ~ " any more", source, "xend.orch.unmanage",
-        {"migrate": {"domain": plan.domain, "uuid": plan.unmanages}}, [arrive]) }}
-{%- endif %}
-{%- if plan.announces %}
-{{ step(plan.domain ~ " is announced on " ~ plan.target, target, "xend.orch.announce", migrate, [arrive]) }}
-{%- endif %}
-{%- if plan.follows %}
-{{ step(home, target, "xend.orch.settle", migrate, [arrive]) }}
-{{ step(plan.domain ~ " is not at home on " ~ plan.source ~ " any more", source, "xend.orch.settle", migrate, [home]) }}
-{%- endif %}
-
-{%- if not opts.get("test") %}
+{{ step(ready, [source, target], "xend.relocation", timeout=none, only=plan.configures) }}
+{#- Both are asked whatever the other says: an operator wants to know all that is wrong at once. The source is
+    asked second, as it removes the markers that the target looks for. #}
+{{ step(room, [target], "xend.orch.receive", plan.steps.receive, [ready] if plan.configures else []) }}
+{{ step(leave, [source], "xend.orch.leave", plan.steps.leave) }}
+{{ step(send, [source], "xend.orch.send", plan.steps.send, [leave, room]) }}
+{#- Until then the minion is not even asked whether it is still at it: xend waits 100 s for devices. #}
+{{ step(arrive, [target], "xend.orch.arrive", plan.steps.arrive, [send], timeout=180) }}
+{{ step("xend on " ~ source ~ " does not manage " ~ guest ~ " any more", [source], "xend.orch.unmanage",
+        plan.steps.unmanage, [arrive], only=plan.unmanages) }}
+{{ step(guest ~ " is announced on " ~ target, [target], "xend.orch.announce",
+        plan.steps.announce, [arrive], only=plan.announces) }}
+{{ step(home, [target], "xend.orch.settle",
+        plan.steps.settle, [arrive], only=plan.follows) }}
+{{ step(guest ~ " is not at home on " ~ source ~ " any more", [source], "xend.orch.vacate",
+        plan.steps.vacate, [home], only=plan.follows) }}
 {#- Without requisites: whatever became of the steps above, what both hosts hold now is the truth. #}
-
-{{ ("where " ~ plan.domain ~ " is now") | json }}:
-  salt.runner:
-    - name: state.orchestrate
-    - kwarg:
-        mods: xend.orch.recover
-        pillar: {{ {"xend": {"recover": plan.look}} | json }}
-    - order: last
-
-{%- endif %}
+{{ last_look("where " ~ guest ~ " is now", "xend.outcome", plan.look) }}
 {%- endif %}

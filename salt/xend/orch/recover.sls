@@ -10,31 +10,9 @@
     have not run elsewhere since). With domain, uuid, ran, who, source and target it says where that guest is, as
     xend.orch.migrate wants to know after a failure. With look it repairs nothing, as it looks once more by itself
     after repairs. -#}
-{%- from "xend/orch/say.jinja" import prepare, says, step with context %}
+{%- from "xend/orch/say.jinja" import again, prepare, repairs, sayings with context %}
 {%- set plan = {} %}
 {%- do prepare(plan, "xend.recovery", salt["pillar.get"]("xend:recover", {})) %}
-
-{%- if plan.stop %}
-
-{{ says(plan.stop.id, plan.stop.text, false) }}
-
-{%- else %}
-
-{%- for repair in plan.repairs %}
-{{ step(repair.id, [repair.host], "xend.orch.repair", {"repair": repair.step}, [repair.after] if repair.after else []) }}
-{%- endfor %}
-
-{%- for said in plan.says %}
-{{ says(said.id, said.text, said.good) }}
-{%- endfor %}
-
-{%- if plan.again %}
-{{ plan.again.id | json }}:
-  salt.runner:
-    - name: state.orchestrate
-    - kwarg:
-        mods: xend.orch.recover
-        pillar: {{ {"xend": {"recover": plan.again.given}} | json }}
-    - order: last
-{%- endif %}
-{%- endif %}
+{{ repairs(plan, "xend.orch.repair") }}
+{{ sayings(plan) }}
+{{ again(plan, "xend.orch.recover") }}

@@ -25,8 +25,12 @@ def runner(name, kwarg=None, full_return=None, **_rest):
     CLI Example: salt-run salt.cmd saltutil.runner state.orchestrate kwarg='{"mods": "xend.orch.recover"}'
     """
     kwarg = kwarg or {}
-    if name.startswith("xend.") and not full_return:
-        return __opts__["conductor"]["runner"](name, kwarg)
+    if name.startswith("xend."):
+        returned = __opts__["conductor"]["runner"](name, kwarg)
+        if not full_return:
+            return returned
+        success = check_result(returned["data"]) if "data" in returned else True
+        return {"return": returned, "success": success}
     if name not in ORCHESTRATE or not full_return:
         raise ValueError("the conductor does not know the runner %s" % name)
     data = __opts__["conductor"]["states"](kwarg["mods"], kwarg.get("pillar"), kwarg.get("test"))
