@@ -30,6 +30,9 @@ ANSWER_S = 30
 POLL_S = 0.2
 CLOCK_S = 0.02
 
+# Salt before 2017.7 refuses a file that users see under another name than its own without this.
+__virtualname__ = "xend"
+
 
 def __virtual__():
     if __grains__.get("kernel") != "Linux":
@@ -219,9 +222,9 @@ def _superfluous_listeners(values, configured, listening):
     needed = [port for _, port in configured]
     return [
         "xend listens on %s, although %s is off in the file" % (", ".join(shown), server)
-        for server, port in (("server", values.get("port")), ("ssl_server", values.get("ssl_port")))
-        for shown in [xend_host.on_port(port, listening or [])]
-        if shown and values.get(server) is False and port not in needed
+        for server, port in xend_options.servers()
+        for shown in [xend_host.on_port(values.get(port), listening or [])]
+        if shown and values.get(server) is False and values.get(port) not in needed
     ]
 
 

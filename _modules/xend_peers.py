@@ -13,6 +13,9 @@ from salt.exceptions import CommandExecutionError
 
 CHAIN = "XEND-RELOCATION"
 
+# Salt before 2017.7 refuses a file that users see under another name than its own without this.
+__virtualname__ = "xend"
+
 
 def __virtual__():
     if __grains__.get("kernel") != "Linux":
@@ -258,7 +261,7 @@ def declared_hosts():
 
         salt xen1 xend.declared_hosts
     """
-    hosts, wrong = xend_settings.declared(_pillar())
+    hosts, wrong = xend_settings.declared(_pillar(), _Utility)
     if wrong:
         raise CommandExecutionError("in the pillar, %s" % "; ".join(wrong))
     return hosts

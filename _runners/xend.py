@@ -58,7 +58,7 @@ def __virtual__():
         xm_copies.words()
         xm_fleet.unheard({})
         xm_verdict.finding(None, "")
-        xend_settings.declared(None)
+        xend_settings.declared(None, _Utility)
     except (ImportError, AttributeError):
         return False, "the utilities of xend are not on the master: run `salt-run saltutil.sync_all`"
     return "xend"
@@ -109,7 +109,7 @@ def _declared(ids=None):
         if host in found:
             continue
         pillar = __salt__["pillar.show_pillar"](host)
-        declared, mistakes = xend_settings.declared(pillar.get("xend"))
+        declared, mistakes = xend_settings.declared(pillar.get("xend"), _Utility)
         for name, known in declared.items():
             found.setdefault(name, known)
         wrong += [mistake for mistake in mistakes if mistake not in wrong]

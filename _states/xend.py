@@ -73,18 +73,9 @@ def relocation(
               - 10.20.0.12
               - .xen.example.com
     """
-    wanted = {
-        "server": server,
-        "port": port,
-        "address": address,
-        "hosts_allow": hosts_allow,
-        "ssl_server": ssl_server,
-        "ssl_port": ssl_port,
-        "ssl": ssl,
-        "ssl_key_file": ssl_key_file,
-        "ssl_cert_file": ssl_cert_file,
-        "config": config,
-    }
+    wanted = dict(locals())
+    for argument in ("name", "backup"):
+        del wanted[argument]
     try:
         plan = __salt__["xend.configure"](test=True, **wanted)
         told = __salt__["xend.listens"](**wanted)

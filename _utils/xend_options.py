@@ -60,6 +60,17 @@ IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(?:\.(?!\Z
 NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?(?::[0-9]+)?\Z")
 
 
+# What lets guests in, and where.
+SERVERS = (("server", "port"), ("ssl_server", "ssl_port"))
+
+
+def servers():
+    """
+    The settings that let guests in, as a tuple of (the one that switches it on, the one with its port).
+    """
+    return SERVERS
+
+
 def settings():
     """
     The table of relocation settings, in the order in which they are read and shown.
@@ -381,7 +392,7 @@ def listeners(values):
     """
     return [
         (values["address"], values[port])
-        for server, port in (("server", "port"), ("ssl_server", "ssl_port"))
+        for server, port in SERVERS
         if values[server]
     ]
 

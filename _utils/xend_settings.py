@@ -16,9 +16,6 @@ TEXT = (str, type(b"".decode("ascii")))
 # Under Python 2, large numbers are of another type.
 WHOLE = (int, type(2**64))
 
-# xend's own (xend 4.4 XendOptions).
-PORTS = (("port", 8002), ("ssl_port", 8003))
-
 ONE_ADDRESS = "write one IPv4 address, like 10.20.0.11"
 
 LONGEST_SHOWN = 120
@@ -27,12 +24,14 @@ OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 IPV4 = re.compile(r"%s\Z" % r"\.".join([OCTET] * 4))
 
 
-def declared(given):
+def declared(given, utility):
     """
     The hosts that may exchange guests.
 
     given
         the pillar `xend`, whatever it is; None when there is none
+    utility
+        a function from the name of another utility to that utility
 
     Returns ({minion id: {"address", "port", "ssl_port"}}, what is wrong): the address is text, None where a
     host has none; the ports are ints; what is wrong is a list of sentences. An address that is wrong is not
@@ -40,11 +39,12 @@ def declared(given):
     """
     wrong = []
     relocation = _relocation(given, wrong)
-    common = dict((name, _port(relocation.get(name), "xend:relocation:" + name, wrong)) for name, _ in PORTS)
+    ports = [(name, port) for name, _, kind, port, _ in utility("xend_options").settings() if kind == "port"]
+    common = dict((name, _port(relocation.get(name), "xend:relocation:" + name, wrong)) for name, _ in ports)
     found = {}
     for host, path, own in _hosts(relocation, wrong):
         where = {"address": _declared_address(own, path, wrong)}
-        for name, default in PORTS:
+        for name, default in ports:
             said = _port(own.get(name), "%s:%s" % (path, name), wrong) if isinstance(own, dict) else None
             where[name] = said or common[name] or default
         found[host] = where
@@ -264,11 +264,11 @@ BESIDE = {
 # Of these an empty value in the mapping of a host takes back what is said for all.
 RESTARTS = ("restart", "restart_accept")
 
-# Looked at by themselves: for all hosts, because others use them, or entry by entry.
-ELSEWHERE = ("port", "ssl_port", "hosts_allow")
+# Kinds of settings that are looked at by themselves: for all hosts, as others use them, or entry by entry.
+ELSEWHERE = ("port", "patterns")
 
-# What holds where the pillar says nothing.
-DEFAULTS = {"server": True, "port": 8002, "restart": True}
+# What holds where the pillar says nothing, and is not xend's own default.
+DEFAULTS = {"server": True, "restart": True}
 
 
 # What is taken where neither pillar nor configuration says anything.
@@ -337,16 +337,18 @@ def settings(given, minion_id, utility):
     list of sentences, each with the path of the key. What is wrong is not among the settings, except
     ``restart`` and ``restart_accept``: to whoever asked for no restart the default would be harm.
     """
-    hosts, wrong = declared(given)
+    hosts, wrong = declared(given, utility)
     has_hosts = not wrong
     keys = dict((name, key) for name, key, _, _, _ in utility("xend_options").settings())
+    defaults, _, _ = utility("xend_options").effective({}.get)
     common = _relocation(given, [])
     entry = own(common.get("hosts"), minion_id)
     levels = [("xend:relocation", common)]
     if isinstance(entry, dict):
         levels.append(("xend:relocation:hosts:%s" % _bare(minion_id), entry))
     wrong += _wrong_at_top(given if isinstance(given, dict) else {}, keys)
-    merged, wrong_lists = dict(DEFAULTS), []
+    # The port is written out, so that who reads the file sees it.
+    merged, wrong_lists = dict(DEFAULTS, port=defaults["port"]), []
     for path, said in levels:
         wrong += _wrong_in(said, path, keys, utility)
         if said.get("hosts_allow") is not None:
@@ -360,8 +362,8 @@ def settings(given, minion_id, utility):
     values = _values(merged, keys, utility)
     # Of a server that is neither on nor off, nobody knows that it shall be closed.
     ports = [
-        values.get(port, default)
-        for server, (port, default) in zip(("server", "ssl_server"), PORTS)
+        values.get(port, defaults[port])
+        for server, port in utility("xend_options").servers()
         if values.get(server, merged.get(server) is not None)
     ]
     if ports and has_hosts:
@@ -410,7 +412,8 @@ def _wrong_in(said, path, keys, utility):
             belongs = "; it belongs under xend" if name in TOP else _meant(name, known)
             wrong.append("xend:relocation:%s is no setting%s%s" % (_bare(name), belongs, where))
             continue
-        if name == "hosts" or name in ELSEWHERE or (name == "address" and is_host):
+        kind = utility("xend_options").kind_of(keys.get(name))
+        if name == "hosts" or kind in ELSEWHERE or (name == "address" and is_host):
             continue
         if value is None and name != "restart":
             continue

@@ -6,6 +6,7 @@ or of __salt__ is there, and takes these arguments. Salt itself would only tell 
 import ast
 import importlib
 import inspect
+import re
 import types
 
 import pytest
@@ -136,6 +137,38 @@ def test_each_function_of_our_modules_is_there_and_takes_what_it_is_given(path, 
         elif name in offered and misfit(offered[name], call):
             wrong.append(f"{path.name}:{line}: {name}: {misfit(offered[name], call)}")
     assert wrong == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
+def test_a_module_with_another_name_than_its_file_says_so_in_the_way_that_old_salts_want(path):
+    """The loader of Salt 2016.11 does not take such a file without __virtualname__."""
+    named = [
+        node.value.value
+        for node in tree_of(path).body
+        if isinstance(node, ast.Assign) and node.targets[0].id == "__virtualname__"
+    ]
+    assert named in ([], [virtual_name(path)])
+    assert named or virtual_name(path) == path.stem
+
+
+SETTERS = [
+    ("_modules/xend.py", "configure", {"config", "test", "backup"}),
+    ("_states/xend.py", "relocation", {"name", "config", "backup"}),
+]
+
+
+@pytest.mark.parametrize("path, name, others", SETTERS)
+def test_each_setting_of_the_table_is_an_argument_of_what_sets_it(path, name, others):
+    """Python wants them written out where people give them; all else about a setting stands in its row."""
+    named = [row[0] for row in importlib.import_module("xend_options").settings()]
+    (function,) = [
+        node for node in tree_of(REPO / path).body if isinstance(node, ast.FunctionDef) and node.name == name
+    ]
+    assert {one.arg for one in function.args.args} - others == set(named)
+    manuals = [ast.get_docstring(function), (REPO / "README.md").read_text("utf-8")]
+    manuals.append((REPO / "salt/xend/pillar.example").read_text("utf-8"))
+    for manual in manuals:
+        assert [one for one in named if not re.search(rf"\b{one}\b", manual)] == []
 
 
 def test_the_test_sees_the_calls():

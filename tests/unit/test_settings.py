@@ -11,7 +11,7 @@ HOSTS = {"xen1": "10.20.0.11", "xen2": "10.20.0.12", "xen3": "10.20.0.13"}
 
 
 def declared(**hosts):
-    return xend_settings.declared({"relocation": {"hosts": hosts}})
+    return xend_settings.declared({"relocation": {"hosts": hosts}}, importlib.import_module)
 
 
 # -- The hosts ----------------------------------------------------------------------------------
@@ -20,7 +20,7 @@ def declared(**hosts):
 def test_declared_hosts():
     pillar = {"relocation": {"port": 8010, "hosts": {"xen1": "10.20.0.11", "xen3": None}}}
     pillar["relocation"]["hosts"]["xen2"] = {"address": "10.20.0.12", "port": "8012", "ssl_port": 8013}
-    assert xend_settings.declared(pillar) == (
+    assert xend_settings.declared(pillar, importlib.import_module) == (
         {
             "xen1": {"address": "10.20.0.11", "port": 8010, "ssl_port": 8003},
             "xen2": {"address": "10.20.0.12", "port": 8012, "ssl_port": 8013},
@@ -32,7 +32,7 @@ def test_declared_hosts():
 
 @pytest.mark.parametrize("pillar", [None, {}, {"relocation": None}, {"relocation": {"hosts": None}}])
 def test_no_hosts_are_declared(pillar):
-    assert xend_settings.declared(pillar) == ({}, [])
+    assert xend_settings.declared(pillar, importlib.import_module) == ({}, [])
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_no_hosts_are_declared(pillar):
     ],
 )
 def test_a_pillar_of_another_form_declares_nobody(pillar, said):
-    hosts, wrong = xend_settings.declared(pillar)
+    hosts, wrong = xend_settings.declared(pillar, importlib.import_module)
     assert hosts == {} and len(wrong) == 1 and said in wrong[0]
 
 
@@ -109,9 +109,11 @@ def test_no_two_hosts_have_one_address():
 
 
 def test_ids_are_text_and_a_whole_number_stands_for_its_text():
-    hosts, wrong = xend_settings.declared({"relocation": {"hosts": {1: "10.20.0.11", "xen2": "10.20.0.12"}}})
+    pillar = {"relocation": {"hosts": {1: "10.20.0.11", "xen2": "10.20.0.12"}}}
+    hosts, wrong = xend_settings.declared(pillar, importlib.import_module)
     assert wrong == [] and sorted(hosts) == ["1", "xen2"] and hosts["1"]["address"] == "10.20.0.11"
-    assert xend_settings.declared({"relocation": {"hosts": {1: "10.20.0.11", "1": "10.20.0.12"}}})[1] == [
+    pillar = {"relocation": {"hosts": {1: "10.20.0.11", "1": "10.20.0.12"}}}
+    assert xend_settings.declared(pillar, importlib.import_module)[1] == [
         "xend:relocation:hosts:1 stands there twice, as a number and as text"
     ]
 
@@ -119,7 +121,7 @@ def test_ids_are_text_and_a_whole_number_stands_for_its_text():
 @pytest.mark.parametrize("key", [True, None, 1.5, "", datetime.date(2006, 1, 2), (1, 2)])
 def test_what_is_no_id_is_named(key):
     named = {key: "10.20.0.11", "xen2": "10.20.0.12"}
-    hosts, wrong = xend_settings.declared({"relocation": {"hosts": named}})
+    hosts, wrong = xend_settings.declared({"relocation": {"hosts": named}}, importlib.import_module)
     assert sorted(hosts) == ["xen2"] and len(wrong) == 1 and "put it in quotes" in wrong[0]
 
 
@@ -130,13 +132,14 @@ def test_ports_are_numbers_from_1_to_65535(port):
         ({"ssl_port": port}, "xend:relocation:ssl_port"),
         ({"hosts": {"xen1": {"address": "10.20.0.11", "port": port}}}, "xend:relocation:hosts:xen1:port"),
     ):
-        (sentence,) = xend_settings.declared({"relocation": pillar})[1]
+        (sentence,) = xend_settings.declared({"relocation": pillar}, importlib.import_module)[1]
         assert sentence.startswith(path + ",") and "from 1 to 65535" in sentence
 
 
 def test_all_that_is_wrong_with_the_hosts_is_named_at_once():
     _, wrong = xend_settings.declared(
-        {"relocation": {"port": "x", "hosts": {"xen1": "any", None: 1, "xen2": {"address": "a", "port": 0}}}}
+        {"relocation": {"port": "x", "hosts": {"xen1": "any", None: 1, "xen2": {"address": "a", "port": 0}}}},
+        importlib.import_module,
     )
     assert len(wrong) == 5
 
