@@ -50,6 +50,7 @@ class _Facts(object):
         self.folder = folder
         self.settings = utility("xend_options").settings()
         self.known = utility("xend_options").known_keys()
+        self.kind_of = utility("xend_options").kind_of
         self.key_of = dict((row[0], row[1]) for row in self.settings)
         self.document = utility("xend_sxp").parse(data)
         self.values, _, _ = utility("xend_options").effective(self.document.get)
@@ -319,7 +320,7 @@ def _other_readings(facts):
     """What the parser of an older xend makes something else of."""
     if facts.version is None or facts.version >= (4, 0):
         return
-    name = _dotted(facts.version)
+    name = dotted(facts.version)
     try:
         older = facts.utility("xend_sxp").parse(facts.data, name)
     except ValueError as exc:
@@ -464,31 +465,28 @@ def _unknown_to_version(facts):
                 key,
                 facts.line(key),
                 "xend %s does not know %s, which came with %s: it is ignored"
-                % (_dotted(facts.version), key, since),
+                % (dotted(facts.version), key, since),
                 "remove it, or do not count on it",
             )
 
 
-def _dotted(version):
-    return ".".join([str(part) for part in version])
-
-
 # Values
+
+# By kind of setting; a list is wrong for all of them.
+_RIGHT = {"bool": "write yes or no", "int": "write a whole number", "port": "write a whole number"}
+_RIGHT_WORD = "write one word, or one string in quotes"
 
 
 def _wrong_kind(facts):
     for key, reason in facts.unreadable.items():
         fatal = facts.is_fatal(key)
+        kind = None if isinstance(facts.document.get(key), list) else facts.kind_of(key)
         yield _finding(
             ERROR if fatal or not key.startswith(_PREFIX) else WARNING,
             key,
             facts.line(key),
             "%s%s" % (reason, ": xend does not start" if fatal else ", as soon as xend reads it"),
-            "write yes or no"
-            if "expected bool" in reason
-            else "write a whole number"
-            if "expected int" in reason
-            else "write one word, or one string in quotes",
+            _RIGHT.get(kind, _RIGHT_WORD),
         )
 
 
