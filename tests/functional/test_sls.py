@@ -386,6 +386,27 @@ def test_without_the_modules_one_sentence_says_so(load, sls):
     assert state["result"] is False and "`salt xen1 saltutil.sync_all`" in state["name"]
 
 
+def test_one_name_for_all_that_the_pillar_says(show):
+    for firewall in (None, True):
+        parts = dict(show("xend.relocation", firewall), **show("xend.firewall", firewall))
+        assert show("xend", firewall) == parts
+        assert ("xend-firewall-chain" in parts) is bool(firewall)
+    # A door that is closed leaves nothing open, and a guard that is asked for stands all the same.
+    closed = show("xend", True, server=False)
+    assert closed["xend-relocation-config"][1]["server"] is False and "xend-firewall-chain" in closed
+    assert show("xend.clean") == show("xend.relocation.clean")
+    assert show("xend.clean", True) == show("xend.relocation.clean", True)
+
+
+def test_without_the_modules_all_says_so_too(load):
+    pillar = {"xend": {"firewall": True, "relocation": {"hosts": HOSTS}}}
+    lacks = ["xend", "xend_daemon", "xend_peers", "iptables"]
+    minion = load(pillar=pillar, file_roots=FILE_ROOTS, grains=GRAINS, disable_modules=lacks)
+    for sls in ("xend", "xend.clean"):
+        for state in minion.modules.state.sls(sls).values():
+            assert state["result"] is False and "`salt xen1 saltutil.sync_all`" in state["name"]
+
+
 def test_the_door_waits_for_its_guard(show):
     shown = show("xend.relocation", True, port=8012)
     assert shown["xend-relocation-guarded"] == (
