@@ -27,6 +27,8 @@ LARGEST = 16 << 20
 LONGEST_HEAD = 1 << 16
 PIECE = 1 << 16
 DEEPEST = 50
+RETRY_S = 0.02
+SILENCE = "xend did not answer"
 
 # All that Python 2's xmlrpclib, and so xend, ever writes. What else XML knows (entities, other encodings)
 # serves only those who mean harm, as do endless numbers, which Python 2 reads in the square of their length.
@@ -36,8 +38,7 @@ FOREIGN = re.compile(
     br"|[0-9]{400}"
 )
 
-# fault.code of "no such domain", and of all that went wrong inside xend, unknown methods among it
-# (XendClient.py).
+# The code of all that goes wrong inside xend, unknown methods among it (XendClient.py).
 INTERNAL = 1
 
 TEXT = type(b"".decode("ascii"))
@@ -93,12 +94,15 @@ def ask(path, method, arguments, limit_s):
     if not isinstance(body, bytes):
         # xend cannot read what is no UTF-8 and hangs up; another name would be another guest.
         body = body.encode("utf-8", "surrogatepass")
-    connection = _connected(path, deadline)
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        _send(connection, (REQUEST % len(body)).encode("ascii") + body, deadline)
+        _connect(connection, path, deadline)
+        connection.sendall((REQUEST % len(body)).encode("ascii") + body)
         answer = _body(connection, deadline)
-    except Unanswered:
+    except (Unreachable, Unanswered):
         raise
+    except socket.timeout:
+        raise Unanswered(errno.ETIMEDOUT, SILENCE)
     except socket.error as exc:
         # As when xend is killed meanwhile.
         raise Unanswered(exc.errno, "xend hung up: %s" % exc)
@@ -107,66 +111,33 @@ def ask(path, method, arguments, limit_s):
     return _understood(answer, deadline)
 
 
-def _connected(path, deadline):
+def _connect(connection, path, deadline):
     """
-    A connection to the socket of root or of whoever asks: anybody could lay another one into a folder that
-    anybody may write to, and its answers would decide what happens to guests.
+    Connect to the socket of root or of whoever asks: anybody could lay another one into a folder that anybody
+    may write to, and its answers would decide what happens to guests.
     """
     try:
         found = os.stat(path)
-        if not stat.S_ISSOCK(found.st_mode) or found.st_uid not in (0, os.geteuid()):
-            raise Unreachable(errno.EPERM, "no socket of root's", path)
-        return _within(deadline, _connect, path)
-    except (Unreachable, Unanswered):
-        raise
-    except EnvironmentError as exc:
-        raise Unreachable(exc.errno, "xend cannot be asked: %s" % exc, path)
-
-
-def _connect(left_s, path):
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        connection.settimeout(left_s)
-        connection.connect(path)
-    except Exception:
-        connection.close()
-        raise
-    return connection
-
-
-def _within(deadline, act, *arguments):
-    """
-    What act(seconds that are left, ...) returns, tried again while the system says that it cannot do it yet:
-    so it says of a UNIX socket whose queue is full, and before Python 3.5 after any signal.
-    """
+    except OSError as exc:
+        raise Unreachable(exc.errno, exc.strerror, path)
+    if not stat.S_ISSOCK(found.st_mode) or found.st_uid not in (0, os.geteuid()):
+        raise Unreachable(errno.EPERM, "no socket of root's", path)
     while True:
-        left_s = deadline - _clock()
-        try:
-            if left_s > 0:
-                return act(left_s, *arguments)
-        except socket.timeout:
-            left_s = 0
-        except socket.error as exc:
-            if exc.errno not in (errno.EAGAIN, errno.EINTR):
-                raise
-        if left_s <= 0:
-            raise Unanswered(errno.ETIMEDOUT, "xend did not answer in time")
-        time.sleep(min(0.02, left_s))
+        connection.settimeout(_left_s(deadline))
+        code = connection.connect_ex(path)
+        if code != errno.EAGAIN:
+            break
+        # Its queue is full, for which nothing else waits.
+        time.sleep(RETRY_S)
+    if code:
+        raise Unreachable(code, os.strerror(code), path)
 
 
-def _send(connection, data, deadline):
-    while data:
-        data = data[_within(deadline, _sent, connection, data) :]
-
-
-def _sent(left_s, connection, data):
-    connection.settimeout(left_s)
-    return connection.send(data)
-
-
-def _received(left_s, connection):
-    connection.settimeout(left_s)
-    return connection.recv(PIECE)
+def _left_s(deadline):
+    left_s = deadline - _clock()
+    if left_s <= 0:
+        raise Unanswered(errno.ETIMEDOUT, SILENCE)
+    return left_s
 
 
 def _body(connection, deadline):
@@ -175,7 +146,8 @@ def _body(connection, deadline):
     """
     data, begin, end = bytearray(), 0, LONGEST_HEAD
     while len(data) < end:
-        piece = _within(deadline, _received, connection)
+        connection.settimeout(_left_s(deadline))
+        piece = connection.recv(PIECE)
         data += piece
         blank = data.find(b"\r\n\r\n")
         if not begin and blank >= 0:
@@ -212,7 +184,7 @@ def _understood(answer, deadline):
         # guest's name has control characters or is not in UTF-8.
         raise Unanswered(errno.EBADMSG, "xend's answer cannot be read: %s" % exc)
     if isinstance(value, dict) and value.get("Status") == "Failure":
-        # From 3.0.4 on, unknown methods are answered as XenAPI's are (XendAPIAsyncProxy in XendAPI.py).
+        # Since 3.1, unknown methods are answered as XenAPI's are (XendAPIAsyncProxy in XendAPI.py).
         raise Refused(INTERNAL, " ".join("%s" % word for word in value.get("ErrorDescription") or ()))
     return value
 
