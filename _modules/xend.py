@@ -43,9 +43,6 @@ except ImportError:
 
 __func_alias__ = {"list_": "list", "set_": "set"}
 
-# The version whose parser can read least.
-OLDEST = (3, 0, 3)
-
 # Deeper than anything xend reads, and what Salt's own serialisation carries without trouble.
 DEEPEST = 50
 
@@ -93,7 +90,6 @@ xend_secrets = _Utility("xend_secrets")
 xend_settings = _Utility("xend_settings")
 xend_sxp = _Utility("xend_sxp")
 xend_text = _Utility("xend_text")
-xm_output = _Utility("xm_output")
 
 
 def _right(function, *arguments):
@@ -127,20 +123,17 @@ def _problem(path, exc):
 
 
 def _parsed(data):
-    return xend_check.parsed(data, lambda: _version_of_xm(OLDEST), _Utility)
+    return xend_check.parsed(data, _info, _Utility)
 
 
-def _version_of_xm(refused=None):
+def _info():
     """
-    The version of the tools on this host, as xm tells it, a tuple; None when it does not, and REFUSED when it
-    cannot read xend's file.
+    What xm says of this host; when it cannot, the error.
     """
     try:
-        return xm_output.tools_version(__salt__["xm.info"]())
+        return __salt__["xm.info"]()
     except CommandExecutionError as exc:
-        # No xm, no xend, or a xend that this very file keeps from starting. xm is of the same installation as
-        # xend and reads the file first; where only the oldest cannot read it, this one is so old.
-        return refused if "ParseError" in str(exc) else None
+        return exc
 
 
 def _plain(raw, depth=0):
@@ -303,6 +296,8 @@ def check(config=None, version=None):
         salt 'xen*' xend.check config=/root/new-xend-config.sxp version=3.0.3
     """
     path = _option("config", config)
+    if version is not None:
+        version = _right(xend_check.version_of, version)
     try:
         data = xend_file.read(path)
     except EnvironmentError as exc:
@@ -310,7 +305,7 @@ def check(config=None, version=None):
     return xend_check.findings(
         data,
         _Utility,
-        _version_of_xm() if version is None else _right(xend_check.version_of, version),
+        version or xend_check.version_here(_info(), _Utility),
         xend_host.is_local,
         os.path.exists,
         # Relative names are under the folder of the file in use, also when another one is looked at.

@@ -21,9 +21,6 @@ log = logging.getLogger(__name__)
 # Where xend keeps the guests that it manages, unless its file says so (xend-domains-path).
 DOMAINS = "/var/lib/xend/domains"
 
-# The version whose parser can read least.
-OLDEST = (3, 0, 3)
-
 # How long the hypervisor and xenstore may take to answer.
 ANSWER_S = 30
 
@@ -73,7 +70,6 @@ xend_settings = _Utility("xend_settings")
 xend_sxp = _Utility("xend_sxp")
 xend_text = _Utility("xend_text")
 xm_files = _Utility("xm_files")
-xm_output = _Utility("xm_output")
 xm_progress = _Utility("xm_progress")
 
 
@@ -105,20 +101,17 @@ def _problem(path, exc):
 
 
 def _parsed(data):
-    return xend_check.parsed(data, lambda: _version_of_xm(OLDEST), _Utility)
+    return xend_check.parsed(data, _info, _Utility)
 
 
-def _version_of_xm(refused=None):
+def _info():
     """
-    The version of the tools on this host, as xm tells it, a tuple; None when it does not, and REFUSED when it
-    cannot read xend's file.
+    What xm says of this host; when it cannot, the error.
     """
     try:
-        return xm_output.tools_version(__salt__["xm.info"]())
+        return __salt__["xm.info"]()
     except CommandExecutionError as exc:
-        # No xm, no xend, or a xend that this very file keeps from starting. xm is of the same installation as
-        # xend and reads the file first; where only the oldest cannot read it, this one is so old.
-        return refused if "ParseError" in str(exc) else None
+        return exc
 
 
 def _process():
@@ -505,7 +498,7 @@ def _reasons_not_to_start(document):
     What in the file would keep xend from starting, as far as it can be known without trying, and what
     would not but should be mended.
     """
-    version = _version_of_xm()
+    version = xend_check.version_here(_info(), _Utility)
     values = xend_secrets.masked(xend_options.effective(document.get)[0])
     unreadable = xend_options.unreadable(document.get)
     read = xend_options.read_at_start(values, version)
@@ -735,7 +728,7 @@ def _lifecycle(path, process):
     """
     What a stop of xend and its start do to guests; with no PROCESS, only the start. See xend_lifecycle.risks.
     """
-    version = _version_of_xm()
+    version = xend_check.version_here(_info(), _Utility)
     if not xend_lifecycle.acts(version):
         return []
     shown, unseen, stored, problems = [], "", [], {}

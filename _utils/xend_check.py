@@ -28,8 +28,9 @@ _SERVERS = (
 # What people leave off: xend's other settings are named in files without it as well.
 _FORGOTTEN = "xend-"
 
-# One version for each parser that xend has had.
+# One version for each parser that xend has had, and the one that can read least.
 _PARSERS = ("3.0.3", "3.4", "4.4")
+_OLDEST = (3, 0, 3)
 
 _SHORTEST_MISSPELLED = 6
 _MOST_LINES_NAMED = 5
@@ -159,26 +160,39 @@ def is_ambiguous(data, utility):
     return len(readings) > 1
 
 
-def parsed(data, ask_version, utility):
+def parsed(data, ask, utility):
     """
     What the xend of a host makes of a file, as a document; where its version cannot be known, what the newest
     does.
 
     data, utility
         as for `findings`
-    ask_version
-        a function without arguments that returns that version, a tuple of ints or None. It is called only
-        where the versions differ, as it may take a while
+    ask
+        a function without arguments that returns what `version_here` takes. It is called only where the
+        versions differ, as it may take a while
 
     Raises ValueError when xend cannot read it.
     """
     if not is_ambiguous(data, utility):
         return utility("xend_sxp").parse(data)
-    version = dotted(ask_version())
+    said = ask()
+    version = version_here(said, utility)
+    if version is None and "ParseError" in str(said):
+        # xm is of the same installation as xend and reads the file first; where only the oldest cannot read
+        # it, this one is so old.
+        version = _OLDEST
     try:
-        return utility("xend_sxp").parse(data, version)
+        return utility("xend_sxp").parse(data, dotted(version))
     except ValueError as exc:
-        raise ValueError("xend %s cannot read it: %s" % (version, utility("xend_secrets").said(exc)))
+        raise ValueError("xend %s cannot read it: %s" % (dotted(version), utility("xend_secrets").said(exc)))
+
+
+def version_here(said, utility):
+    """
+    The version of the tools on this host, a tuple of ints, from what xm.info returned; None when that was an
+    error: there is no xm, no xend, or one that this very file keeps from starting.
+    """
+    return utility("xm_output").tools_version(said) if isinstance(said, dict) else None
 
 
 def version_of(text):
