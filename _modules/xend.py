@@ -229,14 +229,11 @@ def relocation(config=None, lenient=False):
     values, defaults, errors = xend_options.effective(read)
     if errors and not lenient:
         raise CommandExecutionError(
-            "%s: xend would not start: %s"
-            % (path, xend_secrets.masked("; ".join(sorted(errors.values()))))
+            "%s: xend would not start: %s" % (path, xend_secrets.masked("; ".join(sorted(errors.values()))))
         )
     values = dict(xend_options.effective({}.get)[0], **xend_secrets.masked(values))
     return dict(
-        values,
-        hosts_allow=xend_allow.split(values["hosts_allow"]) or [],
-        defaults=defaults + sorted(errors),
+        values, hosts_allow=xend_allow.split(values["hosts_allow"]) or [], defaults=defaults + sorted(errors)
     )
 
 
@@ -261,8 +258,7 @@ def accepts(host, name=None, config=None):
     raw = _document(_option("config", config)).get("xend-relocation-hosts-allow")
     if isinstance(raw, list):
         raise CommandExecutionError(
-            "xend-relocation-hosts-allow: a list stands where xend expects one string: xend would "
-            "not start"
+            "xend-relocation-hosts-allow: a list stands where xend expects one string: xend would not start"
         )
     try:
         address = socket.gethostbyname(_right(xend_text.given_text, "host", host))
@@ -445,9 +441,7 @@ def set_(key, value, config=None, test=False, backup=None):
         raise CommandExecutionError(xend_secrets.masked(exc.args[0]))
     if kind == "patterns" and xend_allow.broken(text):
         raise CommandExecutionError("%s: %s" % (key, "; ".join(xend_allow.broken(text))))
-    return _changed(
-        key, _option("config", config), lambda document: document.set(key, text), test, backup
-    )
+    return _changed(key, _option("config", config), lambda document: document.set(key, text), test, backup)
 
 
 def _texts(key, value, depth=0):

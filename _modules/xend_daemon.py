@@ -225,9 +225,7 @@ def _is_ipv4(address):
     return bool(re.match(r"[0-9]+(\.[0-9]+){3}$", address))
 
 
-def listens(
-    server=None, port=None, address=None, ssl_server=None, ssl_port=None, config=None, **_
-):
+def listens(server=None, port=None, address=None, ssl_server=None, ssl_port=None, config=None, **_):
     """
     What would keep the xend of this host from listening for guests with these settings.
 
@@ -255,8 +253,7 @@ def listens(
         if _is_ipv4(where) and xend_host.is_own(where, _option("root")) is False:
             problems.append(
                 "the address %s is no address of this host, %s, so that xend could not listen on it and "
-                "would not start; `ip addr` on this host shows its addresses"
-                % (where, __opts__["id"])
+                "would not start; `ip addr` on this host shows its addresses" % (where, __opts__["id"])
             )
         elif process and _taken_by_others(where, number, process["pid"]):
             problems.append(
@@ -343,8 +340,7 @@ def restart(timeout=60, config=None, accept=None, test=False):
         return {"warnings": _spare_guests(path, process, accepted, "would not be %s" % verb)}
     # xend has no lock of its own: two restarts at once leave two daemons.
     with _locked(
-        "restart",
-        "xend was not restarted, because another job is restarting it (%s); try again after that",
+        "restart", "xend was not restarted, because another job is restarting it (%s); try again after that"
     ):
         return _restart(path, timeout, accepted)
 
@@ -423,9 +419,7 @@ def _restart_alone(path, data, timeout, deadline, accepted):
     # Last of all checks, so that as little as possible can set out between them and the restart.
     if before:
         _wait_for_migrations(path, before, deadline)
-    warnings = _spare_guests(
-        path, before, accepted, "was not %s" % ("restarted" if before else "started")
-    )
+    warnings = _spare_guests(path, before, accepted, "was not %s" % ("restarted" if before else "started"))
     if xend_file.read(path) != data:
         raise CommandExecutionError(
             "xend was not restarted, because %s was changed meanwhile; try again" % path
@@ -474,8 +468,7 @@ def _refuse_hidden():
     if not _silence() and not _process():
         raise CommandExecutionError(
             "xend answers, but the pid file %s names no running xend: name the right "
-            "file with the option xend:pidfile, or write xend's process id there"
-            % _option("pidfile")
+            "file with the option xend:pidfile, or write xend's process id there" % _option("pidfile")
         )
 
 
@@ -506,15 +499,11 @@ def _reasons_not_to_start(document):
     if xend_options.key_of("hosts_allow") in read:
         reasons += xend_allow.broken(values.get("hosts_allow", ""))
     listeners = _listeners(values)
-    reasons += [
-        "port %s is out of range" % port for _, port in listeners if not 0 <= port <= 65535
-    ]
+    reasons += ["port %s is out of range" % port for _, port in listeners if not 0 <= port <= 65535]
     if len(set(listeners)) < len(listeners):
         reasons.append("both relocation servers are to listen on port %s" % listeners[0][1])
     cannot_listen_on = xend_host.cannot_listen_on
-    problems = [
-        cannot_listen_on(name, version) for name in sorted(set(name for name, _ in listeners))
-    ]
+    problems = [cannot_listen_on(name, version) for name in sorted(set(name for name, _ in listeners))]
     reasons += [problem for problem in problems if problem]
     warnings = []
     if values.get("ssl_server"):
@@ -707,8 +696,7 @@ def _spare_guests(path, process, accepted, refusal):
         pending = ""
         if process and xend_contents.changed_at(path) > process["started"] + CLOCK_S:
             pending = (
-                ". What is written in %s stays there, and is not in force until xend is restarted"
-                % path
+                ". What is written in %s stays there, and is not in force until xend is restarted" % path
             )
         raise CommandExecutionError("xend %s: %s%s" % (refusal, against, pending))
     return ["accepted: %s" % xend_text.native(risk["what"]) for risk in risks]
@@ -992,9 +980,7 @@ def _restart_failure(service, before, now, wrong, reason):
             service,
             now["pid"],
         )
-        advice = (
-            "when xend was not started by the service manager, run `xend restart` on the host, once"
-        )
+        advice = "when xend was not started by the service manager, run `xend restart` on the host, once"
     else:
         text = "xend was restarted, but does not work as configured: %s" % "; ".join(wrong)
         advice = "look at %s" % _option("log")

@@ -142,8 +142,7 @@ def guarded(name, ports, sources):
         is_open = (
             "xend listens on %s already, WITHOUT the firewall that the pillar xend:firewall asks for, and "
             "only its own list of hosts decides who gets in; `state.apply xend.relocation.clean` closes the "
-            "port"
-            % ", ".join(seen["open"])
+            "port" % ", ".join(seen["open"])
         )
     else:
         is_open = "the port is not open"
@@ -308,10 +307,7 @@ def _seen_changes(before, config):
 def _running(status):
     if not status["running"]:
         return "not running"
-    return "pid %s, listening on %s" % (
-        status["pid"],
-        ", ".join(status["listening"] or ["nothing"]),
-    )
+    return "pid %s, listening on %s" % (status["pid"], ", ".join(status["listening"] or ["nothing"]))
 
 
 def mod_watch(name, sfun=None, restart=True, timeout=60, config=None, accept=None, **_):

@@ -54,10 +54,7 @@ _EVERY = (0, 2**32 - 1)
 
 # Top-level domains below which everybody can have a name, beside the two letters of countries.
 _PUBLIC = frozenset(("arpa", "biz", "com", "edu", "gov", "info", "int", "mil", "name", "net", "org", "pro"))
-_STEMS = (
-    ("a.", "google.", "q-7.", "3vwyz."),
-    ("xen1.example.", "mail.foo.bar.", "0x.q-7.", "a.b.c.d."),
-)
+_STEMS = (("a.", "google.", "q-7.", "3vwyz."), ("xen1.example.", "mail.foo.bar.", "0x.q-7.", "a.b.c.d."))
 
 _OCTET = "(0|[1-9][0-9]?[0-9]?)"
 _ADDRESS = re.compile(r"^%s$" % r"\.".join([_OCTET] * 4))
@@ -216,8 +213,7 @@ def _understood(entry):
         raise _wrong(
             entry,
             "is not text",
-            "write an address, network, name or domain,"
-            " in quotes where YAML would read a number",
+            "write an address, network, name or domain, in quotes where YAML would read a number",
         )
     if entry.lower() == "any":
         raise _wrong(
@@ -285,9 +281,7 @@ def _check_width(entry, addresses, pattern):
         if top not in _PUBLIC and len(top) != 2:
             advice += " (where .%s is private: {regex: '^.*[.]%s$'})" % (top, top)
         raise _wrong(
-            entry,
-            "is a whole top-level domain, and a peer's name is what its own reverse DNS says",
-            advice,
+            entry, "is a whole top-level domain, and a peer's name is what its own reverse DNS says", advice
         )
 
 
@@ -296,9 +290,7 @@ def _too_much(understood):
     ranges = _merged([addresses for addresses, _ in understood if addresses])
     compiled = [_compile(pattern) for _, pattern in understood if pattern]
     are_wide = sum(last - first + 1 for first, last in ranges) > 2**_WIDEST_SUM
-    if are_wide or any(
-        all(any(one.match(probe) for one in compiled) for probe in row) for row in _PROBES
-    ):
+    if are_wide or any(all(any(one.match(probe) for one in compiled) for probe in row) for row in _PROBES):
         return ["the entries of the allow list together admit nearly everybody: " + _ANYTHING_GOES]
     return []
 
@@ -385,15 +377,11 @@ def _check_characters(entry):
         raise _wrong(entry, "contains white space or a comma", "write one list item for each host")
     if not all(" " < char <= "~" for char in entry):
         raise _wrong(
-            entry,
-            "contains a character outside ASCII",
-            "write international names in their xn-- form",
+            entry, "contains a character outside ASCII", "write international names in their xn-- form"
         )
     if _PORT.match(entry):
         raise _wrong(
-            entry,
-            "contains a port",
-            "write only '%s', xend looks at the host alone" % entry.split(":")[0],
+            entry, "contains a port", "write only '%s', xend looks at the host alone" % entry.split(":")[0]
         )
     if ":" in entry:
         raise _wrong(entry, "looks like IPv6", "write an IPv4 address, xend listens on IPv4 only")
@@ -409,9 +397,7 @@ def _address(text, entry):
     """Return the number of an IPv4 address in its only canonical spelling."""
     octets = text.split(".")
     if len(octets) != 4 or not all(octet.isdigit() and int(octet) < 256 for octet in octets):
-        raise _wrong(
-            entry, "is not an IPv4 address", "write four numbers from 0 to 255, like 10.20.0.11"
-        )
+        raise _wrong(entry, "is not an IPv4 address", "write four numbers from 0 to 255, like 10.20.0.11")
     if not _ADDRESS.match(text):
         raise _wrong(
             entry,
@@ -449,15 +435,12 @@ def _network(entry):
     elif re.match(r"^(0|[1-9][0-9]?)$", mask) and int(mask) <= 32:
         size = 2 ** (32 - int(mask))
     else:
-        raise _wrong(
-            entry, "has no prefix length from 0 to 32", "write a network like 10.20.0.0/22"
-        )
+        raise _wrong(entry, "has no prefix length from 0 to 32", "write a network like 10.20.0.0/22")
     if first % size:
         raise _wrong(
             entry,
             "has host bits set",
-            "write %s/%s for the network or %s for the host"
-            % (_dotted(first - first % size), mask, base),
+            "write %s/%s for the network or %s for the host" % (_dotted(first - first % size), mask, base),
         )
     return first, first + size - 1
 
@@ -468,9 +451,7 @@ def _name(entry):
     name = entry[1:] if below else entry
     if name.endswith("."):
         raise _wrong(
-            entry,
-            "ends with a dot, which no name from reverse DNS does",
-            "write '%s'" % entry.rstrip("."),
+            entry, "ends with a dot, which no name from reverse DNS does", "write '%s'" % entry.rstrip(".")
         )
     labels = name.split(".")
     # RFC 1123, and the underscore besides: Windows machines carry it and their DNS serves it.
@@ -521,9 +502,7 @@ def _regex(entry):
         compiled = _compile(pattern)
     except ValueError as error:
         raise _wrong(
-            pattern,
-            "is no regular expression for xend (%s)" % error,
-            "mend it, xend would not start",
+            pattern, "is no regular expression for xend (%s)" % error, "mend it, xend would not start"
         )
     if _admits_everybody(compiled):
         raise _wrong(pattern, "matches every host", _ANYTHING_GOES)
@@ -634,8 +613,7 @@ def _digit_set(digits):
         return digits[0]
     runs = _merged([(int(digit), int(digit)) for digit in digits])
     return "[%s]" % "".join(
-        "%d-%d" % run if run[1] - run[0] > 1 else "".join(str(d) for d in sorted(set(run)))
-        for run in runs
+        "%d-%d" % run if run[1] - run[0] > 1 else "".join(str(d) for d in sorted(set(run))) for run in runs
     )
 
 
@@ -689,23 +667,17 @@ def admits(value, address, name=None):
             compiled.append(_compile(piece))
         except ValueError as error:
             return _decision(
-                False,
-                None,
-                "xend does not start: pattern %s is invalid (%s)" % (_shown(piece), error),
+                False, None, "xend does not start: pattern %s is invalid (%s)" % (_shown(piece), error)
             )
     for piece, expression in zip(pieces, compiled):
         if not piece:
             return _decision(
-                True,
-                piece,
-                "an empty pattern, from a leading, trailing or double space, admits everybody",
+                True, piece, "an empty pattern, from a leading, trailing or double space, admits everybody"
             )
         # A peer without a name has its address for one.
         for what, text in (("address", address), ("name", name or address)):
             if expression.match(text):
-                return _decision(
-                    True, piece, "pattern %s matches the %s %s" % (_shown(piece), what, text)
-                )
+                return _decision(True, piece, "pattern %s matches the %s %s" % (_shown(piece), what, text))
     peer = "the address %s" % address
     if name and name != address:
         peer += " or the name %s" % name
@@ -843,8 +815,7 @@ def _bare_dots(piece, compiled, tokens):
     return [
         (
             "info" if harmless else "warning",
-            "%s has an unescaped dot, which matches any character%s"
-            % (_shown(piece), _also_admits(example)),
+            "%s has an unescaped dot, which matches any character%s" % (_shown(piece), _also_admits(example)),
             _plainly(piece, "write \\. for a dot"),
         )
     ]

@@ -20,10 +20,7 @@ _PREFIX = "xend-relocation"
 _SHIPPED_PATTERNS = ("^localhost$", "^localhost\\.localdomain$")
 
 # (setting that switches a server on, its port, the files it cannot do without)
-_SERVERS = (
-    ("server", "port", ()),
-    ("ssl_server", "ssl_port", ("ssl_key_file", "ssl_cert_file")),
-)
+_SERVERS = (("server", "port", ()), ("ssl_server", "ssl_port", ("ssl_key_file", "ssl_cert_file")))
 
 # What people leave off: xend's other settings are named in files without it as well.
 _FORGOTTEN = "xend-"
@@ -273,8 +270,7 @@ def _dropped_list(facts):
             ERROR,
             None,
             line,
-            "the list that begins at column %d is never closed, and xend drops it without a word"
-            % column,
+            "the list that begins at column %d is never closed, and xend drops it without a word" % column,
             "add the missing parenthesis",
         )
 
@@ -286,8 +282,7 @@ def _end_of_text(facts):
             ERROR,
             None,
             line,
-            "byte 4 (Ctrl-D) at column %d ends the file for xend: it ignores all that follows"
-            % column,
+            "byte 4 (Ctrl-D) at column %d ends the file for xend: it ignores all that follows" % column,
             "remove that byte",
         )
 
@@ -343,9 +338,7 @@ def _other_readings(facts):
     escaped = set(key for _, key in facts.escapes)
     for key in sorted(facts.known):
         raw = key.encode("ascii")
-        if key not in escaped and _written(facts, older, raw) != _written(
-            facts, facts.document, raw
-        ):
+        if key not in escaped and _written(facts, older, raw) != _written(facts, facts.document, raw):
             yield _finding(
                 ERROR,
                 key,
@@ -589,8 +582,7 @@ def _open_door(facts):
         ERROR,
         HOSTS_ALLOW,
         facts.line(HOSTS_ALLOW) or facts.line(switches[0]),
-        "%s is on and %s %s: xend takes guests from everybody"
-        % (" and ".join(switches), HOSTS_ALLOW, how),
+        "%s is on and %s %s: xend takes guests from everybody" % (" and ".join(switches), HOSTS_ALLOW, how),
         "name the hosts that may connect (xend.configure hosts_allow=...), or switch it off",
     )
 

@@ -92,9 +92,7 @@ def accepted(given):
     if given is None:
         return []
     words = [given] if hasattr(given, "upper") else given
-    if not isinstance(words, (list, tuple)) or [
-        word for word in words if word not in (STOP, START)
-    ]:
+    if not isinstance(words, (list, tuple)) or [word for word in words if word not in (STOP, START)]:
         raise ValueError(
             "restart_accept: %s is nothing that a restart of xend can be allowed to do to guests; right is a "
             "list out of on_xend_stop (guests that have it set are shut down or suspended) and on_xend_start "
@@ -216,9 +214,7 @@ def store(folder, read, parse):
             else dict(domains([[]])[0], uuid=entry)
         )
         found.append(
-            dict(
-                one, domid=None, checkpoint=os.path.exists(os.path.join(folder, entry, CHECKPOINT))
-            )
+            dict(one, domid=None, checkpoint=os.path.exists(os.path.join(folder, entry, CHECKPOINT)))
         )
     return found
 
@@ -255,9 +251,7 @@ def stopped(found, version):
 
 def _runs(one):
     # Letters that are not known keep nobody from being counted.
-    return bool(one["domid"]) and not [
-        letter for letter in "pscd" if letter in (one["state"] or "")
-    ]
+    return bool(one["domid"]) and not [letter for letter in "pscd" if letter in (one["state"] or "")]
 
 
 def started(found, stored, version):
@@ -286,9 +280,7 @@ def started(found, stored, version):
     )
     known = set([one["uuid"] for one in stored])
     halted = stored + [
-        dict(one, checkpoint=False)
-        for one in found
-        if one["domid"] is None and one["uuid"] not in known
+        dict(one, checkpoint=False) for one in found if one["domid"] is None and one["uuid"] not in known
     ]
     return [
         one
@@ -340,11 +332,7 @@ def risks(version, shown, unseen, stored, problems, words):
     starting = started(shown, stored, version)
     if stopping:
         what = [_stop_sentence(one, managed, version, folder) for one in stopping]
-        hint = (
-            STOP_REMEDY_MANAGED
-            if [one for one in stopping if one["uuid"] in (managed or ())]
-            else ""
-        )
+        hint = STOP_REMEDY_MANAGED if [one for one in stopping if one["uuid"] in (managed or ())] else ""
         also = STOP_REMEDY_STARTING if starting or START in problems else ""
         remedy = STOP_REMEDY % (hint, words["pidfile"], also, host)
         found.append(_risk(STOP, STOP_INTRO, what, remedy))
@@ -373,12 +361,7 @@ def _stop_sentence(one, managed, version, folder):
     if managed is None or one["uuid"] in managed:
         return (
             "%s is suspended to %s/%s/%s, from where only `xm resume` brings it back (on_xend_stop suspend)"
-            % (
-                who,
-                folder,
-                one["uuid"],
-                CHECKPOINT,
-            )
+            % (who, folder, one["uuid"], CHECKPOINT)
         )
     if version is not None and version < GOES_ON_SINCE:
         what = "ends xend's stop with an error,"

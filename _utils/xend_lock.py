@@ -303,11 +303,7 @@ def _reservation(folder, name):
 def _understood(path):
     try:
         made = json.loads(get(path, RESERVATION_BYTES).decode("utf-8"))
-        return {
-            "name": _native(made["name"]),
-            "who": _native(made["who"]),
-            "until": float(made["until"]),
-        }
+        return {"name": _native(made["name"]), "who": _native(made["who"]), "until": float(made["until"])}
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError):
         # The last one for lists in lists without end.
         return None

@@ -99,8 +99,7 @@ def key_of(name):
         if known == name:
             return key
     raise ValueError(
-        "%r is no relocation setting; the settings are %s"
-        % (name, ", ".join([row[0] for row in SETTINGS]))
+        "%r is no relocation setting; the settings are %s" % (name, ", ".join([row[0] for row in SETTINGS]))
     )
 
 
@@ -143,9 +142,7 @@ def _converted(key, kind, raw):
     if kind in ("port", "int"):
         match = INT_TEXT.match(raw)
         if not match:
-            raise ValueError(
-                _sentence("invalid xend config %s: expected int: %s" % (key, text_of(raw)))
-            )
+            raise ValueError(_sentence("invalid xend config %s: expected int: %s" % (key, text_of(raw))))
         return int(match.group(1))
     return text_of(raw)
 
@@ -276,8 +273,7 @@ def written(key, value):
         return str(value)
     if not isinstance(value, TEXT):
         raise ValueError(
-            "%s: %.60r cannot be written; give text, an integer or a boolean (text in quotes)"
-            % (key, value)
+            "%s: %.60r cannot be written; give text, an integer or a boolean (text in quotes)" % (key, value)
         )
     if kind == "address":
         return _written_address(key, value)
@@ -329,13 +325,9 @@ def _written_address(key, value):
             "like 10.20.0.11" % (key, value)
         )
     if value.count(":") > 1:
-        raise ValueError(
-            "%s: %.60r looks like an IPv6 address; xend listens on IPv4 only" % (key, value)
-        )
+        raise ValueError("%s: %.60r looks like an IPv6 address; xend listens on IPv4 only" % (key, value))
     if not NAME.match(value):
-        raise ValueError(
-            "%s: %.60r is neither an IPv4 address nor a host or interface name" % (key, value)
-        )
+        raise ValueError("%s: %.60r is neither an IPv4 address nor a host or interface name" % (key, value))
     return value
 
 
@@ -350,8 +342,7 @@ def _written_patterns(key, value):
     if "" in value.split(" "):
         raise ValueError(
             "%s: %.60r holds an empty pattern, which admits everybody; write patterns with single "
-            "spaces between them (to open the port to all, use xend.configure hosts_allow=any)"
-            % (key, value)
+            "spaces between them (to open the port to all, use xend.configure hosts_allow=any)" % (key, value)
         )
     return value
 
@@ -374,9 +365,7 @@ def conflicts(values):
         )
     if values.get("server") and values.get("ssl_server"):
         if values.get("port") == values.get("ssl_port"):
-            found.append(
-                "port and ssl_port are both %s: xend would not start" % values.get("port")
-            )
+            found.append("port and ssl_port are both %s: xend would not start" % values.get("port"))
     if values.get("ssl_server"):
         for name in ("ssl_key_file", "ssl_cert_file"):
             if not values.get(name):
@@ -390,11 +379,7 @@ def listeners(values):
 
     An empty address means every address of the host. Source: xend 4.4 relocate.listenRelocation.
     """
-    return [
-        (values["address"], values[port])
-        for server, port in SERVERS
-        if values[server]
-    ]
+    return [(values["address"], values[port]) for server, port in SERVERS if values[server]]
 
 
 # Servers of xend that take no guests: their switch, their port and its default (xend 4.4 XendOptions).

@@ -124,18 +124,7 @@ class _Grammar(object):
         self.escape = re.compile(escape)
         # An atom must be followed by something: at the end of the file it drops its list.
         self.flat = re.compile(
-            b"(?:"
-            + space
-            + b"+|"
-            + comment
-            + b"|"
-            + atom
-            + b"(?=["
-            + stop
-            + b"])|"
-            + string
-            + b")"
-            + _ROUNDS
+            b"(?:" + space + b"+|" + comment + b"|" + atom + b"(?=[" + stop + b"])|" + string + b")" + _ROUNDS
         ).match
         self.parens = re.compile(br"\(+|\)+").match
         self.one_escape = escape
@@ -699,12 +688,7 @@ _COMMENTED_FORM = re.compile(
 
 def _would_touch(left, right):
     """Whether what ends and begins with these bytes would run together without a space."""
-    return (
-        left != b""
-        and left not in _SPACES + b"()"
-        and right != b""
-        and right not in _SPACES + b"()#"
-    )
+    return left != b"" and left not in _SPACES + b"()" and right != b"" and right not in _SPACES + b"()#"
 
 
 def _replace(data, begin, end, text):
