@@ -122,13 +122,18 @@ OF_NO_FORM = {
 MAY_BE_DONE = {("xen1", "remove", "migrating-arrived"), ("xen1", "forget", "arrived")}
 
 
+def given(arguments):
+    """What a plan gives a state, of which an SLS lists the arguments."""
+    return {key: value for one in arguments for key, value in one.items()}
+
+
 def assert_nothing_follows(plan, left, liar):
     """From what one host says: no step that harms a guest of another, no loss that is not told."""
     assert plan["stop"] is None, plan
     ids = [one["id"] for one in plan["repairs"] + plan["says"]]
     assert len(ids) == len(set(ids))
     for repair in plan["repairs"]:
-        step = (repair["host"], repair["step"]["do"], repair["step"]["listed"])
+        step = (repair["host"], given(repair["step"])["do"], given(repair["step"])["listed"])
         assert repair["host"] == liar or step in MAY_BE_DONE, repair
     told = {said["id"]: said for said in plan["says"]}
     for name in ("gone", "whole"):
@@ -177,7 +182,7 @@ def test_every_lie_about_every_field_of_what_hosts_hold(conductor, left, third, 
                 # It may hide what it holds itself, or is the only one to tell of.
                 assert plan["stop"] is None
                 for repair in plan["repairs"]:
-                    step = (repair["host"], repair["step"]["do"], repair["step"]["listed"])
+                    step = (repair["host"], given(repair["step"])["do"], given(repair["step"])["listed"])
                     assert repair["host"] == host or step in MAY_BE_DONE, (path, kind, repair)
                 text = "\n".join(said["text"] for said in plan["says"])
                 assert [bad for said in plan["says"] for bad in faulty(said["id"] + said["text"])] == []
@@ -305,11 +310,6 @@ def assert_only_that_guest_moved(conductor, guest, witness, run):
     assert run.seconds < LIMIT_S
 
 
-def arguments(plan, sls):
-    """What a plan gives the state in this SLS."""
-    return {key: value for one in plan["steps"][sls] for key, value in one.items()}
-
-
 def accepted(replay, canary, plan, question):
     """{path: [value]} of the lies about an answer with which the runner makes a plan all the same."""
     found, named = {}, 0
@@ -327,7 +327,7 @@ def accepted(replay, canary, plan, question):
         assert (said["source"], said["target"], said["domain"]) == ("xen1", "xen2", "web01")
         assert said["look"]["domain"] == "web01" and set(said) == set(plan), (question, path, kind)
         for sls, key in (("leave", "name"), ("send", "name"), ("send", "target"), ("arrive", "source")):
-            assert arguments(said, sls)[key] == arguments(plan, sls)[key]
+            assert given(said["steps"][sls])[key] == given(plan["steps"][sls])[key]
         found.setdefault(json.dumps(path), []).append(value)
     return found, named
 
