@@ -221,6 +221,8 @@ def test_a_host_may_accept_less_than_the_others(at, host):
     pids = host.pids()
     minion = at(own={"restart_accept": []}, restart_accept=[STOP])
     assert minion.modules.xend.restart_accept() == []
+    # As xend.settings, and so the SLS, reads it.
+    assert at(own={"restart_accept": None}, restart_accept=[STOP]).modules.xend.restart_accept() == []
     assert "web01" in refused(minion.modules.xend.restart)
     assert "web01" in refused(at(restart_accept=[STOP]).modules.xend.restart, accept=[])
     assert_untouched(host, pids, "web01")
