@@ -8,27 +8,11 @@ import json
 import numbers
 import re
 
-# Name, ID, Mem(MiB), VCPUs, State, Time(s), read from the right, because a name may hold anything: whoever
-# has made a domain has written it into xenstore. A managed domain that does not run has no ID and may have no
-# state. What xend does not know of a domain, xm 3.0.3 shows as ? or ?? (XendDomainInfo.sxpr there;
-# main.parse_doms_info, which has -1 for an ID).
-ROW = re.compile(
-    r"(?P<front>.*?)(?P<gap>\s+)(?P<memory>\d+)\s+(?P<vcpus>\d+)\s+"
-    r"(?:(?P<state>[a-z?-]{6}|\?{1,5})\s+)?(?P<time>\d+\.\d+)\s*\Z",
-    re.DOTALL,
-)
-NAME_AND_ID = re.compile(r"(?P<name>.*?)\s+(?P<domid>-?\d+)\Z", re.DOTALL)
-
-# How wide the columns of memory and ID are at least: 8 and 3 in xm 3.0.3, where each row has an ID, 5 and 3
-# in 3.1, 5 and 5 from 3.2 on (main.xm_brief_list). An ID that lacks leaves a wider gap before the memory than
-# any memory after an ID has; that tells an ID from a number at the end of a name.
-MEMORY_WIDTH = 5
-ID_WIDTH = 3
-
 # What xm shows as the name of a domain of which xend does not know it (parse_doms_info of 3.0.3 to 4.4).
 NAMELESS = "??"
 
-HEADER = re.compile(r"Name\s+ID\s")
+# While it is sent, xend calls a domain so (xend 4.4 XendCheckpoint.save); `xl` keeps the old name.
+MIGRATING = "migrating-"
 
 # What `xm info` calls xend_config_format -> the oldest tools that print it (XendNode of xend 3.0.3, 3.0.4 and
 # 3.1; up to 4.4 it is 4, and 3.0.2 prints nothing).
@@ -44,65 +28,53 @@ VNC_KEYS = ("vnclisten", "vncdisplay", "vncunused")
 NO_CLASS = "(without a name)"
 OFF = (None, "", "0", "no", "false")
 
-# A string in a description, and what of it another xend reads as other bytes: xend writes a backslash, x and
-# two digits for all that is no ASCII, and misreads the digits a to f (xend 3.0.3 to 4.4 sxp.show and
-# Parser.state_hex). The last one stands for bytes that were no UTF-8.
-QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
-MISREAD = re.compile(r"(?<!\\)(?:\\\\)*\\x(?:[a-f][0-9a-f]|[0-9][a-f])", re.IGNORECASE)
-REPLACED = b"\xef\xbf\xbd".decode("utf-8")
+# Bytes whose number has a digit from a to f, and that xend does not write as they are.
+MISREAD = re.compile(br"[\x0b\x0c\x0e\x0f\x1a-\x1f\x7f\x8a-\x8f\x9a-\x9f\xa0-\xff]")
 
 
-def domains(text, name_of=None):
+def rows(forms):
     """
-    The rows of `xm list`.
+    What `xm list` shows of the domains of a host, and more.
 
-    name_of
-        called with the id of a domain, returns the name that its description has, or None. Before a row that
-        begins with lines which are none, that tells a name with line breaks from something that has got in
-        between
+    forms
+        their descriptions, as nested lists of bytes
 
-    Returns a list of dicts: name (NAMELESS for one that is not known), domid (int or None), memory_mib, vcpus
-    (int), state (six letters or dashes; with question marks where xend does not know; "" for a domain that
-    does not run), time_s (float), in the order of the rows. Raises ValueError for a line that is no row, and
-    when Domain-0 is missing: that a guest is gone may not be judged from a list that was not understood.
+    Returns a list of dicts: name (NAMELESS for one that is not known), uuid (None where there is none), domid
+    (int; None for a domain that does not run), memory_mib, vcpus (int), state (six letters or dashes; with
+    question marks where xend does not know; "" for a domain that does not run), time_s (float) and form, the
+    description. Raises ValueError for what is no description, and when Domain-0 is missing: that a guest is
+    gone may not be judged from an answer that was not understood.
+
+    xend gives a domain that does not run no id, or -1. Missing names and states are shown as xm does
+    (parse_doms_info of 3.0.3 to 4.4), and a domain that runs without a state as that of 3.0.3 does.
     """
-    found, broken = [], []
-    for line in text.split("\n"):
-        row = _row(line)
-        if row and broken:
-            row["name"] = "\n".join(broken + [row["name"].replace(NAMELESS, "")])
-            if not name_of or (name_of(row["domid"]) or "").rstrip(" ") != row["name"]:
-                break
-            broken = []
-        if row:
-            found.append(row)
-        elif line.strip() and (broken or not HEADER.match(line)):
-            broken.append(line)
-    if broken:
-        raise ValueError("it is not understood: %.120r" % broken[0])
+    found = [_row(form) for form in forms]
     if 0 not in [row["domid"] for row in found]:
         raise ValueError("it does not show Domain-0, which every host has")
     return found
 
 
-def _row(line):
-    match = ROW.match(line)
-    if not match:
-        return None
-    name, domid, memory = match.group("front"), None, match.group("memory")
-    if len(match.group("gap")) < ID_WIDTH + 2 + max(0, MEMORY_WIDTH - len(memory)):
-        both = NAME_AND_ID.match(name)
-        if not both:
-            return None
-        name, domid = both.group("name"), both.group("domid")
+def _row(form):
+    if not isinstance(form, list) or form[:1] != [b"domain"]:
+        raise ValueError("it is not understood: %.120r" % (form,))
+    domid, seconds = _value(form, "domid"), _value(form, "cpu_time")
+    if domid not in (None, "", "-1") and not domid.isdigit():
+        raise ValueError("it shows a domain with the id %s" % domid)
+    domid = _number(domid)
+    try:
+        # As xm shows it: a guest that was never on a CPU has 0.0.
+        time_s = round(float(seconds or 0), 1)
+    except ValueError:
+        raise ValueError("it shows a domain with %.60s as the time that it had on CPUs" % seconds)
     return {
-        # A name of line breaks and spaces only leaves nothing here.
-        "name": name or NAMELESS,
-        "domid": _number(domid),
-        "memory_mib": int(memory),
-        "vcpus": int(match.group("vcpus")),
-        "state": match.group("state") or "",
-        "time_s": float(match.group("time")),
+        "name": _native(_value(form, "name")) or NAMELESS,
+        "uuid": _native(_value(form, "uuid")),
+        "domid": domid,
+        "memory_mib": _number(_value(form, "memory")) or 0,
+        "vcpus": _number(_value(form, "online_vcpus") or _value(form, "vcpus")) or 0,
+        "state": _native(_value(form, "state")) or ("" if domid is None else NAMELESS),
+        "time_s": time_s,
+        "form": form,
     }
 
 
@@ -120,6 +92,23 @@ def info(text):
         elif colon:
             last = name.strip()
             found[last] = value.strip()
+    return _with_numbers(found)
+
+
+def node(answer):
+    """
+    The same from what xend says to xend.node.info: pairs behind a first word, of which xm prints each as a
+    line (xm main.xm_info).
+    """
+    found = {}
+    for pair in answer[1:] if isinstance(answer, list) else []:
+        if isinstance(pair, list) and pair and hasattr(pair[0], "upper"):
+            lines = ("%s" % (pair[1] if len(pair) > 1 else "(none)",)).splitlines()
+            found[pair[0].strip()] = "\n".join([line.strip() for line in lines])
+    return _with_numbers(found)
+
+
+def _with_numbers(found):
     return dict(
         [(name, int(value) if re.match(r"\d+\Z", value) else value) for name, value in found.items()]
     )
@@ -145,21 +134,20 @@ def tools_version(info):
     return max(since, hypervisor or since) if since >= (3, 1) else since
 
 
-def misread(text):
+def misread(form):
     """
-    What of a guest would not arrive on another host as it is, because of its bytes.
+    What of a guest would not arrive on another host as it is, because of its bytes: xend writes a backslash,
+    x and two digits for all that is no ASCII, and misreads the digits a to f (xend 3.0.3 to 4.4 sxp.show and
+    Parser.state_hex). So it does with what was read from bytes that are no UTF-8, REPLACED.
 
-    text
-        its description, as xm prints it
+    form
+        its description, nested lists of bytes
 
-    Returns the strings of the description that hold such bytes, as they stand there.
+    Returns the strings in it that hold such bytes, as text.
     """
-    text = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
-    found = [match.group() for match in QUOTED.finditer(text)]
-    found = [string for string in found if MISREAD.search(string) or REPLACED in string]
-    if REPLACED in text and not found:
-        found = [line.strip() for line in text.splitlines() if REPLACED in line]
-    return found
+    if isinstance(form, list):
+        return [string for item in form for string in misread(item)]
+    return [_text(form)] if MISREAD.search(form) else []
 
 
 def told(value):
@@ -210,6 +198,23 @@ def is_nameless(row):
     Whether xend does not know how the domain in this row of `domains` is called.
     """
     return row["name"] == NAMELESS
+
+
+def moving(rows):
+    """
+    The domains of `domains` that are on their way, as a list of (name, "sent" or "received").
+
+    A domain that is sent is called migrating-NAME. One that is received has its final name, is paused
+    and has no VCPU yet. (A domain that was created paused has its VCPUs.) Of one that is only about to be
+    made xend may not know the state yet.
+    """
+    found = []
+    for row in rows:
+        if row["vcpus"] == 0 and (row["state"] == "--p---" or is_unknown(row["state"])):
+            found.append((row["name"], "received"))
+        elif row["name"].startswith(MIGRATING):
+            found.append((row["name"], "sent"))
+    return found
 
 
 def describe(form):

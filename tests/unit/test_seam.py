@@ -25,26 +25,20 @@ def tree_of(path):
 
 
 def proxies(tree):
-    """{name in this file: utility that it stands for}"""
+    """{how it is called in this file: utility that it stands for}"""
     return {
-        node.targets[0].id: node.value.args[0].value
+        ast.unparse(node.targets[0]): utility
         for node in ast.walk(tree)
-        if isinstance(node, ast.Assign)
-        and isinstance(node.value, ast.Call)
-        and isinstance(node.value.func, ast.Name)
-        and node.value.func.id in ("_Utility", "utility")
+        if isinstance(node, ast.Assign) and (utility := named_utility(node.value, {}))
     }
 
 
 def named_utility(node, known):
     """The utility that an expression stands for, or None."""
-    if isinstance(node, ast.Name):
-        return known.get(node.id)
     if isinstance(node, ast.Call):
         called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", None)
-        if called in ("utility", "_Utility"):
-            return node.args[0].value
-    return None
+        return node.args[0].value if called in ("utility", "_Utility") else None
+    return known.get(ast.unparse(node)) if isinstance(node, (ast.Name, ast.Attribute)) else None
 
 
 def uses(path):
@@ -177,7 +171,7 @@ def test_the_test_sees_the_calls():
 
 
 def test_each_proxy_is_used_and_called_as_its_utility():
-    for path in USERS:
+    for path in [*MODULES, REPO / "_runners" / "xend.py"]:
         known = proxies(tree_of(path))
         assert known == {name: name for name in known}, path
         assert set(known) <= {utility for _line, utility, _name, _call in uses(path)}, path

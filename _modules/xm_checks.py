@@ -1,0 +1,892 @@
+"""
+Checks before a guest moves: whether it can leave this host, and whether this host can take it. Part of the
+module `xm`, see xm.py.
+
+Nothing is changed here but markers next to image files, which come and go. What fits is decided in
+``_utils``.
+"""
+
+from __future__ import absolute_import
+
+import os
+import re
+import socket
+import uuid as _uuid
+
+from salt.exceptions import CommandExecutionError
+
+# How long files, scripts and names of a guest that is to come may be looked for, and what DRBD says of it.
+LOOK_S = 20
+DRBD_S = 120
+
+HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}\Z")
+
+
+def __virtual__():
+    if __grains__.get("kernel") != "Linux":
+        return False, "xend runs on Linux only"
+    return "xm"
+
+
+class _Utility(object):
+    """
+    A utility, of which calls read like those of a module: `xend_sxp.parse(data)`. Synced ones come first;
+    those of an installed extension are not loaded into __utils__ by Salt 3006 and later, and are imported.
+    """
+
+    def __init__(self, name):
+        self._name = name
+
+    def __getattr__(self, function):
+        try:
+            found = __utils__[self._name + "." + function]
+        except KeyError:
+            package = __import__("xend_for_salt." + self._name, globals(), locals(), [function])
+            return getattr(package, function)
+        # Salt's wrapper switches to the loader of the utilities, where the functions that are handed to them
+        # would find no __salt__, and it cannot be used by two threads at once.
+        return getattr(found, "__wrapped__", found)
+
+
+xend_host = _Utility("xend_host")
+xend_options = _Utility("xend_options")
+xend_secrets = _Utility("xend_secrets")
+xend_text = _Utility("xend_text")
+xm_block = _Utility("xm_block")
+xm_copies = _Utility("xm_copies")
+xm_devices = _Utility("xm_devices")
+xm_disks = _Utility("xm_disks")
+xm_drbd = _Utility("xm_drbd")
+xm_files = _Utility("xm_files")
+xm_fit = _Utility("xm_fit")
+xm_look = _Utility("xm_look")
+xm_output = _Utility("xm_output")
+
+
+def _host():
+    return xm_look.host(str(__opts__["id"]), __salt__, CommandExecutionError, _Utility)
+
+
+def _given(function, *arguments):
+    """
+    What a function makes of something that was given; what is wrong with that as an error of Salt.
+    """
+    try:
+        return function(*arguments)
+    except ValueError as exc:
+        raise CommandExecutionError(exc.args[0])
+
+
+def _text(argument, value):
+    return _given(xend_text.given_text, argument, value)
+
+
+def can_send(name, target, port=None, ssl=False, ask=True, live=True, node=None, accept=None):
+    """
+    Whether a guest can leave this host for another one. Nothing is changed.
+
+    name
+        the domain
+    target
+        the minion id of the other host, as in the pillar ``xend:relocation:hosts``, or its address
+    port, ssl
+        where and how the target listens; default: what the pillar says of it, else this host's own port;
+        without TLS unless this host's own xend-relocation-ssl is on, which xm cannot overrule. TLS hides the
+        guest's memory on the way; xend verifies no certificate
+    ask
+        ask the target's relocation port whether it lets this host in
+    live, node
+        as for ``xm.migrate``: a live migration needs some memory on this host, and old xm have no node
+    accept
+        as for ``xm.can_receive``
+
+    Returns ``ok`` (bool), ``blockers`` and ``warnings``: lists of sentences, all that are known at once.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xm.can_send web01 target=xen2
+    """
+    name = _text("name", name)
+    peer = __salt__["xm.peer"](target, port, ssl)
+    this = _host()
+    blockers, warnings = _blockers_of(this, name, live, _accepted(accept))
+    blockers += _options_that_xm_lacks(this, peer["ssl"], node)
+    if peer["own"]:
+        blockers.append("the target %s (%s) is this host itself" % (target, peer["address"]))
+    elif ask:
+        answer = __salt__["xend.probe"](peer["address"], port=peer["port"], ssl=peer["ssl"])
+        if answer["result"] != "accepted":
+            blockers.append(answer["message"] + peer["hint"])
+    else:
+        warnings.append("the relocation port of %s was not asked" % target)
+    return _check(blockers, warnings)
+
+
+def _check(blockers, warnings):
+    return {"ok": not blockers, "blockers": blockers, "warnings": warnings}
+
+
+def _blockers_of(this, name, live, accept):
+    """
+    What keeps a guest from being sent, as far as this host alone can tell: blockers and warnings.
+    """
+    if name == "Domain-0":
+        return ["Domain-0 is the host itself and cannot be moved"], []
+    if name != xm_copies.plain(name):
+        return [
+            "%s is the name that xend gives a domain while it is sent; migrating it under that name "
+            "wedges it: wait until it has left, or mend it if its migration broke (xend.orch.recover)"
+            % name
+        ], []
+    look = this.look()
+    row = look.guest(name)
+    found = row and look.describe(row)
+    if found is None or not found["runs"]:
+        why = _why_it_cannot_leave(name, look.view(name))
+        if found is None or why["under_way"]:
+            return [why["sentence"]], []
+    blockers = []
+    if xm_output.is_unknown(found["state"]):
+        blockers.append(
+            "whether %s runs cannot be seen: xend shows its state as %s; look with `xm list` until it shows "
+            "letters, and if it does not, see whether %s answers" % (name, found["state"], name)
+        )
+    elif not found["runs"]:
+        blockers.append(why["sentence"])
+    if not found["uuid"]:
+        blockers.append("xend shows no uuid of %s, by which it could be known again" % name)
+    if found["nomigrate"]:
+        blockers.append("%s is marked nomigrate in its configuration" % name)
+    if found["pci"]:
+        blockers.append(
+            "%s has %d PCI device(s) of this host passed through; detach them first"
+            % (name, len(found["pci"]))
+        )
+    misread, hides = look.misread(row)
+    blockers += [
+        "xend would hand on %s of %s as other bytes than it has: call it otherwise, in ASCII (a path may be "
+        "a link)" % (xm_files.legible(string), name)
+        for string in misread
+    ]
+    if hides:
+        blockers.append(
+            "xend would hand on a password of %s as other bytes than it has: give it another one, in ASCII"
+            % name
+        )
+    blockers += xm_devices.foreign_backends(found)
+    cannot, accepted = xm_devices.hardware(found, "devices" in accept)
+    blockers += cannot
+    if live and found["runs"]:
+        # Else xend would fail before it connects, after half a minute of looking for memory.
+        overhead_mib = xm_fit.live_overhead_mib(found)
+        blockers += _too_little_memory(
+            overhead_mib,
+            this.info().get("free_memory"),
+            look,
+            None,
+            "for a live migration (live: False needs none)"
+        )
+    warnings = accepted + __salt__["xen_guest.warnings"](name, found["uuid"])
+    if this.stays_managed(found["uuid"]):
+        (warnings if "managed" in accept else blockers).append(_would_stay(name, found))
+    return blockers, warnings
+
+
+def _would_stay(name, guest):
+    host = __opts__["id"]
+    # As xm prints it; auto_power_on does the same and is not printed (xend 3.4 XendDomain.autostart_domains).
+    by_itself = re.search(r"\(on_xend_start '?start'?\)", guest["sxp"])
+    return (
+        "%s is managed by xend (`xm new`), and before Xen 4.0 it stays so on %s when it is sent: %s starts "
+        "it a second time there, on the same disks; accept: [managed] sends it, and xend.orch.migrate "
+        "removes its entry on %s once it was seen to run on its target (by hand: `xm delete %s` there, then)"
+        % (
+            name,
+            host,
+            "the next start of xend (on_xend_start)" if by_itself else "`xm start`, or a start of xend,",
+            host,
+            name,
+        )
+    )
+
+
+def _why_it_cannot_leave(name, view):
+    """
+    What is to be said of a guest that does not run here under its name, and whether it is under way.
+    """
+    here = str(__opts__["id"])
+    under_way = xm_copies.under_way(name, here, view)
+    words = (name, here)
+    if under_way:
+        sentence = under_way
+    elif view["copy"] == "absent":
+        sentence = "there is no domain %s on %s; `salt '*' xm.where %s` shows which host has it" % (
+            words + (name,)
+        )
+    elif view["copy"] == "unknown":
+        sentence = "what is on %s cannot be seen (%s)" % (here, view["problem"] or "it has just changed")
+    elif view["copy"] == "unfinished":
+        sentence = (
+            "%s does not run, and has not run on %s so far (state %s). If it was created paused, or paused "
+            "just after that, `xm unpause %s` on %s starts it; if a migration has brought it, it cannot "
+            "work: xend.orch.recover tells" % (words + (view["state"], name, here))
+        )
+    elif view["copy"] in ("left", "suspended"):
+        sentence = (
+            "%s is left over on %s, as %s (state %s), from a migration that broke: xend.orch.recover mends "
+            "what is safe" % (words + (view["listed"], view["state"]))
+        )
+    else:
+        sentence = "%s does not run (state %s), and only a guest that runs can be moved: %s" % (
+            name,
+            view["state"] or "not started",
+            xm_copies.why_at_rest(name, here, view),
+        )
+    return {"sentence": sentence, "under_way": bool(under_way)}
+
+
+def peer(target, port=None, ssl=False):
+    """
+    Where a guest would be sent.
+
+    target, port, ssl
+        as for ``xm.migrate``
+
+    Returns ``id`` (the minion id of the target, or what was given), ``address``, ``port``, ``ssl`` (bool),
+    ``own`` (bool: it is this host itself) and ``hint``, what to say when it cannot be reached.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xm.peer xen2
+    """
+    target, ssl = _text("target", target), _flag("ssl", ssl)
+    declared = __salt__["xend.declared_hosts"]()
+    ssl = ssl or _always_tls()
+    where = __salt__["xend.peer"](target, port, ssl)
+    address = where["address"]
+    if target in declared and not declared[target]["address"]:
+        raise CommandExecutionError(
+            "%s has no address in the pillar xend:relocation:hosts" % target
+        )
+    if not re.match(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z", address):
+        raise CommandExecutionError(
+            "target %.80r is neither a minion id in the pillar xend:relocation:hosts nor an address or a "
+            "host name" % target
+        )
+    own = declared.get(__opts__["id"], {}).get("address")
+    resolved = _resolved(address)
+    # xend would "migrate" a guest to its own host under another id.
+    own_names = (__opts__["id"], __grains__.get("host"), __grains__.get("fqdn"), "localhost")
+    return {
+        "id": where["id"] or target,
+        "address": address,
+        "ssl": ssl,
+        "port": _port(where["port"]),
+        "own": target in own_names or address in (own, "127.0.0.1") or resolved != address,
+        "hint": ""
+        if where["id"] or re.match(r"[0-9.]+\Z", target)
+        else "; %s is no minion id in the pillar xend:relocation:hosts, so it was taken for a host name"
+        % target,
+    }
+
+
+def _resolved(name):
+    """
+    What xend would connect to for a name, if that is this host itself; else the name. Many hosts have a
+    line for themselves in /etc/hosts that says 127.0.1.1, and some one for others.
+    """
+    if re.match(r"[0-9.]+\Z", name):
+        return name
+    try:
+        address = socket.gethostbyname(name)
+    except (socket.error, UnicodeError):
+        # The probe says it better.
+        return name
+    return address if xend_host.is_local(address) else name
+
+
+def _always_tls():
+    """
+    Whether xend sends guests over TLS unasked: xm has an option for it, but none against it (xend 4.2
+    XendDomain.domain_migrate).
+    """
+    try:
+        return __salt__["xend.relocation"]()["ssl"]
+    except CommandExecutionError:
+        # A file that xend cannot read says nothing about the running one.
+        return False
+
+
+def can_receive(
+    domain, config=None, source=None, storage=None, file=None, accept=None, asked=None
+):
+    """
+    Whether this host can take a guest. Nothing is changed.
+
+    domain
+        the description of the guest, as ``xm.domain`` on its host returns it
+    config
+        the configuration file of xend
+    source
+        what ``xm.host`` returned on the guest's host; without it processors and versions are not compared
+    storage
+        what ``xm.same_disks`` returned here, or what ``xm.mark_disks`` returned there, with ``host``, that
+        minion's id, to be compared now; without it the disks are only looked for
+    file
+        the guest's configuration file, as ``xen_guest.find`` returned it on its host, when it is to follow
+    accept
+        a list of what is accepted all the same: differences of the hosts, ``cpu``, ``version``, ``storage``
+        and ``devices``, and what the guest leaves on its old host, ``managed``
+    asked
+        for comparing clocks, when both hosts were asked together: a dict of ``time``, what ``xm.host`` has
+        returned as such here, and ``apart_s``, the seconds by which one may have been asked after the other.
+        Without it a clock that is ahead is only told of when it is far ahead, as time passes in between
+
+    Returns ``ok`` (bool), ``blockers`` and ``warnings``: lists of sentences, all that are known at once.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen2 xm.can_receive '{"name": "web01", "memory_mib": 96}'
+    """
+    domain = _described_guest(domain)
+    accept = _accepted(accept)
+    source = None if source is None else _told_host(source)
+    if isinstance(storage, dict):
+        storage = _compared(storage)
+    if storage is not None:
+        storage = _verdicts(storage)
+    if file is not None and not isinstance(file, dict):
+        raise CommandExecutionError(
+            "file: %.60r is no mapping; give what xen_guest.find returns on the guest's host" % (file,)
+        )
+    # Where it is looked at what the guest needs here, storage or a name server may keep silent.
+    patiently = _patience()
+    this = _host()
+    here, look = __salt__["xm.host"](), this.look()
+    there = [look.describe(row) for row in look.rows if row["domid"] is not None]
+    blockers = _same_identity(domain, look.rows)
+    tables_mib = xm_fit.iommu_mib(domain, here)
+    what = "here, %d of them for the tables of its IOMMU (VT-d)" % tables_mib if tables_mib else "here"
+    needed_mib = xm_fit.needed_mib(domain, here)
+    blockers += _too_little_memory(needed_mib, here["free_mib"], look, config, what)
+    here, apart_s = _when_asked(here, asked)
+    fit = xm_fit.fits(domain, source, here, accept=accept, apart_s=apart_s)
+    root = this.option("root")
+    devices = xm_devices.fits(
+        domain,
+        here,
+        source,
+        lambda path: patiently(xend_host.script_problem, path, root),
+        lambda path: patiently(os.path.exists, this.path(path)),
+        lambda name: _is_own_address(name, patiently, root),
+        xend_host.taken(root),
+    )
+    # Its host says so too; here whoever looks for a place for the guest hears it.
+    bound, accepted = xm_devices.hardware(domain, "devices" in accept)
+    cannot, might_not = xm_fit.reboot_warnings(
+        domain,
+        lambda path: patiently(os.path.exists, this.path(path)),
+        domain.get("image_files"),
+        __opts__["id"],
+    )
+    blockers += bound + devices["blockers"] + fit["blockers"] + cannot
+    warnings = accepted + devices["warnings"] + fit["warnings"] + might_not
+    # What was compared was compared before this had its turn.
+    seen = _disks_here(this, domain, storage is None)
+    if storage is not None:
+        told = [_subject(sentence) for verdict, sentence in storage if verdict == "missing"]
+        gone = [found for found in seen if found[0] == "missing" and _subject(found[1]) not in told]
+        seen = list(storage) + gone
+    seen += _hotplug_refusals(root, domain, there, here["tools"])
+    for verdict, sentence in seen:
+        if verdict in ("missing", "different") or verdict == "unproved" and "storage" not in accept:
+            blockers.append(sentence)
+        elif verdict in ("unproved", "unchecked") or "judged" in sentence:
+            warnings.append(sentence)
+    if file:
+        blockers += __salt__["xen_guest.check_put"](file)
+    # One that it has left here when it was here before.
+    warnings += __salt__["xen_guest.images"](domain["name"], domain.get("uuid"))
+    # What stands there is partly in the words of the source.
+    return _check([xm_files.legible(one) for one in blockers], [xm_files.legible(one) for one in warnings])
+
+
+def _when_asked(here, asked):
+    """
+    The facts of this host with the clocks as they were when both hosts were asked (see ``can_receive``), and
+    by how many seconds that may have been apart; None for these when nobody says so.
+    """
+    if asked is None:
+        return here, None
+    if not isinstance(asked, dict) or set(asked) != set(["time", "apart_s"]):
+        raise CommandExecutionError(
+            "asked: %s is no dict of time and apart_s" % xend_secrets.quoted(asked)
+        )
+    then, apart_s = [_seconds("asked: " + key, asked[key]) for key in ("time", "apart_s")]
+    up = here["uptime_s"]
+    return dict(here, time=then, uptime_s=up and max(0, up - (here["time"] - then))), apart_s
+
+
+def _subject(sentence):
+    """
+    The disk that a sentence is about.
+    """
+    return sentence.partition(": ")[0]
+
+
+def _told_host(source):
+    try:
+        return xm_fit.told(source)
+    except ValueError as exc:
+        raise CommandExecutionError(
+            "source: %s; give what xm.host returned on the guest's host" % exc.args[0]
+        )
+
+
+# What xm_disks.compare and xm_drbd.judge say of a disk.
+VERDICTS = ("same", "missing", "different", "unproved", "unchecked", "none")
+
+
+def _verdicts(storage):
+    pairs = storage if isinstance(storage, (list, tuple)) else [None]
+    for pair in pairs:
+        is_pair = isinstance(pair, (list, tuple)) and len(pair) == 2
+        if not is_pair or pair[0] not in VERDICTS or not hasattr(pair[1], "upper"):
+            raise CommandExecutionError(
+                "storage: %.60r is no list of [verdict, sentence]; give what xm.same_disks returned here"
+                % (storage,)
+            )
+    return [tuple(pair) for pair in pairs]
+
+
+def _patience():
+    """
+    A function that calls another one and returns what that does, or None when it does not answer. All that it
+    calls have LOOK_S seconds together: where one path is on storage that keeps silent, others may be.
+    """
+    end = xm_look.clock_s() + LOOK_S
+
+    def ask(function, *arguments):
+        work = [lambda: function(*arguments)]
+        return xm_disks.in_time(work, max(0.1, end - xm_look.clock_s()))[0]
+
+    return ask
+
+
+def _is_own_address(name, patiently, root):
+    """
+    Whether programs here can listen on an address, or on what a name means here; None when that cannot be
+    told.
+    """
+    if not HOST_NAME.match(name):
+        return None
+    try:
+        # Names of hosts that are only known elsewhere, and what is no IPv4 address.
+        address = name if re.match(r"[0-9.]+\Z", name) else patiently(socket.gethostbyname, name)
+        return address and xend_host.is_own(address, root)
+    except (socket.error, UnicodeError):
+        return None
+
+
+def _accepted(accept):
+    return _given(xm_fit.risks, accept)
+
+
+def _disks_here(this, domain, ask=True):
+    """
+    What can be said of the disks of a guest without its host: whether they are here. DRBD is only asked when
+    ASK.
+    """
+    found, disks = [], domain.get("disks") or []
+    known = _drbd(this, disks) if ask else {}
+    for disk in xm_disks.look(disks, this.option("root")):
+        resource = xm_drbd.resource(disk["uname"])
+        name = ", ".join([part for part in (disk["dev"], disk["uname"]) if part])
+        if disk["problem"]:
+            found.append(
+                (
+                    "missing",
+                    "%s: %s on %s, where xend would find out only when all memory is there: the guest would "
+                    "be lost on both; make its storage available there under this path"
+                    % (name, disk["problem"], __opts__["id"]),
+                )
+            )
+        elif resource in known:
+            found.append(_drbd_verdict(disk, None, known[resource], "its source"))
+        elif disk["kind"] == "script" and ask:
+            found.append(
+                (
+                    "unproved",
+                    "%s: a script of its own attaches it, so that nothing is known of where it is; make "
+                    "sure that it is the same storage on both hosts; who knows better says accept: [storage]"
+                    % name,
+                )
+            )
+        elif disk["kind"] != "none":
+            found.append(
+                (
+                    "unchecked",
+                    "it was not proved that %s, is the same storage on both hosts" % name,
+                )
+            )
+    return found
+
+
+def _hotplug_refusals(root, domain, there, tools):
+    """
+    What the hotplug scripts of this host would say to the disks of a guest, see xm_block. THERE: the
+    descriptions of the domains that are here.
+    """
+    disks = domain.get("disks") or []
+    if not disks:
+        return []
+    used = xm_disks.used
+    others = [
+        (one["name"], used(one["disks"], root))
+        for one in there
+        # What is here of the guest itself is in nobody's way (script block, same_vm).
+        if one["disks"] and not _is_copy(one, domain)
+    ]
+    return xm_block.refusals(
+        domain.get("image"),
+        used(disks, root),
+        others,
+        xm_disks.mounts(root),
+        xm_disks.loops(root),
+        xm_disks.scripts(root),
+        tools and tuple(tools),
+        __opts__["id"],
+    )
+
+
+def _is_copy(one, other):
+    if one["uuid"] and other.get("uuid"):
+        return one["uuid"] == other["uuid"]
+    return xm_copies.plain(one["name"]) == other["name"]
+
+
+def _drbd(this, disks):
+    """
+    {resource: what DRBD says of it here} for the disks that are its.
+    """
+    names = [xm_drbd.resource(disk.get("uname")) for disk in disks]
+    found, end = {}, xm_look.clock_s() + DRBD_S
+    for name in sorted(set([name for name in names if name])):
+        try:
+            link = os.readlink(this.path("/dev/drbd/by-res/" + name))
+        except EnvironmentError:
+            link = None
+        # Where it has kept silent for one, it need not be asked for others.
+        said = _drbdadm(this, name) if xm_look.clock_s() < end else None
+        found[name] = xm_drbd.facts(name, said, this.content("/proc/drbd"), link)
+    return found
+
+
+def _drbdadm(this, name):
+    """
+    What drbdadm says of a resource: a dict from question to (exit code, text); None when there is none.
+    """
+    said = {}
+    for question, command in xm_drbd.commands(this.option("drbdadm"), name):
+        try:
+            # It prints shared-secret.
+            result = this.run(command)
+        except CommandExecutionError:
+            return None
+        if result["retcode"] == 127:
+            return None
+        text = xend_secrets.text(result["stdout"] or result["stderr"])
+        said[question] = (result["retcode"], text)
+        if result["retcode"]:
+            break
+    return said
+
+
+def _drbd_verdict(disk, there, here, source):
+    verdict, sentence = xm_drbd.judge(
+        xm_drbd.resource(disk["uname"]), there, here, source, __opts__["id"]
+    )
+    return verdict, "%s, %s: %s" % (disk["dev"], disk["uname"], sentence)
+
+
+def mark_disks(name):
+    """
+    Say what the disks of a guest here are, and put a marker next to those that are files: what sees it
+    is the same storage. The image itself is never written to. ``xm.unmark_disks`` removes the markers;
+    those that a crash has left are removed an hour later, with the next ones.
+
+    name
+        the domain
+
+    Returns ``disks``, ``marks``, ``there``, ``drbd`` and ``token``, for ``xm.same_disks`` on the other host.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xm.mark_disks web01
+    """
+    this, guest = _host(), __salt__["xm.domain"](name)
+    if not guest:
+        raise CommandExecutionError("there is no domain %s here whose disks could be marked" % name)
+    disks = guest["disks"]
+    token = str(_uuid.uuid4())
+    return {
+        "token": token,
+        "disks": disks,
+        "there": xm_disks.look(disks, this.option("root")),
+        "marks": xm_disks.mark(disks, token, this.option("root")),
+        "drbd": _drbd(this, disks),
+    }
+
+
+def same_disks(marked, source):
+    """
+    Whether the disks of a guest are the same storage here as on its host.
+
+    marked
+        what ``xm.mark_disks`` returned there
+    source
+        the minion id of that host, for the sentences
+
+    Returns a list of [verdict, sentence], one for each disk; verdicts are ``same``, ``missing``,
+    ``different``, ``unproved``, ``unchecked`` (a drive without a medium) and ``none`` (an empty drive).
+    Markers are looked for where the disks are here, wherever the source says that it has put them. Raises an
+    error for what is not of the form that ``xm.mark_disks`` returns.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen2 xm.same_disks '{"disks": [], "there": [], "marks": [], "token": "none"}' xen1
+    """
+    try:
+        told = xm_disks.told(marked)
+    except ValueError as exc:
+        raise CommandExecutionError(
+            "marked: %s; give what xm.mark_disks returned on the guest's host" % exc.args[0]
+        )
+    source, this = _text("source", source), _host()
+    root = this.option("root")
+    here = xm_disks.look(told["disks"], root)
+    verdicts = xm_disks.compare(
+        told["there"],
+        here,
+        told["marks"],
+        told["token"],
+        root,
+        source=source,
+        target=__opts__["id"],
+    )
+    known = _drbd(this, told["disks"])
+    for number, disk in enumerate(here):
+        resource = xm_drbd.resource(disk["uname"])
+        if resource in known:
+            # A source that says nothing of it is one of an older version.
+            there = xm_drbd.told(told["drbd"].get(resource))
+            verdicts[number] = _drbd_verdict(disk, there, known[resource], source)
+    # What stands there is partly in the words of the source.
+    return [[verdict, xm_files.legible(sentence)] for verdict, sentence in verdicts]
+
+
+def _compared(marked):
+    """
+    Whether disks are the same storage as those that their host has MARKED. What cannot be told is not proved.
+    """
+    try:
+        if marked.get("problem"):
+            raise CommandExecutionError("%s: %s" % (marked.get("host"), marked["problem"]))
+        return same_disks(marked, marked.get("host"))
+    except CommandExecutionError as exc:
+        sentence = (
+            "whether the disks are the same storage on both hosts could not be told (%s); who knows that "
+            "they are says accept: [storage]" % xm_files.legible("%.500s" % exc)
+        )
+        return [["unproved", sentence]]
+
+
+def unmark_disks(marked):
+    """
+    Remove the markers that ``xm.mark_disks`` has put; nothing else is removed.
+
+    marked
+        what it returned
+
+    Returns True.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xm.unmark_disks '{"disks": [], "token": "none"}'
+    """
+    try:
+        told = xm_disks.told_marked(marked)
+    except ValueError as exc:
+        raise CommandExecutionError("marked: %s; give what xm.mark_disks returned here" % exc.args[0])
+    if told["disks"]:
+        xm_disks.unmark(told["disks"], told["token"], _host().option("root"))
+    return True
+
+
+def _described_guest(domain):
+    try:
+        return xm_output.checked(domain)
+    except ValueError as exc:
+        # Not what was given: all that is known of a guest would stand there.
+        raise CommandExecutionError(
+            "domain is no description of a guest: %s; give what xm.domain returns on its host" % exc.args[0]
+        )
+
+
+def _same_identity(wanted, rows):
+    """
+    Whose name or uuid a guest has here. ROWS: the domains that are here.
+    """
+    blockers = []
+    for row in rows:
+        if xm_copies.plain(row["name"]) == wanted["name"]:
+            if row["domid"] is None:
+                blockers += _other_namesake(row, wanted)
+                continue
+            blockers.append(
+                "the name %s is in use here, by domain %s in state %s; %s"
+                % (
+                    row["name"],
+                    row["domid"],
+                    row["state"],
+                    "xend refuses a second one with that name"
+                    if row["name"] == wanted["name"]
+                    else "that one is being sent, or is left over from a migration that broke",
+                )
+            )
+        elif row["domid"] and wanted.get("uuid") and row["uuid"] == wanted["uuid"]:
+            blockers.append(
+                "the uuid %s of %s is in use here, by %s" % (wanted["uuid"], wanted["name"], row["name"])
+            )
+    return blockers
+
+
+def _other_namesake(row, wanted):
+    """
+    A domain that xend only knows may be the very guest, which has been here before; another one of its name
+    is in the way although it does not run (xend 4.4 XendDomainInfo._checkName).
+    """
+    if not wanted.get("uuid") or row["uuid"] == wanted["uuid"]:
+        return []
+    return [
+        "the name %s is in use here, by a managed domain that does not run (uuid %s); xend refuses a second "
+        "one with that name" % (row["name"], row["uuid"])
+    ]
+
+
+def _too_little_memory(needed_mib, free_mib, look, config, what):
+    if free_mib is None:
+        return ["xm info does not show the free memory, of which %d MiB are needed %s" % (needed_mib, what)]
+    given_back_mib = 0 if needed_mib <= free_mib else _from_dom0(look, config)
+    if needed_mib <= free_mib + given_back_mib:
+        return []
+    return [
+        "%d MiB are needed %s; %d MiB are free, and dom0 may give back %d MiB"
+        % (needed_mib, what, free_mib, given_back_mib)
+    ]
+
+
+def _from_dom0(look, config):
+    """
+    The memory in MiB that xend may take from dom0 for a guest: all above dom0-min-mem, unless that is 0
+    or enable-dom0-ballooning (xend 4.0 and later) is off (xend 4.4 balloon.free).
+    """
+    get = __salt__["xend.get"]
+    minimum = str(get("dom0-min-mem", "0", config=config)).strip()
+    enabled = str(get("enable-dom0-ballooning", "yes", config=config)).lower()
+    if not re.match(r"[1-9][0-9]*\Z", minimum) or enabled in ("no", "n", "0", "off", "false", "f"):
+        return 0
+    dom0 = [row for row in look.rows if row["domid"] == 0]
+    return max(0, dom0[0]["memory_mib"] - int(minimum)) if dom0 else 0
+
+
+def check_options(
+    live=True, port=None, ssl=False, node=None, timeout=None, settle=0, accept=None
+):
+    """
+    Whether these options of a migration make sense; nothing else is looked at.
+
+    live, port, ssl, node, timeout
+        as for ``xm.migrate``
+    settle
+        as ``timeout`` for ``xm.arrival``
+    accept
+        as for ``xm.can_receive``
+
+    Returns True. Raises an error that names every wrong option, its value and what would be right.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xm.check_options timeout=900 live=False
+    """
+    wrong = []
+    for look, arguments in (
+        (_flag, ("live", live)),
+        (_flag, ("ssl", ssl)),
+        (_node, (node,)),
+        (_seconds, ("settle", settle)),
+        (_accepted, (accept,)),
+        (_port, (8002 if port is None else port,)),
+        (_timeout, (1 if timeout is None else timeout,)),
+    ):
+        try:
+            look(*arguments)
+        except CommandExecutionError as exc:
+            wrong.append(str(exc))
+    if wrong:
+        raise CommandExecutionError("; ".join(wrong))
+    return True
+
+
+def _flag(name, value):
+    if value in (True, False):
+        return bool(value)
+    raise CommandExecutionError(
+        "%s: %s is neither true nor false (text in quotes is no boolean)" % (name, xend_secrets.quoted(value))
+    )
+
+
+def _seconds(name, value):
+    return _given(xend_text.given_seconds, name, value)
+
+
+def _timeout(value):
+    if _seconds("timeout", value) == 0:
+        raise CommandExecutionError("timeout: 0 leaves no time at all")
+
+
+def _node(node):
+    if node is not None and not re.match(r"[0-9]+\Z", str(node)):
+        raise CommandExecutionError(
+            "node: %s is no number of a NUMA node" % xend_secrets.quoted(node)
+        )
+
+
+def _port(port):
+    return int(_given(xend_options.written, "xend-relocation-port", port))
+
+
+def _options_that_xm_lacks(this, ssl, node):
+    """
+    Why xm migrate could not be given these options, as a list of sentences.
+    """
+    asked = [option for option, value in (("--ssl", ssl), ("--node", node is not None)) if value]
+    tools = this.tools_version() if asked else None
+    if not asked or tools >= (3, 3):
+        return []
+    words = (" and ".join(asked),) + tools[:2]
+    return ["xm migrate has no %s before Xen 3.3; this host runs %d.%d" % words]

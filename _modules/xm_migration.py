@@ -1,0 +1,808 @@
+"""
+Move guests, and mend what a migration that broke has left: all that is done to a guest. Part of the module
+`xm`, see xm.py.
+
+What an outcome means, and which repair is safe, is decided in ``_utils``.
+"""
+
+from __future__ import absolute_import
+
+import logging
+import os
+import subprocess
+import tempfile
+import time
+import uuid as _uuid
+
+from salt.exceptions import CommandExecutionError
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.5
+
+# How long a look at a guest may take meanwhile.
+ANSWERS_S = 5
+
+# A bus that takes longer for an event has nobody on it.
+BUS_S = 1
+
+# How long the source may take to give a guest its name back after xm has reported a failure, and xend to
+# answer again after a restart.
+SETTLE_S = 60
+
+
+def __virtual__():
+    if __grains__.get("kernel") != "Linux":
+        return False, "xend runs on Linux only"
+    return "xm"
+
+
+class _Utility(object):
+    """
+    A utility, of which calls read like those of a module: `xend_sxp.parse(data)`. Synced ones come first;
+    those of an installed extension are not loaded into __utils__ by Salt 3006 and later, and are imported.
+    """
+
+    def __init__(self, name):
+        self._name = name
+
+    def __getattr__(self, function):
+        try:
+            found = __utils__[self._name + "." + function]
+        except KeyError:
+            package = __import__("xend_for_salt." + self._name, globals(), locals(), [function])
+            return getattr(package, function)
+        # Salt's wrapper switches to the loader of the utilities, where the functions that are handed to them
+        # would find no __salt__, and it cannot be used by two threads at once.
+        return getattr(found, "__wrapped__", found)
+
+
+xend_host = _Utility("xend_host")
+xend_secrets = _Utility("xend_secrets")
+xend_text = _Utility("xend_text")
+xm_copies = _Utility("xm_copies")
+xm_files = _Utility("xm_files")
+xm_fleet = _Utility("xm_fleet")
+xm_heard = _Utility("xm_heard")
+xm_kept = _Utility("xm_kept")
+xm_look = _Utility("xm_look")
+xm_output = _Utility("xm_output")
+xm_progress = _Utility("xm_progress")
+xm_verdict = _Utility("xm_verdict")
+
+
+def _host():
+    return xm_look.host(str(__opts__["id"]), __salt__, CommandExecutionError, _Utility)
+
+
+def _given(function, *arguments):
+    """
+    What a function makes of something that was given; what is wrong with that as an error of Salt.
+    """
+    try:
+        return function(*arguments)
+    except ValueError as exc:
+        raise CommandExecutionError(exc.args[0])
+
+
+def _text(argument, value):
+    return _given(xend_text.given_text, argument, value)
+
+
+def _text_or_none(argument, value):
+    return None if value is None else _text(argument, value)
+
+
+class _NotMoved(CommandExecutionError):
+    """
+    A guest was not sent, or not to its end. `facts` is the message without what to do about it.
+    """
+
+    def __init__(self, message, facts):
+        CommandExecutionError.__init__(self, message)
+        self.facts = facts
+
+
+# Moving
+
+
+def migrate(name, target, live=True, port=None, ssl=False, node=None, timeout=None, accept=None):
+    """
+    Send a guest to another host.
+
+    name
+        the domain
+    target
+        the minion id of the other host, as in the pillar ``xend:relocation:hosts``, or its address
+    live
+        let the guest run while its memory is sent; else it is suspended first
+    port, ssl
+        where and how the target listens; default: what the pillar says of it, else this host's own port;
+        without TLS unless this host's own xend-relocation-ssl is on, which xm cannot overrule. TLS hides the
+        guest's memory on the way; xend verifies no certificate
+    node
+        the NUMA node on the target (xend 3.3 and later)
+    timeout
+        seconds to wait for the transfer; default: by the memory of the guest, at least 300
+    accept
+        as for ``xm.can_receive``
+
+    Everything that ``xm.can_send`` checks is checked first. While it goes on, events with the tag
+    ``xend/migrate/NAME`` tell how far it is. Returns ``name``, ``uuid``, ``address``, ``port``, ``seconds``,
+    ``kept`` (the file with the guest's description) and ``comment`` once this host has no copy of the guest
+    any more. **That is not yet success**: xend gives no acknowledgement, and ``xm migrate`` exits 0 with
+    the guest lost; only the target can tell whether it arrived, which the orchestration
+    ``xend.orch.migrate`` verifies. Raises an error that says where the guest is when it has not left.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xm.migrate web01 target=xen2
+        salt xen1 xm.migrate web01 target=10.20.0.12 live=False timeout=900
+    """
+    name, target = _text("name", name), _text("target", target)
+    __salt__["xm.check_options"](live=live, port=port, ssl=ssl, node=node, timeout=timeout, accept=accept)
+    this = _host()
+    with this.holding(name, "the migration of %s to %s" % (name, target)) as held:
+        if held:
+            where_now = _where_now(this, name, target)
+            raise CommandExecutionError("%s was not moved: %s. %s" % (name, held, where_now))
+        check = __salt__["xm.can_send"](name, target, port, ssl, live=live, node=node, accept=accept)
+        if not check["ok"]:
+            where_now = _where_now(this, name, target, of_transfers=False)
+            why = "; ".join(check["blockers"]) + (where_now and ". " + where_now)
+            raise CommandExecutionError("%s was not moved: %s" % (name, why))
+        return _migrate(this, name, target, __salt__["xm.peer"](target, port, ssl), live, node, timeout)
+
+
+def _migrate(this, name, target, peer, live, node, timeout):
+    look = this.look()
+    row = look.guest(name)
+    if row is None:
+        raise CommandExecutionError("%s has left this host while it was checked" % name)
+    guest, reference = look.describe(row), look.reference(row)
+    options = _migrate_options(this, guest, live, peer, node)
+    # 4 MiB/s is less than half of what a 100 Mbit/s network carries.
+    limit = max(300, guest["memory_mib"] // 4) if timeout is None else float(timeout)
+    kept = _keep(this, guest, look.text(row))
+    _note(this, guest, peer["id"], kept)
+    command = [this.option("xm"), "migrate"] + options + [reference, peer["address"]]
+    began = xm_look.clock_s()
+    result = _watch(command, limit, _progress(this, guest, target))
+    seconds = xm_look.clock_s() - began
+    # What is not waited for any longer goes on in xend, whatever becomes of xm.
+    view = this.watch(name, guest["uuid"], SETTLE_S if result["over"] else 0)
+    ended = xm_verdict.how_xm_ended(
+        view,
+        _Utility,
+        xm_said=None if result["over"] and result["retcode"] == 0 else this.said(result),
+        waited_s=None if result["over"] else limit,
+    )
+    report = xm_verdict.report(name, __opts__["id"], target, view, {"copy": "unasked"}, _Utility)
+    comment = report["comment"] + ended
+    if view["copy"] not in ("absent", "managed"):
+        is_here = view["copy"] in ("running", "left")
+        # When xm was not waited for, or killed, xend may yet begin.
+        if view["copy"] == "running" and result["over"] and result["retcode"] > 0:
+            comment += _forget_own(this, guest["uuid"])
+        said = "%s was not moved: %s" if is_here else "the migration of %s has not ended well: %s"
+        raise _NotMoved(said % (name, comment), said % (name, report["facts"] + ended))
+    if this.stays_managed(guest["uuid"]):
+        comment += "; xend on %s still manages it: xm.forget_managed there, once it runs on %s" % (
+            __opts__["id"],
+            target,
+        )
+    return {
+        "name": name,
+        "uuid": guest["uuid"],
+        "address": peer["address"],
+        "port": peer["port"],
+        "seconds": round(seconds, 1),
+        "kept": kept,
+        "comment": comment,
+    }
+
+
+def _watch(command, limit_s, look):
+    """
+    Run a command and look around while it works, for LIMIT_S seconds at most.
+
+    Returns ``retcode``, ``stdout``, ``stderr`` and ``over``: whether it has ended by itself.
+    """
+    out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()
+    began = xm_look.clock_s()
+    try:
+        with open(os.devnull) as nothing:
+            process = subprocess.Popen(
+                command,
+                stdin=nothing,
+                stdout=out,
+                stderr=err,
+                close_fds=True,
+                env=dict(os.environ, LC_ALL="C"),
+            )
+        while process.poll() is None and xm_look.clock_s() - began < limit_s:
+            look()
+            time.sleep(POLL_S)
+        over = process.poll() is not None
+        if not over:
+            process.kill()
+        retcode = process.wait()
+        look()
+        return {"retcode": retcode, "stdout": _whole(out), "stderr": _whole(err), "over": over}
+    except EnvironmentError as exc:
+        raise CommandExecutionError("%s cannot be run: %s" % (command[0], exc.strerror))
+    finally:
+        out.close()
+        err.close()
+
+
+def _whole(stream):
+    stream.seek(0)
+    return stream.read().decode("utf-8", "replace")
+
+
+def _progress(this, guest, target):
+    """
+    A function that tells on Salt's bus what the log of xend says of a transfer since it was last called.
+    """
+    names = {
+        "domain": guest["name"],
+        "uuid": guest["uuid"],
+        "source": __opts__["id"],
+        "target": target,
+    }
+    clock_s, tail = xm_look.clock_s, xm_progress.tail(this.option("log"))
+    progress = xm_progress.progress(names, guest["domid"], guest["memory_mib"], clock_s())
+    hears = [True]
+
+    def look():
+        events = progress.feed(tail.read(), clock_s())
+        quiet = progress.tick(clock_s(), "connecting", lambda: _written(this, guest["domid"]))
+        for event in events + ([quiet] if quiet else []):
+            hears[0] = hears[0] and _tell(event)
+
+    return look
+
+
+def _written(this, domid):
+    """
+    How many bytes xc_save has written that sends this domain; None when that cannot be seen.
+    """
+    for helper in xend_host.transfers(this.option("root")):
+        if (helper["what"], helper["domid"]) == ("xc_save", domid):
+            return xm_progress.written(helper["pid"])
+    return None
+
+
+def _tell(event):
+    """
+    Send an event over Salt's bus. Returns whether somebody hears it, quickly enough: whatever is wrong with
+    the bus must not disturb a migration.
+    """
+    began = xm_look.clock_s()
+    try:
+        tag = "xend/migrate/" + xm_kept.label(event["domain"])
+        sent = __salt__["event.send"](tag, event)
+    except Exception as exc:  # pylint: disable=broad-except
+        log.debug("an event on the migration of %s was not sent: %s", event["domain"], exc)
+        sent = False
+    return bool(sent) and xm_look.clock_s() - began < BUS_S
+
+
+def _migrate_options(this, guest, live, peer, node):
+    """
+    The options of xm migrate. The default port is the *source's* own xend-relocation-port; naming the
+    target's is right on every version.
+    """
+    options = ["--live"] if live else []
+    options.append("--port=%d" % peer["port"])
+    if this.is_managed(guest["uuid"]) and this.tools_version() >= (4, 0):
+        # Else this host would keep it as a guest that it could start again.
+        options.append("--change_home_server")
+    if peer["ssl"]:
+        options.append("--ssl")
+    if node is not None:
+        options.append("--node=%d" % int(node))
+    return options
+
+
+def _where_now(this, name, target, of_transfers=True):
+    """
+    Where a guest is that was not sent; "" for one that is under way, unless that is wanted.
+    """
+    view = this.view(name)
+    if xm_look.is_under_way(view["copy"]) and not of_transfers:
+        return ""
+    if view["copy"] == "absent":
+        return (
+            "%s was not looked for on other hosts; `xm.list` on all hosts shows where it is" % name
+        )
+    if view["copy"] in ("running", "halted", "unfinished", "managed"):
+        return "It is on %s (state %s), untouched" % (
+            __opts__["id"],
+            view["state"] or "not started",
+        )
+    report = xm_verdict.report(name, __opts__["id"], target, view, {"copy": "unasked"}, _Utility)
+    return report["comment"]
+
+
+def arrival(name, uuid=None, source=None, timeout=None, gone=False):
+    """
+    Whether a guest that its source has sent away has arrived here and runs.
+
+    name, uuid
+        the domain that is expected
+    source
+        the host that it came from, for the report
+    gone
+        the source has reported its own copy gone; without that a guest that is not here is not called lost
+    timeout
+        seconds to wait while it can still be completed here; xm on the source returns before that. Default:
+        as long as xend itself waits for its devices (device-create-timeout), and gives it up
+
+    Returns ``arrived`` (bool), ``copy`` and the rest of ``xm.where``, ``lost`` (bool), ``comment`` and
+    ``facts``, the comment without what to do.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen2 xm.arrival web01 source=xen1
+    """
+    name, uuid = _text("name", name), _text_or_none("uuid", uuid)
+    source = _text_or_none("source", source)
+    names = {"domain": name, "uuid": uuid, "source": source, "target": __opts__["id"]}
+    # So that the time goes on where the source's ended; its clock is another one.
+    this = _host()
+    since_s = xm_progress.received_since(xm_progress.last_part(this.option("log")), uuid, time.time())
+    began = None if since_s is None else xm_look.clock_s() - since_s
+    progress = xm_progress.progress(names, None, None, began)
+    _tell(progress.event("arriving", xm_look.clock_s()))
+    # Later than the moment from which on it is called unfinished.
+    if timeout is None:
+        timeout = this.gives_up_s() + ANSWERS_S
+    view = __salt__["xm.where"](name, uuid, timeout)
+    report = xm_verdict.report(
+        name,
+        source or "the source",
+        __opts__["id"],
+        # Only its source knows whether the guest was sent at all.
+        {"copy": "absent"} if gone else {"copy": "unknown", "problem": "it was not asked"},
+        view,
+        _Utility,
+    )
+    arrived = view["copy"] == "running"
+    _tell(progress.event("running" if arrived else "failed", xm_look.clock_s()))
+    return dict(
+        view,
+        arrived=arrived,
+        lost=report["lost"],
+        outcome=report["outcome"],
+        facts=report["facts"],
+        comment=report["comment"],
+    )
+
+
+def restart_advice(domain, source=None):
+    """
+    What is needed to start a guest again that a migration has lost; its description is kept here.
+
+    domain
+        its description, as ``xm.domain`` returned it before the migration: without passwords. The complete
+        one was kept on the source, and is never overwritten here by this one
+    source
+        the minion id of the host that sent it
+
+    Returns text.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen2 xm.restart_advice '{"name": "web01", "memory_mib": 96}' xen1
+    """
+    this, source = _host(), _text_or_none("source", source)
+    try:
+        domain = xm_output.checked(domain)
+    except ValueError as exc:
+        # Not what was given: all that is known of a guest would stand there.
+        raise CommandExecutionError(
+            "domain is no description of a guest: %s; give what xm.domain returns on its host" % exc.args[0]
+        )
+    try:
+        kept = _keep_told(this, domain, str(source or "the host that sent it"))
+    except CommandExecutionError as exc:
+        # That the guest is lost must be said whatever else fails.
+        kept = "could not be kept here (%s); the source kept it before it sent the guest" % exc
+    return xm_verdict.how_to_start_again(_in_words(domain), kept)
+
+
+# What is kept of guests that are sent away
+
+
+def _in_words(domain):
+    legible = xm_files.legible
+    disks = ", ".join([legible(disk.get("uname", "?")) for disk in domain.get("disks") or []]) or "no disks"
+    return "uuid %s, %s MiB, %s" % (domain.get("uuid"), domain.get("memory_mib"), disks)
+
+
+def _keep(this, domain, text):
+    """
+    Keep the description of a guest on this host, so that it can be started again whatever happens.
+
+    Returns the file, which holds what `xm list --long` printed, passwords included; one file per name and
+    uuid.
+    """
+    path = xm_kept.description_file(this.option("kept"), domain["name"], domain.get("uuid"))
+    return this.keep(path, text, "the description of %s" % domain["name"])
+
+
+def _keep_told(this, domain, source):
+    """
+    Keep the description of a guest that its source has told. Returns what there is to say about it.
+    """
+    text, name = domain.get("sxp"), domain.get("name")
+    if not text or not hasattr(text, "upper"):
+        raise CommandExecutionError("the description of %s lacks sxp, its own text" % name)
+    here, what = str(__opts__["id"]), "the description of %s" % name
+    own = xm_kept.description_file(this.option("kept"), name, domain.get("uuid"))
+    told = xm_kept.told_file(this.option("kept"), name, domain.get("uuid"))
+    masked = xend_secrets.text(text)
+    if xend_secrets.hides(masked):
+        this.keep(told, xm_kept.without_passwords(masked, source), what)
+        kept = (
+            "is kept in %s on %s, without its passwords, so that xm refuses this file until they are put in; "
+            "the complete one is kept on %s, for root, as %s in the folder of its option xend:kept"
+            % (told, here, source, os.path.basename(own))
+        )
+    elif not os.path.lexists(own):
+        return "is kept in %s on %s" % (this.keep(own, text, what), here)
+    else:
+        kept = "is kept in %s on %s" % (this.keep(told, text, what), here)
+    # This host itself has kept that one, when it sent the guest: it is complete.
+    return kept + ("; an earlier one is %s on %s" % (own, here) if os.path.lexists(own) else "")
+
+
+def _note(this, guest, target, kept):
+    """
+    Take note that a guest is sent away, for those who have to find it when nobody has seen it arrive.
+    """
+    words = {
+        "id": str(_uuid.uuid4()),
+        "name": guest["name"],
+        "uuid": guest["uuid"],
+        "target": target,
+        "at": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
+        "what": _in_words(guest),
+        "kept": kept,
+        "domid": None if this.is_managed(guest["uuid"]) else guest["domid"],
+        "up_s": xend_host.uptime_s(),
+    }
+    process = this.process()
+    words["xend"] = process and xend_host.identity(process["pid"])
+    path = xm_kept.note_file(this.option("kept"), guest["name"], guest["uuid"])
+    this.keep(path, xm_kept.note(words), "the note that %s is sent" % guest["name"])
+
+
+def forget(name, uuid, note, claims=None, asked=False, test=False):
+    """
+    Remove the note that a guest was sent from here, once it was seen to run elsewhere.
+
+    name, uuid
+        the domain
+    note
+        the ``id`` of the note, as ``xm.copies`` has shown it; one that was made since stays
+    claims
+        what other hosts say themselves that they hold of it, a dict from minion id to a word, as
+        ``xm.findings`` has put it together. The note goes only when the host says that it runs there to which
+        it was sent by the note, or to which that one has sent it on; or when it runs here, and is not about
+        to be sent. None: who calls this has looked, and answers for it
+    asked
+        the operator has named this guest for this run (``remove_lost``), so that no claim is needed
+    test
+        only say what would be so
+
+    Returns whether there is no note any more, or would be none. Raises an error while the guest is moved or
+    mended, and when nobody says that it runs.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xm.forget web01 6a3c5d52-77a1-4d9e-9d0a-5b1f2c3d4e5f 0f3e9a51-93a7-4c15-8a5b-0f4a8f1f6c1e
+    """
+    name, uuid = _text("name", name), _text("uuid", uuid)
+    _check_word(claims, asked)
+    this = _host()
+    noted = [made for made in this.noted() if (made["name"], made["uuid"]) == (name, uuid)]
+    if not noted:
+        _check_uuid(uuid)
+        return True
+    if noted[-1]["id"] != note:
+        return False
+    why = _doubt(this, "forget", name, uuid, claims, asked, note=noted[-1])
+    if why:
+        raise CommandExecutionError("that %s was sent is still noted: %s" % (name, why))
+    if test:
+        return True
+    with this.holding(name, "the end of the migration of %s" % name) as held:
+        if held:
+            raise CommandExecutionError("that %s was sent is still noted: %s" % (name, held))
+        return this.forget(name, uuid, note)
+
+
+# Managed guests
+
+
+def forget_managed(name, uuid, test=False):
+    """
+    Let xend forget a managed guest that was sent from here, so that nobody starts it here a second time
+    (``xm delete``). From Xen 4.0 on ``xm.migrate`` sees to that. **Only when the guest was seen to run
+    elsewhere**: this removes what xend here knows of it.
+
+    name, uuid
+        the domain; nothing is touched while a domain with this uuid is here that is more than known to xend,
+        or when that cannot be seen
+    test
+        only say whether there is something to forget
+
+    Returns whether there was, or would be. Raises an error when it is not forgotten afterwards.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xm.forget_managed web01 6a3c5d52-77a1-4d9e-9d0a-5b1f2c3d4e5f
+    """
+    name, this = _text("name", name), _host()
+    if not uuid:
+        raise CommandExecutionError("%s: without its uuid it cannot be told from others" % name)
+    uuid = _check_uuid(uuid)
+    if test or not this.is_managed(uuid):
+        return this.is_managed(uuid)
+    with this.holding(name, "the end of the migration of %s" % name) as held:
+        if held:
+            raise CommandExecutionError(_still_managed(name, held))
+        here = _with_uuid(this, uuid)
+        if [one["copy"] for one in here] != ["managed"]:
+            seen = ["%s is here, %s" % (one["listed"], one["copy"]) for one in here]
+            raise CommandExecutionError(_still_managed(name, "; ".join(seen) or "xend does not list it"))
+        said = this.xm(["delete", uuid])
+        if this.is_managed(uuid) or _with_uuid(this, uuid):
+            raise CommandExecutionError(_still_managed(name, said or "xm delete has changed nothing"))
+        return True
+
+
+def _with_uuid(this, uuid):
+    """
+    The domains here that have this uuid, or may have it.
+    """
+    return [one for one in this.look().copies() if one["uuid"] in (uuid, None)]
+
+
+def _still_managed(name, why):
+    return (
+        "xend on %s still manages %s (%s), so that it may be started there a second time, on the same disks: "
+        "look with `xm list`, and when it runs on its new host and not there, `xm delete %s` on %s, before "
+        "anybody starts xend there" % (__opts__["id"], name, why, name, __opts__["id"])
+    )
+
+
+# Repairing
+
+
+def repair(do, listed, uuid, domid, claims=None, asked=False, test=False):
+    """
+    Take one safe step to clean up after a migration that broke, as ``xm.findings`` has proposed it. What
+    the step relies on is looked at once more, right before it.
+
+    do
+        ``rename``: a guest that still runs under the name migrating-NAME gets its own back. ``remove``: a
+        copy that has never run, or the suspended remainder of a guest that runs elsewhere, is destroyed.
+        ``resume``: a suspended guest goes on.
+    listed, uuid, domid
+        the domain, as it was found; another one is never touched
+    claims
+        what other hosts say themselves that they hold of the guest, a dict from minion id to a word, as
+        ``xm.findings`` has put it together; each is believed about itself only, and only when it is in the
+        pillar ``xend:relocation:hosts``. What is suspended here is removed only when the host says that the
+        guest runs there to which it was sent from here by the note on it; without a note, when that is the
+        only other host. What has never run here is removed when such a host has the guest, and xend.log here
+        says that the copy was received and never completed. A guest goes on only when the host that it was
+        just sent to says that it was never completed there. None: who calls this has looked at the other
+        hosts, and answers for it
+    asked
+        the operator has named this guest for this run (``remove_lost``, ``resume``): no claim is needed
+    test
+        only say whether it would be done
+
+    Returns a sentence. Raises an error when the domain is not as it was found, when the claims are not
+    enough, or when it is not mended afterwards.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xm.repair rename migrating-web01 6a3c5d52-77a1-4d9e-9d0a-5b1f2c3d4e5f 7
+    """
+    if do not in list(REPAIRS):
+        raise CommandExecutionError("do: %.80r is none of %s" % (do, ", ".join(sorted(REPAIRS))))
+    listed, uuid = _text("listed", listed), _check_uuid(uuid)
+    _check_word(claims, asked)
+    if not isinstance(domid, int) or isinstance(domid, bool) or domid < 1:
+        raise CommandExecutionError("domid: %.80r is no id of a guest" % (domid,))
+    name, this, step = xm_copies.plain(listed), _host(), (do, listed, uuid, domid)
+    if test:
+        _to_repair(this, step, claims, asked, test)
+        return "%s, domain %d, is as it was found: %s would be done" % (listed, domid, do)
+    with this.holding(name, "the repair of %s" % name) as held:
+        if held:
+            raise CommandExecutionError("%s was not mended: %s" % (name, held))
+        return _repair(this, step, claims, asked)
+
+
+def _check_uuid(uuid):
+    if not xm_heard.is_uuid(uuid):
+        raise CommandExecutionError("uuid: %.60r is no uuid as `xm list --long` shows it" % (uuid,))
+    return str(uuid)
+
+
+def _check_word(claims, asked):
+    """
+    Check what comes from other hosts, and of the operator.
+    """
+    if not isinstance(asked, bool):
+        raise CommandExecutionError("asked: %.60r is neither true nor false" % (asked,))
+    if claims is None:
+        return
+    if not isinstance(claims, dict):
+        raise CommandExecutionError("claims: %.60r is no dict from hosts to words" % (claims,))
+    for host in sorted(claims, key=str):
+        if not hasattr(host, "upper") or not xm_fleet.is_claim(claims[host], _Utility):
+            raise CommandExecutionError(
+                "claims: what %.60r says, %.60r, is nothing that a host holds of a guest"
+                % (host, claims[host])
+            )
+
+
+def _doubt(this, do, name, uuid, claims, asked, here=None, note=None):
+    """
+    Why a step needs the word of the operator, as far as this host can tell; "" when it does not, or has it.
+
+    here, note
+        the copy that the step is for, as `Look.view` has found it; the note
+    """
+    if claims is None or asked:
+        return ""
+    own = {}
+    if note:
+        try:
+            found = this.look().copies()
+        except CommandExecutionError:
+            # What runs elsewhere has nothing to do with that.
+            found = []
+        own = {"target": note["target"], "over": this.is_over(note, found)}
+    else:
+        notes = [made for made in this.noted() if (made["name"], made["uuid"]) == (name, uuid)]
+        own = {"held": here["copy"], "target": notes[-1]["target"] if notes else None}
+    if do == "remove":
+        beside = [
+            one["copy"]
+            for one in this.look().copies()
+            if one["uuid"] == uuid and one["domid"] != here["domid"]
+        ]
+        own.update(beside=beside, completed=this.completed(uuid))
+    declared = sorted(__salt__["xend.declared_hosts"]())
+    return xm_fleet.doubt(do, name, str(__opts__["id"]), claims, declared, _Utility, **own)
+
+
+# What is done -> the copies that it may be done to, those that it leaves, and what has then happened.
+REPAIRS = {
+    "rename": (("left",), ("running",), "%(listed)s is called %(name)s again and runs here"),
+    "remove": (
+        ("unfinished", "suspended"),
+        ("absent", "managed"),
+        "%(listed)s, domain %(domid)s, was removed here; its description is kept in %(kept)s",
+    ),
+    "resume": (("suspended",), ("left", "running"), "%(listed)s goes on here"),
+}
+
+
+def _to_repair(this, step, claims, asked, test=False):
+    """
+    A look at this host, and in it the row of the domain that is to be repaired, once all is as it has to be.
+    """
+    do, listed, uuid, domid = step
+    name, before = xm_copies.plain(listed), REPAIRS[do][0]
+    if test and do == "rename":
+        # It would go on first.
+        before += REPAIRS["resume"][0]
+    look = this.look()
+    view = look.view(name, uuid, domid)
+    as_found = (view["listed"], view["domid"], view["uuid"]) == (listed, domid, uuid)
+    if not as_found or view["copy"] not in before:
+        raise CommandExecutionError(
+            "%s was not touched: it is not any more as it was found (domain %s, %s, state %s)"
+            % (listed, view["domid"] or "none", view["copy"], view["state"] or "none")
+        )
+    why = _doubt(this, do, name, uuid, claims, asked, here=view)
+    if why:
+        raise CommandExecutionError("%s was not touched: %s" % (listed, why))
+    return look, [row for row in look.rows if row["domid"] == domid][0]
+
+
+def _repair(this, step, claims, asked):
+    do, listed, uuid, domid = step
+    name, (_, after, done) = xm_copies.plain(listed), REPAIRS[do]
+    words = {"listed": listed, "name": name, "domid": domid}
+    look, row = _to_repair(this, step, claims, asked)
+    guest, reference = look.describe(row), look.reference(row)
+    if do == "remove":
+        # Whoever has said that it is well elsewhere may be wrong, and there may be no other trace of it. What
+        # was kept when it was sent from here is better than what is left of it.
+        path = xm_kept.description_file(this.option("kept"), name, uuid)
+        words["kept"] = path if os.path.exists(path) else _keep(this, dict(guest, name=name), look.text(row))
+    if do == "rename":
+        said = this.xm(["rename", reference, name])
+    elif do == "remove":
+        said = this.xm(["destroy", reference])
+    else:
+        said = _resume(this, guest)
+    view = this.watch(name, uuid, SETTLE_S, domid)
+    if view["copy"] not in after:
+        raise CommandExecutionError(
+            "%s was not mended: it is %s now, in state %s (%s)"
+            % (listed, view["copy"], view["state"] or "none", said or view["problem"] or "no message")
+        )
+    # A guest that has its name back is not being sent any more.
+    return done % words + (_forget_own(this, uuid) if do != "remove" else "")
+
+
+def _forget_own(this, uuid):
+    """
+    Remove the note on a guest that goes on here. Returns what there is to say about it.
+    """
+    try:
+        for made in this.noted():
+            if made["uuid"] == uuid:
+                this.forget(made["name"], uuid, made["id"])
+    except CommandExecutionError as exc:
+        return "; %s" % exc
+    return ""
+
+
+# What xend does to go on with a guest after a failed save, for guests that can cancel a suspension (xend
+# 3.1 and later, XendDomainInfo.resumeDomain); xm has no command for it. xm shows the same state for a guest
+# that has powered off or wants to reboot, whose memory must not run again; the hypervisor tells them apart,
+# and xend asks it from 3.3 on. It answers with the next domain when there is none of that id.
+RESUME = """
+import sys
+sys.path += ["/usr/lib/python", "/usr/lib64/python"]
+from xen.lowlevel import xc, xs
+domid = int(sys.argv[1])
+control = xc.xc()
+found = [one for one in control.domain_getinfo(domid, 1) if one["domid"] == domid]
+if not found:
+    sys.exit("there is no domain %d any more" % domid)
+how = (found[0]["shutdown"], found[0]["shutdown_reason"])
+if not how[0] or how[1] != 2:
+    sys.exit(
+        "domain %d has not suspended itself: shutdown %s, reason %s, where 0 is power off, 1 reboot, "
+        "2 suspend and 3 crash" % ((domid,) + how)
+    )
+control.domain_resume(domid, 1)
+xs.xs().resume_domain(domid)
+"""
+
+
+def _resume(this, guest):
+    if not guest["suspend_cancel"]:
+        raise CommandExecutionError(
+            "%s was not touched: its kernel cannot cancel a suspension (it has no SUSPEND_CANCEL note), so "
+            "only xend could have resumed it. What is in its memory is lost: `xm destroy %s`, then `xm "
+            "create` with its configuration file" % (guest["name"], guest["name"])
+        )
+    result = this.run([this.option("python"), "-c", RESUME, str(guest["domid"])])
+    return None if result["retcode"] == 0 else this.said(result)
