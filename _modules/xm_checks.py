@@ -166,7 +166,7 @@ def _blockers_of(this, name, live, accept):
         )
     misread, hides = look.misread(row)
     blockers += [
-        "xend would hand on %s of %s as other bytes than it has: call it otherwise, in ASCII (a path may be "
+        "xend would hand on '%s' of %s as other bytes than it has: call it otherwise, in ASCII (a path may be "
         "a link)" % (xm_files.legible(string), name)
         for string in misread
     ]

@@ -254,7 +254,7 @@ class Host(object):
         except ValueError as exc:
             if hasattr(exc, "without"):
                 exc = exc.without(self.utility("xend_secrets").piece)
-            raise self.error("xm list: %s" % exc.args[0])
+            raise self.error("xm list --long: %s" % exc.args[0])
         return Look(self, rows, _either(before, self.transfers()))
 
     def view(self, name, uuid=None, domid=None):

@@ -18,6 +18,9 @@ MIGRATING = "migrating-"
 # 3.1; up to 4.4 it is 4, and 3.0.2 prints nothing).
 CONFIG_FORMATS = {None: (3, 0, 2), 2: (3, 0, 3), 3: (3, 0, 4), 4: (3, 1)}
 
+# What xend tells of a host and `xm info` leaves out, from 4.1 on.
+NUMA = ("cpu_topology", "numa_info")
+
 DISK_CLASSES = ("vbd", "tap", "tap2")
 VIF_CLASSES = ("vif", "vif2")
 # What any host can give a guest as well; every other class is something of the host itself, or may be.
@@ -102,7 +105,7 @@ def node(answer):
     """
     found = {}
     for pair in answer[1:] if isinstance(answer, list) else []:
-        if isinstance(pair, list) and pair and hasattr(pair[0], "upper"):
+        if isinstance(pair, list) and pair and hasattr(pair[0], "upper") and pair[0] not in NUMA:
             lines = ("%s" % (pair[1] if len(pair) > 1 else "(none)",)).splitlines()
             found[pair[0].strip()] = "\n".join([line.strip() for line in lines])
     return _with_numbers(found)

@@ -381,7 +381,7 @@ def test_a_xend_that_does_not_answer_is_left_alone_and_can_be_helped(load, host,
     stuck.write_text("#!/bin/sh\necho 'Error: no answer' >&2; exit 1\n")
     stuck.chmod(0o755)
     pids = host.pids()
-    xend = with_option(load, host, xm=str(stuck)).modules.xend
+    xend = with_option(load, host, xm=str(stuck), socket="/nowhere/xmlrpc.sock").modules.xend
     for options in ({"timeout": 0}, {"timeout": 0, "accept": STOP}, {"test": True}):
         text = refused(xend.restart, **options)
         assert "no answer" in text and "kill -9 $(cat %s)" % host.pidfile in text
@@ -401,7 +401,8 @@ def test_a_list_of_guests_that_is_not_understood_is_not_taken_for_an_empty_one(l
     )
     strange.chmod(0o755)
     pids = host.pids()
-    assert "xm list --long: " in refused(with_option(load, host, xm=str(strange)).modules.xend.restart)
+    minion = with_option(load, host, xm=str(strange), socket="/nowhere/xmlrpc.sock")
+    assert "xm list --long: " in refused(minion.modules.xend.restart)
     assert_untouched(host, pids, "web01")
 
 

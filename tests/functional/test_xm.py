@@ -114,7 +114,7 @@ def test_xend_that_does_not_answer_is_an_error_in_its_words(on, fleet):
 
 def test_a_missing_command_is_an_error(on, fleet):
     modules = on("xen1")
-    modules.pack["__opts__"]["xend"]["xm"] = "/nowhere/xm"
+    modules.pack["__opts__"]["xend"].update(xm="/nowhere/xm", socket="/nowhere/xmlrpc.sock")
     with pytest.raises(CommandExecutionError) as caught:
         modules.xm.list()
     assert "/nowhere/xm" in str(caught.value)
@@ -157,12 +157,13 @@ def test_a_guest_with_a_device_of_this_host(on, fleet, guest):
     told = described.rstrip().rstrip(")") + "(device (pci (dev (slot 0x1d) (bus 0x00)))))\n"
     script = fleet["xen1"].root / "xm-told"
     script.write_text(
-        f"#!/bin/sh\ncase \"$*\" in 'list --long {guest.domid}') cat {script}.out ;;"
+        f"#!/bin/sh\ncase \"$*\" in"
+        f" 'list --long') {fleet['xen1'].xm} list --long Domain-0; cat {script}.out ;;"
         f' *) exec {fleet["xen1"].xm} "$@" ;; esac\n'
     )
     script.chmod(0o755)
     (fleet["xen1"].root / "xm-told.out").write_text(told)
-    modules.pack["__opts__"]["xend"]["xm"] = str(script)
+    modules.pack["__opts__"]["xend"].update(xm=str(script), socket="/nowhere/xmlrpc.sock")
     found = modules.xm.can_send("web01", "xen2")
     assert found["ok"] is False and "PCI" in "; ".join(found["blockers"])
 
@@ -236,9 +237,9 @@ def test_many_guests_do_not_make_many_questions(on, fleet, guest):
     script = host.root / "xm-counted"
     script.write_text('#!/bin/sh\necho "$*" >> %s\nexec %s "$@"\n' % (asked, host.xm))
     script.chmod(0o755)
-    modules.pack["__opts__"]["xend"]["xm"] = str(script)
+    modules.pack["__opts__"]["xend"].update(xm=str(script), socket="/nowhere/xmlrpc.sock")
     assert modules.xm.can_receive(described)["ok"]
-    assert sorted(asked.read_text().splitlines()) == ["info", "list", "list --long"]
+    assert sorted(asked.read_text().splitlines()) == ["info", "list --long"]
 
 
 def test_a_description_made_by_hand(on, fleet):
@@ -362,7 +363,7 @@ def test_a_guest_that_somebody_created_paused_is_not_on_its_way(on, fleet):
 
 def test_gone_is_not_judged_from_a_list_that_was_not_understood(on, guest):
     modules = on("xen1")
-    modules.pack["__opts__"]["xend"]["xm"] = "/bin/true"
+    modules.pack["__opts__"]["xend"].update(xm="/bin/true", socket="/nowhere/xmlrpc.sock")
     assert modules.xm.where("web01")["copy"] == "unknown"
     assert modules.xm.arrival("web01", timeout=0)["outcome"] == "unknown"
 
@@ -427,7 +428,7 @@ def test_numa_hosts_say_more_than_one_line(minion_on, fleet):
         % (fleet["xen1"].xm, fleet["xen1"].xm)
     )
     script.chmod(0o755)
-    found = minion_on("xen1", xm=str(script)).modules.xm.info()
+    found = minion_on("xen1", xm=str(script), socket="/nowhere/xmlrpc.sock").modules.xm.info()
     assert found["node_to_cpu"] == "node0:0,2\nnode1:1,3"
     assert set(found) - {"node_to_cpu"} == set(minion_on("xen1").modules.xm.info())
 

@@ -216,12 +216,13 @@ def slow_xm(host, seconds):
 
 def test_a_slow_host_tells_the_time_of_the_question(minion_on, fleet):
     fleet["xen1"].create_guest("web01")
-    slow = minion_on("xen1", xm=slow_xm(fleet["xen1"], 0.7)).modules.xm
+    options = {"xm": slow_xm(fleet["xen1"], 0.7), "socket": "/nowhere/xmlrpc.sock"}
+    slow = minion_on("xen1", **options).modules.xm
     before = time.time()
     found = slow.report("web01")
     assert before <= found["host"]["time"] < before + 0.5
-    # Listed, described, and asked for what it is.
-    assert 2.1 <= found["seconds"] <= time.time() - before + 0.05
+    # Asked for its guests, and for what it is.
+    assert 1.4 <= found["seconds"] <= time.time() - before + 0.05
     before = time.time()
     assert before <= slow.host()["time"] < before + 0.5
 

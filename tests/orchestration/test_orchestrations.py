@@ -177,15 +177,15 @@ def test_a_guest_that_moves_while_the_hosts_are_asked_is_not_called_lost(conduct
     xen1, xen2 = conductor.fleet
     running(xen1, "web01")
     options = conductor.opts["xen1"]["xend"]
-    own = options["xm"]
+    own = dict(options)
     slow = tmp_path / "xm"
-    slow.write_text(SLOW_XM.format(folder=tmp_path, xm=own))
+    slow.write_text(SLOW_XM.format(folder=tmp_path, xm=own["xm"]))
     slow.chmod(0o755)
-    options["xm"] = str(slow)
+    options.update(xm=str(slow), socket="/nowhere/xmlrpc.sock")
     try:
         run = conductor.start("xend.orch.recover", {"xend": {"recover": {"hosts": ["xen1", "xen2"]}}})
     finally:
-        options["xm"] = own
+        options.update(own)
     assert wait_until((tmp_path / "asked").exists, 120)
     time.sleep(1)
     assert "comment" in conductor.call("xen1", "xm.migrate", "web01", "xen2")
