@@ -21,6 +21,9 @@ DRBD_S = 120
 
 HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}\Z")
 
+# Salt before 2017.7 refuses a file that users see under another name than its own without this.
+__virtualname__ = "xm"
+
 
 def __virtual__():
     if __grains__.get("kernel") != "Linux":
@@ -166,8 +169,8 @@ def _blockers_of(this, name, live, accept):
         )
     misread, hides = look.misread(row)
     blockers += [
-        "xend would hand on '%s' of %s as other bytes than it has: call it otherwise, in ASCII (a path may be "
-        "a link)" % (xm_files.legible(string), name)
+        "xend would hand on '%s' of %s as other bytes than it has: call it otherwise, in ASCII (a path may "
+        "be a link)" % (xm_files.legible(string), name)
         for string in misread
     ]
     if hides:

@@ -30,6 +30,9 @@ BUS_S = 1
 # answer again after a restart.
 SETTLE_S = 60
 
+# Salt before 2017.7 refuses a file that users see under another name than its own without this.
+__virtualname__ = "xm"
+
 
 def __virtual__():
     if __grains__.get("kernel") != "Linux":
