@@ -48,8 +48,9 @@ def rows(forms):
     description. Raises ValueError for what is no description, and when Domain-0 is missing: that a guest is
     gone may not be judged from an answer that was not understood.
 
-    xend gives a domain that does not run no id, or -1. Missing names and states are shown as xm does
-    (parse_doms_info of 3.0.3 to 4.4), and a domain that runs without a state as that of 3.0.3 does.
+    xend gives a domain that does not run no id, or -1, or writes None where it does not know it (3.0.3
+    XendDomainInfo.sxpr). Missing names and states are shown as xm does (parse_doms_info of 3.0.3 to 4.4), and
+    a domain that runs without a state as that of 3.0.3 does.
     """
     found = [_row(form) for form in forms]
     if 0 not in [row["domid"] for row in found]:
@@ -61,7 +62,8 @@ def _row(form):
     if not isinstance(form, list) or form[:1] != [b"domain"]:
         raise ValueError("it is not understood: %.120r" % (form,))
     domid, seconds = _value(form, "domid"), _value(form, "cpu_time")
-    if domid not in (None, "", "-1") and not domid.isdigit():
+    is_idle = domid in (None, "", "-1")
+    if not is_idle and domid != "None" and not domid.isdigit():
         raise ValueError("it shows a domain with the id %s" % domid)
     domid = _number(domid)
     try:
@@ -75,7 +77,7 @@ def _row(form):
         "domid": domid,
         "memory_mib": _number(_value(form, "memory")) or 0,
         "vcpus": _number(_value(form, "online_vcpus") or _value(form, "vcpus")) or 0,
-        "state": _native(_value(form, "state")) or ("" if domid is None else NAMELESS),
+        "state": _native(_value(form, "state")) or ("" if is_idle else NAMELESS),
         "time_s": time_s,
         "form": form,
     }

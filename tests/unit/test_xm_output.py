@@ -1,4 +1,4 @@
-"""What xm prints, as printed by xend 4.4 (layout) and 3.x (managed domains that do not run)."""
+"""What xend describes and xm prints, as xend 4.4 and 3.x do (managed domains that do not run)."""
 
 import pytest
 
@@ -7,17 +7,16 @@ import xm_copies
 import xm_output
 from tests import ground_truth
 
-LIST = """\
-Name                                        ID   Mem VCPUs      State   Time(s)
-Domain-0                                     0  1024     1     r-----     88.5
-web01                                        1    96     1     -b----      1.0
-idle                                         2   512     4     ------     17.3
-sleeping                                         256     1                 0.0
-migrating-db                                 7   128     2     ---s--      6.2
-coming                                       8    96     0     --p---      0.0
-held                                         9    96     1     --p---      0.0
-a-name-that-is-longer-than-the-column-for-it-and-pushes-the-rest 10 96 1 r----- 12.0
-"""
+DOMAINS = [
+    ("Domain-0", 0, 1024, 1, "r-----", 88.5),
+    ("web01", 1, 96, 1, "-b----", 1.0),
+    ("idle", 2, 512, 4, "------", 17.3),
+    ("sleeping", None, 256, 1, None, 0.0),
+    ("migrating-db", 7, 128, 2, "---s--", 6.2),
+    ("coming", 8, 96, 0, "--p---", 0.0),
+    ("held", 9, 96, 1, "--p---", 0.0),
+    ("a-name-that-is-longer-than-the-column-for-it-and-pushes-the-rest", 10, 96, 1, "r-----", 12.0),
+]
 
 LONG = b"""\
 (domain
@@ -38,47 +37,104 @@ LONG = b"""\
 """
 
 
-def rows():
-    return dict((row["name"], row) for row in xm_output.domains(LIST))
+KEYS = ("name", "domid", "memory", "online_vcpus", "state", "cpu_time")
 
 
-def test_every_row_is_read():
-    assert [row["name"] for row in xm_output.domains(LIST)][:3] == ["Domain-0", "web01", "idle"]
-    assert len(rows()) == 8
-    assert rows()["web01"] == {
+def form_of(row, keys=KEYS):
+    """The description of the domain in a row of the table, as far as the table tells; None for what lacks."""
+    pairs = [[key, value] for key, value in zip(keys, row) if value is not None]
+    return [b"domain"] + [[data(key), data(value)] for key, value in pairs]
+
+
+def data(value):
+    """A word as the bytes that a description has."""
+    text = value if hasattr(value, "upper") else str(value)
+    return text if isinstance(text, bytes) else text.encode("utf-8")
+
+
+def rows_of(table):
+    return xm_output.rows([form_of(row) for row in table])
+
+
+def printed(text):
+    """The rows of a table that xm has printed of guests with names of one word, all of which run."""
+    lines = [line.split() for line in text.strip().splitlines()[1:]]
+    return [(line[0], int(line[1]), int(line[2]), int(line[3]), line[4], float(line[5])) for line in lines]
+
+
+def test_every_domain_is_read():
+    rows = rows_of(DOMAINS)
+    assert [row["name"] for row in rows] == [row[0] for row in DOMAINS] and len(rows) == 8
+    assert rows[1] == {
         "name": "web01",
+        "uuid": None,
         "domid": 1,
         "memory_mib": 96,
         "vcpus": 1,
         "state": "-b----",
         "time_s": 1.0,
+        "form": form_of(DOMAINS[1]),
     }
+
+
+def test_a_description_of_xend_has_all_that_the_table_shows():
+    text = LONG.replace(b"(vcpus 2)", b"(vcpus 2) (online_vcpus 1) (cpu_time 7.46)")
+    (form,) = xend_sxp.parse(text).forms()
+    (dom0, row) = xm_output.rows([form_of(DOMAINS[0]), form])
+    assert dom0["uuid"] is None and row["form"] is form
+    assert dict(row, form=None) == {
+        "name": "web01",
+        "uuid": "c56e09d2-81cc-d4f2-2ee8-abeb85916bc4",
+        "domid": 3,
+        "memory_mib": 96,
+        "vcpus": 1,
+        "state": "-b----",
+        "time_s": 7.5,
+        "form": None,
+    }
+
+
+def test_before_3_1_there_is_one_number_of_vcpus():
+    keys = [key.replace("online_", "") for key in KEYS]
+    (row,) = xm_output.rows([form_of(DOMAINS[0], keys)])
+    assert row["vcpus"] == 1
 
 
 def test_real_lists_of_4_4_are_read():
     (all_of_them, one, by_id, dom0, running) = ground_truth.commands("xm/list")
-    assert [(row["name"], row["domid"], row["state"]) for row in xm_output.domains(all_of_them.stdout)] == [
+    rows = rows_of(printed(all_of_them.stdout))
+    assert [(row["name"], row["domid"], row["state"]) for row in rows] == [
         ("Domain-0", 0, "r-----"),
         ("tiny", 1, "-b----"),
     ]
-    assert len(xm_output.domains(running.stdout)) == 2
-    assert xm_output.domains(dom0.stdout)[0]["time_s"] == 132.3
+    assert len(rows_of(printed(running.stdout))) == 2
+    assert rows_of(printed(dom0.stdout))[0]["time_s"] == 132.3
     for text in (one.stdout, by_id.stdout):
-        # That a guest is gone may not be judged from a list without Domain-0.
+        # That a guest is gone may not be judged from an answer without Domain-0.
         with pytest.raises(ValueError):
-            xm_output.domains(text)
+            rows_of(printed(text))
 
 
 def test_real_lists_are_read_at_every_moment_of_a_migration():
     seen = []
     for kind in ("live-source", "live-target", "nonlive-source", "nonlive-target"):
         for _clock, text in ground_truth.watched("migrate/watched-" + kind):
-            rows = xm_output.domains(text)
+            rows = rows_of(printed(text))
             assert len(rows) == len(text.strip().splitlines()) - 1
             seen += [row for row in rows if row["domid"]]
     assert set(row["name"] for row in seen) == set(["tiny", "migrating-tiny"])
     assert set(row["state"] for row in seen) == set(["-b----", "------", "---s--", "--p---"])
     assert set(row["vcpus"] for row in seen) == set([0, 1])
+    copies = set((row["name"], row["state"], xm_copies.copy(row, True)) for row in seen)
+    assert copies == set(
+        [
+            ("tiny", "-b----", "running"),
+            ("tiny", "------", "running"),
+            ("tiny", "--p---", "receiving"),
+            ("migrating-tiny", "-b----", "sending"),
+            ("migrating-tiny", "---s--", "sending"),
+        ]
+    )
 
 
 def test_a_real_description_is_understood():
@@ -107,12 +163,6 @@ def test_real_facts_of_a_host_are_read():
     assert found["xen_commandline"].startswith("console=com1 com1=115200,8n1")
 
 
-# main.xm_brief_list of the real xm; managed domains that do not run have no ID, and 3.0.3 knows none.
-TABLES = {
-    "3.0.3": "%-40s %3s %8d %5d %5s %8.1f",
-    "3.1": "%-40s %3s %5d %5d %10s %8.1f",
-    "3.2": "%-40s %5s %5d %5d %10s %8.1f",
-}
 ODD_NAMES = [
     "a guest with spaces",
     "two  of them",
@@ -131,56 +181,71 @@ ODD_NAMES = [
     "a\ttab",
     "form\x0cfeed",
     "\x1b[31mred",
+    "web01\n",
+    "two\nlines",
+    "behind ",
+    " ",
+    "None",
+    "??x",
+    "it's \"quoted\" (twice)",
 ]
 
 
-@pytest.mark.parametrize("version", sorted(TABLES))
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_a_name_may_look_like_anything(version, name):
-    """Neither its row is misread for it, nor those around it."""
-    for domid in (7, 12345) + (("",) if version != "3.0.3" else ()):
+def test_a_name_may_look_like_anything(name):
+    """Neither it is misread, nor those around it."""
+    for domid in (7, 12345, None, -1):
         for memory in (0, 64, 256, 4096, 16384, 131072, 1048576):
-            for state in ("-b----", "------", "??") + (("",) if domid == "" else ()):
-                rows = [("Domain-0", 0, 1024, 2, "r-----", 88.5), (name, domid, memory, 1, state, 12345.6)]
-                text = "\n".join([TABLES[version] % row for row in rows + [("last", 9, 1, 1, "r-----", 1.0)]])
-                found = xm_output.domains("Name    ID   Mem VCPUs      State   Time(s)\n" + text)
+            for state in ("-b----", "------", "??") + ((None,) if domid in (None, -1) else ()):
+                row, last = (name, domid, memory, 1, state, 12345.6), ("last", 9, 1, 1, "r-----", 1.0)
+                found = rows_of([DOMAINS[0], row, last])
                 assert [row["name"] for row in found] == ["Domain-0", name, "last"]
-                assert found[1] == {
+                assert dict(found[1], form=None) == {
                     "name": name,
-                    "domid": None if domid == "" else domid,
+                    "uuid": None,
+                    "domid": None if domid == -1 else domid,
                     "memory_mib": memory,
                     "vcpus": 1,
-                    "state": state,
+                    "state": state or "",
                     "time_s": 12345.6,
+                    "form": None,
                 }
 
 
-@pytest.mark.parametrize("name", ["web01\n", "two\nlines"])
-def test_a_name_with_line_breaks_is_told_by_its_description(name):
-    row = TABLES["3.2"] % (name, 7, 256, 1, "-b----", 1.0)
-    text = TABLES["3.2"] % ("Domain-0", 0, 1024, 2, "r-----", 88.5) + "\n" + row + "\n"
-    with pytest.raises(ValueError):
-        xm_output.domains(text)
-    # Something else has got in between: a row that is not understood may be any guest's.
-    with pytest.raises(ValueError):
-        xm_output.domains(text, {7: "web01"}.get)
-    assert [found["name"] for found in xm_output.domains(text, {7: name}.get)] == ["Domain-0", name]
+def test_a_name_in_any_script():
+    name = b"gr\xc3\xb6\xc3\x9fe \xe2\x9c\x93"
+    (_dom0, row) = xm_output.rows([form_of(DOMAINS[0]), [b"domain", [b"name", name]]])
+    assert row["name"] == (name if bytes is str else name.decode("utf-8"))
 
 
-def test_a_row_that_is_not_understood_is_nobody_s_name():
-    text = LIST.replace("web01                                        1", "web01     one")
-    for name_of in (None, lambda domid: "idle"):
-        with pytest.raises(ValueError) as caught:
-            xm_output.domains(text, name_of)
-        assert "web01     one" in str(caught.value)
+@pytest.mark.parametrize(
+    "form, said",
+    [
+        ([b"guest", [b"name", b"idle"]], "guest"),
+        ([], "[]"),
+        (b"web01     one", "web01     one"),
+        ([[b"domain"], [b"name", b"idle"]], "idle"),
+        (form_of(("web01", "one", 96, 1, "-b----", 1.0)), "one"),
+        (form_of(("web01", "-2", 96, 1, "-b----", 1.0)), "-2"),
+        (form_of(("web01", 1, 96, 1, "-b----", "a while")), "a while"),
+    ],
+)
+def test_what_is_not_understood_is_nobody_s_name(form, said):
+    """A guest that is missing may still be there."""
+    with pytest.raises(ValueError) as caught:
+        xm_output.rows([form_of(DOMAINS[0]), form])
+    assert said in str(caught.value)
 
 
 def test_a_managed_domain_that_does_not_run_has_no_id():
-    assert rows()["sleeping"]["domid"] is None and rows()["sleeping"]["state"] == ""
+    for domid in (None, -1, ""):
+        (_dom0, row) = rows_of([DOMAINS[0], ("sleeping", domid, 256, 1, None, 0.0)])
+        assert row["domid"] is None and row["state"] == ""
+        assert xm_copies.copy(row, False) == "managed"
 
 
 def test_a_long_name_does_not_hide_its_row():
-    long_ones = [row for row in xm_output.domains(LIST) if row["domid"] == 10]
+    long_ones = [row for row in rows_of(DOMAINS) if row["domid"] == 10]
     assert len(long_ones) == 1 and long_ones[0]["state"] == "r-----"
 
 
@@ -204,26 +269,33 @@ def test_which_states_run(state, alive):
 @pytest.mark.parametrize(
     "row, name, domid, state",
     [
-        ("web01   7  256   0 ??????   0.0", "web01", 7, "??????"),
-        ("web01   7  256   1 ??   12.5", "web01", 7, "??"),
-        ("web01   7  256   1 ?b----   12.5", "web01", 7, "?b----"),
-        ("web01   7  256   1 -----?   12.5", "web01", 7, "-----?"),
-        ("??      7    0   0    ??   0.0", "??", 7, "??"),
-        ("??     -1    0   0    ??   0.0", "??", None, "??"),
-        ("web01  -1  256   0    ??   0.0", "web01", None, "??"),
-        ("migrating-web01   7  256   1 ??????   0.0", "migrating-web01", 7, "??????"),
+        (("web01", 7, 256, 0, "??????", 0.0), "web01", 7, "??????"),
+        (("web01", 7, 256, 1, None, 12.5), "web01", 7, "??"),
+        (("web01", 7, 256, 1, "??", 12.5), "web01", 7, "??"),
+        (("web01", 7, 256, 1, "?b----", 12.5), "web01", 7, "?b----"),
+        (("web01", 7, 256, 1, "-----?", 12.5), "web01", 7, "-----?"),
+        ((None, 7, 0, 0, None, None), "??", 7, "??"),
+        ((None, "None", 0, 0, None, None), "??", None, "??"),
+        (("web01", "None", 256, 0, None, 0.0), "web01", None, "??"),
+        (("migrating-web01", 7, 256, 1, "??????", 0.0), "migrating-web01", 7, "??????"),
     ],
 )
-def test_a_row_of_which_xend_does_not_know_all(row, name, domid, state):
-    """As xm 3.0.3 prints it: that row is not known, the others are."""
-    found = xm_output.domains(LIST + row + "\n")
-    assert found[:-1] == xm_output.domains(LIST)
+def test_a_domain_of_which_xend_does_not_know_all(row, name, domid, state):
+    """As that of 3.0.3 describes it: that domain is not known, the others are."""
+    found = rows_of(DOMAINS + [row])
+    assert found[:-1] == rows_of(DOMAINS)
     assert (found[-1]["name"], found[-1]["domid"], found[-1]["state"]) == (name, domid, state)
     assert xm_output.is_unknown(state) and not xm_output.runs(state)
     assert xm_output.is_nameless(found[-1]) == (name == "??")
     # Neither running nor gone nor anything else that somebody could act upon.
     for transferring in (True, False, None):
         assert xm_copies.copy(found[-1], transferring) == "unknown"
+
+
+@pytest.mark.parametrize("state", ["running", "r----", "-b----d", "R-----"])
+def test_a_state_that_is_none_is_not_known(state):
+    (_dom0, row) = rows_of([DOMAINS[0], ("web01", 7, 256, 1, state, 1.0)])
+    assert xm_copies.copy(row, False) == "unknown" and not xm_output.runs(state)
 
 
 @pytest.mark.parametrize("state", ["?????d", "d?????", "?-p---", "---s-?"])
@@ -377,20 +449,12 @@ def test_description_of_next_to_nothing():
     assert found["name"] is None and found["disks"] == [] and found["nomigrate"] is False
 
 
-@pytest.mark.parametrize(
-    "text, said",
-    [
-        ("", "Domain-0"),
-        (LIST.splitlines()[0], "Domain-0"),
-        (LIST + "what is this\n", "what is this"),
-        (LIST.replace("r-----", "running"), "running"),
-    ],
-)
-def test_a_list_that_is_not_understood_is_an_error(text, said):
+@pytest.mark.parametrize("table", [[], DOMAINS[1:], [("Domain-0", None, 1024, 1, "r-----", 1.0)]])
+def test_an_answer_without_domain_0_is_an_error(table):
     """A guest that is missing in it may still be there."""
     with pytest.raises(ValueError) as caught:
-        xm_output.domains(text)
-    assert said in str(caught.value)
+        rows_of(table)
+    assert "Domain-0" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -422,23 +486,34 @@ def test_version_of_the_tools(xen, shown, expected):
 @pytest.mark.parametrize(
     "text, found",
     [
-        ("(domain (name web01) (image (linux (args 'root=/dev/xvda1 \\\\xc3 is a backslash'))))", []),
-        ("(domain (uname 'file:/srv/x y.img') (args 'a\\tb \\x07 \\x99'))", []),
-        ("(uname 'file:/srv/Gr\\xc3\\xb6\\xc3\\x9fe.img')", ["'file:/srv/Gr\\xc3\\xb6\\xc3\\x9fe.img'"]),
-        ("(args \"it's \\x1b\") (name web01)", ["\"it's \\x1b\""]),
-        ("(args '\\\\\\xe4')", ["'\\\\\\xe4'"]),
+        (b"(domain (name web01) (image (linux (args 'root=/dev/xvda1 \\\\xc3 is a backslash'))))", []),
+        (b"(domain (uname 'file:/srv/x y.img') (args 'a\\tb \\007 \\231'))", []),
+        (b"(uname 'file:/srv/Gr\xc3\xb6\xc3\x9fe.img')", [b"file:/srv/Gr\xc3\xb6\xc3\x9fe.img"]),
+        (b"(args \"it's \x1b\") (name web01)", [b"it's \x1b"]),
+        (b"(args '\\\\\xe4')", [b"\\\xe4"]),
+        # What xend makes of bytes that are no UTF-8.
+        (b"(domain (uname 'file:/srv/gr\xef\xbf\xbdn.img'))", [b"file:/srv/gr\xef\xbf\xbdn.img"]),
+        (b"('domain\x7f' (name ('\x1f' web01)) ())", [b"domain\x7f", b"\x1f"]),
     ],
 )
 def test_what_xend_writes_and_does_not_read_back(text, found):
-    assert xm_output.misread(text) == found
-    assert xm_output.misread(text.encode("ascii")) == found
+    (form,) = xend_sxp.parse(b"(" + text + b")").forms()
+    assert xm_output.misread(form) == [string.decode("utf-8", "replace") for string in found]
 
 
 def test_bytes_that_were_no_utf_8():
-    (found,) = xm_output.misread(b"(domain\n    (uname 'file:/srv/gr\xe4n.img')\n)")
+    (found,) = xm_output.misread([b"domain", [b"uname", b"file:/srv/gr\xe4n.img"]])
     assert "file:/srv/gr" in found
-    utf8 = b"(uname 'file:/srv/gr\xc3\xbcn.img')"
-    assert xm_output.misread(utf8) == xm_output.misread(utf8.decode("utf-8")) == []
+
+
+def test_every_byte_is_judged_by_how_xend_writes_it():
+    """A backslash, x and two digits; those with a letter are read back as other bytes."""
+    for number in range(256):
+        byte = bytes(bytearray([number]))
+        # Tab and line breaks have a letter of their own.
+        escaped = number > 127 or repr(chr(number)).startswith("'\\x")
+        expected = escaped and any(digit in "abcdef" for digit in "%02x" % number)
+        assert bool(xm_output.misread([b"args", byte])) == expected, number
 
 
 def test_what_was_told_in_ascii():
