@@ -60,7 +60,8 @@ def rows(forms):
 
 def _row(form):
     if not isinstance(form, list) or form[:1] != [b"domain"]:
-        raise ValueError("it is not understood: %.120r" % (form,))
+        # Not what it is: there may be passwords in it.
+        raise ValueError("it is not understood: there is something in it that describes no domain")
     domid, seconds = _value(form, "domid"), _value(form, "cpu_time")
     is_idle = domid in (None, "", "-1")
     if not is_idle and domid != "None" and not domid.isdigit():
