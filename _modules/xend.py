@@ -62,8 +62,7 @@ def __virtual__():
 
 class _Utility(object):
     """
-    A utility, of which calls read like those of a module: `xend_sxp.parse(data)`. Synced ones come first;
-    those of an installed extension are not loaded into __utils__ by Salt 3006 and later, and are imported.
+    A utility, of which calls read like those of a module; see xm.py.
     """
 
     def __init__(self, name):
@@ -73,10 +72,7 @@ class _Utility(object):
         try:
             found = __utils__[self._name + "." + function]
         except KeyError:
-            package = __import__("xend_for_salt." + self._name, globals(), locals(), [function])
-            return getattr(package, function)
-        # Salt's wrapper switches to the loader of the utilities, where the functions that are handed to them
-        # would find no __salt__, and it cannot be used by two threads at once.
+            return getattr(__import__("xend_for_salt." + self._name, fromlist=[function]), function)
         return getattr(found, "__wrapped__", found)
 
 
@@ -92,20 +88,14 @@ xend_sxp = _Utility("xend_sxp")
 xend_text = _Utility("xend_text")
 
 
-def _right(function, *arguments):
-    """
-    What a function of a utility returns; what it finds wrong, as Salt tells it.
-    """
-    try:
-        return function(*arguments)
-    except ValueError as exc:
-        raise CommandExecutionError(exc.args[0])
+def _given(function, *arguments):
+    return xend_text.given(CommandExecutionError, function, *arguments)
 
 
 def _option(name, given=None):
     if given:
-        return _right(xend_text.given_text, name, given)
-    return _right(xend_settings.option, name, __salt__["config.get"], str(__opts__["id"]))
+        return _given(xend_text.given_text, name, given)
+    return _given(xend_settings.option, name, __salt__["config.get"], str(__opts__["id"]))
 
 
 # Reading the file
@@ -169,7 +159,7 @@ def get(key, default=None, config=None):
         salt 'xen*' xend.get xend-relocation-port
         salt 'xen*' xend.get xend-relocation-address default=everywhere
     """
-    raw = _document(_option("config", config)).get(_right(xend_text.given_text, "key", key))
+    raw = _document(_option("config", config)).get(_given(xend_text.given_text, "key", key))
     try:
         return default if raw is None else _plain(raw)
     except CommandExecutionError as exc:
@@ -261,12 +251,12 @@ def accepts(host, name=None, config=None):
             "xend-relocation-hosts-allow: a list stands where xend expects one string: xend would not start"
         )
     try:
-        address = socket.gethostbyname(_right(xend_text.given_text, "host", host))
+        address = socket.gethostbyname(_given(xend_text.given_text, "host", host))
     except (socket.error, UnicodeError) as exc:
         raise CommandExecutionError("%s is no IPv4 address and does not resolve: %s" % (host, exc))
     # Patterns work on bytes in xend's Python 2; Latin-1 keeps one character per byte.
     value = "" if raw is None else xend_secrets.masked(raw.decode("latin-1"))
-    name = _right(xend_text.given_text, "name", name) if name else socket.getfqdn(address)
+    name = _given(xend_text.given_text, "name", name) if name else socket.getfqdn(address)
     return xend_allow.admits(value, address, name)
 
 
@@ -293,7 +283,7 @@ def check(config=None, version=None):
     """
     path = _option("config", config)
     if version is not None:
-        version = _right(xend_check.version_of, version)
+        version = _given(xend_check.version_of, version)
     try:
         data = xend_file.read(path)
     except EnvironmentError as exc:
@@ -425,7 +415,7 @@ def set_(key, value, config=None, test=False, backup=None):
         salt xen1 xend.set xend-relocation-port 8002
         salt xen1 xend.set xend-relocation-server yes test=True
     """
-    key = _right(xend_text.given_text, "key", key)
+    key = _given(xend_text.given_text, "key", key)
     kind = xend_options.kind_of(key)
     try:
         if isinstance(value, (list, tuple)) and kind is None:
@@ -464,7 +454,7 @@ def remove(key, config=None, test=False, backup=None):
 
         salt xen1 xend.remove xend-relocation-address
     """
-    key = _right(xend_text.given_text, "key", key)
+    key = _given(xend_text.given_text, "key", key)
     return _changed(key, _option("config", config), lambda document: document.remove(key), test, backup)
 
 
@@ -515,7 +505,7 @@ def configure(
         salt xen1 xend.configure server=True address=10.20.0.11 hosts_allow='[10.20.0.12]'
     """
     given = dict(locals())
-    wanted, texts, opened = _right(xend_options.wanted, given, _Utility)
+    wanted, texts, opened = _given(xend_options.wanted, given, _Utility)
     if not wanted:
         names = sorted([row[0] for row in xend_options.settings()])
         raise CommandExecutionError("give at least one setting: %s" % ", ".join(names))

@@ -39,8 +39,7 @@ def __virtual__():
 
 class _Utility(object):
     """
-    A utility, of which calls read like those of a module: `xend_sxp.parse(data)`. Synced ones come first;
-    those of an installed extension are not loaded into __utils__ by Salt 3006 and later, and are imported.
+    A utility, of which calls read like those of a module; see xm.py.
     """
 
     def __init__(self, name):
@@ -50,10 +49,7 @@ class _Utility(object):
         try:
             found = __utils__[self._name + "." + function]
         except KeyError:
-            package = __import__("xend_for_salt." + self._name, globals(), locals(), [function])
-            return getattr(package, function)
-        # Salt's wrapper switches to the loader of the utilities, where the functions that are handed to them
-        # would find no __salt__, and it cannot be used by two threads at once.
+            return getattr(__import__("xend_for_salt." + self._name, fromlist=[function]), function)
         return getattr(found, "__wrapped__", found)
 
 
@@ -73,20 +69,14 @@ xm_files = _Utility("xm_files")
 xm_progress = _Utility("xm_progress")
 
 
-def _right(function, *arguments):
-    """
-    What a function of a utility returns; what it finds wrong, as Salt tells it.
-    """
-    try:
-        return function(*arguments)
-    except ValueError as exc:
-        raise CommandExecutionError(exc.args[0])
+def _given(function, *arguments):
+    return xend_text.given(CommandExecutionError, function, *arguments)
 
 
 def _option(name, given=None):
     if given:
-        return _right(xend_text.given_text, name, given)
-    return _right(xend_settings.option, name, __salt__["config.get"], str(__opts__["id"]))
+        return _given(xend_text.given_text, name, given)
+    return _given(xend_settings.option, name, __salt__["config.get"], str(__opts__["id"]))
 
 
 def _document(path):
@@ -245,7 +235,7 @@ def listens(server=None, port=None, address=None, ssl_server=None, ssl_port=None
 
         salt xen1 xend.listens server=True address=10.20.0.11
     """
-    wanted, _, _ = _right(xend_options.wanted, dict(locals()), _Utility)
+    wanted, _, _ = _given(xend_options.wanted, dict(locals()), _Utility)
     wanted = dict(__salt__["xend.relocation"](config, lenient=True), **wanted)
     process = _process()
     problems = []
@@ -331,7 +321,7 @@ def restart(timeout=60, config=None, accept=None, test=False):
         salt xen1 xend.restart accept=on_xend_stop
     """
     path = _option("config", config)
-    timeout, accepted = _right(xend_text.given_seconds, "timeout", timeout), restart_accept(accept)
+    timeout, accepted = _given(xend_text.given_seconds, "timeout", timeout), restart_accept(accept)
     if test:
         process = _process()
         if not process:
@@ -889,9 +879,9 @@ def reserve(name, who="", seconds=300):
 
         salt xen2 xend.reserve web01 who='migration from xen1'
     """
-    name = _right(xend_text.given_text, "name", name)
-    seconds = _right(xend_text.given_seconds, "seconds", seconds)
-    who = _right(xend_text.given_text, "who", who) if who else ""
+    name = _given(xend_text.given_text, "name", name)
+    seconds = _given(xend_text.given_seconds, "seconds", seconds)
+    who = _given(xend_text.given_text, "who", who) if who else ""
     # Whoever restarts xend has the lock for itself from before it looks for reservations.
     with _locked(
         "relocation",
@@ -919,7 +909,7 @@ def release(name, who=None):
 
         salt xen2 xend.release web01
     """
-    name = _right(xend_text.given_text, "name", name)
+    name = _given(xend_text.given_text, "name", name)
     made = [one["who"] for one in _reservations(xend_lock.reserved, time.time()) if one["name"] == name]
     if who is not None and made != [str(who)]:
         return False

@@ -25,8 +25,7 @@ def __virtual__():
 
 class _Utility(object):
     """
-    A utility, of which calls read like those of a module: `xend_sxp.parse(data)`. Synced ones come first;
-    those of an installed extension are not loaded into __utils__ by Salt 3006 and later, and are imported.
+    A utility, of which calls read like those of a module; see xm.py.
     """
 
     def __init__(self, name):
@@ -36,10 +35,7 @@ class _Utility(object):
         try:
             found = __utils__[self._name + "." + function]
         except KeyError:
-            package = __import__("xend_for_salt." + self._name, globals(), locals(), [function])
-            return getattr(package, function)
-        # Salt's wrapper switches to the loader of the utilities, where the functions that are handed to them
-        # would find no __salt__, and it cannot be used by two threads at once.
+            return getattr(__import__("xend_for_salt." + self._name, fromlist=[function]), function)
         return getattr(found, "__wrapped__", found)
 
 
@@ -52,20 +48,14 @@ xend_text = _Utility("xend_text")
 xm_output = _Utility("xm_output")
 
 
-def _right(function, *arguments):
-    """
-    What a function of a utility returns; what it finds wrong, as Salt tells it.
-    """
-    try:
-        return function(*arguments)
-    except ValueError as exc:
-        raise CommandExecutionError(exc.args[0])
+def _given(function, *arguments):
+    return xend_text.given(CommandExecutionError, function, *arguments)
 
 
 def _option(name, given=None):
     if given:
-        return _right(xend_text.given_text, name, given)
-    return _right(xend_settings.option, name, __salt__["config.get"], str(__opts__["id"]))
+        return _given(xend_text.given_text, name, given)
+    return _given(xend_settings.option, name, __salt__["config.get"], str(__opts__["id"]))
 
 
 def probe(host=None, port=None, ssl=False, timeout=5, source=None, config=None):
@@ -99,7 +89,7 @@ def probe(host=None, port=None, ssl=False, timeout=5, source=None, config=None):
         salt xen1 xend.probe 10.20.0.12
         salt 'xen*' xend.probe
     """
-    declared, seconds = declared_hosts(), _right(xend_text.given_seconds, "timeout", timeout)
+    declared, seconds = declared_hosts(), _given(xend_text.given_seconds, "timeout", timeout)
     if host is None:
         hosts = [one for one in declared if one != __opts__["id"] and declared[one]["address"]]
     else:
@@ -107,7 +97,7 @@ def probe(host=None, port=None, ssl=False, timeout=5, source=None, config=None):
     if not hosts:
         raise CommandExecutionError("name a host, or list hosts in the pillar xend:relocation:hosts")
     # Under Python 2 the name of a loop in brackets stays: not `host`, which is asked for below.
-    asked = [(_right(xend_text.given_text, "host", one), peer(one, port, ssl, config)) for one in hosts]
+    asked = [(_given(xend_text.given_text, "host", one), peer(one, port, ssl, config)) for one in hosts]
     checked_port = xend_options.written
     try:
         peers = dict(
@@ -173,7 +163,7 @@ def peer(host, port=None, ssl=False, config=None):
 
         salt xen1 xend.peer xen2
     """
-    host, declared = _right(xend_text.given_text, "host", host), declared_hosts()
+    host, declared = _given(xend_text.given_text, "host", host), declared_hosts()
     ids = sorted([one for one in declared if host in (one, declared[one]["address"])])
     known = host if host in ids else (ids or [None])[0]
     where = declared.get(known, {})

@@ -42,8 +42,7 @@ def __virtual__():
 
 class _Utility(object):
     """
-    A utility, of which calls read like those of a module: `xend_sxp.parse(data)`. Synced ones come first;
-    those of an installed extension are not loaded into __utils__ by Salt 3006 and later, and are imported.
+    A utility, of which calls read like those of a module; see xm.py.
     """
 
     def __init__(self, name):
@@ -53,10 +52,7 @@ class _Utility(object):
         try:
             found = __utils__[self._name + "." + function]
         except KeyError:
-            package = __import__("xend_for_salt." + self._name, globals(), locals(), [function])
-            return getattr(package, function)
-        # Salt's wrapper switches to the loader of the utilities, where the functions that are handed to them
-        # would find no __salt__, and it cannot be used by two threads at once.
+            return getattr(__import__("xend_for_salt." + self._name, fromlist=[function]), function)
         return getattr(found, "__wrapped__", found)
 
 
@@ -79,13 +75,7 @@ def _host():
 
 
 def _given(function, *arguments):
-    """
-    What a function makes of something that was given; what is wrong with that as an error of Salt.
-    """
-    try:
-        return function(*arguments)
-    except ValueError as exc:
-        raise CommandExecutionError(exc.args[0])
+    return xend_text.given(CommandExecutionError, function, *arguments)
 
 
 def _text(argument, value):

@@ -45,3 +45,13 @@ def given_seconds(argument, value):
     if isinstance(value, bool) or not 0 <= seconds < float("inf"):
         raise ValueError("%s: %.60r is no number of seconds" % (argument, value))
     return seconds
+
+
+def given(error, function, *arguments):
+    """
+    What a function makes of something that was given; what is wrong with that as an ERROR, a class of them.
+    """
+    try:
+        return function(*arguments)
+    except ValueError as exc:
+        raise error(exc.args[0])
