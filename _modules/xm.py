@@ -658,8 +658,5 @@ def _of_form(argument, value, what, function):
     A value that a FUNCTION has returned on another host, when it is of the form that that gives it (see
     xm_heard).
     """
-    try:
-        xm_heard.form_of(what, xm_copies.words())(value)
-    except ValueError as exc:
-        raise CommandExecutionError("%s: %s; give what %s returns" % (argument, exc, function))
+    _given(xm_heard.told, argument, value, what, function, xm_copies.words())
     return value

@@ -58,6 +58,7 @@ xm_disks = _Utility("xm_disks")
 xm_drbd = _Utility("xm_drbd")
 xm_files = _Utility("xm_files")
 xm_fit = _Utility("xm_fit")
+xm_heard = _Utility("xm_heard")
 xm_look = _Utility("xm_look")
 xm_output = _Utility("xm_output")
 
@@ -347,9 +348,9 @@ def can_receive(
 
         salt xen2 xm.can_receive '{"name": "web01", "memory_mib": 96}'
     """
-    domain = _described_guest(domain)
+    domain = _given(xm_output.described, domain)
     accept = _accepted(accept)
-    source = None if source is None else _told_host(source)
+    source = None if source is None else _given(xm_heard.told, "source", source, "host", "xm.host")
     if isinstance(storage, dict):
         storage = _compared(storage)
     if storage is not None:
@@ -431,15 +432,6 @@ def _subject(sentence):
     The disk that a sentence is about.
     """
     return sentence.partition(": ")[0]
-
-
-def _told_host(source):
-    try:
-        return xm_fit.told(source)
-    except ValueError as exc:
-        raise CommandExecutionError(
-            "source: %s; give what xm.host returned on the guest's host" % exc.args[0]
-        )
 
 
 # What xm_disks.compare and xm_drbd.judge say of a disk.
@@ -659,30 +651,18 @@ def same_disks(marked, source):
 
         salt xen2 xm.same_disks '{"disks": [], "there": [], "marks": [], "token": "none"}' xen1
     """
-    try:
-        told = xm_disks.told(marked)
-    except ValueError as exc:
-        raise CommandExecutionError(
-            "marked: %s; give what xm.mark_disks returned on the guest's host" % exc.args[0]
-        )
+    told = _given(xm_heard.told, "marked", marked, "marked", "xm.mark_disks")
     source, this = _text("source", source), _host()
     root = this.option("root")
     here = xm_disks.look(told["disks"], root)
-    verdicts = xm_disks.compare(
-        told["there"],
-        here,
-        told["marks"],
-        told["token"],
-        root,
-        source=source,
-        target=__opts__["id"],
-    )
+    there, marks, token = told["there"] or [], told["marks"], told["token"]
+    verdicts = _given(xm_disks.compare, there, here, marks, token, root, source, __opts__["id"])
     known = _drbd(this, told["disks"])
     for number, disk in enumerate(here):
         resource = xm_drbd.resource(disk["uname"])
         if resource in known:
             # A source that says nothing of it is one of an older version.
-            there = xm_drbd.told(told["drbd"].get(resource))
+            there = xm_drbd.told((told["drbd"] or {}).get(resource))
             verdicts[number] = _drbd_verdict(disk, there, known[resource], source)
     # What stands there is partly in the words of the source.
     return [[verdict, xm_files.legible(sentence)] for verdict, sentence in verdicts]
@@ -719,23 +699,9 @@ def unmark_disks(marked):
 
         salt xen1 xm.unmark_disks '{"disks": [], "token": "none"}'
     """
-    try:
-        told = xm_disks.told_marked(marked)
-    except ValueError as exc:
-        raise CommandExecutionError("marked: %s; give what xm.mark_disks returned here" % exc.args[0])
-    if told["disks"]:
-        xm_disks.unmark(told["disks"], told["token"], _host().option("root"))
+    told = _given(xm_heard.told, "marked", marked, "marked", "xm.mark_disks")
+    _given(xm_disks.unmark, told["disks"], told["token"], _host().option("root"))
     return True
-
-
-def _described_guest(domain):
-    try:
-        return xm_output.checked(domain)
-    except ValueError as exc:
-        # Not what was given: all that is known of a guest would stand there.
-        raise CommandExecutionError(
-            "domain is no description of a guest: %s; give what xm.domain returns on its host" % exc.args[0]
-        )
 
 
 def _same_identity(wanted, rows):

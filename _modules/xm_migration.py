@@ -397,13 +397,7 @@ def restart_advice(domain, source=None):
         salt xen2 xm.restart_advice '{"name": "web01", "memory_mib": 96}' xen1
     """
     this, source = _host(), _text_or_none("source", source)
-    try:
-        domain = xm_output.checked(domain)
-    except ValueError as exc:
-        # Not what was given: all that is known of a guest would stand there.
-        raise CommandExecutionError(
-            "domain is no description of a guest: %s; give what xm.domain returns on its host" % exc.args[0]
-        )
+    domain = _given(xm_output.described, domain)
     try:
         kept = _keep_told(this, domain, str(source or "the host that sent it"))
     except CommandExecutionError as exc:

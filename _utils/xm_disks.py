@@ -13,7 +13,6 @@ import glob
 import hashlib
 import io
 import mmap
-import numbers
 import os
 import re
 import stat
@@ -895,106 +894,6 @@ READ_ONLY_VERDICTS = {
 }
 
 ACCEPT = "; who knows better says accept: [storage]"
-
-# Under Python 2 there are two kinds of it.
-TEXT = (str, type(b"".decode("ascii")))
-
-# More than xend can give a guest, and than a path can have letters.
-MOST_DISKS = 256
-MOST_LETTERS = 4096
-MOST_IDS = 16
-MOST = 1 << 64
-
-
-def _is_text(value):
-    return isinstance(value, TEXT) and len(value) <= MOST_LETTERS and "\0" not in value
-
-
-def _is_text_or_none(value):
-    return value is None or _is_text(value)
-
-
-def _is_whole_or_none(value):
-    is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    return value is None or is_whole and 0 <= value < MOST
-
-
-def _is_flag(value):
-    return value is True or value is False
-
-
-def _are_ids(value):
-    return (
-        isinstance(value, dict)
-        and len(value) <= MOST_IDS
-        and all([_is_text(one) for pair in value.items() for one in pair])
-    )
-
-
-# What is read of a disk, as its description has it and as `look` has seen it, and of a marker: (field, what
-# it has to be, in words).
-OF_A_DISK = [(key, _is_text_or_none, "short text") for key in ("uname", "dev", "mode")]
-SEEN = (
-    [(key, _is_text_or_none, "short text") for key in ("dev", "path", "problem", "name", "signature")]
-    + [(key, _is_text, "short text") for key in ("uname", "kind")]
-    + [(key, _is_flag, "true or false") for key in ("read_only", "device")]
-    + [(key, _is_whole_or_none, "whole number") for key in ("size", "inode")]
-    + [("ids", _are_ids, "short mapping of text")]
-)
-OF_A_MARK = [("path", _is_text, "short text"), ("problem", _is_text_or_none, "short text")]
-
-
-def told(marked):
-    """
-    What another host has told of the disks of a guest, for `compare`: a dict of disks, there (what `look`
-    returned there), marks, token and drbd (what is not known of it here is left out).
-
-    Where its markers are is not among it: they are looked for where the disks are here, by the token alone.
-    Raises ValueError for what is not of that form, which names the field.
-    """
-    found = told_marked(marked)
-    found["there"] = _told_list(marked, "there", SEEN)
-    found["marks"] = None if marked.get("marks") is None else _told_list(marked, "marks", OF_A_MARK)
-    found["drbd"] = marked.get("drbd") or {}
-    if not isinstance(found["drbd"], dict) or len(found["drbd"]) > MOST_DISKS:
-        raise ValueError("its drbd is %.60r, and no mapping of resources" % (found["drbd"],))
-    if [disk["uname"] or "" for disk in found["disks"]] != [disk["uname"] for disk in found["there"]]:
-        raise ValueError("its disks and there are not of the same disks")
-    return found
-
-
-def told_marked(marked):
-    """
-    Of which disks markers were put, and with which token, as far as that is of the right form, as for `told`.
-    """
-    if not isinstance(marked, dict):
-        raise ValueError("it is %.60r, and no mapping" % (marked,))
-    found = {"disks": _told_list(marked, "disks", OF_A_DISK), "token": marked.get("token")}
-    if not _is_text(found["token"]) or found["disks"] and not TOKEN.match(found["token"]):
-        raise ValueError(
-            "its token is %.60r, and not 8 to 64 letters, digits and hyphens" % (found["token"],)
-        )
-    return found
-
-
-def _told_list(marked, key, fields):
-    values = marked.get(key)
-    if not isinstance(values, (list, tuple)):
-        raise ValueError("its %s are %.60r, and no list" % (key, values))
-    if len(values) > MOST_DISKS:
-        raise ValueError("its %s are %d, and no guest has more than %d" % (key, len(values), MOST_DISKS))
-    found = []
-    for value in values:
-        if not isinstance(value, dict):
-            raise ValueError("one of its %s is %.60r, and no mapping" % (key, value))
-        for field, is_right, what in fields:
-            if not is_right(value.get(field)):
-                raise ValueError(
-                    "the %s of one of its %s is %.60r, and no %s" % (field, key, value.get(field), what)
-                )
-        found.append(dict([(field, value.get(field)) for field, _, _ in fields]))
-    return found
-
 
 def compare(there, here, marks, token, root, source="the source", target="the target", patience_s=3):
     """

@@ -5,7 +5,6 @@ All is judged from facts that the callers bring; nothing is read here, and nothi
 What is said of disks is in xm_disks, of other devices in xm_devices.
 """
 
-import numbers
 import re
 
 # What an administrator may decide to risk.
@@ -260,68 +259,6 @@ def _known(host, name):
         if known[key] and len(known[key]) < 2:
             known[key] = None
     return known
-
-
-# Under Python 2 there are two kinds of it.
-TEXT = (str, type(b"".decode("ascii")))
-
-MOST_LETTERS = 1024
-MOST_WORDS = 4096
-MOST = 1 << 53
-
-
-def _is_text(value):
-    return isinstance(value, TEXT) and len(value) <= MOST_LETTERS and "\0" not in value
-
-
-def _is_whole(value):
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and 0 <= value < MOST
-
-
-def _is_number(value):
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and 0 <= value < MOST
-
-
-def _are_texts(value):
-    is_list = isinstance(value, (list, tuple)) and len(value) <= MOST_WORDS
-    return is_list and all([_is_text(one) for one in value])
-
-
-def _is_version(value):
-    return isinstance(value, (list, tuple)) and len(value) <= 4 and all([_is_whole(one) for one in value])
-
-
-def _are_ports(value):
-    return isinstance(value, dict) and _are_texts(list(value)) and _are_texts(list(value.values()))
-
-
-# The form of the facts, each of which may be lacking.
-FORMS = (
-    (_is_text, "short text", ("host", "extra", "machine", "hw_caps", "vendor", "model")),
-    (_is_text, "short text", ("vif_script", "vnc_listen")),
-    (_is_whole, "whole number", ("family", "model_number", "stepping", "free_mib")),
-    (_is_number, "number of seconds", ("time", "uptime_s")),
-    (_is_version, "list of numbers", ("xen", "tools")),
-    (_are_texts, "list of words", ("caps", "virt_caps", "flags", "bridges", "interfaces")),
-    (_are_ports, "mapping from interfaces to bridges", ("bridge_ports",)),
-)
-
-
-def told(host):
-    """
-    The facts that somebody else has told of a host: those that are known here, each of which may be lacking.
-
-    Raises ValueError, which names the first that is of another form than `facts` gives it.
-    """
-    if not isinstance(host, dict):
-        raise ValueError("it is %.60r, and no mapping" % (host,))
-    found = {}
-    for is_right, what, keys in FORMS:
-        for key in keys:
-            found[key] = host.get(key)
-            if found[key] is not None and not is_right(found[key]):
-                raise ValueError("its %s is %.60r, and no %s" % (key, found[key], what))
-    return found
 
 
 def risks(accept):

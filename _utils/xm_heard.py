@@ -22,6 +22,7 @@ DOMAINS, DEVICES, WORDS = 1024, 256, 4096
 LARGEST = 1 << 53
 QUOTED = 60
 
+TOKEN = re.compile(r"(none|[A-Za-z0-9-]{8,64})\Z")
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z", re.IGNORECASE)
 
 # Controls, what steers the direction of writing, what is no character, and ends of lines: a terminal obeys
@@ -35,13 +36,10 @@ class Wrong(ValueError):
     """
 
     def __init__(self, why, value, way=""):
-        ValueError.__init__(self, why)
-        self.why, self.value, self.way = why, value, way
-
-    def __str__(self):
-        quoted = repr(self.value)
+        quoted = repr(value)
         quoted = quoted if len(quoted) <= QUOTED else quoted[:QUOTED] + "..."
-        return legible("%s: %s is %s" % (self.way.lstrip(".") or "it", quoted, self.why), SENTENCE)
+        said = legible("%s: %s is %s" % (way.lstrip(".") or "it", quoted, why), SENTENCE)
+        ValueError.__init__(self, said)
 
 
 def legible(text, most=SENTENCE):
@@ -80,12 +78,12 @@ def _which(is_right, why):
     return look
 
 
-def _text(most=WORD):
+def _text(most=WORD, but=None):
     """
-    Text as it is: two hosts have to mean the same by it. Whoever shows it makes it legible.
+    Text as it is, without BUT: two hosts have to mean the same by it. Whoever shows it makes it legible.
     """
     return _which(
-        lambda value: isinstance(value, TEXT) and len(value) <= most,
+        lambda value: isinstance(value, TEXT) and len(value) <= most and not (but and but in value),
         "no text of at most %d characters" % most,
     )
 
@@ -110,14 +108,21 @@ def _one_of(words):
     return _which(lambda value: isinstance(value, TEXT) and value in words, "none of %s" % ", ".join(words))
 
 
-_number = _which(
-    lambda value: isinstance(value, numbers.Real)
-    and not isinstance(value, bool)
-    and -LARGEST < value < LARGEST,
-    "no number of seconds",
-)
+def _number(least=-LARGEST):
+    return _which(
+        lambda value: isinstance(value, numbers.Real)
+        and not isinstance(value, bool)
+        and least <= value < LARGEST,
+        "no number of seconds",
+    )
+
+
 _flag = _which(lambda value: value is True or value is False, "neither true nor false")
 _uuid = _which(is_uuid, "no uuid")
+# That of a guest without disks is a word.
+_token = _which(
+    lambda value: isinstance(value, TEXT) and TOKEN.match(value), "not 8 to 64 letters, digits and hyphens"
+)
 
 
 def _maybe(form):
@@ -188,10 +193,10 @@ GUEST = _record(
 
 HOST = _record(
     {},
-    (_text(), "host extra machine hw_caps vendor model vif_script vnc_listen"),
+    (_text(but="\0"), "host extra machine hw_caps vendor model vif_script vnc_listen"),
     (_VERSION, "xen tools"),
     (_whole(), "family model_number stepping free_mib"),
-    (_number, "time uptime_s"),
+    (_number(0), "time uptime_s"),
     (_WORDS, "caps virt_caps flags bridges interfaces"),
     (_table(_text()), "bridge_ports"),
 )
@@ -206,6 +211,21 @@ FILE = _record(
     (_WORDS, "shared"),
     (_text(SENTENCE), "problem"),
     (_text(2 * DESCRIPTION), "seal"),
+)
+
+# The disks of a guest, as its description has them and as `xm_disks.look` has seen them, and their markers.
+_PATH = _text(4096, "\0")
+_SEEN = _record(
+    {"uname": _PATH, "kind": _text(), "read_only": _flag, "device": _flag, "ids": _table(_text(4096), 16)},
+    (_PATH, "dev path problem name signature"),
+    (_whole(0, 1 << 64), "size inode"),
+)
+MARKED = _record(
+    {"disks": _list(_record({}, (_PATH, "uname dev mode")), DEVICES), "token": _token},
+    (_list(_SEEN, DEVICES), "there"),
+    (_list(_record({"path": _PATH}, (_PATH, "problem")), DEVICES), "marks"),
+    # That is judged word by word in xm_drbd.
+    (_table(lambda value, way: value, DEVICES), "drbd"),
 )
 
 NOTE = _record(
@@ -226,7 +246,7 @@ def _view(copies):
         (_name, "listed"),
         (_uuid, "uuid"),
         (_text(), "other"),
-        (_number, "devices_s seconds"),
+        (_number(), "devices_s seconds"),
         *_SILENCE
     )
 
@@ -240,7 +260,7 @@ def _report(copies):
         (_uuid, "stays_managed"),
         (_marked, "marked"),
         (_text(2 * SENTENCE), "wrong"),
-        (_number, "seconds"),
+        (_number(), "seconds"),
         *_SILENCE
     )
 
@@ -258,7 +278,7 @@ def _copies(copies):
         (_list(copy, DOMAINS), "copies"),
         (_list(NOTE, DOMAINS), "sent"),
         (_flag, "completed"),
-        (_number, "devices_s"),
+        (_number(), "devices_s"),
         *_SILENCE
     )
 
@@ -272,14 +292,14 @@ OUTLOOK = _record(
 )
 
 
-def form_of(what, copies):
+def form_of(what, copies=()):
     """
     The form of an answer: a function from the answer to it as it is used. It raises ValueError, with the
     field and its value, for an answer of another form.
 
     what
         ``report`` (xm.report), ``copies`` (xm.copies), ``view`` (xm.where), ``file`` (xen_guest.sealed),
-        ``outlook`` (xend.outlook)
+        ``outlook`` (xend.outlook), ``host`` (xm.host), ``marked`` (xm.mark_disks)
     copies
         the words for what a host holds (xm_copies.words)
     """
@@ -289,8 +309,20 @@ def form_of(what, copies):
         "view": _view(copies),
         "file": FILE,
         "outlook": OUTLOOK,
+        "host": HOST,
+        "marked": MARKED,
     }[what]
     return lambda value: form(value, "")
+
+
+def told(argument, value, what, function, copies=()):
+    """
+    What somebody has given for an ARGUMENT, in the form of what a FUNCTION returns; see `form_of`.
+    """
+    try:
+        return form_of(what, copies)(value)
+    except ValueError as exc:
+        raise ValueError("%s: %s; give what %s returns" % (argument, exc.args[0], function))
 
 
 def _marked(value, way):

@@ -11,6 +11,7 @@ import uuid
 import pytest
 
 import xm_disks
+import xm_heard
 
 TOKEN = "c56e09d2-81cc"
 KIB = 1024
@@ -1067,13 +1068,14 @@ def marked(fleet):
 
 def test_what_was_told_is_compared_as_it_is(fleet):
     given = marked(fleet)
-    told = xm_disks.told(given)
-    assert told["there"] == given["there"] and told["token"] == TOKEN
-    here = xm_disks.look(told["disks"], fleet.target)
-    ((verdict, _),) = xm_disks.compare(told["there"], here, told["marks"], told["token"], fleet.target)
+    found = xm_heard.told("marked", given, "marked", "xm.mark_disks")
+    assert found["there"] == given["there"] and found["token"] == TOKEN
+    here = xm_disks.look(found["disks"], fleet.target)
+    ((verdict, _),) = xm_disks.compare(found["there"], here, found["marks"], found["token"], fleet.target)
     assert verdict == "same"
     # Of an older version, and of a guest without disks.
-    assert xm_disks.told({"disks": [], "there": [], "marks": None, "token": "none"})["drbd"] == {}
+    nothing = {"disks": [], "there": [], "marks": None, "token": "none"}
+    assert xm_heard.told("marked", nothing, "marked", "xm.mark_disks")["drbd"] is None
 
 
 def test_markers_are_looked_for_where_the_disks_are(fleet, tmp_path):
@@ -1089,7 +1091,7 @@ def test_markers_are_looked_for_where_the_disks_are(fleet, tmp_path):
         "marks": [{"path": LOCAL[0]["uname"][5:], "marker": elsewhere, "problem": None}],
         "token": TOKEN,
     }
-    told = xm_disks.told(given)
+    told = xm_heard.told("marked", given, "marked", "xm.mark_disks")
     here = xm_disks.look(LOCAL, fleet.target)
     ((verdict, _),) = xm_disks.compare(
         told["there"], here, told["marks"], told["token"], fleet.target, patience_s=0
@@ -1110,13 +1112,11 @@ def changed(given, key, **changes):
         (lambda given: [given], "mapping"),
         (lambda given: dict(given, disks={}), "disks"),
         (lambda given: dict(given, disks=[None]), "disks"),
-        (lambda given: dict(given, disks=given["disks"] * 300), "300"),
+        (lambda given: dict(given, disks=given["disks"] * 300), "disks"),
         (lambda given: changed(given, "disks", uname=["file:/x"]), "uname"),
         (lambda given: changed(given, "disks", uname="file:/x\0y"), "uname"),
         (lambda given: changed(given, "disks", uname="file:/" + "x" * 5000), "uname"),
         (lambda given: changed(given, "disks", mode=5), "mode"),
-        (lambda given: dict(given, there=[]), "same disks"),
-        (lambda given: changed(given, "there", uname="file:/etc/shadow"), "same disks"),
         (lambda given: changed(given, "there", size=1e999), "size"),
         (lambda given: changed(given, "there", size=-1), "size"),
         (lambda given: changed(given, "there", inode=10**40), "inode"),
@@ -1136,8 +1136,16 @@ def changed(given, key, **changes):
 )
 def test_what_is_of_another_form_is_named(fleet, spoil, said):
     with pytest.raises(ValueError) as caught:
-        xm_disks.told(spoil(marked(fleet)))
+        xm_heard.told("marked", spoil(marked(fleet)), "marked", "xm.mark_disks")
     assert said in caught.value.args[0] and len(caught.value.args[0]) < 300
+
+
+def test_only_the_same_disks_are_compared(fleet):
+    given = marked(fleet)
+    for there in ([], [dict(given["there"][0], uname="file:/etc/shadow")]):
+        with pytest.raises(ValueError) as caught:
+            xm_disks.compare(there, given["there"], given["marks"], TOKEN, fleet.target)
+        assert "same disks" in caught.value.args[0]
 
 
 def test_only_markers_of_the_token_are_removed(fleet):

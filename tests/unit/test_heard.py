@@ -150,3 +150,52 @@ def test_what_is_missing_is_none_and_what_is_more_is_dropped():
 def test_no_terminal_obeys_what_is_shown():
     shown = xm_heard.legible(u"a\x1b[2J\x07\u202eb\u2028c\ud83d" + u"x" * 5000, 50)
     assert shown.startswith(u"a\\x1b[2J\\x07\\u202eb\\u2028c") and len(shown) < 90
+
+
+# What somebody gives as the facts of a host
+
+
+def told_host(value):
+    return xm_heard.told("source", value, "host", "xm.host")
+
+
+def test_facts_that_were_told_are_taken_as_they_are():
+    found = dict(HOST, interfaces=["eth0"], bridge_ports={"vif1.0": "xenbr0"}, vnc_listen=None)
+    assert holds(told_host(found), found)
+    assert told_host({})["flags"] is None
+    assert "of a later version" not in told_host(dict(found, **{"of a later version": 1}))
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("flags", "fpu"),
+        ("flags", ["fpu", 5]),
+        ("flags", ["fpu"] * 5000),
+        ("caps", {"xen-3.0-x86_64": 1}),
+        ("xen", ["4", "4"]),
+        ("xen", [4, -1]),
+        ("tools", 4.4),
+        ("family", 6.5),
+        ("free_mib", 10**40),
+        ("free_mib", True),
+        ("time", float("nan")),
+        ("time", float("inf")),
+        ("uptime_s", -1),
+        ("vendor", "x" * 2000),
+        ("host", "a\0b"),
+        ("host", ["xen1"]),
+        ("bridge_ports", {"vif1.0": 5}),
+        ("bridge_ports", ["vif1.0"]),
+    ],
+)
+def test_facts_of_another_form_are_named(key, value):
+    with pytest.raises(ValueError) as caught:
+        told_host(dict(HOST, **{key: value}))
+    assert key in caught.value.args[0] and len(caught.value.args[0]) < 200
+
+
+@pytest.mark.parametrize("host", [None, [], "xen1", 5])
+def test_what_is_no_host(host):
+    with pytest.raises(ValueError):
+        told_host(host)
