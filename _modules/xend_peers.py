@@ -129,6 +129,8 @@ def outlook(hosts=None):
 
         salt 'xen*' xend.outlook
     """
+    if hosts is not None and not isinstance(hosts, (list, tuple)):
+        raise CommandExecutionError("hosts: %.60r is no list of minion ids" % (hosts,))
     found = {"answers": {}, "version": None, "pending": None, "problem": None}
     try:
         others = [host for host in hosts or sorted(declared_hosts()) if host != __opts__["id"]]

@@ -298,6 +298,9 @@ def report(name, source=None, options=None):
         __salt__["xm.check_options"](**(options or {}))
     except CommandExecutionError as exc:
         found["wrong"] = str(exc)
+    except TypeError:
+        # They are no mapping, or one with names that xm.check_options does not know.
+        found["wrong"] = "options: %.60r are not those of a migration" % (options,)
     try:
         found["declared"] = sorted(__salt__["xend.declared_hosts"]())
         look = this.look()

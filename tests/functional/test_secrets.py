@@ -169,6 +169,7 @@ def test_no_function_of_xm_says_one(guests, xm, spoken):
     assert [one["domain"]["uuid"] for one in reports] == [win.uuid, web.uuid]
     described = [call(here, "domain", guest.name) for guest in guests]
     call(here, "told", json.dumps(described))
+    assert call(here, "peer", "xen2")["id"] == "xen2"
     where = call(here, "where", "web01", web.uuid)
     view = dict(where, host="xen1")
     call(here, "under_way", "web01", view)
@@ -267,7 +268,7 @@ def test_what_is_kept_of_a_lost_guest_is_no_file_for_xm(fleet, guests, xm, told,
         reader.get("domain")
     assert "syntax error: )" in str(caught.value)
     # Once they are put in, it is what xm printed.
-    filled = kept[name].replace(b"\n)\n", b"\n").replace(b"(not shown)", IMAGE.encode())
+    filled = kept[name].replace(b"\n)\n", b"\n", 1).replace(b"(not shown)", IMAGE.encode())
     path.write_bytes(filled)
     assert load(xend={"config": str(path)}).modules.xend.list()
     printed = fleet["xen1"].xm_run("list", "--long", "win01").stdout
@@ -397,6 +398,7 @@ def test_no_function_says_the_password_of_a_running_xend(fleet, minion_on, spoke
         "guard": [],
         "list": [],
         "listens": [],
+        "outlook": [["xen2"]],
         "peer": ["xen2"],
         "probe": ["xen2"],
         "reserve": ["web01"],
@@ -429,7 +431,9 @@ def test_a_command_that_is_not_there_is_named_and_the_environment_is_not(
     minion_on, fleet, spoken, monkeypatch
 ):
     monkeypatch.setenv("A_SECRET", MARK)
-    minion = minion_on("xen1", xm="/nowhere/xm", python="/nowhere/python")
+    minion = minion_on(
+        "xen1", xm="/nowhere/xm", python="/nowhere/python", socket="/nowhere/xmlrpc.sock"
+    )
     with pytest.raises(CommandExecutionError) as caught:
         minion.modules.xm.list()
     assert "/nowhere/xm cannot be run" in str(caught.value) and "context" not in str(caught.value)
