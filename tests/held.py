@@ -33,10 +33,31 @@ def row(state, name="web01", domid=5, time_s=1.5, vcpus=1):
     }
 
 
+KEYS = ("name", "domid", "memory", "online_vcpus", "state", "cpu_time")
+
+
+def form_of(row, keys=KEYS):
+    """The description of the domain in a row of the table, as far as the table tells; None for what lacks."""
+    pairs = [[key, value] for key, value in zip(keys, row) if value is not None]
+    return [b"domain"] + [[data(key), data(value)] for key, value in pairs]
+
+
+def data(value):
+    """A word as the bytes that a description has."""
+    text = value if hasattr(value, "upper") else str(value)
+    return text if isinstance(text, bytes) else text.encode("utf-8")
+
+
+def printed(text):
+    """The rows of a table that xm has printed of guests with names of one word, all of which run."""
+    lines = [line.split() for line in text.strip().splitlines()[1:]]
+    return [(line[0], int(line[1]), int(line[2]), int(line[3]), line[4], float(line[5])) for line in lines]
+
+
 def copies(host, kind, transferring):
     """(clock, what the host held) at every moment that was seen of a real migration."""
     for clock, text in ground_truth.watched("migrate/watched-%s-%s" % (kind, host)):
-        rows = [found for found in xm_output.domains(text) if found["domid"]]
+        rows = [found for found in xm_output.rows(map(form_of, printed(text))) if found["domid"]]
         yield clock, xm_copies.copy(rows[0] if rows else None, transferring)
 
 

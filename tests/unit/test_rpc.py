@@ -11,9 +11,9 @@ import time
 import pytest
 
 import xend_rpc
-from tests import ground_truth
+from tests import ground_truth, serving
+from tests.serving import HEAD, response
 
-HEAD = b"HTTP/1.1 200 OK\r\nServer: BaseHTTP/0.3 Python/2.7.18\r\nContent-Type: text/xml\r\n"
 PROLOGUE = b"<?xml version='1.0'?>\n"
 LIMIT_S = 5
 SHORT_S = 0.5
@@ -21,10 +21,6 @@ SHORT_S = 0.5
 
 def recorded(name):
     return ground_truth.transcript("xmlrpc/" + name, "xml").encode("utf-8")
-
-
-def response(body, head=HEAD):
-    return head + ("Content-Length: %d\r\n\r\n" % len(body)).encode("ascii") + body
 
 
 def answer(value):
@@ -57,47 +53,13 @@ def served(folder):
 
     def serve(behaviour, listen=5):
         path = os.path.join(folder, "s")
-        server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        server.bind(path)
-        server.listen(listen)
-        stopping.append(server)
-
-        def run():
-            while True:
-                try:
-                    connection = server.accept()[0]
-                except EnvironmentError:
-                    return
-                with contextlib.closing(connection):
-                    requests.append(request(connection))
-                    try:
-                        if callable(behaviour):
-                            behaviour(connection)
-                        else:
-                            connection.sendall(behaviour)
-                    except EnvironmentError:
-                        pass
-
-        thread = threading.Thread(target=run)
-        thread.daemon = True
-        thread.start()
+        stopping.append(serving.serve(path, behaviour, requests, listen))
         return path
 
     serve.requests = requests
     yield serve
     for server in stopping:
-        with contextlib.closing(server):
-            server.shutdown(socket.SHUT_RDWR)
-
-
-def request(connection):
-    data = b""
-    while b"</methodCall>" not in data:
-        piece = connection.recv(65536)
-        if not piece:
-            break
-        data += piece
-    return data
+        serving.stop(server)
 
 
 def ask(path, method="xend.domains", arguments=(1,), limit_s=LIMIT_S):
