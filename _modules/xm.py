@@ -34,8 +34,6 @@ from salt.exceptions import CommandExecutionError
 
 __func_alias__ = {"list_": "list"}
 
-POLL_S = 0.5
-
 NET = "/sys/class/net"
 
 
@@ -433,7 +431,7 @@ def copies(domain=None, wait=0, uuid=None):
     """
     domain, uuid = _text_or_none("domain", domain), _text_or_none("uuid", uuid)
     deadline = xm_look.clock_s() + _given(xend_text.given_seconds, "wait", wait)
-    this, watched = _host(), {}
+    this, watched, pause = _host(), {}, xm_look.pauses()
     while True:
         silence = {}
         try:
@@ -459,7 +457,7 @@ def copies(domain=None, wait=0, uuid=None):
                 devices_s=this.devices_s(),
                 declared=sorted(__salt__["xend.declared_hosts"]()),
             )
-        time.sleep(POLL_S)
+        next(pause)
 
 
 def unfinished():

@@ -18,8 +18,6 @@ from salt.exceptions import CommandExecutionError
 
 log = logging.getLogger(__name__)
 
-POLL_S = 0.5
-
 # How long a look at a guest may take meanwhile.
 ANSWERS_S = 5
 
@@ -215,9 +213,10 @@ def _watch(command, limit_s, look):
                 close_fds=True,
                 env=dict(os.environ, LC_ALL="C"),
             )
+        pause = xm_look.pauses()
         while process.poll() is None and xm_look.clock_s() - began < limit_s:
             look()
-            time.sleep(POLL_S)
+            next(pause)
         over = process.poll() is not None
         if not over:
             process.kill()

@@ -39,6 +39,8 @@ START_MINION = (
     "of that id)"
 )
 SYNC = "%(host)s lacks the modules of Xend for Salt: `salt %(host)s saltutil.sync_all` brings them"
+# What the step is called that configures the hosts, also where they need none.
+READY = "relocation is configured and works on both hosts"
 UNDECLARED = "it was not asked, because the pillar does not declare it"
 MALFORMED = "its answer to %s is not of the agreed form: %s"
 BY_HAND = (
@@ -326,9 +328,9 @@ def migration(given=None, test=False):
         nothing will be moved: the settings of the hosts may be still to be applied
 
     Returns a dict: ``stop``, None or the reason (``id``, ``text``) why nothing can be moved; else ``domain``,
-    ``source``, ``target``, ``steps`` (the arguments of the states on the hosts, by SLS), ``configures``,
-    ``follows``, ``announces``, ``unmanages`` (bools: which steps there are beside moving) and ``look`` (what
-    ``xend.outcome`` is given).
+    ``source``, ``target``, ``steps`` (the arguments of the states on the hosts, by SLS), ``says`` (what needs
+    no step, a list of dicts: ``id``, ``text``, ``good``), ``configures``, ``follows``, ``announces``,
+    ``unmanages`` (bools: which steps there are beside moving) and ``look`` (what ``xend.outcome`` is given).
 
     CLI Example:
 
@@ -449,13 +451,15 @@ def _plan(given, reports, answered_s, test):
     guest, known = left["domain"] or {}, left["domain"] or there["domain"] or {}
     who = "migration from %s, begun %s" % (source, time.strftime("%Y-%m-%d %H:%M:%S"))
     file, stays = _file(given, reports), left["stays_managed"]
+    is_ready = all(said["configured"] and not said["guarded"] for said in (left, there))
     return {
         "stop": None,
         "domain": name,
         "source": source,
         "target": target,
         "steps": _steps(given, reports, file, who, _asked(left, there, answered_s), test),
-        "configures": not (left["configured"] and there["configured"]) or left["guarded"] or there["guarded"],
+        "configures": not is_ready,
+        "says": [_say(READY, "both hosts say so: nothing had to be changed", True)] if is_ready else [],
         "follows": bool(file and file.get("path")),
         "announces": bool(guest and there["announces"]),
         # A guest of the same name with another uuid that runs there says nothing of the one that is managed

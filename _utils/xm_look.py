@@ -56,8 +56,8 @@ TRANSFERRED = {
 # What a copy is called while a transfer of it may still be going on.
 UNSETTLED = tuple(TRANSFERRED) + ("unknown",)
 
-# How often a guest that is under way is looked at.
-POLL_S = 0.5
+# How long it is waited between two looks at a guest that is under way, first and later: most have moved soon.
+FIRST_S, POLL_S = 0.05, 0.5
 
 PROC_LISTS = ("xc_save", "xc_restore", "sources", "targets")
 PROC_FLAGS = ("sends", "receives")
@@ -93,6 +93,17 @@ def is_under_way(copy):
     Whether what is called so is being sent or received, or may be.
     """
     return copy in TRANSFERRED
+
+
+def pauses():
+    """
+    Wait, each time that the next one is asked for, longer than the last time; without end.
+    """
+    pause_s = FIRST_S
+    while True:
+        time.sleep(pause_s)
+        yield pause_s
+        pause_s = min(POLL_S, pause_s * 1.5)
 
 
 def clock_s():
@@ -279,14 +290,14 @@ class Host(object):
         The same, looked at for so many seconds while a transfer of it can still be going on here; with
         `seconds`, how long that took.
         """
-        began, watched = clock_s(), {}
+        began, watched, pause = clock_s(), {}, pauses()
         while True:
             view = self.view(name, uuid, domid)
             view["seconds"] = round(clock_s() - began, 1)
             self.outwait([view], watched)
             if view["settled"] or view["copy"] == "unfinished" or view["seconds"] >= wait_s:
                 return view
-            time.sleep(POLL_S)
+            next(pause)
 
     def outwait(self, found, watched):
         """

@@ -21,6 +21,7 @@
 {%- set home = guest ~ " is at home on " ~ target %}
 
 {{ step(ready, [source, target], "xend.relocation", timeout=none, only=plan.configures) }}
+{{ sayings(plan) }}
 {#- Both are asked whatever the other says: an operator wants to know all that is wrong at once. The source is
     asked second, as it removes the markers that the target looks for. #}
 {{ step(room, [target], "xend.orch.receive", plan.steps.receive, [ready] if plan.configures else []) }}
