@@ -319,7 +319,11 @@ class Host(object):
         # Before 2018.3, Salt under Python 2 returns bytes.
         data = text if isinstance(text, bytes) else text.encode("utf-8")
         data = HEXADECIMAL.sub(lambda match: match.group(1) + _octal(match.group(2)), data)
-        return self.utility("xend_sxp").parse(data).forms()
+        document = self.utility("xend_sxp").parse(data)
+        if document.dropped is not None or document.stopped is not None:
+            # What xend's own reader leaves out may be any guest.
+            raise ValueError("it ends in the middle of a description")
+        return document.forms()
 
     # Transfers
 
