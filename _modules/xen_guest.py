@@ -230,7 +230,7 @@ def _started(name, start, found, follows_it):
     return [
         "%s starts %s at its next boot (%s)%s, also when it runs elsewhere by then: remove that link once "
         "it has moved for good, or let it follow (pillar xend:follow)"
-        % (__opts__["id"], name, start["path"], again)
+        % (str(__opts__["id"]), name, start["path"], again)
     ]
 
 
@@ -269,7 +269,8 @@ def images(name, uuid=None):
     name, root = _named(name), _option("root")
     boot = _boot()
     told = [
-        "%s: whether %s starts %s at its boot, or restores it, cannot be seen" % (text, __opts__["id"], name)
+        "%s: whether %s starts %s at its boot, or restores it, cannot be seen"
+        % (text, str(__opts__["id"]), name)
         for text in boot["doubts"]
     ]
     if boot["save"]:
@@ -288,7 +289,7 @@ def images(name, uuid=None):
         if os.path.lexists(root + path):
             told.append(
                 "%s has a saved image of %s (%s), with which its next start here would go on, on the disks "
-                "as they are then: remove it" % (__opts__["id"], name, path)
+                "as they are then: remove it" % (str(__opts__["id"]), name, path)
             )
     return told
 
@@ -307,13 +308,14 @@ def _restored(name, uuid, image):
     if problem or not whose["name"]:
         return [
             "it cannot be seen whether %s is an image of %s (%s); %s restores it at its next boot"
-            % (path, name, problem or "it names no guest", __opts__["id"])
+            % (path, name, problem or "it names no guest", str(__opts__["id"]))
         ]
     if whose["name"] != name and not (uuid and whose["uuid"] == uuid):
         return []
     return [
         "%s restores %s from a saved image at its next boot (%s), also when it runs elsewhere by then, on "
-        "the disks as they are then: remove that file, or move it elsewhere" % (__opts__["id"], name, path)
+        "the disks as they are then: remove that file, or move it elsewhere"
+        % (str(__opts__["id"]), name, path)
     ]
 
 
@@ -328,7 +330,7 @@ def _managers(name):
     return [
         "%s runs on %s (%s), and may start %s here again, or elsewhere, when it does not know that it was "
         "moved: let it move %s itself if it looks after it, or take %s out of its hands first"
-        % (manager, __opts__["id"], program, name, name, name)
+        % (manager, str(__opts__["id"]), program, name, name, name)
         for manager, program in xm_boot.managers(running)
     ]
 
@@ -425,7 +427,7 @@ def _open(found):
     except ValueError as exc:
         raise CommandExecutionError(
             "seal: it %s; the file has to be sealed with what xen_guest.key returns on %s"
-            % (exc, __opts__["id"])
+            % (exc, str(__opts__["id"]))
         )
     try:
         private = xm_sealed.kept(_option("kept"), name, _Utility)
@@ -434,7 +436,7 @@ def _open(found):
     if private is None:
         raise CommandExecutionError(
             "seal: %s does not have the key for it (any more; a key is for one file, and for a day): migrate "
-            "again, then the file is sealed anew" % __opts__["id"]
+            "again, then the file is sealed anew" % str(__opts__["id"])
         )
     try:
         secret = xm_sealed.unlock(private, half)
@@ -445,7 +447,7 @@ def _open(found):
     except Exception:  # Whatever is in there, and whichever library stumbles over it.
         raise CommandExecutionError(
             "seal: the key of %s does not open it, so it was damaged, or never sealed for this host: migrate "
-            "again, then the file is sealed anew" % __opts__["id"]
+            "again, then the file is sealed anew" % str(__opts__["id"])
         )
     return dict(found, text=text), name
 
@@ -459,7 +461,7 @@ def _unwanted(found):
         return []
     return [
         "%s takes no files of guests: its own setting xend:follow is not true. Set it for this host as well, "
-        "or bring the file here by hand" % __opts__["id"]
+        "or bring the file here by hand" % str(__opts__["id"])
     ]
 
 
@@ -586,7 +588,7 @@ def _check_sent(found):
     raise CommandExecutionError(
         "the file of %s stays on %s, which has not sent it away itself (%s), so that it would start nowhere "
         "at the next boot: look where it runs with `xm list` on all hosts; xen_guest.take takes the file "
-        "away by hand" % (name, __opts__["id"], why)
+        "away by hand" % (name, str(__opts__["id"]), why)
     )
 
 

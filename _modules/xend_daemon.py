@@ -243,7 +243,7 @@ def listens(server=None, port=None, address=None, ssl_server=None, ssl_port=None
         if _is_ipv4(where) and xend_host.is_own(where, _option("root")) is False:
             problems.append(
                 "the address %s is no address of this host, %s, so that xend could not listen on it and "
-                "would not start; `ip addr` on this host shows its addresses" % (where, __opts__["id"])
+                "would not start; `ip addr` on this host shows its addresses" % (where, str(__opts__["id"]))
             )
         elif process and _taken_by_others(where, number, process["pid"]):
             problems.append(
@@ -911,7 +911,7 @@ def release(name, who=None):
     """
     name = _given(xend_text.given_text, "name", name)
     made = [one["who"] for one in _reservations(xend_lock.reserved, time.time()) if one["name"] == name]
-    if who is not None and made != [str(who)]:
+    if who is not None and made != [_given(xend_text.given_text, "who", who)]:
         return False
     return _reservations(xend_lock.release, name)
 

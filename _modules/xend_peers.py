@@ -91,7 +91,7 @@ def probe(host=None, port=None, ssl=False, timeout=5, source=None, config=None):
     """
     declared, seconds = declared_hosts(), _given(xend_text.given_seconds, "timeout", timeout)
     if host is None:
-        hosts = [one for one in declared if one != __opts__["id"] and declared[one]["address"]]
+        hosts = [one for one in declared if one != str(__opts__["id"]) and declared[one]["address"]]
     else:
         hosts = host if isinstance(host, (list, tuple)) else [host]
     if not hosts:
@@ -133,7 +133,7 @@ def outlook(hosts=None):
         raise CommandExecutionError("hosts: %.60r is no list of minion ids" % (hosts,))
     found = {"answers": {}, "version": None, "pending": None, "problem": None}
     try:
-        others = [host for host in hosts or sorted(declared_hosts()) if host != __opts__["id"]]
+        others = [host for host in hosts or sorted(declared_hosts()) if host != str(__opts__["id"])]
         found["answers"] = probe(others) if others else {}
         found["pending"] = __salt__["xend.status"]()["pending"]
         version = xm_output.tools_version(__salt__["xm.info"]())

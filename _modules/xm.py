@@ -315,7 +315,7 @@ def report(name, source=None, options=None):
         wanted = __salt__["xend.settings"]()
         found["configured"] = _is_configured(wanted)
         found["guarded"] = bool(wanted["ports"] and wanted["firewall"]["asked"])
-        if found["domain"] and found["domain"]["disks"] and source == __opts__["id"]:
+        if found["domain"] and found["domain"]["disks"] and source == str(__opts__["id"]):
             found["marked"] = _marked(name)
     except CommandExecutionError as exc:
         silence = this.silence(exc)

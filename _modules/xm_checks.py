@@ -189,7 +189,7 @@ def _blockers_of(this, name, live, accept):
 
 
 def _would_stay(name, guest):
-    host = __opts__["id"]
+    host = str(__opts__["id"])
     # As xm prints it; auto_power_on does the same and is not printed (xend 3.4 XendDomain.autostart_domains).
     by_itself = re.search(r"\(on_xend_start '?start'?\)", guest["sxp"])
     return (
@@ -271,10 +271,10 @@ def peer(target, port=None, ssl=False):
             "target %.80r is neither a minion id in the pillar xend:relocation:hosts nor an address or a "
             "host name" % target
         )
-    own = declared.get(__opts__["id"], {}).get("address")
+    own = declared.get(str(__opts__["id"]), {}).get("address")
     resolved = _resolved(address)
     # xend would "migrate" a guest to its own host under another id.
-    own_names = (__opts__["id"], __grains__.get("host"), __grains__.get("fqdn"), "localhost")
+    own_names = (str(__opts__["id"]), __grains__.get("host"), __grains__.get("fqdn"), "localhost")
     return {
         "id": where["id"] or target,
         "address": address,
@@ -387,7 +387,7 @@ def can_receive(
         domain,
         lambda path: patiently(os.path.exists, this.path(path)),
         domain.get("image_files"),
-        __opts__["id"],
+        str(__opts__["id"]),
     )
     blockers += bound + devices["blockers"] + fit["blockers"] + cannot
     warnings = accepted + devices["warnings"] + fit["warnings"] + might_not
@@ -499,7 +499,7 @@ def _disks_here(this, domain, ask=True):
                     "missing",
                     "%s: %s on %s, where xend would find out only when all memory is there: the guest would "
                     "be lost on both; make its storage available there under this path"
-                    % (name, disk["problem"], __opts__["id"]),
+                    % (name, disk["problem"], str(__opts__["id"])),
                 )
             )
         elif resource in known:
@@ -546,7 +546,7 @@ def _hotplug_refusals(root, domain, there, tools):
         xm_disks.loops(root),
         xm_disks.scripts(root),
         tools and tuple(tools),
-        __opts__["id"],
+        str(__opts__["id"]),
     )
 
 
@@ -595,7 +595,7 @@ def _drbdadm(this, name):
 
 def _drbd_verdict(disk, there, here, source):
     verdict, sentence = xm_drbd.judge(
-        xm_drbd.resource(disk["uname"]), there, here, source, __opts__["id"]
+        xm_drbd.resource(disk["uname"]), there, here, source, str(__opts__["id"])
     )
     return verdict, "%s, %s: %s" % (disk["dev"], disk["uname"], sentence)
 
@@ -656,7 +656,7 @@ def same_disks(marked, source):
     root = this.option("root")
     here = xm_disks.look(told["disks"], root)
     there, marks, token = told["there"] or [], told["marks"], told["token"]
-    verdicts = _given(xm_disks.compare, there, here, marks, token, root, source, __opts__["id"])
+    verdicts = _given(xm_disks.compare, there, here, marks, token, root, source, str(__opts__["id"]))
     known = _drbd(this, told["disks"])
     for number, disk in enumerate(here):
         resource = xm_drbd.resource(disk["uname"])

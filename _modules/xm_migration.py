@@ -170,7 +170,7 @@ def _migrate(this, name, target, peer, live, node, timeout):
         xm_said=None if result["over"] and result["retcode"] == 0 else this.said(result),
         waited_s=None if result["over"] else limit,
     )
-    report = xm_verdict.report(name, __opts__["id"], target, view, {"copy": "unasked"}, _Utility)
+    report = xm_verdict.report(name, str(__opts__["id"]), target, view, {"copy": "unasked"}, _Utility)
     comment = report["comment"] + ended
     if view["copy"] not in ("absent", "managed"):
         is_here = view["copy"] in ("running", "left")
@@ -181,7 +181,7 @@ def _migrate(this, name, target, peer, live, node, timeout):
         raise _NotMoved(said % (name, comment), said % (name, report["facts"] + ended))
     if this.stays_managed(guest["uuid"]):
         comment += "; xend on %s still manages it: xm.forget_managed there, once it runs on %s" % (
-            __opts__["id"],
+            str(__opts__["id"]),
             target,
         )
     return {
@@ -242,7 +242,7 @@ def _progress(this, guest, target):
     names = {
         "domain": guest["name"],
         "uuid": guest["uuid"],
-        "source": __opts__["id"],
+        "source": str(__opts__["id"]),
         "target": target,
     }
     clock_s, tail = xm_look.clock_s, xm_progress.tail(this.option("log"))
@@ -313,10 +313,10 @@ def _where_now(this, name, target, of_transfers=True):
         )
     if view["copy"] in ("running", "halted", "unfinished", "managed"):
         return "It is on %s (state %s), untouched" % (
-            __opts__["id"],
+            str(__opts__["id"]),
             view["state"] or "not started",
         )
-    report = xm_verdict.report(name, __opts__["id"], target, view, {"copy": "unasked"}, _Utility)
+    report = xm_verdict.report(name, str(__opts__["id"]), target, view, {"copy": "unasked"}, _Utility)
     return report["comment"]
 
 
@@ -345,7 +345,7 @@ def arrival(name, uuid=None, source=None, timeout=None, gone=False):
     """
     name, uuid = _text("name", name), _text_or_none("uuid", uuid)
     source = _text_or_none("source", source)
-    names = {"domain": name, "uuid": uuid, "source": source, "target": __opts__["id"]}
+    names = {"domain": name, "uuid": uuid, "source": source, "target": str(__opts__["id"])}
     # So that the time goes on where the source's ended; its clock is another one.
     this = _host()
     since_s = xm_progress.received_since(xm_progress.last_part(this.option("log")), uuid, time.time())
@@ -359,7 +359,7 @@ def arrival(name, uuid=None, source=None, timeout=None, gone=False):
     report = xm_verdict.report(
         name,
         source or "the source",
-        __opts__["id"],
+        str(__opts__["id"]),
         # Only its source knows whether the guest was sent at all.
         {"copy": "absent"} if gone else {"copy": "unknown", "problem": "it was not asked"},
         view,
@@ -572,7 +572,7 @@ def _still_managed(name, why):
     return (
         "xend on %s still manages %s (%s), so that it may be started there a second time, on the same disks: "
         "look with `xm list`, and when it runs on its new host and not there, `xm delete %s` on %s, before "
-        "anybody starts xend there" % (__opts__["id"], name, why, name, __opts__["id"])
+        "anybody starts xend there" % (str(__opts__["id"]), name, why, name, str(__opts__["id"]))
     )
 
 

@@ -82,14 +82,14 @@ def can_send(
             return _ret(name, False, _not_sent(name, check))
     except CommandExecutionError as exc:
         return _ret(name, False, "%s was not moved: %s" % (name, exc))
-    return _checked(name, "%s can leave %s" % (name, __opts__["id"]), check["warnings"])
+    return _checked(name, "%s can leave %s" % (name, str(__opts__["id"])), check["warnings"])
 
 
 def _not_here(name, target, here, there):
     """
     The result for a guest that this host has not, as far as what the target holds (THERE) is known.
     """
-    comment = "%s does not run on %s" % (name, __opts__["id"])
+    comment = "%s does not run on %s" % (name, str(__opts__["id"]))
     if not there:
         return _ret(name, comment=comment)
     # This says as well what is wrong with what was told of the target.
@@ -173,9 +173,9 @@ def can_receive(
     if not check["ok"]:
         comment = "%s was not moved, it is untouched on its source. %s cannot take it: %s"
         return _ret(
-            name, False, comment % (name, __opts__["id"], "; ".join(check["blockers"]))
+            name, False, comment % (name, str(__opts__["id"]), "; ".join(check["blockers"]))
         )
-    return _checked(name, "%s can take %s" % (__opts__["id"], name), check["warnings"])
+    return _checked(name, "%s can take %s" % (str(__opts__["id"]), name), check["warnings"])
 
 
 def _checked(name, comment, warnings):
@@ -243,7 +243,7 @@ def migrated(
             - target: xen2
             - live: True
     """
-    is_target = __opts__["id"] == target
+    is_target = str(__opts__["id"]) == target
     here = {"domain": __salt__["xm.told"](domain), "brief": brief}
     way = {"live": live, "port": port, "ssl": ssl, "node": node, "timeout": timeout, "accept": accept}
     wait = 0 if settle is None else settle
@@ -302,7 +302,7 @@ def sent(
     try:
         __salt__["xm.check_options"](timeout=timeout, **way)
         if not _present(domain) and __salt__["xm.where"](name)["copy"] in ("absent", "managed"):
-            return _ret(name, comment="%s does not run on %s" % (name, __opts__["id"]))
+            return _ret(name, comment="%s does not run on %s" % (name, str(__opts__["id"])))
         if __opts__["test"]:
             check = __salt__["xm.can_send"](name, target, ask=ask, **way)
             if not check["ok"]:
@@ -317,7 +317,7 @@ def sent(
 
 
 def _moves(name, target):
-    return {name: {"old": "on %s" % __opts__["id"], "new": "sent to %s" % target}}
+    return {name: {"old": "on %s" % str(__opts__["id"]), "new": "sent to %s" % target}}
 
 
 SENT = (
@@ -332,7 +332,7 @@ UNTOUCHED = ". It is on %(host)s (%(copy)s, state %(state)s), untouched"
 
 
 def _not_sent(name, check):
-    here = dict(__salt__["xm.where"](name), host=__opts__["id"])
+    here = dict(__salt__["xm.where"](name), host=str(__opts__["id"]))
     comment = "%s was not moved: %s" % (name, "; ".join(check["blockers"]))
     return comment + WHERE.get(here["copy"], UNTOUCHED) % here
 
@@ -360,7 +360,7 @@ def arrived(name, source=None, domain=None, settle=None, brief=False):
             - source: xen1
             - domain: {{ pillar.xend.migrate.description | json }}
     """
-    domain, host = __salt__["xm.told"](domain), __opts__["id"]
+    domain, host = __salt__["xm.told"](domain), str(__opts__["id"])
     try:
         __salt__["xm.check_options"](settle=0 if settle is None else settle)
         if not _present(domain):
@@ -405,9 +405,9 @@ def unmanaged(name, uuid):
         was = __salt__["xm.forget_managed"](name, uuid, test=__opts__["test"])
     except CommandExecutionError as exc:
         return _ret(name, False, str(exc))
-    changes = {name: {"old": "managed by xend on %s" % __opts__["id"], "new": None}}
+    changes = {name: {"old": "managed by xend on %s" % str(__opts__["id"]), "new": None}}
     if not was:
-        return _ret(name, comment="xend does not manage %s on %s" % (name, __opts__["id"]))
+        return _ret(name, comment="xend does not manage %s on %s" % (name, str(__opts__["id"])))
     if __opts__["test"]:
         return _ret(name, None, "once it runs elsewhere, xend would forget %s here" % name, changes)
     return _ret(name, True, "xend does not manage %s here any more" % name, changes)

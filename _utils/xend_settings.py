@@ -97,7 +97,7 @@ def _id(key):
     number. None for what is no id.
     """
     if isinstance(key, TEXT):
-        return key or None
+        return _native(key) or None
     return str(key) if isinstance(key, WHOLE) and not isinstance(key, bool) else None
 
 
@@ -125,7 +125,7 @@ def _declared_address(entry, path, wrong):
     if problem:
         wrong.append("%s, %s, %s" % (path, shown(entry), problem))
         return None
-    return entry
+    return _native(entry)
 
 
 def no_host(value):
@@ -304,7 +304,14 @@ def option(name, ask, minion_id):
     found = found or ask("xend:" + name, None) or OPTIONS[name]
     if found is not None and not isinstance(found, TEXT):
         raise ValueError("the option xend:%s, %r, is no text" % (name, found))
-    return found if found is None or isinstance(found, str) else found.encode("utf-8")
+    return _native(found)
+
+
+def _native(text):
+    """
+    Text as the type that messages are made of: bytes under Python 2. None stays None.
+    """
+    return text if text is None or isinstance(text, str) else text.encode("utf-8")
 
 
 def said_for(given, minion_id, name):

@@ -92,7 +92,7 @@ def where(uname):
     "none" (an empty drive, path None); "script" (xend leaves it to a block-PREFIX script of its own; path
     is what that one gets). The rule is xend's (4.4 blkif.parse_uname, BlkifController).
     """
-    prefix, _, path = (uname or "").partition(":")
+    prefix, _, path = _native(uname or "").partition(":")
     if prefix in TAP:
         driver, _, path = path.partition(":")
         if driver in TAP_LAYERS:
@@ -105,6 +105,13 @@ def where(uname):
     if prefix == "file" or prefix in TAP and path.startswith("/"):
         return "file", path
     return "script", path
+
+
+def _native(text):
+    """
+    Text as the type that paths and messages are made of: bytes under Python 2.
+    """
+    return text if isinstance(text, str) else text.encode("utf-8")
 
 
 def look(disks, root):
@@ -179,7 +186,7 @@ def _unseen(disk):
     kind, path = where(disk.get("uname"))
     return {
         "dev": _short_dev(disk),
-        "uname": disk.get("uname") or "",
+        "uname": _native(disk.get("uname") or ""),
         "kind": kind,
         "path": path,
         "read_only": "w" not in (disk.get("mode") or "r"),
@@ -579,7 +586,7 @@ def used(disks, root):
         mode = disk.get("mode") or "r"
         one = {
             "dev": _short_dev(disk),
-            "uname": disk.get("uname") or "",
+            "uname": _native(disk.get("uname") or ""),
             "kind": kind,
             "path": path,
             "prefix": (disk.get("uname") or "").partition(":")[0],
@@ -608,7 +615,7 @@ def _identity_of(found, root):
 
 def _short_dev(disk):
     # xend appends the type, and once put the model before it: xvda:disk, ioemu:hda.
-    return re.sub(r"^ioemu:|:.*\Z", "", disk.get("dev") or "")
+    return re.sub(r"^ioemu:|:.*\Z", "", _native(disk.get("dev") or ""))
 
 
 def _identity(path, root):
@@ -687,7 +694,7 @@ def _shown(path):
     A path as text for people, whatever bytes it has.
     """
     raw = path if isinstance(path, bytes) else path.encode(*PATHS)
-    return raw.decode("utf-8", "replace")
+    return _native(raw.decode("utf-8", "replace"))
 
 
 def loops(root):

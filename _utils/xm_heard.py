@@ -49,7 +49,15 @@ def legible(text, most=SENTENCE):
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")
     text = text if len(text) <= most else text[:most] + "..."
-    return "".join([_shown(character) for character in text])
+    return _native("".join([_shown(character) for character in text]))
+
+
+def _native(value):
+    """
+    Text as the type that messages are made of: bytes under Python 2. Anything else as it is.
+    """
+    is_unicode = not isinstance(value, str) and hasattr(value, "encode")
+    return value.encode("utf-8") if is_unicode else value
 
 
 def is_uuid(value):
@@ -73,7 +81,7 @@ def _which(is_right, why):
     def look(value, way):
         if not is_right(value):
             raise Wrong(why, value, way)
-        return value
+        return _native(value)
 
     return look
 
@@ -90,7 +98,7 @@ def _text(most=WORD, but=None):
 
 # xend has no name of a domain with other characters (xend 3.1 XendDomainInfo._checkName; before, xm).
 _name = _which(
-    lambda value: isinstance(value, TEXT) and 0 < len(value) <= WORD and value == legible(value),
+    lambda value: isinstance(value, TEXT) and 0 < len(value) <= WORD and _native(value) == legible(value),
     "no name that a domain may have",
 )
 

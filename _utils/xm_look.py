@@ -128,7 +128,7 @@ class Host(object):
         value = self.salt["config.get"]("xend:" + name, None) or DEFAULTS[name]
         if not hasattr(value, "upper"):
             raise self.error("the option xend:%s, %r, is no text" % (name, value))
-        return value
+        return self.utility("xend_text").native(value)
 
     def path(self, path):
         """

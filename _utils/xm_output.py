@@ -73,12 +73,12 @@ def _row(form):
     except ValueError:
         raise ValueError("it shows a domain with %.60s as the time that it had on CPUs" % seconds)
     return {
-        "name": _native(_value(form, "name")) or NAMELESS,
-        "uuid": _native(_value(form, "uuid")),
+        "name": _value(form, "name") or NAMELESS,
+        "uuid": _value(form, "uuid"),
         "domid": domid,
         "memory_mib": _number(_value(form, "memory")) or 0,
         "vcpus": _number(_value(form, "online_vcpus") or _value(form, "vcpus")) or 0,
-        "state": _native(_value(form, "state")) or ("" if is_idle else NAMELESS),
+        "state": _value(form, "state") or ("" if is_idle else NAMELESS),
         "time_s": time_s,
         "form": form,
     }
@@ -180,7 +180,8 @@ def _native(value):
         return dict([(_native(key), _native(item)) for key, item in value.items()])
     if isinstance(value, list):
         return [_native(item) for item in value]
-    return value.encode("utf-8") if bytes is str and hasattr(value, "upper") else value
+    is_unicode = not isinstance(value, str) and hasattr(value, "encode")
+    return value.encode("utf-8") if is_unicode else value
 
 
 def runs(state):
@@ -353,7 +354,7 @@ def _is_whole(value):
 def _setting(key, value):
     if isinstance(value, (list, dict)):
         raise ValueError("its %s have a list or a dict where there is one word" % key)
-    text = value if value is None or isinstance(value, TEXT) else "%s" % (value,)
+    text = _native(value) if value is None or isinstance(value, TEXT) else "%s" % (value,)
     if text is not None and (len(text) > MOST_LETTERS or "\0" in text):
         raise ValueError(
             "its %s have text of %d letters, or with a zero byte, where there is one word" % (key, len(text))
@@ -497,7 +498,7 @@ def _value(form, key):
 
 
 def _text(raw):
-    return raw.decode("utf-8", "replace") if isinstance(raw, bytes) else raw
+    return _native(raw.decode("utf-8", "replace")) if isinstance(raw, bytes) else raw
 
 
 def _number(text):

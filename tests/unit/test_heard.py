@@ -147,6 +147,20 @@ def test_what_is_missing_is_none_and_what_is_more_is_dropped():
     assert "else" not in found and found["sent"] is None and found["copies"] == []
 
 
+@pytest.mark.parametrize("name", [b"k\xc3\xb6ln", b"k\xc3\xb6ln".decode("utf-8")])
+def test_a_name_in_utf8_is_one(name):
+    """Salt hands arguments on as bytes or as unicode under Python 2; either is the text of messages here."""
+    native = b"k\xc3\xb6ln" if bytes is str else u"k\xf6ln"
+    name = native if isinstance(name, bytes) else name
+    (found,) = heard("copies", {"copies": [{"name": name, "listed": name, "copy": "running"}]})["copies"]
+    assert [(found[key], type(found[key])) for key in ("name", "listed")] == [(native, str)] * 2
+    with pytest.raises(ValueError) as refused:
+        xm_heard.told("reports: " + native, 5, "copies", "xm.copies", WORDS)
+    assert str(refused.value).startswith("reports: %s: it: 5 is no mapping" % native)
+
+
+
+
 def test_no_terminal_obeys_what_is_shown():
     shown = xm_heard.legible(u"a\x1b[2J\x07\u202eb\u2028c\ud83d" + u"x" * 5000, 50)
     assert shown.startswith(u"a\\x1b[2J\\x07\\u202eb\\u2028c") and len(shown) < 90

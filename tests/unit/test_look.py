@@ -425,7 +425,8 @@ def test_passwords_are_in_the_text_only(machine):
 def test_of_bytes_that_are_misread_those_of_passwords_are_only_counted(machine):
     look = machine.look([SECRET])
     told, hides = look.misread(look.guest("web01"))
-    assert told == [b"/boot/gr\xc3\xbcn".decode("utf-8")] and hides is True
+    shown = b"/boot/gr\xc3\xbcn" if bytes is str else "/boot/gr\xfcn"
+    assert told == [shown] and hides is True
     look = machine.look([WEB])
     assert look.misread(look.guest("web01")) == ([], False)
 

@@ -102,6 +102,17 @@ def test_addresses_of_hosts(address):
     assert declared(xen2=address)[1] == [] and declared(xen2={"address": address})[1] == []
 
 
+def test_text_of_the_pillar_is_what_messages_are_made_of():
+    (found, _) = declared(**{"xen1": b"10.20.0.11".decode("ascii")})
+    assert [type(text) for text in list(found) + [found["xen1"]["address"]]] == [str, str]
+    (found, _) = xend_settings.declared(
+        {"relocation": {"hosts": {b"k\xc3\xb6ln".decode("utf-8"): None}}}, importlib.import_module
+    )
+    assert list(found) == [b"k\xc3\xb6ln" if bytes is str else b"k\xc3\xb6ln".decode("utf-8")]
+
+
+
+
 def test_no_two_hosts_have_one_address():
     _, found = declared(xen1="10.20.0.11", xen2={"address": "10.20.0.11", "port": 8012}, xen3="10.20.0.13")
     said = "xend:relocation:hosts: xen1 and xen2 have one address, 10.20.0.11: each host needs its own"

@@ -478,7 +478,8 @@ def test_version_of_the_tools(xen, shown, expected):
 )
 def test_what_xend_writes_and_does_not_read_back(text, found):
     (form,) = xend_sxp.parse(b"(" + text + b")").forms()
-    assert xm_output.misread(form) == [string.decode("utf-8", "replace") for string in found]
+    shown = [string.decode("utf-8", "replace") for string in found]
+    assert xm_output.misread(form) == [text.encode("utf-8") if bytes is str else text for text in shown]
 
 
 def test_bytes_that_were_no_utf_8():
@@ -504,6 +505,22 @@ def test_what_was_told_in_ascii():
     assert xm_output.told("null") is None
     for value in (None, {"a": 1}, ["a"], 5, "its source does not answer"):
         assert xm_output.told(value) == value
+
+
+@pytest.mark.parametrize("given", [b"Gr\xc3\xb6\xc3\x9fe".decode("utf-8"), b"Gr\xc3\xb6\xc3\x9fe"])
+def test_text_of_a_description_is_what_messages_are_made_of(given):
+    """Under Python 2, bytes and unicode do not mix in a message, nor in a path."""
+    native = b"Gr\xc3\xb6\xc3\x9fe" if bytes is str else "Gr\xf6\xdfe"
+    if bytes is not str and isinstance(given, bytes):
+        given = native
+    domain = {"name": given, "memory_mib": 96, "disks": [{"uname": given}], "image_files": {"kernel": given}}
+    found = xm_output.checked(domain)
+    for text in (found["name"], found["disks"][0]["uname"], found["image_files"]["kernel"]):
+        assert (text, type(text)) == (native, str)
+    seen = described(b"(device (vbd (uname Gr\xc3\xb6\xc3\x9fe)))")["disks"][0]["uname"]
+    assert (seen, type(seen)) == (native, str)
+
+
 
 
 def test_a_description_made_by_hand():
