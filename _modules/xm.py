@@ -479,11 +479,11 @@ def unfinished():
         raise _host().no_answer(here["problem"], here["remedy"])
     others = {"every other host": {"problem": "not asked"}}
     for one in here["copies"]:
-        if one["copy"] not in ("running", "managed", "halted", "sending", "receiving"):
+        if one["copy"] not in ("running", "managed", "absent", "halted", "sending", "receiving"):
             others[host] = {"copies": [one]}
             (finding,) = xm_fleet.gather(others, _Utility)
             found.append(dict(one, advice=finding["comment"]))
-    seen = [one["name"] for one in here["copies"] if one["copy"] != "managed"]
+    seen = [one["name"] for one in here["copies"] if not xm_copies.is_one_of(one["copy"], "gone")]
     for made in here["sent"]:
         if made["name"] not in seen:
             others[host] = {"copies": [], "sent": [made]}

@@ -56,8 +56,8 @@ class Error(Exception):
 
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory):
-    """A function that looks at a host whose xend answers this at its socket, and whose xm prints that; None for
-    what may not be asked."""
+    """A function that looks at a host whose xend answers this at its socket, and whose xm prints that;
+    None for what may not be asked."""
     path = str(tmp_path_factory.mktemp("look") / "s")
     answers, requests = [], []
     server = serving.serve(path, lambda connection: connection.sendall(answers[-1]), requests)
