@@ -38,8 +38,10 @@ FOREIGN = re.compile(
     br"|[0-9]{400}"
 )
 
-# The code of all that goes wrong inside xend, unknown methods among it (XendClient.py).
+# The code of all that goes wrong inside xend, unknown methods among it (XendClient.py), which only the words
+# tell apart: those of Python's SimpleXMLRPCServer and, since 3.1, of the XenAPI.
 INTERNAL = 1
+UNKNOWN_METHOD = re.compile(r'method ".*" is not supported\Z|MESSAGE_METHOD_UNKNOWN\b')
 
 TEXT = type(b"".decode("ascii"))
 
@@ -62,7 +64,8 @@ class Unanswered(EnvironmentError):
 
 class Refused(ValueError):
     """
-    xend answered that it would not: its code and its text are attributes.
+    xend answered that it would not: its code, its text, and whether it does not know the method, are
+    attributes.
     """
 
     kind = "fault"
@@ -71,6 +74,7 @@ class Refused(ValueError):
         ValueError.__init__(self, "xend answered with fault %s: %s" % (code, text))
         self.code = code
         self.text = text
+        self.is_unknown_method = code == INTERNAL and bool(UNKNOWN_METHOD.match("%s" % (text,)))
 
 
 def ask(path, method, arguments, limit_s):
@@ -87,7 +91,8 @@ def ask(path, method, arguments, limit_s):
     The errors tell by their attribute `kind` what happened, also where Salt has loaded this file and nobody
     can name the classes: "absent" (nobody could be asked), "silent" (asked, and no answer that can be
     understood; what was asked may be done all the same) or "fault" (xend refused; with `code` and `text`:
-    code 3 with the name for an unknown domain, 1 for an unknown method and for what broke inside xend).
+    code 3 with the name for an unknown domain, 1 for what broke inside xend and for an unknown method, which
+    is what `is_unknown_method` tells).
     """
     deadline = _clock() + limit_s
     body = xmlrpc.dumps(tuple(arguments), method, allow_none=True)

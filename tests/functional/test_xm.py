@@ -239,7 +239,7 @@ def test_many_guests_do_not_make_many_questions(on, fleet, guest):
     script.chmod(0o755)
     modules.pack["__opts__"]["xend"].update(xm=str(script), socket="/nowhere/xmlrpc.sock")
     assert modules.xm.can_receive(described)["ok"]
-    assert sorted(asked.read_text().splitlines()) == ["info", "list --long"]
+    assert sorted(asked.read_text().splitlines()) == ["info", "list", "list --long"]
 
 
 def test_a_description_made_by_hand(on, fleet):

@@ -75,7 +75,8 @@ class Machine(object):
 
     def run(self, command, **_keywords):
         self.commands.append(command)
-        printed, stderr = self.said[command[1]], self.failed.get(command[1], "")
+        printed = self.said.get(" ".join(command[1:]), self.said[command[1]])
+        stderr = self.failed.get(command[1], "")
         stdout = printed if bytes is str else printed.decode("utf-8")
         return {"retcode": 1 if stderr else 0, "stdout": "" if stderr else stdout, "stderr": stderr}
 
@@ -514,7 +515,7 @@ def test_the_answer_of_a_real_xend(machine, served):
     # Which xm list printed there as well.
     assert table_of(look) == [["Domain-0", 0, 960, 1, "r-----"], ["nov01", 2, 128, 1, "-b----"]]
     assert [row["time_s"] for row in look.rows] == [722.2, 172.6]
-    assert len(requests) == 1 and machine.commands == []
+    assert len(requests) == 2 and machine.commands == []
     guest = look.describe(look.guest("nov01"))
     assert (guest["image"], guest["image_files"]["ramdisk"]) == ("linux", "/root/guest/initrd.gz")
     assert guest["uuid"] == look.rows[1]["uuid"] and len(guest["uuid"]) == 36
@@ -524,15 +525,16 @@ def test_the_answer_of_a_real_xend(machine, served):
     assert machine.commands == []
 
 
+BY_XM = [["xm", "list", "--long"], ["xm", "list"]]
 ROWS = [["Domain-0", 0, 1024, 2, "r-----"], ["web01", 7, 96, 1, "-b----"]]
 
 
 def test_both_ways_show_the_same(machine, served):
     printed = machine.host().look()
-    assert machine.commands == [["xm", "list", "--long"]] and table_of(printed) == ROWS
+    assert machine.commands == BY_XM and table_of(printed) == ROWS
     served({"xend.domains_with_state": encoded(ANSWER)})
     answered = machine.host().look()
-    assert len(machine.commands) == 1
+    assert machine.commands == BY_XM
     assert answered.rows == printed.rows
     assert [answered.text(row) for row in answered.rows] == [printed.text(row) for row in printed.rows]
     assert answered.describe(answered.rows[1]) == printed.describe(printed.rows[1])
@@ -542,13 +544,69 @@ def test_an_older_xend_is_asked_its_own_question(machine, served):
     """From 3.1 on the second one shows only what runs, so it is not the first."""
     requests = served({"xend.domains_with_state": UNKNOWN_METHOD, "xend.domains": encoded(ANSWER)})
     assert table_of(machine.host().look()) == ROWS
-    assert len(requests) == 2 and machine.commands == []
+    assert len(requests) == 4 and machine.commands == []
 
 
 def test_a_xend_that_knows_neither_is_asked_by_xm(machine, served):
     requests = served({"xend.domains_with_state": UNKNOWN_METHOD, "xend.domains": UNKNOWN_METHOD})
     assert table_of(machine.host().look()) == ROWS
-    assert len(requests) == 2 and machine.commands == [["xm", "list", "--long"]]
+    assert len(requests) == 4 and machine.commands == BY_XM
+
+
+def test_what_broke_inside_xend_is_not_asked_as_of_an_older_one(machine, served):
+    """The older question would not show a guest that xend knows and that does not run."""
+    text = UTILITY("xend_rpc").xmlrpc.dumps(UTILITY("xend_rpc").xmlrpc.Fault(1, "'vbd'"))
+    broken = serving.response(text.encode("utf-8"))
+    requests = served({"xend.domains_with_state": broken, "xend.domains": encoded(ANSWER[:1])})
+    assert table_of(machine.host().look()) == ROWS
+    assert len(requests) == 2 and machine.commands == BY_XM
+
+
+class Describes(object):
+    """An xend_rpc whose xend has these domains and describes those, one after the other."""
+
+    def __init__(self, *moments):
+        self.moments = list(moments)
+
+    def ask(self, _path, _method, arguments, _limit_s):
+        names, described = self.moments[0]
+        if arguments[0]:
+            return described
+        self.moments = self.moments[1:] or self.moments
+        return names
+
+
+def test_a_guest_that_xend_does_not_describe_is_not_gone(machine):
+    """From 3.3 on, xend leaves out what it fails to describe."""
+    hides = Describes((["Domain-0", "web01"], ANSWER[:1]))
+    with pytest.raises(Error) as caught:
+        machine.host(xend_rpc=hides).look()
+    assert "xend lists 2 domains and describes 1" in str(caught.value)
+    assert machine.host(xend_rpc=hides).view("web01")["copy"] == "unknown"
+    assert machine.commands == []
+
+
+def test_a_guest_that_has_just_come_is_looked_for_again(machine):
+    comes = Describes((["Domain-0", "web01"], ANSWER[:1]), (["Domain-0", "web01"], ANSWER))
+    assert table_of(machine.host(xend_rpc=comes).look()) == ROWS
+    leaves = Describes((["Domain-0"], ANSWER))
+    assert table_of(machine.host(xend_rpc=leaves).look()) == ROWS
+
+
+def test_names_that_are_none_are_not_understood(machine):
+    with pytest.raises(Error) as caught:
+        machine.host(xend_rpc=Describes(("web01", ANSWER))).look()
+    assert "not understood" in str(caught.value)
+
+
+def test_a_guest_that_xm_lists_without_describing_it_is_not_gone(machine):
+    (listed,) = ground_truth.commands("xm/list")[:1]
+    table = listed.stdout.encode("ascii")
+    machine.said = {"list": table, "list --long": PRINTED.splitlines()[0]}
+    assert len(table.splitlines()) > 2
+    with pytest.raises(Error) as caught:
+        machine.host().look()
+    assert "describes 1 of them" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -563,7 +621,7 @@ def test_a_xend_that_knows_neither_is_asked_by_xm(machine, served):
 def test_nonsense_is_no_answer_and_xm_is_asked(machine, served, answer):
     requests = served({"xend.domains_with_state": answer})
     assert table_of(machine.host().look()) == ROWS
-    assert len(requests) == 1 and machine.commands == [["xm", "list", "--long"]]
+    assert len(requests) == 2 and machine.commands == BY_XM
 
 
 def test_a_socket_that_was_left_behind_is_no_xend(machine, served):
@@ -571,7 +629,7 @@ def test_a_socket_that_was_left_behind_is_no_xend(machine, served):
     with open(machine.options["socket"] + "2", "w"):
         machine.options["socket"] += "2"
     assert table_of(machine.host().look()) == ROWS
-    assert machine.commands == [["xm", "list", "--long"]]
+    assert machine.commands == BY_XM
 
 
 def test_a_xend_that_hangs_is_not_waited_for_twice(machine):
@@ -603,7 +661,7 @@ class Asked(object):
 def test_whoever_asks_gives_a_limit(machine):
     absent = Asked(IOError(errno.ENOENT, "no such file"))
     machine.host(xend_rpc=absent).look()
-    assert absent.limits == [xm_look.ANSWER_S] and machine.commands == [["xm", "list", "--long"]]
+    assert absent.limits == [xm_look.ANSWER_S] * 2 and machine.commands == BY_XM
 
 
 def test_xm_that_fails_is_an_error_with_what_it_said(machine):

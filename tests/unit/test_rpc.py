@@ -99,13 +99,14 @@ def test_an_unknown_domain_is_a_fault_with_the_name(served):
     with pytest.raises(xend_rpc.Refused) as caught:
         ask(served(response(recorded("unknown-domain"))), "xend.domain", ["nosuch", 0])
     assert (caught.value.kind, caught.value.code, caught.value.text) == ("fault", 3, "nosuch")
+    assert not caught.value.is_unknown_method
     assert type(caught.value.text) is str
 
 
 def test_an_unknown_method_is_a_fault_whatever_form_it_has(served):
     with pytest.raises(xend_rpc.Refused) as caught:
         ask(served(response(recorded("unknown-method"))), "xend.nosuch", [])
-    assert (caught.value.kind, caught.value.code) == ("fault", 1)
+    assert (caught.value.kind, caught.value.code, caught.value.is_unknown_method) == ("fault", 1, True)
     assert caught.value.text == "MESSAGE_METHOD_UNKNOWN xend.nosuch"
 
 
@@ -119,6 +120,7 @@ def test_the_unknown_method_of_a_3_0_3(served):
     with pytest.raises(xend_rpc.Refused) as caught:
         ask(served(response(fault)), "xend.nosuch", [])
     assert (caught.value.code, caught.value.text) == (1, 'method "xend.nosuch" is not supported')
+    assert caught.value.is_unknown_method
 
 
 def test_what_is_asked_is_one_post_of_xml(served):
