@@ -250,7 +250,7 @@ def listens(server=None, port=None, address=None, ssl_server=None, ssl_port=None
                 "port %s is taken on this host by another program than xend, which would try for half a "
                 "minute and not start; `netstat -tlnp` on this host shows which" % number
             )
-    is_xen_host = process or __salt__["cmd.which"](__salt__["config.get"]("xend:xm", None) or "xm")
+    is_xen_host = process or __salt__["cmd.which"](_option("xm"))
     return {"problems": problems if is_xen_host else [], "warnings": [] if is_xen_host else problems}
 
 

@@ -446,7 +446,9 @@ def copies(domain=None, wait=0, uuid=None):
             if one["copy"] == "unfinished":
                 one["completed"] = this.completed(one["uuid"])
         moving = [
-            one for one in found or [] if xm_look.is_unsettled(one["copy"]) and domain in (None, one["name"])
+            one
+            for one in found or []
+            if xm_copies.is_one_of(one["copy"], "departing coming unknown") and domain in (None, one["name"])
         ]
         if not moving or xm_look.clock_s() >= deadline:
             return dict(

@@ -799,8 +799,8 @@ def check_options(
         (_node, (node,)),
         (_seconds, ("settle", settle)),
         (_accepted, (accept,)),
-        (_port, (8002 if port is None else port,)),
-        (_timeout, (1 if timeout is None else timeout,)),
+        (_port, (port,)),
+        (_timeout, (timeout,)),
     ):
         try:
             look(*arguments)
@@ -824,7 +824,7 @@ def _seconds(name, value):
 
 
 def _timeout(value):
-    if _seconds("timeout", value) == 0:
+    if value is not None and _seconds("timeout", value) == 0:
         raise CommandExecutionError("timeout: 0 leaves no time at all")
 
 
@@ -836,7 +836,7 @@ def _node(node):
 
 
 def _port(port):
-    return int(_given(xend_options.written, "xend-relocation-port", port))
+    return port if port is None else int(_given(xend_options.written, "xend-relocation-port", port))
 
 
 def _options_that_xm_lacks(this, ssl, node):

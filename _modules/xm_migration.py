@@ -305,7 +305,7 @@ def _where_now(this, name, target, of_transfers=True):
     Where a guest is that was not sent; "" for one that is under way, unless that is wanted.
     """
     view = this.view(name)
-    if xm_look.is_under_way(view["copy"]) and not of_transfers:
+    if xm_copies.is_one_of(view["copy"], "departing coming") and not of_transfers:
         return ""
     if view["copy"] == "absent":
         return (

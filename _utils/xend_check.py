@@ -174,9 +174,9 @@ def parsed(data, ask, utility):
         return utility("xend_sxp").parse(data)
     said = ask()
     version = version_here(said, utility)
-    if version is None and "ParseError" in str(said):
-        # xm is of the same installation as xend and reads the file first; where only the oldest cannot read
-        # it, this one is so old.
+    if version is None and getattr(said, "cannot_parse", False):
+        # xm is of the same installation as xend; where only the oldest cannot read the file, this one is so
+        # old.
         version = _OLDEST
     try:
         return utility("xend_sxp").parse(data, dotted(version))

@@ -130,26 +130,6 @@ def domains(forms):
     return found
 
 
-def listed(forms):
-    """
-    The domains that `xm list --long` shows, as of `domains`.
-
-    Raises ValueError when not all of it is understood: where a stop of xend is the question, a domain that is
-    not seen would be one that is taken down.
-    """
-    for form in forms:
-        domid = _value(form, "domid") if isinstance(form, list) else None
-        if not isinstance(form, list) or form[:1] != [b"domain"]:
-            raise ValueError("it shows more than descriptions of domains")
-        # xend gives a domain that does not run no id, or -1.
-        if domid not in (None, "", "-1") and not domid.isdigit():
-            raise ValueError("it shows a domain with the id %s" % domid)
-    found = domains(forms)
-    if 0 not in [one["domid"] for one in found]:
-        raise ValueError("it does not show Domain-0, which every host has")
-    return found
-
-
 def running(text):
     """
     The domains that run, as of `domains`, from lines with an id, a blank and a name (text).

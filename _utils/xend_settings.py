@@ -281,6 +281,9 @@ OPTIONS = {
     "kept": "/var/lib/xend-for-salt",
     "python": "/usr/bin/python",
     "root": "",
+    "xm": "xm",
+    "socket": "/var/run/xend/xmlrpc.sock",
+    "drbdadm": "drbdadm",
 }
 
 # Those that may differ between hosts that have one pillar; so may what a restart is allowed to do.

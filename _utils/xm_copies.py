@@ -172,7 +172,7 @@ def copy(row, transferring, is_other=False):
         # Destroyed already; Xen only takes its memory back, which may last.
         return "absent"
     alive = not re.search("[pscd]", state)
-    if state == "--p---" and row["time_s"] == 0:
+    if is_new(row):
         kind = "received"
     elif "s" in state and "c" not in state:
         # Under its own name it may have been shut down and kept (on_poweroff preserve): that is s, too.
@@ -182,6 +182,13 @@ def copy(row, transferring, is_other=False):
     else:
         return "running" if alive else "halted"
     return BY_TRANSFER[kind][transferring]
+
+
+def is_new(row):
+    """
+    Whether a domain has never run on its host: it was received, or created paused.
+    """
+    return row["state"] == "--p---" and row["time_s"] == 0
 
 
 def moving(copies):

@@ -246,6 +246,14 @@ NOTE = _record(
 _SILENCE = ((_text(SENTENCE), "problem"), (_flag, "xend"))
 
 
+def _marked(value, way):
+    """
+    What `xm.mark_disks` has returned, or why it could not.
+    """
+    is_silent = isinstance(value, dict) and value.get("problem")
+    return (_record({}, *_SILENCE) if is_silent else MARKED)(value, way)
+
+
 def _view(copies):
     return _record(
         {"copy": _one_of(copies)},
@@ -331,28 +339,3 @@ def told(argument, value, what, function, copies=()):
         return form_of(what, copies)(value)
     except ValueError as exc:
         raise ValueError("%s: %s; give what %s returns" % (argument, exc.args[0], function))
-
-
-def _marked(value, way):
-    """
-    What is only handed on to the target, which judges it itself: data of a bounded size.
-    """
-    if not isinstance(value, dict):
-        raise Wrong("no mapping", value, way)
-    left = [20000]
-
-    def count(one, depth):
-        left[0] -= 1
-        if left[0] < 0 or depth > 8:
-            raise Wrong("too large", value, way)
-        if isinstance(one, dict):
-            return dict([(_text()(name, way), count(part, depth + 1)) for name, part in one.items()])
-        if isinstance(one, (list, tuple)):
-            return [count(part, depth + 1) for part in one]
-        if one is None or isinstance(one, numbers.Real):
-            return one
-        if not isinstance(one, TEXT) or len(one) > WORD * 64:
-            raise Wrong("no text of a bounded length", one, way)
-        return one
-
-    return count(value, 0)

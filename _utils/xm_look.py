@@ -15,18 +15,6 @@ import os
 import re
 import time
 
-# Option -> its default.
-DEFAULTS = {
-    "xm": "xm",
-    "socket": "/var/run/xend/xmlrpc.sock",
-    "kept": "/var/lib/xend-for-salt",
-    "pidfile": "/var/run/xend.pid",
-    "log": "/var/log/xen/xend.log",
-    "python": "/usr/bin/python",
-    "drbdadm": "drbdadm",
-    "root": "",
-}
-
 # Old machines are slow, and xend may be busy.
 ANSWER_S = 120
 
@@ -53,17 +41,6 @@ WIDTH = 80
 DEVICES_S = 100
 SLACK_S = 20
 
-# What a copy is called that may be on its way -> which connections show the other end.
-TRANSFERRED = {
-    "sending": "targets",
-    "migrating": "targets",
-    "receiving": "sources",
-    "arriving": "sources",
-}
-
-# What a copy is called while a transfer of it may still be going on.
-UNSETTLED = tuple(TRANSFERRED) + ("unknown",)
-
 # How long it is waited between two looks at a guest that is under way, first and later: most have moved soon.
 FIRST_S, POLL_S = 0.05, 0.5
 
@@ -87,20 +64,6 @@ def host(name, salt, error, utility):
     Returns an object; see its class.
     """
     return Host(name, salt, error, utility)
-
-
-def is_unsettled(copy):
-    """
-    Whether what is called so may still be on its way.
-    """
-    return copy in UNSETTLED
-
-
-def is_under_way(copy):
-    """
-    Whether what is called so is being sent or received, or may be.
-    """
-    return copy in TRANSFERRED
 
 
 def pauses():
@@ -131,12 +94,10 @@ class Host(object):
 
     def option(self, name):
         """
-        An option, from the configuration of the minion or the pillar.
+        An option, from the configuration of the minion or the pillar, see xend_settings.
         """
-        value = self.salt["config.get"]("xend:" + name, None) or DEFAULTS[name]
-        if not hasattr(value, "upper"):
-            raise self.error("the option xend:%s, %r, is no text" % (name, value))
-        return self.utility("xend_text").native(value)
+        given, option = self.utility("xend_text").given, self.utility("xend_settings").option
+        return given(self.error, option, name, self.salt["config.get"], self.name)
 
     def path(self, path):
         """
@@ -215,7 +176,10 @@ class Host(object):
                     break
         result = self.run([self.option("xm")] + arguments)
         if result["retcode"]:
-            raise self.no_answer("xm %s: %s" % (arguments[0], self.said(result)))
+            exc = self.no_answer("xm %s: %s" % (arguments[0], self.said(result)))
+            # xm has no other way to say that it could not read xend's file, which it does first.
+            exc.cannot_parse = "ParseError" in result["stderr"]
+            raise exc
         return None, result["stdout"]
 
     def no_answer(self, problem, remedy=None):
@@ -410,7 +374,8 @@ class Host(object):
         """
         The host at the other end of a transfer: its minion id, or its address; None when that cannot be told.
         """
-        addresses = set([peer.rpartition(":")[0] for peer in seen[TRANSFERRED[copy]]])
+        is_sent = self.utility("xm_copies").is_one_of(copy, "departing")
+        addresses = set([peer.rpartition(":")[0] for peer in seen["targets" if is_sent else "sources"]])
         try:
             declared = self.salt["xend.declared_hosts"]().items()
             if len(addresses) == 1:
@@ -420,7 +385,7 @@ class Host(object):
         except self.error:
             return None
         # Several guests are under way at once, or the connection has ended already.
-        return noted[-1] if noted and TRANSFERRED[copy] == "targets" else None
+        return noted[-1] if noted and is_sent else None
 
     # What xend knows of guests that do not run
 
@@ -590,8 +555,8 @@ class Look(object):
         """
         if row is None or row["domid"] is None:
             return False
-        arrives = "p" in row["state"] and row["time_s"] == 0
-        helpers, flag = ("xc_restore", "receives") if arrives else ("xc_save", "sends")
+        is_new = self._copies.is_new(row)
+        helpers, flag = ("xc_restore", "receives") if is_new else ("xc_save", "sends")
         return True if row["domid"] in self.seen[helpers] else self.seen[flag]
 
     def view(self, name, uuid=None, domid=None):
@@ -612,10 +577,11 @@ class Look(object):
             view["problem"] = "xm list shows domain %s without a name, which may be it" % row["domid"]
             return view
         view["copy"] = self.copy(row, bool(row and uuid and row["uuid"] and row["uuid"] != uuid))
-        if view["copy"] in TRANSFERRED:
+        if self._copies.is_one_of(view["copy"], "departing coming"):
             view["other"] = self.host.other_end(view["copy"], self.seen, name, view["uuid"])
         # What is only about to be listed shows as a connected peer.
-        view["settled"] = view["copy"] not in UNSETTLED and not (row is None and self.seen["receives"])
+        is_moving = self._copies.is_one_of(view["copy"], "departing coming unknown")
+        view["settled"] = not is_moving and not (row is None and self.seen["receives"])
         return view
 
     def _is_nameless(self, row):

@@ -38,10 +38,12 @@ ANSWERS = {
     "file": {"name": "web01", "path": "/etc/xen/web01", "mode": 420, "auto": None, "seal": "x", "shared": []},
 }
 ANSWERS["report"]["marked"] = {
-    "token": "t",
+    "token": "0f3e9a51",
     "disks": GUEST["disks"],
     "marks": [],
-    "there": [{"size": 5, "ok": None}],
+    "there": [
+        {"uname": "file:/x", "kind": "file", "read_only": False, "device": False, "ids": {}, "size": 5}
+    ],
 }
 
 
@@ -131,7 +133,7 @@ def test_any_field_may_be_anything(what):
         ("report", ("domain", "uuid"), "../../etc", "domain.uuid: '../../etc' is no uuid"),
         ("report", ("domain", "disks", 0, "uname"), ["x"], "domain.disks[0].uname: ['x'] is no text"),
         ("report", ("host", "free_mib"), True, "host.free_mib: True is no whole number"),
-        ("report", ("marked", "token"), "x" * 70000, "is no text of a bounded length"),
+        ("report", ("marked", "token"), "x" * 70000, "is not 8 to 64 letters, digits and hyphens"),
         ("file", ("mode",), 0o104755, "mode: 35309 is no whole number from 0 to 4095"),
     ],
 )

@@ -56,32 +56,6 @@ def test_what_a_description_lacks_is_none(form):
     assert set(found.values()) == set([None])
 
 
-DOM0 = "(domain (domid 0) (name Domain-0)) "
-
-
-@pytest.mark.parametrize(
-    "text, said",
-    [
-        ("", "Domain-0"),
-        ("garbage", "Domain-0"),
-        (SLES.decode("ascii"), "Domain-0"),
-        (DOM0 + "(domain (domid 5.0) (name web01))", "id 5.0"),
-        (DOM0 + "(vm (domid 5) (name web01))", "more than descriptions"),
-    ],
-)
-def test_what_is_not_understood_is_not_taken_for_no_guest(text, said):
-    forms = [form for form in xend_sxp.parse(text.encode("ascii")).forms() if isinstance(form, list)]
-    with pytest.raises(ValueError) as raised:
-        lifecycle.listed(forms)
-    assert said in str(raised.value)
-
-
-def test_a_list_with_domain_0_is_understood():
-    text = DOM0 + "(domain (domid -1) (name a)) (domain (name b)) (domain (domid '') (name c))"
-    forms = xend_sxp.parse(text.encode("ascii")).forms()
-    assert [one["domid"] for one in lifecycle.listed(forms)] == [0, None, None, None]
-
-
 def test_a_guest_without_a_name_is_called_by_its_uuid():
     (risk,) = risks(shown=[one(name=None, on_xend_stop="shutdown")])
     assert "uuid %s (id 3) is shut down" % UUID in risk["what"]
