@@ -352,10 +352,7 @@ def key():
     if not follows():
         return None
     private, public = xm_sealed.pair()
-    try:
-        xm_sealed.keep(_kept(), private, public, time.time(), _Utility)
-    except EnvironmentError as exc:
-        raise _unreadable(exc)
+    _do(xm_sealed.keep, _kept(), private, public, time.time(), _Utility)
     return public
 
 
@@ -402,7 +399,7 @@ def _kept():
     """
     The folder where things are kept for root only, which nobody else can write to.
     """
-    return xend_lock.private(_option("kept"))
+    return _do(xend_lock.private, _option("kept"))
 
 
 def _crypticle(secret):
@@ -429,10 +426,7 @@ def _open(found):
             "seal: it %s; the file has to be sealed with what xen_guest.key returns on %s"
             % (exc, str(__opts__["id"]))
         )
-    try:
-        private = xm_sealed.kept(_option("kept"), name, _Utility)
-    except EnvironmentError as exc:
-        raise _unreadable(exc)
+    private = _do(xm_sealed.kept, _option("kept"), name, _Utility)
     if private is None:
         raise CommandExecutionError(
             "seal: %s does not have the key for it (any more; a key is for one file, and for a day): migrate "
@@ -520,10 +514,7 @@ def put(found, test=False, name=None):
     opened, used = _open(found)
     done = _do(xm_files.put, opened, _Utility, _option("root"), test=test, folders=_folders(), auto=_auto())
     if used and not test:
-        try:
-            xm_sealed.forget(_option("kept"), used)
-        except EnvironmentError as exc:
-            raise _unreadable(exc)
+        _do(xm_sealed.forget, _option("kept"), used)
     return done
 
 
@@ -554,15 +545,12 @@ def take(found, test=False, name=None, sent=False):
         salt xen1 xen_guest.take '{"name": "web01", "path": "/etc/xen/web01", "text": "", "mode": 420}'
     """
     _check_guest(found, name)
-    if sent and not test and isinstance(found, dict) and found.get("path") is not None:
-        _check_sent(found)
     if isinstance(found, dict) and found.get("path") is not None:
-        try:
-            # Not made under test.
-            if not test or os.path.lexists(_option("kept")):
-                _kept()
-        except EnvironmentError as exc:
-            raise _unreadable(exc)
+        if sent and not test:
+            _check_sent(found)
+        # Not made under test.
+        if not test or os.path.lexists(_option("kept")):
+            _kept()
     return _do(
         xm_files.take,
         found,
@@ -607,11 +595,7 @@ def _do(function, *arguments, **keywords):
     except ValueError as exc:
         raise CommandExecutionError(exc.args[0])
     except EnvironmentError as exc:
-        raise _unreadable(exc)
-
-
-def _unreadable(exc):
-    return CommandExecutionError("%s: %s" % (xm_files.legible(exc.filename), exc.strerror))
+        raise CommandExecutionError("%s: %s" % (xm_files.legible(exc.filename), exc.strerror))
 
 
 def announce(name, domain=None, test=False):

@@ -113,17 +113,7 @@ def _problem(path, exc):
 
 
 def _parsed(data):
-    return xend_check.parsed(data, _info, _Utility)
-
-
-def _info():
-    """
-    What xm says of this host; when it cannot, the error.
-    """
-    try:
-        return __salt__["xm.info"]()
-    except CommandExecutionError as exc:
-        return exc
+    return xend_check.parsed(data, __salt__, CommandExecutionError, _Utility)
 
 
 def _plain(raw, depth=0):
@@ -291,7 +281,7 @@ def check(config=None, version=None):
     return xend_check.findings(
         data,
         _Utility,
-        version or xend_check.version_here(_info(), _Utility),
+        version or xend_check.version_here(__salt__, CommandExecutionError, _Utility),
         xend_host.is_local,
         os.path.exists,
         # Relative names are under the folder of the file in use, also when another one is looked at.

@@ -91,17 +91,7 @@ def _problem(path, exc):
 
 
 def _parsed(data):
-    return xend_check.parsed(data, _info, _Utility)
-
-
-def _info():
-    """
-    What xm says of this host; when it cannot, the error.
-    """
-    try:
-        return __salt__["xm.info"]()
-    except CommandExecutionError as exc:
-        return exc
+    return xend_check.parsed(data, __salt__, CommandExecutionError, _Utility)
 
 
 def _process():
@@ -481,7 +471,7 @@ def _reasons_not_to_start(document):
     What in the file would keep xend from starting, as far as it can be known without trying, and what
     would not but should be mended.
     """
-    version = xend_check.version_here(_info(), _Utility)
+    version = xend_check.version_here(__salt__, CommandExecutionError, _Utility)
     values = xend_secrets.masked(xend_options.effective(document.get)[0])
     unreadable = xend_options.unreadable(document.get)
     read = xend_options.read_at_start(values, version)
@@ -706,7 +696,7 @@ def _lifecycle(path, process):
     """
     What a stop of xend and its start do to guests; with no PROCESS, only the start. See xend_lifecycle.risks.
     """
-    version = xend_check.version_here(_info(), _Utility)
+    version = xend_check.version_here(__salt__, CommandExecutionError, _Utility)
     if not xend_lifecycle.acts(version):
         return []
     shown, unseen, stored, problems = [], "", [], {}

@@ -376,7 +376,7 @@ def can_receive(
         domain,
         here,
         source,
-        lambda path: patiently(xend_host.script_problem, path, root),
+        lambda path: patiently(xend_host.script_problem, path, root, xm_disks.place_of),
         lambda path: patiently(os.path.exists, this.path(path)),
         lambda name: _is_own_address(name, patiently, root),
         xend_host.taken(root),

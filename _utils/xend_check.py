@@ -157,39 +157,46 @@ def is_ambiguous(data, utility):
     return len(readings) > 1
 
 
-def parsed(data, ask, utility):
+def parsed(data, salt, error, utility):
     """
     What the xend of a host makes of a file, as a document; where its version cannot be known, what the newest
     does.
 
     data, utility
         as for `findings`
-    ask
-        a function without arguments that returns what `version_here` takes. It is called only where the
-        versions differ, as it may take a while
+    salt, error
+        as for `version_here`. xm is asked only where the versions differ, as it may take a while
 
     Raises ValueError when xend cannot read it.
     """
     if not is_ambiguous(data, utility):
         return utility("xend_sxp").parse(data)
-    said = ask()
-    version = version_here(said, utility)
-    if version is None and getattr(said, "cannot_parse", False):
+    try:
+        version = utility("xm_output").tools_version(salt["xm.info"]())
+    except error as exc:
         # xm is of the same installation as xend; where only the oldest cannot read the file, this one is so
         # old.
-        version = _OLDEST
+        version = _OLDEST if getattr(exc, "cannot_parse", False) else None
     try:
         return utility("xend_sxp").parse(data, dotted(version))
     except ValueError as exc:
         raise ValueError("xend %s cannot read it: %s" % (dotted(version), utility("xend_secrets").said(exc)))
 
 
-def version_here(said, utility):
+def version_here(salt, error, utility):
     """
-    The version of the tools on this host, a tuple of ints, from what xm.info returned; None when that was an
-    error: there is no xm, no xend, or one that this very file keeps from starting.
+    The version of the tools on this host, a tuple of ints; None when that is not known: there is no xm, no
+    xend, or one that this very file keeps from starting.
+
+    salt
+        functions by name, among them `xm.info`
+    error
+        the class of the errors that these raise
     """
-    return utility("xm_output").tools_version(said) if isinstance(said, dict) else None
+    try:
+        return utility("xm_output").tools_version(salt["xm.info"]())
+    except error:
+        return None
 
 
 def version_of(text):

@@ -407,10 +407,7 @@ def _first(root, paths):
     return None
 
 
-MAX_LINKS = 40
-
-
-def script_problem(path, root=""):
+def script_problem(path, root, follow):
     """
     Why the host could not run a script, as words for "PATH, which ..."; None when it could, or when that
     cannot be told.
@@ -418,9 +415,11 @@ def script_problem(path, root=""):
     path
         absolute
     root
-        where the host's file system is; links are followed there first
+        where the host's file system is
+    follow
+        a function from both to where the host's links lead, see xm_disks.place_of
     """
-    found = [_script_problem(where) for where in (_inside(path, root), root + path) if where]
+    found = [_script_problem(where) for where in (follow(path, root), root + path)]
     return None if None in found else found[-1]
 
 
@@ -434,30 +433,6 @@ def _script_problem(path):
     if not stat.S_ISREG(mode):
         return "is a folder" if stat.S_ISDIR(mode) else "is no file"
     return None if mode & (stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH) else "is not executable"
-
-
-def _inside(path, root):
-    """
-    Where a path of the host leads, with its symbolic links read as the host reads them; None when it leads
-    round in a circle.
-    """
-    parts, done, links = path.split("/"), "", 0
-    while parts:
-        part = parts.pop(0)
-        if part in ("", "."):
-            continue
-        if part == "..":
-            done = os.path.dirname(done)
-            continue
-        done += "/" + part
-        if os.path.islink(root + done):
-            links += 1
-            if links > MAX_LINKS:
-                return None
-            target = os.readlink(root + done)
-            done = "" if target.startswith("/") else os.path.dirname(done).rstrip("/")
-            parts = target.split("/") + parts
-    return root + done
 
 
 def cannot_listen_on(name, version=None):

@@ -225,7 +225,7 @@ def _seen_of(found, root):
 def _storage(path, kind, root):
     if not path.startswith("/"):
         return {"problem": "%s is no absolute path" % path}
-    real = _real(path, root)
+    real = place_of(path, root)
     if real.startswith((NO_STORAGE, root + NO_STORAGE)):
         return {"problem": "%s leads into %s, where no disks are" % (path, NO_STORAGE)}
     status = os.stat(real)
@@ -249,9 +249,9 @@ def _storage(path, kind, root):
     }
 
 
-def _real(path, root):
+def place_of(path, root):
     """
-    Where PATH of the host leads, as a path of this process.
+    Where PATH of the host leads, as a path of this process; ROOT is where that sees the host's file system.
     """
     if not root:
         return os.path.realpath(path)
@@ -488,7 +488,7 @@ def _image_folders(disks, root):
     for disk in disks:
         kind, path = where(disk.get("uname"))
         if kind == "file" and path.startswith("/"):
-            real = _real(path, root)
+            real = place_of(path, root)
             if not os.path.exists(real) or os.path.isfile(real):
                 found.append((path, os.path.dirname(real)))
     return found
@@ -619,7 +619,7 @@ def _short_dev(disk):
 
 
 def _identity(path, root):
-    real = _real(path, root)
+    real = place_of(path, root)
     number, status = _number(real, root), os.stat(real)
     if number is not None:
         return {"key": _device_key(number), "device": True}
@@ -674,7 +674,7 @@ def mounts(root):
             ESCAPE.sub(lambda match: chr(int(match.group(1), 8)), field) for field in fields[:2]
         ]
         try:
-            number = _number(_real(device, root), root)
+            number = _number(place_of(device, root), root)
         except EnvironmentError:
             continue
         if number is not None:
@@ -788,7 +788,7 @@ def scripts(root):
 
 
 def _is_program(name, folder, root):
-    real = _real(os.path.join(folder, name)[len(root) :], root)
+    real = place_of(os.path.join(folder, name)[len(root) :], root)
     # By the letters of its mode: the one who runs it is root.
     return os.path.isfile(real) and bool(os.stat(real).st_mode & 0o111)
 
@@ -980,7 +980,7 @@ def _seen(paths, token, root, patience_s):
         if attempt:
             time.sleep(POLL_S)
         for path in missing:
-            folder = os.path.dirname(_real(path, root))
+            folder = os.path.dirname(place_of(path, root))
             try:
                 os.listdir(folder)
             except EnvironmentError:

@@ -291,23 +291,11 @@ def _version(domain, source, target):
     for kind, one, other in _releases(source, target):
         if one[0] == other[0] and one[1] <= other[1]:
             continue
+        how, words = "an older" if other < one else "a much newer", (kind, "%d.%d" % tuple(one))
         return [
-            "%s has %s %d.%d and %s %s one, %d.%d, which may not understand what it is sent, or fail when "
-            "all has been sent; choose a host with %s %d.%d or a later %d"
-            % (
-                source["host"],
-                kind,
-                one[0],
-                one[1],
-                target["host"],
-                "an older" if other < one else "a much newer",
-                other[0],
-                other[1],
-                kind,
-                one[0],
-                one[1],
-                one[0],
-            )
+            "%s has %s %s and %s %s one, %d.%d, which may not understand what it is sent, or fail when all "
+            "has been sent; choose a host with %s %s or a later %d"
+            % ((source["host"],) + words + (target["host"], how) + tuple(other) + words + (one[0],))
         ]
     return []
 
@@ -367,15 +355,11 @@ def _caps(domain, source, target):
     # x86_32p is x86_32 with PAE; neither Xen runs the guests of the other.
     without_pae = [cap.rstrip("p") for cap in here]
     is_pae = any([cap.rstrip("p") in without_pae for cap in lacking])
+    here = "only " + ", ".join(here) if here else "none of %s*" % kind
+    here += " (the difference is PAE)" if is_pae else ""
     return [
-        "Xen on %s runs guests of the kind %s, on %s %s%s; choose a host that runs the same kinds"
-        % (
-            source["host"],
-            ", ".join(lacking),
-            target["host"],
-            "only " + ", ".join(here) if here else "none of %s*" % kind,
-            " (the difference is PAE)" if is_pae else "",
-        )
+        "Xen on %s runs guests of the kind %s, on %s %s; choose a host that runs the same kinds"
+        % (source["host"], ", ".join(lacking), target["host"], here)
     ]
 
 
@@ -401,17 +385,11 @@ def _flags(domain, source, target):
     ]
     if not lacking:
         return []
+    one, other = [host["model"] or "model not known" for host in (source, target)]
     return [
         "the processor of %s (%s) has %s, that of %s (%s) has not; %s may use it and crash; choose a host "
         "with the same or a later processor"
-        % (
-            source["host"],
-            source["model"] or "model not known",
-            ", ".join(lacking),
-            target["host"],
-            target["model"] or "model not known",
-            domain["name"],
-        )
+        % (source["host"], one, ", ".join(lacking), target["host"], other, domain["name"])
     ]
 
 
@@ -513,18 +491,12 @@ COMPARED = (
 def _unshown(source, target):
     lacking = _lacking_flags(source, target)
     if lacking and _is_same_processor(source, target):
+        model = tuple([target[key] for key in PROCESSOR[1:]])
         return [
             "the dom0 kernel of %s does not show %s, that of %s does; the processors are the same (family "
             "%d, model %d, stepping %d, hw_caps): kernels have names for different flags; when both run the "
             "same one, compare their BIOS settings and microcode"
-            % (
-                target["host"],
-                ", ".join(lacking),
-                source["host"],
-                target["family"],
-                target["model_number"],
-                target["stepping"],
-            )
+            % ((target["host"], ", ".join(lacking), source["host"]) + model)
         ]
     flags = [
         flag for flag in lacking if _is_seen_by_xen(flag, source) and _is_seen_by_xen(flag, target)
@@ -543,16 +515,11 @@ def _clocks(domain, source, target, apart_s):
     if None in (source["uptime_s"], target["uptime_s"]):
         return found
     if source["uptime_s"] - target["uptime_s"] > MAX_YOUNGER_S:
+        there_h, here_h = [host["uptime_s"] / 3600.0 for host in (source, target)]
         found.append(
             "%s has been up for %.1f h, %s for %.1f h: with an old kernel the clock of %s may jump, or it "
             "may hang for a while; look at it afterwards"
-            % (
-                target["host"],
-                target["uptime_s"] / 3600.0,
-                source["host"],
-                source["uptime_s"] / 3600.0,
-                domain["name"],
-            )
+            % (target["host"], here_h, source["host"], there_h, domain["name"])
         )
     return found
 
@@ -561,22 +528,15 @@ def _skew(domain, source, target, apart_s):
     if None in (source["time"], target["time"]):
         return []
     skew_s = target["time"] - source["time"]
+    is_told = apart_s is None or apart_s <= MAX_SKEW_S
     if apart_s is None:
         # What passed since the source was asked can only make the target's clock look ahead.
         apart_s = MAX_AGE_S if skew_s > 0 else 0
-        is_told = True
-    else:
-        is_told = apart_s <= MAX_SKEW_S
     if abs(skew_s) - apart_s > MAX_SKEW_S:
+        side = "ahead of" if skew_s > 0 else "behind"
         return [
             "the clock of %s is %.0f s %s that of %s: the clock of %s may jump as much; set both hosts by NTP"
-            % (
-                target["host"],
-                abs(skew_s),
-                "ahead of" if skew_s > 0 else "behind",
-                source["host"],
-                domain["name"],
-            )
+            % (target["host"], abs(skew_s), side, source["host"], domain["name"])
         ]
     if is_told or abs(skew_s) <= MAX_SKEW_S:
         return []

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import xend_host
+import xm_disks
 from tests.lab import tls
 
 # Against hanging only.
@@ -477,8 +478,13 @@ def test_scripts_that_can_be_run_and_others(tmp_path):
     # The host's own root counts, also for folders on the way.
     (links / "scripts").symlink_to("/usr/lib/xen")
     (links / "again").symlink_to("../etc/scripts")
+
+
+    def problem(path, root=str(tmp_path)):
+        return xend_host.script_problem(path, root, xm_disks.place_of)
+
     for path in ("/usr/lib/xen/vif-bridge", "/etc/scripts/vif-bridge", "/etc/again/./vif-bridge"):
-        assert xend_host.script_problem(path, str(tmp_path)) is None
+        assert problem(path) is None
     (links / "gone").symlink_to("/no/such/script")
     (links / "round").symlink_to("round")
     for path, said in (
@@ -488,10 +494,10 @@ def test_scripts_that_can_be_run_and_others(tmp_path):
         ("/etc/round", "is a link to itself"),
         ("/etc", "is a folder"),
     ):
-        assert xend_host.script_problem(path, str(tmp_path)) == said
+        assert problem(path) == said
     script.chmod(0o644)
-    assert xend_host.script_problem("/usr/lib/xen/vif-bridge", str(tmp_path)) == "is not executable"
-    assert xend_host.script_problem(str(script)) == "is not executable"
+    assert problem("/usr/lib/xen/vif-bridge") == "is not executable"
+    assert problem(str(script), "") == "is not executable"
 
 
 # Whether xend is about to send a guest
