@@ -494,32 +494,24 @@ def _disks_here(this, domain, ask=True):
         resource = xm_drbd.resource(disk["uname"])
         name = ", ".join([part for part in (disk["dev"], disk["uname"]) if part])
         if disk["problem"]:
-            found.append(
-                (
-                    "missing",
-                    "%s: %s on %s, where xend would find out only when all memory is there: the guest would "
-                    "be lost on both; make its storage available there under this path"
-                    % (name, disk["problem"], str(__opts__["id"])),
-                )
+            said = "missing", (
+                "%s: %s on %s, where xend would find out only when all memory is there: the guest would "
+                "be lost on both; make its storage available there under this path"
+                % (name, disk["problem"], str(__opts__["id"]))
             )
         elif resource in known:
-            found.append(_drbd_verdict(disk, None, known[resource], "its source"))
+            said = _drbd_verdict(disk, None, known[resource], "its source")
         elif disk["kind"] == "script" and ask:
-            found.append(
-                (
-                    "unproved",
-                    "%s: a script of its own attaches it, so that nothing is known of where it is; make "
-                    "sure that it is the same storage on both hosts; who knows better says accept: [storage]"
-                    % name,
-                )
+            said = "unproved", (
+                "%s: a script of its own attaches it, so that nothing is known of where it is; make "
+                "sure that it is the same storage on both hosts; who knows better says accept: [storage]"
+                % name
             )
         elif disk["kind"] != "none":
-            found.append(
-                (
-                    "unchecked",
-                    "it was not proved that %s, is the same storage on both hosts" % name,
-                )
-            )
+            said = "unchecked", "it was not proved that %s, is the same storage on both hosts" % name
+        else:
+            continue
+        found.append(said)
     return found
 
 

@@ -228,29 +228,24 @@ def _backup(value):
 
 RESTART_ACCEPT = ("on_xend_stop", "on_xend_start")
 
-# Under xend. What is no value of one kind is looked at where it is needed.
-TOP = {
-    "relocation": None,
-    "firewall": None,
-    "migrate": None,
-    "recover": None,
-    "repair": None,
-    "config": _text,
-    "service": _text,
-    "xm": _text,
-    "pidfile": _text,
-    "log": _text,
-    "kept": _text,
-    "python": _text,
-    "drbdadm": _text,
-    "root": _text,
-    "socket": _text,
-    "source": _text,
-    "auto": _text,
-    "follow": _flag,
-    "domain_files": _texts,
-    "announce": _texts,
+# Options that are text -> what is taken where neither pillar nor configuration says anything.
+OPTIONS = {
+    "config": "/etc/xen/xend-config.sxp",
+    "service": None,
+    "pidfile": "/var/run/xend.pid",
+    "log": "/var/log/xen/xend.log",
+    "source": None,
+    "kept": "/var/lib/xend-for-salt",
+    "python": "/usr/bin/python",
+    "root": "",
+    "xm": "xm",
+    "socket": "/var/run/xend/xmlrpc.sock",
+    "drbdadm": "drbdadm",
 }
+
+# Under xend. What is no value of one kind is looked at where it is needed.
+TOP = dict([(name, _text) for name in OPTIONS], auto=_text, domain_files=_texts, announce=_texts)
+TOP.update(follow=_flag, relocation=None, firewall=None, migrate=None, recover=None, repair=None)
 
 # Under xend:relocation and in the mapping of a host, beside the settings of the file.
 BESIDE = {
@@ -269,22 +264,6 @@ ELSEWHERE = ("port", "patterns")
 
 # What holds where the pillar says nothing, and is not xend's own default.
 DEFAULTS = {"server": True, "restart": True}
-
-
-# What is taken where neither pillar nor configuration says anything.
-OPTIONS = {
-    "config": "/etc/xen/xend-config.sxp",
-    "service": None,
-    "pidfile": "/var/run/xend.pid",
-    "log": "/var/log/xen/xend.log",
-    "source": None,
-    "kept": "/var/lib/xend-for-salt",
-    "python": "/usr/bin/python",
-    "root": "",
-    "xm": "xm",
-    "socket": "/var/run/xend/xmlrpc.sock",
-    "drbdadm": "drbdadm",
-}
 
 # Those that may differ between hosts that have one pillar; so may what a restart is allowed to do.
 PER_HOST = ("config", "service")

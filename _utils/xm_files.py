@@ -264,23 +264,21 @@ def put(found, utility, root="", test=False, folders=FOLDERS, auto=AUTO):
     if found.get("path") is None:
         return {"changes": changes}
     found = _plain(found, auto)
+    data, leads = _bytes(found["text"]), _leads(found, root)
     for place in _both(found):
-        if os.path.lexists(_under(root, place)):
+        there = _under(root, place)
+        if os.path.lexists(there):
             continue
-        if place == found["path"]:
-            data = _bytes(found["text"])
-            changes[place] = {"old": None, "new": _shown(data)}
-            if not test:
-                _make_folder(os.path.dirname(_under(root, place)), 0o755)
-                there = _under(root, place)
-                utility("xend_file").replace(there, data, found["mode"] & 0o777, is_new=True)
+        is_file = place == found["path"]
+        changes[place] = {"old": None, "new": _shown(data) if is_file else "-> " + leads}
+        if test:
+            continue
+        _make_folder(os.path.dirname(there), 0o755)
+        if is_file:
+            utility("xend_file").replace(there, data, found["mode"] & 0o777, is_new=True)
         else:
-            leads = _leads(found, root)
-            changes[place] = {"old": None, "new": "-> " + leads}
-            if not test:
-                _make_folder(os.path.dirname(_under(root, place)), 0o755)
-                os.symlink(_raw(leads), _under(root, place))
-                utility("xend_file").sync(os.path.dirname(_under(root, place)))
+            os.symlink(_raw(leads), there)
+            utility("xend_file").sync(os.path.dirname(there))
     return {"changes": changes}
 
 
@@ -348,7 +346,8 @@ def take(found, utility, root, keep_folder, test=False, folders=FOLDERS, auto=AU
     # The entry goes first: it must not start the guest at boot, and would lead nowhere without the file.
     for place in reversed(left):
         if place == found["path"]:
-            kept = os.path.join(keep_folder, _label(found))
+            parts = [part for part in (found["name"], found["uuid"], "cfg") if part]
+            kept = os.path.join(keep_folder, utility("xm_kept").label(".".join(parts)))
             changes[place] = {"old": _shown(data), "new": "kept as %s" % kept}
             if not test:
                 _make_folder(_raw(keep_folder), 0o700)
@@ -1373,11 +1372,6 @@ def _entry(root, link):
         return "-> " + legible(os.readlink(_under(root, link)))
     except OSError:
         return "a copy"
-
-
-def _label(found):
-    parts = [part for part in (found["name"], found["uuid"], "cfg") if part]
-    return re.sub(r"[^A-Za-z0-9_.+-]", "_", ".".join(parts)).lstrip(".-")
 
 
 def _shown(data):

@@ -132,8 +132,9 @@ def noted(folder, utility):
 def _read(path, utility):
     try:
         words = json.loads(utility("xend_lock").get(path, NOTE_BYTES).decode("utf-8"))
-        made = dict([(word, _text(words[word])) for word in WORDS])
-        made.update([(trace, _trace(words[trace])) for trace in TRACES if trace in words])
+        native = utility("xend_text").native
+        made = dict([(word, _text(native(words[word]))) for word in WORDS])
+        made.update([(trace, _trace(native(words[trace]))) for trace in TRACES if trace in words])
         return made
     except EnvironmentError as exc:
         # Somebody else has just removed it.
@@ -158,15 +159,15 @@ def _read(path, utility):
 def _text(value):
     if not hasattr(value, "upper"):
         raise ValueError(value)
-    return _native(value)
+    return value
 
 
 def _trace(value):
     """
-    A number that can be counted with, or text; under Python 2 that comes as unicode. None for anything else.
+    A number that can be counted with, or text. None for anything else.
     """
     if hasattr(value, "upper"):
-        return _native(value)
+        return value
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return value if is_number and abs(value) < MOST_NUMBER else None
 
@@ -199,13 +200,6 @@ def is_over(made, now):
     if made.get("xend") and made.get("up_s") is not None and now["up_s"] is not None:
         return now["up_s"] - made["up_s"] > UNSEEN_S
     return False
-
-
-def _native(text):
-    """
-    Text as the type that messages are made of: bytes under Python 2.
-    """
-    return text if isinstance(text, str) else text.encode("utf-8")
 
 
 def forget(folder, name, uuid, id_, utility):
