@@ -9,7 +9,6 @@ knows xm or Salt. Whether disks are the same storage is said in xm_disks.
 """
 
 DOM0 = (None, "", "0", 0, "Domain-0")
-TAPS = ("tap", "tap2")
 
 # What becomes a device whose number the scripts compare; block-drbd has the checks of block.
 DEVICES = ("phy", "file", "drbd")

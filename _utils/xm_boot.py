@@ -39,8 +39,6 @@ LENGTH = struct.Struct("!i")
 CONFIGURATION_MAX = 1048576
 SETTINGS_MAX = 262144
 
-CHECKPOINT = "checkpoint.chk"
-
 # A program -> what starts guests by it. The first fifteen letters are all that the kernel keeps of a name.
 MANAGERS = {
     "pacemakerd": "Pacemaker",

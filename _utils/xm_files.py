@@ -208,7 +208,7 @@ def check_put(found, root="", folders=FOLDERS, auto=AUTO):
     if reasons:
         return reasons
     found = _plain(found, auto)
-    reasons = _elsewhere(found, root, folders, auto) + _misplaced(found, root, auto)
+    reasons = _elsewhere(found, root, folders, auto) + _misplaced(found, root)
     if not _is_its(read(_bytes(found["text"])), found):
         reasons.append(
             "text: by what it says, or as its name is not written out, this is not the file of %s"
@@ -542,7 +542,7 @@ def _elsewhere(found, root, folders, auto):
     return reasons
 
 
-def _misplaced(found, root, auto):
+def _misplaced(found, root):
     """
     Why nothing could be written to the folders in question although they are this host's own: a link in
     their path leads out of what this process knows as the host's file system.
