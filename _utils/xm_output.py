@@ -283,19 +283,6 @@ MOST_NUMBER = 1 << 30
 TEXT = (str, type(b"".decode("ascii")))
 
 
-def described(domain):
-    """
-    The same, where a wrong one was given for the argument `domain`.
-    """
-    try:
-        return checked(domain)
-    except ValueError as exc:
-        # Not what was given: all that is known of a guest would stand there.
-        raise ValueError(
-            "domain is no description of a guest: %s; give what xm.domain returns on its host" % exc.args[0]
-        )
-
-
 def checked(domain):
     """
     A description that somebody has given, perhaps by hand or from another version of this file, in the types
@@ -328,6 +315,19 @@ def checked(domain):
         [(key, _setting("image_files", files[key])) for key in IMAGE_FILES if files.get(key) is not None]
     )
     return found
+
+
+def described(domain):
+    """
+    The same for the argument `domain`: what is raised says where a right one is had from.
+    """
+    try:
+        return checked(domain)
+    except ValueError as exc:
+        # Not what was given: all that is known of a guest would stand there.
+        raise ValueError(
+            "domain is no description of a guest: %s; give what xm.domain returns on its host" % exc.args[0]
+        )
 
 
 def _listed(domain, key, what):
