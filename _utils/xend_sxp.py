@@ -437,10 +437,6 @@ class Document(object):
         places = self._find(key)
         return self._value(places[0]) if places else None
 
-    def keys(self):
-        """All keys as bytes, in file order, each once."""
-        return [key for key, _ in self.items()]
-
     def items(self):
         """(key, what ``get`` returns for it) of all keys, in file order, each once."""
         seen = set()

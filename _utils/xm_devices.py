@@ -129,14 +129,10 @@ def foreign_backends(domain):
     for kind, key in (("disk", "disks"), ("network interface", "vifs")):
         for device in domain.get(key) or []:
             if device.get("backend") not in DOM0:
+                name = device.get("dev") or device.get("mac") or device.get("uname") or "without a name"
                 found.append(
                     "the %s %s of %s is served by the domain %s, which does not move along; let dom0 serve it"
-                    % (
-                        kind,
-                        device.get("dev") or device.get("mac") or device.get("uname") or "without a name",
-                        domain["name"],
-                        device["backend"],
-                    )
+                    % (kind, name, domain["name"], device["backend"])
                 )
     return found
 
@@ -153,16 +149,11 @@ def hardware(domain, is_accepted=False):
     found = []
     for device in domain.get("hardware") or []:
         what, remedy = HARDWARE.get(device["class"], UNKNOWN_HARDWARE)
+        shown = device["class"] + (" (%s)" % device["what"] if device.get("what") else "")
         found.append(
-            "%s has a device of the class %s%s, %s: on the target it would be handed what has the same "
-            "numbers there, or be lost when there is nothing; %s"
-            % (
-                domain["name"],
-                device["class"],
-                " (%s)" % device["what"] if device.get("what") else "",
-                what,
-                remedy or TAKE_OUT,
-            )
+            "%s has a device of the class %s, %s: on the target it would be handed what has the same numbers "
+            "there, or be lost when there is nothing; %s"
+            % (domain["name"], shown, what, remedy or TAKE_OUT)
         )
     if is_accepted:
         return [], ["accepted: " + sentence for sentence in found]
@@ -338,7 +329,7 @@ def _windows(found):
         )
 
 
-def _trouble(found, sentence):
+def _trouble(found, what, remedy):
     """
     The device model cannot do what it is told: then it ends, and a HVM guest cannot live without it.
     """
@@ -346,13 +337,13 @@ def _trouble(found, sentence):
     if found.domain.get("image") == "hvm":
         found.blockers.append(
             "%s: qemu-dm, its device model, is started when all memory is there, and would end at once; %s "
-            "would crash and be lost on both; %s" % (sentence[0], name, sentence[1])
+            "would crash and be lost on both; %s" % (what, name, remedy)
         )
         return
     fate = "the console of %s would be lost" % name
     if found.tools >= CRASHES_SINCE:
         fate += ", and xend there may take it for crashed, as it does when a qemu-dm has ended"
-    found.warnings.append("%s: %s on %s; %s" % (sentence[0], fate, host, sentence[1]))
+    found.warnings.append("%s: %s on %s; %s" % (what, fate, host, remedy))
 
 
 def _address(found, address, what, remedy, is_own):
@@ -361,17 +352,14 @@ def _address(found, address, what, remedy, is_own):
         return
     own = is_own(address)
     if own is None:
-        found.warnings.append(
-            "%s is %s; whether that is an address of %s could not be told" % (name, what, host)
-        )
+        told = "%s is %s; whether that is an address of %s could not be told"
+        found.warnings.append(told % (name, what, host))
     elif not own:
         _trouble(
             found,
-            (
-                "%s is %s, which is no address of %s" % (name, what, host),
-                "%s; or let %s bind it all the same (`sysctl -w net.ipv4.ip_nonlocal_bind=1` there)"
-                % (remedy, host),
-            ),
+            "%s is %s, which is no address of %s" % (name, what, host),
+            "%s; or let %s bind it all the same (`sysctl -w net.ipv4.ip_nonlocal_bind=1` there)"
+            % (remedy, host),
         )
 
 
@@ -382,10 +370,8 @@ def _port(found, address, port, what, remedy, taken):
     elif _clashes(address, port, taken):
         _trouble(
             found,
-            (
-                "%s is %s, and something listens there on %s already" % (name, what, host),
-                "end that (`netstat -tlnp` there shows what it is), or %s" % remedy,
-            ),
+            "%s is %s, and something listens there on %s already" % (name, what, host),
+            "end that (`netstat -tlnp` there shows what it is), or %s" % remedy,
         )
 
 
@@ -452,21 +438,13 @@ def _chardev(found, text, exists, is_own, taken):
         if exists(path) is False and exists(path + ".in") is False:
             _needs(found, here, path, exists)
     else:
-        found.warnings.append(
-            "%s %s; what that needs on %s is not known" % (name, here, host)
-        )
+        found.warnings.append("%s %s; what that needs on %s is not known" % (name, here, host))
 
 
 def _needs(found, here, path, exists):
     if exists(path) is False:
-        host = found.host["host"]
-        _trouble(
-            found,
-            (
-                "%s %s, and %s has no %s" % (found.domain["name"], here, host, path),
-                "make it there",
-            ),
-        )
+        lack = "%s %s, and %s has no %s" % (found.domain["name"], here, found.host["host"], path)
+        _trouble(found, lack, "make it there")
 
 
 def _waits(found, here, words):
@@ -491,15 +469,9 @@ def _socket(found, match, here, is_own, taken):
         _port(found, address or "", int(port), what % ("port " + port), remedy, taken)
         _waits(found, here, words)
     elif address in ("",) + LOOPBACK and taken is not None:
-        if _clashes(LOOPBACK[0], int(port), taken):
-            return
-        _trouble(
-            found,
-            (
-                "%s %s, to which it connects, and on %s nothing listens there" % (name, here, host),
-                "start there what listens",
-            ),
-        )
+        if not _clashes(LOOPBACK[0], int(port), taken):
+            lack = "%s %s, to which it connects, and on %s nothing listens there" % (name, here, host)
+            _trouble(found, lack, "start there what listens")
     else:
         found.warnings.append(
             "%s %s, to which its device model connects: see that %s can, too" % (name, here, host)

@@ -566,14 +566,14 @@ class Look(object):
         """
         view, rows = self.host.unseen(), self.candidates(name, domid)
         if not rows and domid is None:
-            rows = [row for row in self.rows if self._is_nameless(row)]
+            rows = [row for row in self.rows if self._output.is_nameless(row)]
             rows = [row for row in rows if not uuid or row["uuid"] in (uuid, None)]
         # A new guest may have taken the name of one that is left over.
         known = [row for row in rows if not uuid or row["uuid"] in (uuid, None)]
         row = (known or rows or [None])[0]
         if row:
             view.update(state=row["state"], domid=row["domid"], listed=row["name"], uuid=row["uuid"])
-        if row and self._is_nameless(row):
+        if row and self._output.is_nameless(row):
             view["problem"] = "xm list shows domain %s without a name, which may be it" % row["domid"]
             return view
         view["copy"] = self.copy(row, bool(row and uuid and row["uuid"] and row["uuid"] != uuid))
@@ -584,9 +584,6 @@ class Look(object):
         view["settled"] = not is_moving and not (row is None and self.seen["receives"])
         return view
 
-    def _is_nameless(self, row):
-        return self._output.is_nameless(row)
-
     def copies(self):
         """
         Every guest that this host holds: a list of dicts as in `copies` of `xm.copies`.
@@ -595,7 +592,7 @@ class Look(object):
         for row in self.rows:
             if row["domid"] == 0:
                 continue
-            nameless = self._is_nameless(row)
+            nameless = self._output.is_nameless(row)
             if nameless and not row["uuid"]:
                 # It may be any guest, which is then not gone.
                 raise self.host.error(
