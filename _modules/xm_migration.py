@@ -232,7 +232,7 @@ def _watch(command, limit_s, look):
 
 def _whole(stream):
     stream.seek(0)
-    return stream.read().decode("utf-8", "replace")
+    return xend_text.native(stream.read().decode("utf-8", "replace"))
 
 
 def _progress(this, guest, target):

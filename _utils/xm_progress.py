@@ -425,9 +425,16 @@ def last_part(path, start=0):
     try:
         with _opened(path) as stream:
             stream.seek(max(start, os.fstat(stream.fileno()).st_size - TAIL_BYTES))
-            return stream.read(TAIL_BYTES).decode("utf-8", "replace")
+            return _native(stream.read(TAIL_BYTES).decode("utf-8", "replace"))
     except EnvironmentError:
         return ""
+
+
+def _native(text):
+    """
+    Text as the type that messages are made of: bytes under Python 2.
+    """
+    return text if isinstance(text, str) else text.encode("utf-8")
 
 
 def _opened(path):
@@ -488,7 +495,7 @@ class Tail(object):
         except EnvironmentError:
             return ""
         self._position += len(data)
-        return self._decoder.decode(data)
+        return _native(self._decoder.decode(data))
 
 
 def _decoder():

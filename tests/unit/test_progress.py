@@ -492,4 +492,17 @@ def test_bytes_that_are_no_text(log):
     add(log, b"\xff caf\xc3")
     first = tail.read()
     add(log, b"\xa9\n")
-    assert first + tail.read() == b"\xef\xbf\xbd caf\xc3\xa9\n".decode("utf-8")
+    shown = b"\xef\xbf\xbd caf\xc3\xa9\n"
+    assert first + tail.read() == (shown if bytes is str else shown.decode("utf-8"))
+    assert type(first) is type(xm_progress.last_part(log)) is str
+
+
+def test_names_and_reasons_in_any_script(log):
+    native = b"k\xc3\xb6ln" if bytes is str else b"k\xc3\xb6ln".decode("utf-8")
+    tail = xm_progress.tail(log)
+    add(log, OTHER.encode("ascii").replace(b"Error when writing", b"k\xc3\xb6ln"))
+    progress = xm_progress.progress(dict(NAMES, domain=native), 12, 96, 100.0)
+    told = [event["line"] for event in progress.feed(tail.read(), 101.0)]
+    assert told[-1].startswith("%s xen1 -> xen2: failed (%s to state file" % (native, native))
+    assert [type(line) for line in told] == [str] * len(told)
+    assert xm_progress.completed(xm_progress.last_part(log), native) is None
