@@ -95,11 +95,14 @@ def open_fleet(new_fleet):
     return make
 
 
-@pytest.fixture(scope="module")
-def mixed_fleet(open_fleet):
-    """Three hosts of today, and one whose xend has no --change_home_server."""
-    today = [HostSpec(name) for name in ("xen1", "xen2", "xen3")]
-    return open_fleet(*today, HostSpec("mid1", version="3.4.0"))
+@pytest.fixture(scope="module", params=["socket", "xm"])
+def mixed_fleet(open_fleet, request):
+    """Three hosts of today, and one whose xend has no --change_home_server; asked over xend's socket, and
+    once more as where that is off."""
+    hosts = [HostSpec(name) for name in ("xen1", "xen2", "xen3")] + [HostSpec("mid1", version="3.4.0")]
+    for spec in hosts:
+        spec.rpc = spec.rpc and request.param == "socket"
+    return open_fleet(*hosts)
 
 
 @pytest.fixture

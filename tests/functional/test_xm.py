@@ -498,6 +498,13 @@ def test_options_that_make_no_sense_are_named(on, fleet, option, value):
     assert option in str(caught.value) and str(value) in str(caught.value)
 
 
+@pytest.mark.parametrize("options", [["live"], True, {"speed": 1}, {5: 1}])
+def test_what_are_no_options_is_told_in_a_report(on, fleet, options):
+    report = on("xen1").xm.report("web01", options=options)
+    assert "are not those of a migration" in report["wrong"] and report["problem"] is None
+    assert on("xen1").xm.report("web01", options={"live": False})["wrong"] is None
+
+
 def test_all_options_that_make_no_sense_are_named_at_once(on, fleet):
     with pytest.raises(CommandExecutionError) as caught:
         on("xen1").xm.check_options(timeout="5m", live="no", accept=["everything"])
