@@ -41,6 +41,8 @@ START_MINION = (
 SYNC = "%(host)s lacks the modules of Xend for Salt: `salt %(host)s saltutil.sync_all` brings them"
 # What the step is called that configures the hosts, also where they need none.
 READY = "relocation is configured and works on both hosts"
+# Of the disks of a guest, where that was not even tried.
+UNMARKED = "it has not marked them"
 UNDECLARED = "it was not asked, because the pillar does not declare it"
 MALFORMED = "its answer to %s is not of the agreed form: %s"
 BY_HAND = (
@@ -491,7 +493,9 @@ def _steps(given, reports, file, who, asked, test):
     source, target, name = given["source"], given["target"], given["domain"]
     left, there, options = reports[source], reports[target], _options(given)
     guest, file = _told(left["domain"]), _told(file)
-    marked = left["marked"] and _told(dict(left["marked"], host=source))
+    has_disks = bool(left["domain"] and left["domain"]["disks"])
+    marked = left["marked"] or ({"problem": UNMARKED} if has_disks else None)
+    storage = marked and _told(dict(marked, host=source))
     # A door that is still to be opened cannot be asked yet.
     ask = None if there["configured"] or not test else False
     way = {key: options.get(key) for key in ("live", "port", "ssl", "node", "accept")}
@@ -502,13 +506,14 @@ def _steps(given, reports, file, who, asked, test):
             target=target,
             ask=ask,
             there=None if left["domain"] else _told(there["view"]),
-            marked=marked,
+            # There are none to be removed where that went wrong.
+            marked=None if marked and marked.get("problem") else storage,
         ),
         "receive": _arguments(
             name=name,
             domain=guest,
             source=_told(left["host"]),
-            storage=marked,
+            storage=storage,
             file=file,
             accept=options.get("accept"),
             problem=_told(left["problem"]),

@@ -370,6 +370,21 @@ def test_every_lie_about_every_field_of_what_the_ends_of_a_migration_say(conduct
             assert run.seconds < LIMIT_S
 
 
+@pytest.mark.parametrize("marked", [None, {"problem": "its storage keeps silent"}])
+def test_disks_that_the_source_has_not_marked_are_not_proved(conductor, guest, canary, marked):
+    """Only who knows better lets the guest go, and that suffices."""
+    about = {"xm.report": {"change": [[["marked"], marked]]}}
+    refused = "could not be told (xen1: %s)" % (marked or {"problem": "it has not marked them"})["problem"]
+    for options, is_good in (({}, False), ({"accept": ["storage"]}, True)):
+        lies.tell_all(conductor.fleet["xen1"], about)
+        run = migrate(conductor, test=True, **options)
+        lies.be_honest(conductor.fleet["xen1"])
+        said = "\n".join(run.said())
+        assert refused in said and "marked: " not in said
+        assert ("xen2 can take web01" not in run.failed()) is is_good
+        assert "web01 can leave xen1" not in run.failed()
+
+
 def evil(host, path, text=GUEST_FILE, mode=0o755):
     """A file of the liar's own that says of itself that it is the guest's."""
     host.path(path).parent.mkdir(parents=True, exist_ok=True)
