@@ -95,12 +95,8 @@ def _named(name):
     named = xm_files.named(name)
     why = xm_files.unfit(named)
     if why:
-        raise CommandExecutionError("name: %s %s; it is the name of the guest" % (_quoted(name), why))
+        raise CommandExecutionError("name: %s %s; it is the name of the guest" % (xm_files.quoted(name), why))
     return named
-
-
-def _quoted(value):
-    return xm_files.quoted(value)
 
 
 def _as_list(name):
@@ -159,7 +155,7 @@ def _find(name, uuid, is_token=False):
     if uuid is not None:
         why = xm_files.unfit(uuid)
         if why:
-            raise CommandExecutionError("uuid: %s %s; it is the guest's" % (_quoted(uuid), why))
+            raise CommandExecutionError("uuid: %s %s; it is the guest's" % (xm_files.quoted(uuid), why))
     return xm_files.find(
         _named(name), uuid, _option("root"), _folders(), _auto(), is_token=is_token
     )
@@ -178,7 +174,7 @@ def _folder(option, folder):
     if not why and not folder.startswith("/"):
         why = "is not an absolute path"
     if why:
-        raise CommandExecutionError("xend:%s: %s %s" % (option, _quoted(folder), why))
+        raise CommandExecutionError("xend:%s: %s %s" % (option, xm_files.quoted(folder), why))
     return folder
 
 
@@ -386,7 +382,7 @@ def sealed(name, uuid=None, key=None):
         except ValueError as exc:
             raise CommandExecutionError(
                 "key: %s is %s; it is what xen_guest.key returns on the host that is to have the file"
-                % (_quoted(key), exc)
+                % (xm_files.quoted(key), exc)
             )
         if text is not None:
             # As ASCII, which every Salt on every Python hands on as it is.
@@ -477,13 +473,11 @@ def check_put(found):
         salt xen2 xen_guest.check_put '{"name": "web01", "path": "/etc/xen/web01", "text": "", "mode": 420}'
     """
     try:
-        return _unwanted(found) or _check_put(_open(found)[0])
+        return _unwanted(found) or xm_files.check_put(
+            _open(found)[0], _option("root"), _folders(), _auto()
+        )
     except CommandExecutionError as exc:
         return [str(exc)]
-
-
-def _check_put(found):
-    return xm_files.check_put(found, _option("root"), _folders(), _auto())
 
 
 def put(found, test=False, name=None):
@@ -585,7 +579,8 @@ def _check_guest(found, name):
         return
     if _named(found.get("name")) != _named(name):
         raise CommandExecutionError(
-            "name: %s is another guest than %s, whose file this has to be" % (_quoted(found["name"]), name)
+            "name: %s is another guest than %s, whose file this has to be"
+            % (xm_files.quoted(found["name"]), name)
         )
 
 
@@ -667,7 +662,7 @@ def _vifs(domain):
     The network cards in a description that another host has given.
     """
     if domain is not None and not isinstance(domain, dict):
-        raise CommandExecutionError("domain: %s is not what xm.domain returns" % _quoted(domain))
+        raise CommandExecutionError("domain: %s is not what xm.domain returns" % xm_files.quoted(domain))
     vifs = (domain or {}).get("vifs") or []
     if not isinstance(vifs, (list, tuple)) or [vif for vif in vifs if not isinstance(vif, dict)]:
         raise CommandExecutionError("domain: its vifs are no list of network cards, as xm.domain returns it")
