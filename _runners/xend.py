@@ -568,10 +568,13 @@ def _file(given, reports):
     # It may have moved before, and an interrupted run have left its file behind.
     uuid = (guest or there)["uuid"]
     said = _call(source, "xen_guest.sealed", [name, uuid, _call(target, "xen_guest.key")])
-    try:
-        return said and _form("file")(said)
-    except ValueError as exc:
-        return {"problem": _legible("%s: %s" % (source, MALFORMED % ("xen_guest.sealed", exc)))}
+    found = _heard(source, "xen_guest.sealed", "file", said)
+    found.pop("remedy", None)
+    if "path" not in found:
+        # Left behind, the file would start the guest a second time.
+        reports[source]["problem"] = reports[source]["problem"] or found["problem"]
+        return None
+    return found
 
 
 def _unmark(source, marked):

@@ -385,6 +385,23 @@ def test_disks_that_the_source_has_not_marked_are_not_proved(conductor, guest, c
         assert "web01 can leave xen1" not in run.failed()
 
 
+@pytest.mark.parametrize(
+    "answer, problem",
+    [
+        (None, "its minion does not answer"),
+        ("it is gone", "it is gone"),
+        ([], "its answer to xen_guest.sealed is not of the agreed form"),
+    ],
+)
+def test_a_source_that_says_nothing_of_the_file_that_follows(conductor, guest, canary, answer, problem):
+    """The guest does not leave without it: what stays there would start it a second time."""
+    lies.tell_all(conductor.fleet["xen1"], {"xen_guest.sealed": {"answer": answer}})
+    run = migrate(conductor)
+    assert "xen2 can take web01" in run.failed()
+    assert "was not moved: its source says: " + problem in "\n".join(run.said())
+    assert conductor.fleet["xen1"].guests()["web01"].domid == guest.domid
+
+
 def evil(host, path, text=GUEST_FILE, mode=0o755):
     """A file of the liar's own that says of itself that it is the guest's."""
     host.path(path).parent.mkdir(parents=True, exist_ok=True)
