@@ -232,11 +232,14 @@ class Host(object):
         it does not describe all that it has: from 3.3 on it leaves out what it fails to describe, without a
         word (server.XMLRPCServer.domains_with_state), and that guest would be gone.
         """
+        began = clock_s()
         for _ in range(LOOKS):
             look = self._look()
             count = self._count()
             if count <= len(look.rows):
                 return look
+            if clock_s() - began > ANSWER_S:
+                break
         raise self.error(
             "xend lists %d domains and describes %d of them: nobody can say which guests are not here; "
             "xend.log says why" % (count, len(look.rows))

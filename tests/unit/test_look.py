@@ -586,6 +586,20 @@ def test_a_guest_that_xend_does_not_describe_is_not_gone(machine):
     assert machine.commands == []
 
 
+def test_a_xend_that_dawdles_is_not_looked_at_again_and_again(machine, monkeypatch):
+    hides, now_s = Describes((["Domain-0", "web01"], ANSWER[:1])), [0]
+
+    def ask(path, method, arguments, limit_s):
+        now_s[0] += limit_s - 1
+        return Describes.ask(hides, path, method, arguments, limit_s)
+
+    hides.ask = ask
+    monkeypatch.setattr(xm_look, "clock_s", lambda: now_s[0])
+    with pytest.raises(Error):
+        machine.host(xend_rpc=hides).look()
+    assert now_s[0] <= 2 * xm_look.ANSWER_S
+
+
 def test_a_guest_that_has_just_come_is_looked_for_again(machine):
     comes = Describes((["Domain-0", "web01"], ANSWER[:1]), (["Domain-0", "web01"], ANSWER))
     assert table_of(machine.host(xend_rpc=comes).look()) == ROWS
