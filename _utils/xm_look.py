@@ -2,7 +2,7 @@
 One look at a host: what xend says that it has, at one moment; and the one way to the xm command.
 
 xend answers one question with the table, the states and the descriptions of all its domains. It is asked over
-its socket, as xm does; where that is off, `xm list --long` prints the same answer. Whether that leaves anybody
+its socket, as xm does; where that is off, `xm list --long` prints the same answer. Whether anybody was left
 out, their number tells. Whatever asks what is on a host selects from that picture. What a copy of a guest is
 called is decided in xm_copies, and nothing here knows Salt, whose functions are handed in.
 """
