@@ -33,6 +33,9 @@ LOOKS = 3
 # octal numbers does not.
 HEXADECIMAL = re.compile(br"(?<!\\)((?:\\\\)*)\\x([0-9a-f]{2})")
 
+# What stands for bytes that were no text.
+REPLACED = b"\xef\xbf\xbd" if str is bytes else b"\xef\xbf\xbd".decode("utf-8")
+
 # How wide xm prints a description.
 WIDTH = 80
 
@@ -181,6 +184,16 @@ class Host(object):
             exc.cannot_parse = "ParseError" in result["stderr"]
             raise exc
         return None, result["stdout"]
+
+    def escapes(self, reference):
+        """
+        Whether xm prints bytes that are no ASCII in the description of a domain as numbers; True when it
+        prints nothing.
+        """
+        result = self.run([self.option("xm"), "list", "--long", reference])
+        text = result["stdout"]
+        text = text if isinstance(text, bytes) else text.encode("utf-8")
+        return bool(result["retcode"] or HEXADECIMAL.search(text))
 
     def no_answer(self, problem, remedy=None):
         """
@@ -626,10 +639,13 @@ class Look(object):
     def misread(self, row):
         """
         The strings in the description of a domain that another xend would read as other bytes, as they may be
-        told; and whether some may not.
+        told; and whether some may not. How xm prints them is how xend writes them for another one.
         """
         told = self._output.misread(self._without_passwords(row["form"]))
-        return told, len(self._output.misread(row["form"])) > len(told)
+        all_of_them = self._output.misread(row["form"])
+        if all_of_them and not self.host.escapes(self.reference(row)):
+            told, all_of_them = [[one for one in some if REPLACED in one] for some in (told, all_of_them)]
+        return told, len(all_of_them) > len(told)
 
     def text(self, row):
         """

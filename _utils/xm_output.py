@@ -144,7 +144,7 @@ def misread(form):
     """
     What of a guest would not arrive on another host as it is, because of its bytes: xend writes a backslash,
     x and two digits for all that is no ASCII, and misreads the digits a to f (xend 3.0.3 to 4.4 sxp.show and
-    Parser.state_hex). So it does with what was read from bytes that are no UTF-8, REPLACED.
+    Parser.state_hex).
 
     form
         its description, nested lists of bytes

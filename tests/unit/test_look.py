@@ -425,11 +425,22 @@ def test_passwords_are_in_the_text_only(machine):
 
 def test_of_bytes_that_are_misread_those_of_passwords_are_only_counted(machine):
     look = machine.look([SECRET])
+    # As the real xm prints them, and xend writes them for another one.
+    machine.said["list"] = b"(domain (image (linux (kernel '/boot/gr\\xc3\\xbcn'))))"
     told, hides = look.misread(look.guest("web01"))
     shown = b"/boot/gr\xc3\xbcn" if bytes is str else "/boot/gr\xfcn"
     assert told == [shown] and hides is True
+    machine.failed["list"] = "Error: no answer"
+    assert look.misread(look.guest("web01")) == (told, True)
     look = machine.look([WEB])
     assert look.misread(look.guest("web01")) == ([], False)
+
+
+def test_bytes_that_xend_writes_as_they_are_arrive(machine):
+    look = machine.look([SECRET])
+    machine.said["list"] = b"(domain (image (linux (kernel '/boot/gr\xc3\xbcn'))))"
+    assert look.misread(look.guest("web01")) == ([], False)
+    assert machine.commands == [["xm", "list", "--long", "7"]]
 
 
 def test_a_name_like_a_password_is_the_name(machine):
