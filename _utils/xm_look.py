@@ -643,7 +643,8 @@ class Look(object):
         """
         told = self._output.misread(self._without_passwords(row["form"]))
         all_of_them = self._output.misread(row["form"])
-        if all_of_them and not self.host.escapes(self.reference(row)):
+        runs = row["domid"] is not None
+        if all_of_them and runs and not self.host.escapes(self.reference(row)):
             told, all_of_them = [[one for one in some if REPLACED in one] for some in (told, all_of_them)]
         return told, len(all_of_them) > len(told)
 
