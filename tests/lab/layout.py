@@ -82,12 +82,16 @@ def read_json(path, default):
 
 
 def process_start(pid):
-    """Return the start time of process `pid` in clock ticks, None when it is gone or a zombie."""
+    """Return the start time of process `pid` in clock ticks, None when it is gone or a zombie.
+
+    One that was killed holds its sockets until the last of its threads has ended.
+    """
     try:
         fields = Path("/proc/%d/stat" % pid).read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return None if fields[0] == "Z" else int(fields[19])
+    is_dead = fields[0] == "Z" and int(fields[17]) <= 1
+    return None if is_dead else int(fields[19])
 
 
 def wait_until(condition, timeout_s, poll_s=POLL_S):
