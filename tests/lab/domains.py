@@ -306,6 +306,7 @@ class Domains:
         block.take_all(self.layout, self.hypervisor, domid)
         hotplug.run(self.layout, config, domid, self.config.get("vif-script"))
         device_model.start(self.layout, domid, config, self.config.get("vnc-listen"))
+        self.layout.pause("boot")
         self.hypervisor.boot(domid, pages)
         if not paused:
             self.hypervisor.unpause(domid)
@@ -446,11 +447,12 @@ class Domains:
                     sxp.child_value(config, "name"), sxp.child_value(config, "uuid")
                 )
                 self.build(config, ("XendDomainInfo:2504", "XendDomainInfo.constructDomain"))
-        except XendError as error:
+        except Exception as error:
+            # Whatever it is, xend goes on; for instance where a domain is destroyed while it is built.
             self.log.failure(
                 "SrvServer:160",
                 "Failed while autostarting domains",
-                "%s: %s" % (error.label, error),
+                "%s: %s" % (getattr(error, "label", type(error).__name__), error),
                 ("server/SrvServer.py", 158, "start", "xenddomain().autostart_domains()"),
                 ("XendDomain.py", 636, "autostart_domains", "self.domain_start(dom_uuid, False)"),
             )

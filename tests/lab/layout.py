@@ -26,6 +26,8 @@ DELAYS_S = {
     "answer": 0.2,
     # What each question to xend takes before it is looked at, xm's and others'.
     "question": 0.0,
+    # Between making a domain and filling it, when it is started and not received.
+    "boot": 0.0,
     "load": 1.0,
     "listen": 0.2,
     "connect-timeout": 30.0,

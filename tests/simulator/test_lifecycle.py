@@ -154,3 +154,15 @@ def test_one_that_cannot_be_started_ends_the_round(host):
     host.restart()
     until(lambda: "Failed while autostarting domains" in log_of(host))
     assert host.running and host.guests() == {}
+
+
+@on("4.4")
+def test_one_that_goes_while_it_is_started_does_not_end_xend(host):
+    """Whatever goes wrong in the round is logged (SrvServer.start)."""
+    host.define_guest("web01", on_xend_start="start")
+    host.delay("boot", 1.0)
+    host.restart()
+    until(lambda: "web01" in host.guests())
+    host.clear()
+    until(lambda: "Failed while autostarting domains" in log_of(host))
+    assert host.running and host.answers
