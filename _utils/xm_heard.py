@@ -236,10 +236,26 @@ MARKED = _record(
     (_table(lambda value, way: value, DEVICES), "drbd"),
 )
 
+# What a host says of the safety copy of a guest that it has sent (see xm_kept.safety).
+SAFETY_STATES = ("none", "growing", "complete", "given up", "removed", "broken")
+HEARD = ("ok", "err", "silence", "broken", "unanswered")
+SAFETY = _record(
+    {"state": _one_of(SAFETY_STATES)},
+    (_one_of(HEARD), "heard"),
+    (_text(SENTENCE), "said why"),
+    (_text(4096), "path"),
+    (_text(), "phase restored_at"),
+    (_whole(), "bytes"),
+    (_flag, "alive live"),
+    (_number(0), "began_at sent_at stood_still_s"),
+)
+
 NOTE = _record(
     {"id": _text(64), "name": _name, "uuid": _text(64), "target": _text(), "at": _text(), "what": _text()},
     (_text(), "kept"),
     (_flag, "over"),
+    # Hosts of older versions say nothing of it.
+    (SAFETY, "safety"),
 )
 
 # Why a host does not say it, and whether a xend runs there.

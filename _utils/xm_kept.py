@@ -1,9 +1,11 @@
 """
-What is kept of guests in a folder of their host when they are sent away: descriptions, and notes.
+What is kept of guests in a folder of their host when they are sent away: descriptions, notes, and of those
+that were sent through a relay what that has said, and their safety copy (see xm_relay).
 
 A note says that a guest was sent. It stays until the guest was seen to run somewhere else, whatever becomes
 of those who wanted to look; so no guest can be missing without anybody knowing. What is to be concluded from
-one is decided in xm_fleet; here only whether it may yet be sent.
+one is decided in xm_fleet; here only whether it may yet be sent. A safety copy is the memory of a guest, so
+that it goes before the note that tells of it.
 """
 
 import errno
@@ -11,11 +13,16 @@ import hashlib
 import json
 import os
 import re
+import stat
 
-NOTE, DESCRIPTION, TOLD = ".sent", ".sxp", ".told.sxp"
+NOTE, DESCRIPTION, TOLD, RELAY, COPY = ".sent", ".sxp", ".told.sxp", ".relay", ".save"
 WORDS = ("id", "name", "uuid", "target", "at", "what", "kept")
 # By which it can be told later whether xend may still be about to send the guest; older notes lack them.
 TRACES = ("domid", "xend", "up_s")
+# Of a guest that was brought back from its safety copy: when, and for how many seconds it had stood still.
+TRACES += ("restored_at", "stood_still_s")
+# What the relay keeps, when there was one.
+FILES = ("relay", "copy")
 
 # What nobody needs who sends guests, and who reads notes shall not have to read.
 MOST_NOTES = 1000
@@ -75,6 +82,20 @@ def note_file(folder, name, uuid):
     return os.path.join(folder, _stem(name, uuid) + NOTE)
 
 
+def relay_file(folder, name, uuid):
+    """
+    The file in which the relay says how far a guest is that it sends.
+    """
+    return os.path.join(folder, _stem(name, uuid) + RELAY)
+
+
+def copy_file(folder, name, uuid):
+    """
+    The file with the safety copy of a guest; FOLDER may be another one than that of the notes.
+    """
+    return os.path.join(folder, _stem(name, uuid) + COPY)
+
+
 def _stem(name, uuid):
     stem = label("%s.%s" % (name, uuid))
     if len(stem) <= LABEL_LETTERS:
@@ -92,10 +113,12 @@ def note(words):
         it is sent to, `at`, the time, `what`, the guest in words, and `kept`, the file with its description;
         and as far as they are known `domid`, the guest's (None for a managed one, which xend may start anew
         as the same one), `xend`, the identity of the process that is to send it, and `up_s`, how long the
-        host was up then, in seconds
+        host was up then, in seconds; and for one that is sent through a relay `relay`, the file in which that
+        says how far it is, and `copy`, that of its safety copy if there shall be one
     """
     made = dict([(word, _decoded(words[word])) for word in WORDS])
     made.update([(trace, words[trace]) for trace in TRACES if words.get(trace) is not None])
+    made.update([(file, _decoded(words[file])) for file in FILES if words.get(file) is not None])
     return json.dumps(made).encode("utf-8")
 
 
@@ -135,6 +158,7 @@ def _read(path, utility):
         native = utility("xend_text").native
         made = dict([(word, _text(native(words[word]))) for word in WORDS])
         made.update([(trace, _trace(native(words[trace]))) for trace in TRACES if trace in words])
+        made.update([(file, _text(native(words[file]))) for file in FILES if words.get(file) is not None])
         return made
     except EnvironmentError as exc:
         # Somebody else has just removed it.
@@ -202,15 +226,101 @@ def is_over(made, now):
     return False
 
 
+def files(folder, made):
+    """
+    What a relay may have left of a guest: the copy first, because nobody may believe in one that is half
+    removed, and what the relay says of it after that.
+
+    folder, made
+        that of the notes, and the note on the guest, or a dict with its `name` and `uuid`
+    """
+    name, uuid = made["name"], made["uuid"]
+    copies, says = [copy_file(folder, name, uuid)], [relay_file(folder, name, uuid)]
+    # What a note names is removed only when it can be nothing else.
+    for found, key in ((copies, "copy"), (says, "relay")):
+        path = made.get(key) or ""
+        if os.path.isabs(path) and os.path.basename(path) == os.path.basename(found[0]):
+            found.append(path)
+    return sorted(set(copies)) + sorted(set(says))
+
+
+def safety(made, said):
+    """
+    What has become of the safety copy of a guest.
+
+    made
+        the note on the guest, as `noted` returns it
+    said
+        what its relay says (xm_relay.status); None when there is nothing
+
+    Returns None for a guest that was sent without a relay, else a dict: `state`: "none" (there is to be
+    none), "growing", "complete" (the guest can be restored from it), "given up", "removed", or "broken", with
+    the reason in `why`; `path`, `bytes`; what the relay has heard of the target (`heard`, `said`), `phase`,
+    whether it is still `alive`, and of the transfer `live`, `began_at` and `sent_at`; and as in the note
+    `restored_at` and `stood_still_s`. A copy is complete only when the relay has said so, and the file is
+    what it has said: one that anybody else may have written to is not restored.
+    """
+    if not made.get("relay"):
+        return None
+    # A relay that says what another one was started for has nothing to do with this guest.
+    said = said if said and said.get("id") == made["id"] else {}
+    copy = said.get("copy") or {}
+    found = dict([(key, said.get(key)) for key in ("heard", "said", "phase", "live", "began_at", "sent_at")])
+    found.update([(trace, made.get(trace)) for trace in ("restored_at", "stood_still_s")])
+    found.update(alive=bool(said.get("alive")), path=copy.get("path") or made.get("copy"))
+    found.update(state=copy.get("state") or "none", bytes=copy.get("bytes"), why=copy.get("why"))
+    problem = None
+    if made.get("restored_at"):
+        found["state"] = "removed"
+    elif not said and made.get("copy"):
+        problem = "what its relay has said is gone"
+    elif found["state"] == "growing" and not found["alive"]:
+        problem = "its relay has died"
+    elif found["state"] == "complete":
+        problem = _wrong_file(found["path"], found["bytes"])
+    return dict(found, state="broken", why=problem) if problem else found
+
+
+def _wrong_file(path, size):
+    """
+    Why the file of a copy is not what its relay has written; None when it is.
+    """
+    try:
+        seen = os.lstat(path)
+    except (EnvironmentError, TypeError) as exc:
+        return "%s: %s" % (path, getattr(exc, "strerror", None) or "no path")
+    if not stat.S_ISREG(seen.st_mode):
+        return "%s is no file" % path
+    if seen.st_uid != os.geteuid() or stat.S_IMODE(seen.st_mode) & 0o077:
+        return "%s belongs to user %d, mode %04o: others may have written to it" % (
+            path,
+            seen.st_uid,
+            stat.S_IMODE(seen.st_mode),
+        )
+    if seen.st_size != size:
+        return "%s has %d bytes instead of %s" % (path, seen.st_size, size)
+    return None
+
+
 def forget(folder, name, uuid, id_, utility):
     """
-    Remove the note on a guest, if it is the one with this id. Returns whether there is no note any more.
+    Remove the note on a guest, if it is the one with this id, after what a relay has left of it. Returns
+    whether there is no note any more.
     """
     found = note_file(folder, name, uuid)
     words = _read(found, utility)
-    if words is None:
-        return True
-    if words["id"] != id_:
+    if words is not None and words["id"] != id_:
         return False
-    os.unlink(found)
+    for path in files(folder, dict(words or {}, name=name, uuid=uuid)):
+        _remove(path)
+    _remove(found)
     return True
+
+
+def _remove(path):
+    try:
+        os.unlink(path)
+    except EnvironmentError as exc:
+        # It has been removed already, or with all of its folder.
+        if exc.errno not in (errno.ENOENT, errno.ENOTDIR):
+            raise

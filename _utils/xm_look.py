@@ -477,7 +477,8 @@ class Host(object):
 
     def forget(self, name, uuid, note):
         """
-        Remove a note, unless it was made anew. Whoever does has the lock of the guest.
+        Remove a note, unless it was made anew, and before it what a relay has left: the safety copy, and what
+        it has said. Whoever does has the lock of the guest.
         """
         try:
             return self.utility("xm_kept").forget(self.option("kept"), name, uuid, note, self.utility)

@@ -37,6 +37,20 @@ ANSWERS = {
     "view": {"copy": "suspended", "listed": "migrating-web01", "state": "---s--", "domid": 7},
     "file": {"name": "web01", "path": "/etc/xen/web01", "mode": 420, "auto": None, "seal": "x", "shared": []},
 }
+SAFETY = {
+    "state": "complete",
+    "heard": "err",
+    "said": "Device 0 (vif) could not be connected.",
+    "phase": "over",
+    "path": "/var/lib/xend-for-salt/db01.save",
+    "bytes": 1 << 30,
+    "alive": False,
+    "live": True,
+    "began_at": 1.5,
+    "sent_at": 9.5,
+    "stood_still_s": None,
+}
+ANSWERS["copies"]["sent"].append(dict(ANSWERS["copies"]["sent"][0], safety=SAFETY))
 ANSWERS["report"]["marked"] = {
     "token": "0f3e9a51",
     "disks": GUEST["disks"],
@@ -128,6 +142,9 @@ def test_any_field_may_be_anything(what):
         ("copies", ("copies", 0, "name"), "a\nb", "copies[0].name: 'a\\nb' is no name that a domain"),
         ("copies", ("copies",), {"web01": 1}, "is no list of at most"),
         ("copies", ("sent", 0, "id"), 5, "sent[0].id: 5 is no text"),
+        ("copies", ("sent", 1, "safety", "state"), "whole", "sent[1].safety.state: 'whole' is none of none"),
+        ("copies", ("sent", 1, "safety", "heard"), "OK", "sent[1].safety.heard: 'OK' is none of ok, err"),
+        ("copies", ("sent", 1, "safety", "alive"), 1, "sent[1].safety.alive: 1 is neither true nor false"),
         ("report", ("view",), None, "view: None is no mapping"),
         ("report", ("domain", "memory_mib"), 0, "domain.memory_mib: 0 is no whole number from 1"),
         ("report", ("domain", "uuid"), "../../etc", "domain.uuid: '../../etc' is no uuid"),

@@ -64,6 +64,175 @@ def test_a_note_that_was_made_anew_stays(tmp_path):
     assert [words["id"] for words in xm_kept.noted(str(tmp_path), import_module)] == ["i2"]
 
 
+def test_what_a_relay_keeps_is_named_by_its_note(tmp_path):
+    relay = xm_kept.relay_file("/kept", "web01", "u1")
+    copy = xm_kept.copy_file("/srv/copies", "web01", "u1")
+    assert (relay, copy) == ("/kept/web01.u1.relay", "/srv/copies/web01.u1.save")
+    words = dict(WORDS, relay=relay, copy=copy, restored_at="2012-03-04 05:16:07 UTC", stood_still_s=12.5)
+    write(tmp_path, words)
+    assert xm_kept.noted(str(tmp_path), import_module) == [words]
+
+
+@pytest.mark.parametrize("value", [b"5", b"[]", b"{}", b"true"])
+def test_a_note_that_names_no_file_for_a_copy_cannot_be_read(tmp_path, value):
+    path = write(tmp_path, dict(WORDS, copy="/x/web01.u1.save"))
+    with open(path, "rb") as stream:
+        data = stream.read().replace(b'"/x/web01.u1.save"', value)
+    with open(path, "wb") as stream:
+        stream.write(data)
+    (found,) = xm_kept.noted(str(tmp_path), import_module)
+    assert "cannot be read" in found["at"]
+
+
+def kept_of_a_relay(tmp_path):
+    for folder in ("kept", "copies"):
+        (tmp_path / folder).mkdir()
+    folder = str(tmp_path / "kept")
+    relay, copy = xm_kept.relay_file(folder, "web01", "u1"), xm_kept.copy_file(
+        str(tmp_path / "copies"), "web01", "u1"
+    )
+    for path in (relay, copy):
+        with open(path, "wb") as stream:
+            stream.write(b"x")
+    return folder, write(folder, dict(WORDS, relay=relay, copy=copy)), relay, copy
+
+
+def test_with_a_note_goes_what_a_relay_has_left_and_the_note_is_the_last_to_go(tmp_path, monkeypatch):
+    folder, note, relay, copy = kept_of_a_relay(tmp_path)
+    removed, unlink = [], os.unlink
+    monkeypatch.setattr(os, "unlink", lambda path: (unlink(path), removed.append(path)))
+    assert xm_kept.forget(folder, "web01", "u1", "i1", import_module) is True
+    assert removed == [copy, relay, note] and os.listdir(folder) == []
+
+
+def test_a_copy_that_cannot_be_removed_is_still_noted(tmp_path):
+    folder, note, relay, copy = kept_of_a_relay(tmp_path)
+    os.unlink(copy)
+    os.mkdir(copy)
+    with pytest.raises(EnvironmentError):
+        xm_kept.forget(folder, "web01", "u1", "i1", import_module)
+    assert os.path.exists(note) and os.path.exists(relay)
+
+
+def test_of_a_note_that_was_made_anew_nothing_is_removed(tmp_path):
+    folder, note, relay, copy = kept_of_a_relay(tmp_path)
+    assert xm_kept.forget(folder, "web01", "u1", "i2", import_module) is False
+    assert [os.path.exists(path) for path in (note, relay, copy)] == [True, True, True]
+
+
+def test_what_is_left_without_a_note_goes_as_well(tmp_path):
+    folder = str(tmp_path)
+    copy = xm_kept.copy_file(folder, "web01", "u1")
+    open(copy, "w").close()
+    assert xm_kept.forget(folder, "web01", "u1", "i1", import_module) is True
+    assert os.listdir(folder) == []
+
+
+@pytest.mark.parametrize("copy", ["/etc/passwd", "web01.u1.save", "", "web02.u2.save"])
+def test_a_note_has_nothing_removed_that_is_no_copy_of_its_guest(tmp_path, copy):
+    other = tmp_path / "web02.u2.save"
+    other.write_bytes(b"")
+    words = dict(WORDS, copy=str(tmp_path / copy) if copy.startswith("web02") else copy)
+    assert xm_kept.files(str(tmp_path), words) == [
+        str(tmp_path / "web01.u1.save"),
+        str(tmp_path / "web01.u1.relay"),
+    ]
+
+
+# What is known of a safety copy
+
+SAID = {
+    "id": "i1",
+    "alive": False,
+    "phase": "over",
+    "heard": "silence",
+    "said": None,
+    "live": True,
+    "began_at": 5.0,
+    "sent_at": 9.5,
+}
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """A guest whose copy is complete: the note on it, and what its relay says."""
+    path = xm_kept.copy_file(str(tmp_path), "web01", "u1")
+    with open(path, "wb") as stream:
+        stream.write(b"memory")
+    os.chmod(path, 0o600)
+    made = dict(WORDS, relay=xm_kept.relay_file(str(tmp_path), "web01", "u1"), copy=path)
+    return made, dict(SAID, copy={"state": "complete", "path": path, "bytes": 6, "why": None})
+
+
+def test_a_copy_is_complete_when_its_relay_says_so_and_the_file_is_there(copied):
+    found = xm_kept.safety(*copied)
+    assert found["state"] == "complete" and found["path"] == copied[0]["copy"] and found["bytes"] == 6
+    assert (found["heard"], found["alive"], found["live"]) == ("silence", False, True)
+    assert (found["began_at"], found["sent_at"], found["stood_still_s"]) == (5.0, 9.5, None)
+
+
+def test_a_guest_that_was_sent_without_a_relay_has_none():
+    assert xm_kept.safety(WORDS, None) is None
+
+
+def ruined(path, how):
+    if how == "gone":
+        os.unlink(path)
+    elif how == "shorter":
+        open(path, "w").close()
+    elif how == "longer":
+        with open(path, "ab") as stream:
+            stream.write(b"!")
+    elif how == "link":
+        os.rename(path, path + ".other")
+        os.symlink(path + ".other", path)
+    elif how == "folder":
+        os.unlink(path)
+        os.mkdir(path)
+    else:
+        os.chmod(path, 0o640)
+
+
+@pytest.mark.parametrize("how", ["gone", "shorter", "longer", "link", "folder", "open to others"])
+def test_a_copy_that_is_not_what_its_relay_has_written_is_none(copied, how):
+    ruined(copied[0]["copy"], how)
+    found = xm_kept.safety(*copied)
+    assert found["state"] == "broken" and copied[0]["copy"] in found["why"]
+
+
+@pytest.mark.parametrize(
+    "said, state",
+    [
+        (None, "broken"),
+        ({"id": "i2"}, "broken"),
+        ({"copy": {"state": "growing", "bytes": 3}, "alive": True}, "growing"),
+        ({"copy": {"state": "growing", "bytes": 3}, "alive": False}, "broken"),
+        ({"copy": {"state": "given up", "why": "No space left on device"}}, "given up"),
+        ({"copy": {"state": "removed"}, "heard": "ok"}, "removed"),
+        ({"copy": {"state": "none"}}, "none"),
+        ({"copy": {"state": "complete", "path": None, "bytes": 6}}, "complete"),
+        ({"copy": {"state": "complete", "bytes": None}}, "broken"),
+        ({"copy": None}, "none"),
+    ],
+)
+def test_what_has_become_of_a_copy(copied, said, state):
+    made, whole = copied
+    said = said if said is None else dict(whole, **said)
+    assert xm_kept.safety(made, said)["state"] == state
+
+
+def test_of_a_guest_that_was_brought_back_the_copy_is_removed(copied):
+    os.unlink(copied[0]["copy"])
+    made = dict(copied[0], restored_at="2012-03-04 05:16:07 UTC", stood_still_s=12.5)
+    found = xm_kept.safety(made, copied[1])
+    assert (found["state"], found["stood_still_s"], found["why"]) == ("removed", 12.5, None)
+
+
+def test_where_no_copy_was_wanted_none_is_missed(copied):
+    made = dict(copied[0], copy=None)
+    assert xm_kept.safety(made, None)["state"] == "none"
+
+
 @pytest.mark.parametrize(
     "data", [b"", b"{", b"[]", b"3", b"null", b"{}", b'{"name": "web01"}', b"\xff\xfe", b'{"name": 5}']
 )
