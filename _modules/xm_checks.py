@@ -61,6 +61,7 @@ xm_fit = _Utility("xm_fit")
 xm_heard = _Utility("xm_heard")
 xm_look = _Utility("xm_look")
 xm_output = _Utility("xm_output")
+xm_safety = _Utility("xm_safety")
 
 
 def _host():
@@ -75,7 +76,21 @@ def _text(argument, value):
     return _given(xend_text.given_text, argument, value)
 
 
-def can_send(name, target, port=None, ssl=False, ask=True, live=True, node=None, accept=None):
+def can_send(
+    name,
+    target,
+    port=None,
+    ssl=False,
+    ask=True,
+    live=True,
+    node=None,
+    accept=None,
+    safety_copy=None,
+    safety_folder=None,
+    safety_delay_s=None,
+    rate_mib_s=None,
+    relay=None,
+):
     """
     Whether a guest can leave this host for another one. Nothing is changed.
 
@@ -93,14 +108,20 @@ def can_send(name, target, port=None, ssl=False, ask=True, live=True, node=None,
         as for ``xm.migrate``: a live migration needs some memory on this host, and old xm have no node
     accept
         as for ``xm.can_receive``
+    safety_copy, safety_folder, safety_delay_s, rate_mib_s, relay
+        as for ``xm.migrate``
 
-    Returns ``ok`` (bool), ``blockers`` and ``warnings``: lists of sentences, all that are known at once.
+    Returns ``ok`` (bool), ``blockers`` and ``warnings``: lists of sentences, all that are known at once; and
+    ``safety``, what will be so: a dict of ``relay`` (bool), ``copy`` (``auto``, ``required``, or ``off``,
+    also where there is no room for one), ``folder``, ``delay_s``, ``rate_mib_s`` and ``spare_mib``; None
+    when that is among the blockers.
 
     CLI Example:
 
     .. code-block:: bash
 
         salt xen1 xm.can_send web01 target=xen2
+        salt xen1 xm.can_send web01 target=xen2 safety_copy=required safety_folder=/srv/safety
     """
     name = _text("name", name)
     peer = __salt__["xm.peer"](target, port, ssl)
@@ -115,7 +136,33 @@ def can_send(name, target, port=None, ssl=False, ask=True, live=True, node=None,
             blockers.append(answer["message"] + peer["hint"])
     else:
         warnings.append("the relocation port of %s was not asked" % target)
-    return _check(blockers, warnings)
+    asked = _asked_safety(safety_copy, safety_folder, safety_delay_s, rate_mib_s, relay)
+    safety, cannot, told = _safety(this, name, asked, peer["ssl"])
+    return dict(_check(blockers + cannot, warnings + told), safety=None if cannot else safety)
+
+
+def _asked_safety(safety_copy, safety_folder, safety_delay_s, rate_mib_s, relay):
+    return {
+        "safety_copy": safety_copy,
+        "safety_folder": safety_folder,
+        "safety_delay_s": safety_delay_s,
+        "rate_mib_s": rate_mib_s,
+        "relay": relay,
+    }
+
+
+def _safety(this, name, asked, ssl):
+    """
+    What will be so of relay and safety copy, with blockers and warnings.
+    """
+    try:
+        found = xm_safety.settings(asked, __salt__["config.get"], this.option("kept"), _Utility)
+    except ValueError as exc:
+        return None, [str(exc)], []
+    cannot, told = xm_safety.contradictions(found, ssl), xm_safety.unprotected(name, found, ssl)
+    if ssl or not found["relay"]:
+        found.update(relay=False, copy="off")
+    return found, cannot, told
 
 
 def _check(blockers, warnings):
@@ -764,13 +811,24 @@ def _from_dom0(look, config):
 
 
 def check_options(
-    live=True, port=None, ssl=False, node=None, timeout=None, settle=0, accept=None
+    live=True,
+    port=None,
+    ssl=False,
+    node=None,
+    timeout=None,
+    settle=0,
+    accept=None,
+    safety_copy=None,
+    safety_folder=None,
+    safety_delay_s=None,
+    rate_mib_s=None,
+    relay=None,
 ):
     """
     Whether these options of a migration make sense; nothing else is looked at.
 
-    live, port, ssl, node, timeout
-        as for ``xm.migrate``
+    live, port, ssl, node, timeout, safety_copy, safety_folder, safety_delay_s, rate_mib_s, relay
+        as for ``xm.migrate``; what the options of this host say beside them is not looked at
     settle
         as ``timeout`` for ``xm.arrival``
     accept
@@ -784,7 +842,7 @@ def check_options(
 
         salt xen1 xm.check_options timeout=900 live=False
     """
-    wrong = []
+    wrong, asked = [], _asked_safety(safety_copy, safety_folder, safety_delay_s, rate_mib_s, relay)
     for look, arguments in (
         (_flag, ("live", live)),
         (_flag, ("ssl", ssl)),
@@ -793,6 +851,7 @@ def check_options(
         (_accepted, (accept,)),
         (_port, (port,)),
         (_timeout, (timeout,)),
+        (_safety_options, (asked, ssl)),
     ):
         try:
             look(*arguments)
@@ -801,6 +860,17 @@ def check_options(
     if wrong:
         raise CommandExecutionError("; ".join(wrong))
     return True
+
+
+def _safety_options(asked, ssl):
+    found = _given(xm_safety.settings, asked, _nothing_said, None, _Utility)
+    wrong = xm_safety.contradictions(found, ssl is True)
+    if wrong:
+        raise CommandExecutionError("; ".join(wrong))
+
+
+def _nothing_said(_path, default):
+    return default
 
 
 def _flag(name, value):

@@ -97,7 +97,21 @@ class _NotMoved(CommandExecutionError):
 # Moving
 
 
-def migrate(name, target, live=True, port=None, ssl=False, node=None, timeout=None, accept=None):
+def migrate(
+    name,
+    target,
+    live=True,
+    port=None,
+    ssl=False,
+    node=None,
+    timeout=None,
+    accept=None,
+    safety_copy=None,
+    safety_folder=None,
+    safety_delay_s=None,
+    rate_mib_s=None,
+    relay=None,
+):
     """
     Send a guest to another host.
 
@@ -117,6 +131,22 @@ def migrate(name, target, live=True, port=None, ssl=False, node=None, timeout=No
         seconds to wait for the transfer; default: by the memory of the guest, at least 300
     accept
         as for ``xm.can_receive``
+    safety_copy
+        whether a copy of what is sent is kept on this host until the guest was seen to run on the target,
+        from which it can be brought back: ``auto`` (where there is room, and as long as nothing is wrong with
+        it), ``required`` (else the guest does not leave) or ``off``; default: what the option
+        ``xend:safety_copy`` of this host says, else ``auto``. There is none with TLS
+    safety_folder
+        the folder for the copy, an absolute path; default: ``xend:safety_folder``, else the folder ``kept``
+    safety_delay_s
+        for how many seconds in all a slow disk may hold up the transfer before the copy is given up, or, when
+        it is required, the transfer; default: ``xend:safety_delay_s``, else 30
+    rate_mib_s
+        at most so many MiB are sent in a second; False: as many as go; default: ``xend:rate_mib_s``, else no
+        limit
+    relay
+        False: xend connects to the target by itself, so that there is no copy, no word of the target, and no
+        limit of the rate; default: ``xend:relay``, else True
 
     Everything that ``xm.can_send`` checks is checked first. While it goes on, events with the tag
     ``xend/migrate/NAME`` tell how far it is. Returns ``name``, ``uuid``, ``address``, ``port``, ``seconds``,
@@ -133,13 +163,24 @@ def migrate(name, target, live=True, port=None, ssl=False, node=None, timeout=No
         salt xen1 xm.migrate web01 target=10.20.0.12 live=False timeout=900
     """
     name, target = _text("name", name), _text("target", target)
-    __salt__["xm.check_options"](live=live, port=port, ssl=ssl, node=node, timeout=timeout, accept=accept)
+    safety = {
+        "safety_copy": safety_copy,
+        "safety_folder": safety_folder,
+        "safety_delay_s": safety_delay_s,
+        "rate_mib_s": rate_mib_s,
+        "relay": relay,
+    }
+    __salt__["xm.check_options"](
+        live=live, port=port, ssl=ssl, node=node, timeout=timeout, accept=accept, **safety
+    )
     this = _host()
     with this.holding(name, "the migration of %s to %s" % (name, target)) as held:
         if held:
             where_now = _where_now(this, name, target)
             raise CommandExecutionError("%s was not moved: %s. %s" % (name, held, where_now))
-        check = __salt__["xm.can_send"](name, target, port, ssl, live=live, node=node, accept=accept)
+        check = __salt__["xm.can_send"](
+            name, target, port, ssl, live=live, node=node, accept=accept, **safety
+        )
         if not check["ok"]:
             where_now = _where_now(this, name, target, of_transfers=False)
             why = "; ".join(check["blockers"]) + (where_now and ". " + where_now)

@@ -26,7 +26,8 @@ ERROR = "ERROR: "
 GRAIN = ("virtual_subtype", "Xen Dom0")
 
 MIGRATE = ("domain", "source", "target")
-MIGRATE_OPTIONS = ("live", "port", "ssl", "node", "timeout", "settle", "accept")
+SAFETY_OPTIONS = ("safety_copy", "safety_folder", "safety_delay_s", "rate_mib_s", "relay")
+MIGRATE_OPTIONS = ("live", "port", "ssl", "node", "timeout", "settle", "accept", *SAFETY_OPTIONS)
 RECOVER = ("hosts", "wait", "remove_lost", "resume")
 # What xend.orch.migrate asks xend.orch.recover afterwards.
 RECOVER_ONE = ("domain", "uuid", "ran", "who", "source", "target", "look")
@@ -498,7 +499,7 @@ def _steps(given, reports, file, who, asked, test):
     storage = marked and _told(dict(marked, host=source))
     # A door that is still to be opened cannot be asked yet.
     ask = None if there["configured"] or not test else False
-    way = {key: options.get(key) for key in ("live", "port", "ssl", "node", "accept")}
+    way = {key: options.get(key) for key in ("live", "port", "ssl", "node", "accept", *SAFETY_OPTIONS)}
     return {
         "leave": _arguments(
             way,

@@ -40,6 +40,11 @@ def can_send(
     accept=None,
     there=None,
     marked=None,
+    safety_copy=None,
+    safety_folder=None,
+    safety_delay_s=None,
+    rate_mib_s=None,
+    relay=None,
 ):
     """
     A guest can leave this host for another one: it runs, nothing binds it to this host, and the target
@@ -47,7 +52,7 @@ def can_send(
 
     name
         the domain
-    target, live, port, ssl, node, accept
+    target, live, port, ssl, node, accept, safety_copy, safety_folder, safety_delay_s, rate_mib_s, relay
         as for the execution function ``xm.migrate``
     ask
         False: do not ask the target's relocation port (under ``test=True``, when its configuration is
@@ -69,6 +74,7 @@ def can_send(
             - target: xen2
     """
     there, marked = [__salt__["xm.told"](given) for given in (there, marked)]
+    safety = _safety(safety_copy, safety_folder, safety_delay_s, rate_mib_s, relay)
     try:
         if marked:
             __salt__["xm.unmark_disks"](marked)
@@ -76,13 +82,23 @@ def can_send(
         if here["copy"] in ("absent", "managed"):
             return _not_here(name, target, here, there)
         check = __salt__["xm.can_send"](
-            name, target, port=port, ssl=ssl, ask=ask, live=live, node=node, accept=accept
+            name, target, port=port, ssl=ssl, ask=ask, live=live, node=node, accept=accept, **safety
         )
         if not check["ok"]:
             return _ret(name, False, _not_sent(name, check))
     except CommandExecutionError as exc:
         return _ret(name, False, "%s was not moved: %s" % (name, exc))
     return _checked(name, "%s can leave %s" % (name, str(__opts__["id"])), check["warnings"])
+
+
+def _safety(safety_copy, safety_folder, safety_delay_s, rate_mib_s, relay):
+    return {
+        "safety_copy": safety_copy,
+        "safety_folder": safety_folder,
+        "safety_delay_s": safety_delay_s,
+        "rate_mib_s": rate_mib_s,
+        "relay": relay,
+    }
 
 
 def _not_here(name, target, here, there):
@@ -218,6 +234,11 @@ def migrated(
     ask=True,
     accept=None,
     brief=False,
+    safety_copy=None,
+    safety_folder=None,
+    safety_delay_s=None,
+    rate_mib_s=None,
+    relay=None,
 ):
     """
     A guest runs on the target and is gone from this host: on the source ``xm.sent``, and then on the target
@@ -229,7 +250,7 @@ def migrated(
         the minion id of the target, as in the pillar ``xend:relocation:hosts``
     source, settle
         as for ``xm.arrived``
-    live, port, ssl, node, timeout, ask, accept
+    live, port, ssl, node, timeout, ask, accept, safety_copy, safety_folder, safety_delay_s, rate_mib_s, relay
         as for ``xm.sent``
     domain, brief
         as for both
@@ -245,7 +266,8 @@ def migrated(
     """
     is_target = str(__opts__["id"]) == target
     here = {"domain": __salt__["xm.told"](domain), "brief": brief}
-    way = {"live": live, "port": port, "ssl": ssl, "node": node, "timeout": timeout, "accept": accept}
+    way = _safety(safety_copy, safety_folder, safety_delay_s, rate_mib_s, relay)
+    way.update(live=live, port=port, ssl=ssl, node=node, timeout=timeout, accept=accept)
     wait = 0 if settle is None else settle
     try:
         # All of them on both ends.
@@ -269,6 +291,11 @@ def sent(
     ask=True,
     accept=None,
     brief=False,
+    safety_copy=None,
+    safety_folder=None,
+    safety_delay_s=None,
+    rate_mib_s=None,
+    relay=None,
 ):
     """
     A guest has left this host for the target, where ``xm.arrived`` then has to see it: xend gives no
@@ -281,7 +308,7 @@ def sent(
     domain
         what ``xm.domain`` returned here before, or None when the guest was not there; or that as text that
         ``xm.told`` understands
-    live, port, ssl, node, timeout, accept
+    live, port, ssl, node, timeout, accept, safety_copy, safety_folder, safety_delay_s, rate_mib_s, relay
         as for the execution function ``xm.migrate``
     ask
         False: do not ask the target's relocation port (under ``test=True``, when its configuration is
@@ -298,7 +325,8 @@ def sent(
             - target: xen2
     """
     domain = __salt__["xm.told"](domain)
-    way = {"live": live, "port": port, "ssl": ssl, "node": node, "accept": accept}
+    way = _safety(safety_copy, safety_folder, safety_delay_s, rate_mib_s, relay)
+    way.update(live=live, port=port, ssl=ssl, node=node, accept=accept)
     try:
         __salt__["xm.check_options"](timeout=timeout, **way)
         if not _present(domain) and __salt__["xm.where"](name)["copy"] in ("absent", "managed"):

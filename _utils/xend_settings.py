@@ -226,7 +226,38 @@ def _backup(value):
     return None if is_known else "is none of minion, both and false"
 
 
+def _safety_copy(value):
+    # YAML reads `off` and `no` as false, and `on` as true.
+    is_known = isinstance(value, bool) or (isinstance(value, TEXT) and value in SAFETY_COPIES)
+    return None if is_known else "is none of %s" % ", ".join(SAFETY_COPIES)
+
+
+def _folder(value):
+    is_path = isinstance(value, TEXT) and value.startswith("/") and "\0" not in value and len(value) < 4096
+    return None if is_path else "is no absolute path of a folder, like /var/lib/xend-for-salt"
+
+
+def _delay(value):
+    is_right = _is_number(value) and 0 <= value <= MOST_DELAY_S
+    return None if is_right else "is no number of seconds from 0 to %d" % MOST_DELAY_S
+
+
+def _rate(value):
+    is_right = value is False or (_is_number(value) and 0 < value <= MOST_RATE_MIB_S)
+    return None if is_right else "is neither a number of MiB in a second, like 50, nor false, for no limit"
+
+
+def _is_number(value):
+    # Of what is no number, no comparison holds.
+    return isinstance(value, WHOLE + (float,)) and not isinstance(value, bool)
+
+
 RESTART_ACCEPT = ("on_xend_stop", "on_xend_start")
+SAFETY_COPIES = ("auto", "required", "off")
+
+# More would be a mistake in the unit.
+MOST_DELAY_S = 86400
+MOST_RATE_MIB_S = 1000000
 
 # Options that are text -> what is taken where neither pillar nor configuration says anything.
 OPTIONS = {
@@ -241,10 +272,15 @@ OPTIONS = {
     "xm": "xm",
     "socket": "/var/run/xend/xmlrpc.sock",
     "drbdadm": "drbdadm",
+    # Where the relay of a migration listens, and where xm is told to send the guest: another one only where
+    # several hosts are simulated on one machine.
+    "loopback": "127.0.0.1",
 }
 
 # Under xend. What is no value of one kind is looked at where it is needed.
 TOP = dict([(name, _text) for name in OPTIONS], auto=_text, domain_files=_texts, announce=_texts)
+TOP.update(safety_copy=_safety_copy, safety_folder=_folder, safety_delay_s=_delay)
+TOP.update(rate_mib_s=_rate, relay=_flag)
 TOP.update(follow=_flag, relocation=None, firewall=None, migrate=None, recover=None, repair=None)
 
 # Under xend:relocation and in the mapping of a host, beside the settings of the file.
@@ -287,6 +323,13 @@ def option(name, ask, minion_id):
     if found is not None and not isinstance(found, TEXT):
         raise ValueError("the option xend:%s, %r, is no text" % (name, found))
     return _native(found)
+
+
+def problem(name, value):
+    """
+    Why a value is none for the option `xend:NAME`: words that follow the value; None when it is one.
+    """
+    return TOP[name](value)
 
 
 def _native(text):

@@ -121,7 +121,9 @@ def test_a_missing_command_is_an_error(on, fleet):
 
 
 def test_can_send(on, guest):
-    assert on("xen1").xm.can_send("web01", "xen2") == {"ok": True, "blockers": [], "warnings": []}
+    found = on("xen1").xm.can_send("web01", "xen2")
+    assert found.pop("safety")["copy"] == "auto"
+    assert found == {"ok": True, "blockers": [], "warnings": []}
 
 
 @pytest.mark.parametrize(
