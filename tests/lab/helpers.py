@@ -14,7 +14,7 @@ import struct
 import sys
 import time
 
-from tests.lab import hypervisor, network, sxp
+from tests.lab import hypervisor, network, relay, sxp
 from tests.lab.layout import ENDS, STALL_LIMIT_S, Layout, process_start, read_json
 from tests.lab.stream import END_RECORD, HEADER, MAGIC, PAGE_RECORD, RECORD
 
@@ -101,11 +101,13 @@ class Save(Helper):
         self.receipt = None
         peer = None
         try:
-            own, other = self.ends()
-            peer = layout.host_at(other[0])
-            # Whoever else listens there, a relay for instance, counts nothing.
-            if peer is not None and list(other) in read_json(peer.listening, []):
-                self.receipt = receipt_file(peer, own)
+            ends = relay.beyond(layout, *self.ends())
+            if ends is not None:
+                own, other = ends
+                peer = layout.host_at(other[0])
+                # Whoever else listens there counts nothing.
+                if peer is not None and list(other) in read_json(peer.listening, []):
+                    self.receipt = receipt_file(peer, own)
         except OSError:
             # The target has hung up already; the first page will find out.
             pass

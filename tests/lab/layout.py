@@ -42,6 +42,8 @@ DELAYS_S = {
     "destroy": 0.8,
     "wait-for-devices": 0.3,
     "unpause": 1.6,
+    # Between a guest's running on the target and the target's saying so.
+    "acknowledge": 0.0,
     "wedge": 200.0,
 }
 BALLOON_RETRIES = 20
@@ -185,7 +187,7 @@ class Layout:
 
     def resolve(self, name):
         """Return the IPv4 address that `name` has on this host, or None."""
-        if name in ("localhost", "localhost.localdomain", "127.0.0.1"):
+        if name in ("localhost", "localhost.localdomain", "127.0.0.1", self.loopback):
             return self.loopback
         for spec in self.peers():
             if name in (spec["name"], spec["fqdn"], spec["address"]):

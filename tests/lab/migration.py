@@ -7,10 +7,11 @@ target's half is in relocation.py.
 import errno
 import os
 import re
+import select
 import socket
 import time
 
-from tests.lab import description, memory, network, options, sxp, tls
+from tests.lab import description, memory, network, options, relay, sxp, tls
 from tests.lab.domains import DOM0_NAMES, MIGRATING, XendError, devices, load_options
 from tests.lab.helpers import WEDGED
 from tests.lab.layout import DELAYS_S, STALL_LIMIT_S
@@ -64,6 +65,7 @@ def migrate(domains, name, target, live, port, node, ssl, change_home_server=Fal
     port = port or domains.config.get("xend-relocation-ssl-port" if ssl else "xend-relocation-port")
     connection = connect(domains, target, port, ssl)
     hop = tls.Hop(connection, outward=True) if ssl else None
+    peer = peer_behind(domains.layout, connection, target)
     try:
         try:
             Save(
@@ -72,7 +74,7 @@ def migrate(domains, name, target, live, port, node, ssl, change_home_server=Fal
                 hop.near if hop else connection,
                 live,
                 hop and hop.ends,
-                peer_at(domains.layout, target),
+                peer,
                 change_home_server,
             ).run()
         finally:
@@ -82,7 +84,7 @@ def migrate(domains, name, target, live, port, node, ssl, change_home_server=Fal
         domains.leaked.append(connection)
         raise
     except (XendError, OSError) as error:
-        said = with_target_error(domains, connection, target, error)
+        said = with_target_error(domains, connection, target, peer, error)
         connection.close()
         raise XendError(said) from None
     connection.close()
@@ -92,6 +94,22 @@ def peer_at(layout, target):
     """Return the Layout of the host that `target` names on this host, or None."""
     address = layout.resolve(target)
     return layout.host_at(address) if address else None
+
+
+def peer_behind(layout, connection, target):
+    """Return the Layout of the host that a connection to `target` leads to, maybe by a relay, or None."""
+    if layout.resolve(target) != layout.loopback:
+        return peer_at(layout, target)
+    ends = ends_beyond(layout, connection)
+    return ends and layout.host_at(ends[1][0])
+
+
+def ends_beyond(layout, connection):
+    """Return the ends of a connection as its target sees them; None when that cannot be said."""
+    try:
+        return relay.beyond(layout, connection.getsockname(), connection.getpeername())
+    except OSError:
+        return None
 
 
 def words(error):
@@ -111,12 +129,28 @@ def connect(domains, target, port, ssl):
         if ssl:
             connection = tls.connect(connection)
         connection.sendall(b"sslreceive\n" if ssl else b"receive\n")
+        if connection.gettimeout() is not None and domains.layout.resolve(target) == domains.layout.loopback:
+            wait_behind_relay(domains.layout, connection)
         connection.recv(80)
         connection.settimeout(None)
     except OSError as error:
         connection.close()
         raise XendError(ssl_words(error) if ssl else "can't connect: " + words(error)) from None
     return connection
+
+
+def wait_behind_relay(layout, connection):
+    """Wait for the first word of who is behind a relay; raise TimeoutError when there is none in time.
+
+    Who that is shows only when the relay has connected to it.
+    """
+    began = time.monotonic()
+    while not select.select([connection], [], [], TARGET_POLL_S)[0]:
+        ends = ends_beyond(layout, connection)
+        peer, port = (layout.host_at(ends[1][0]), ends[1][1]) if ends else (None, None)
+        limit_s = DELAYS_S["connect-timeout"] if peer is None else peer_patience_s(layout, peer, port)
+        if time.monotonic() - began > limit_s:
+            raise TimeoutError
 
 
 def ssl_words(error):
@@ -154,8 +188,19 @@ def patience_s(layout, target, port):
     Only a target that shall not speak is waited for by the clock of the host, which may run fast: any other
     one has the time of a real one, because the machine of a test may be slow.
     """
-    peer = peer_at(layout, target)
-    silent = peer is None or peer.has_fault("mute") or network.Wire(layout, peer).cut
+    if layout.resolve(target) == layout.loopback:
+        # Whoever listens there may be a relay, which has nothing to say of its own.
+        return max(DELAYS_S["connect-timeout"], layout.delay_s("connect-timeout"))
+    return peer_patience_s(layout, peer_at(layout, target), port)
+
+
+def peer_patience_s(layout, peer, port):
+    silent = (
+        peer is None
+        or peer.has_fault("mute")
+        or peer.has_fault("drop-syn")
+        or network.Wire(layout, peer).cut
+    )
     if silent or port == tls_port(peer):
         return layout.delay_s("connect-timeout")
     return max(DELAYS_S["connect-timeout"], layout.delay_s("connect-timeout"))
@@ -192,12 +237,11 @@ def route(domains, target):
     return address
 
 
-def with_target_error(domains, connection, target, error):
+def with_target_error(domains, connection, target, peer, error):
     """Return what xm says: the target's own error when it sent one that xend understands."""
     own = str(error) if isinstance(error, XendError) else words(error)
     if domains.key < (4, 0):
         return own
-    peer = peer_at(domains.layout, target)
     if network.Wire(domains.layout, peer).cut:
         domains.layout.pause("target-error")
         return own

@@ -49,6 +49,14 @@ class Wire:
                 return False
         return False
 
+    def hold(self, wanted):
+        """Wait until something that a receiver says gets through; return whether it does."""
+        while self.cut or self.dead:
+            if not wanted():
+                return False
+            time.sleep(ASK_S if self.dead else POLL_S)
+        return True
+
     def check(self):
         """Raise OSError as `send` does when TCP has given the connection up."""
         if self.dead:

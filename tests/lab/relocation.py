@@ -22,6 +22,7 @@ from tests.lab import (
     memory,
     network,
     options,
+    relay,
     sxp,
     tls,
 )
@@ -178,7 +179,7 @@ class Relocation:
 
     def serve(self, connection, peer, context):
         try:
-            if self.broken_by_fault(connection):
+            if self.broken_by_fault(connection) or self.broken_behind_relay(connection, peer):
                 return
             # Before a word of TLS: who is not admitted gets none.
             if self.admit(peer, connection.getsockname()[1]):
@@ -195,11 +196,41 @@ class Relocation:
         if self.layout.has_fault("reset"):
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             return True
-        while self.layout.has_fault("mute") or self.layout.link().get("cut"):
+        return self.stays_mute(lambda: self.layout.has_fault("mute") or self.layout.link().get("cut"))
+
+    def stays_mute(self, condition):
+        """Say nothing while `condition` holds; return whether it did to the end."""
+        while condition():
             if self.layout.abandoned():
                 return True
             time.sleep(0.05)
         return False
+
+    def broken_behind_relay(self, connection, peer):
+        """Do what the network would have done to the connection of a relay, which the kernel has made.
+
+        The lab's xend asks migration.route before it connects; a relay asks nobody, and no network but the
+        real one can refuse it a connection. So it is accepted first, and then reset (no-route, unreachable,
+        refuse) or met by silence (drop-syn, a cut link): a relay hears of "Connection reset" where a real
+        network has "No route to host", and is connected where it would still be trying. Either way nothing
+        of the guest was sent.
+        """
+        sender = self.layout.host_at(peer[0])
+        if sender is None:
+            return False
+
+        def is_mute():
+            return self.layout.has_fault("drop-syn") or sender.link().get("cut")
+
+        refused = self.layout.has_fault("refuse") or any(
+            host.has_fault(name) for host in (self.layout, sender) for name in ("no-route", "unreachable")
+        )
+        if not (refused or is_mute()) or not relay.leads_from(sender, peer, connection.getsockname()):
+            return False
+        if refused:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            return True
+        return self.stays_mute(is_mute)
 
     def admit(self, peer, port):
         name, address = self.layout.describe_peer(peer[0])
@@ -304,8 +335,13 @@ class Conversation:
     def op_receive(self):
         self.answer("ready", "receive")
         self.open = False
-        if self.restore(Restore(self.domains, self.connection), lambda: None):
+        restore = Restore(self.domains, self.connection)
+        # What the kernel sends for a process that has ended gets through even a link that is cut: so a relay
+        # may see a target's xend die that it could not see on a real network.
+        if self.restore(restore, restore.hold_answer):
             # Nobody of xend's own reads it: a source that sends live has closed by now.
+            self.relocation.layout.pause("acknowledge")
+            restore.hold_answer()
             self.answer("ok")
 
     def restore(self, restore, before_refusal):
@@ -367,6 +403,10 @@ class Restore:
         if sxp.child_value(config, "change_home_server") == "True":
             self.log.debug("XendDomain:1186", "Migrating new managed domain: %s: %s" % (name, uuid))
             self.domains.managed.save(description.live(self.hypervisor.domain(domid), ""))
+
+    def hold_answer(self):
+        """Wait until what is said to the sender gets through to it, for ever if it never does."""
+        self.wire.hold(lambda: not self.layout.abandoned())
 
     def read(self, count, what):
         data = b""

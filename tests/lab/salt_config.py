@@ -42,6 +42,8 @@ def minion(host: Host) -> dict:
             "drbdadm": str(host.root / "bin/drbdadm"),
             # All simulated hosts share one routing table, which would choose 127.0.0.1 for each.
             "source": host.address,
+            # Nor have they one loopback address: each has its own.
+            "loopback": host.loopback,
         },
         "lab": {"xend": str(host.xend), "lies": str(lies.path_of(host.root))},
         "module_dirs": [str(LAB / "minion_modules")],

@@ -2,18 +2,16 @@
 source's xend does not hear, and what the source sends is a file for `xm restore`.
 """
 
-import contextlib
-import select
 import socket
-import threading
 
 import pytest
 
 from tests.lab.fleet import HostSpec
 from tests.simulator.acts import LIMIT_S, calm, finish, suspended_sha256, until
+from tests.simulator.relay import Relay
 
 READY = b"(ready receive)\n"
-PORT, RELAY_PORT = 8002, 9002
+PORT = 8002
 
 
 @pytest.fixture(scope="module")
@@ -33,49 +31,10 @@ def hosts(fleet):
     calm(*fleet)
 
 
-class Relay:
-    """One connection to the loopback address of the source, carried on to the target; what both have said."""
-
-    def __init__(self, source, target):
-        self.sent, self.heard = b"", b""
-        self.address = source.loopback
-        self.listener = socket.create_server((self.address, RELAY_PORT))
-        self.thread = threading.Thread(target=self.carry, args=(source, target), daemon=True)
-        self.thread.start()
-
-    def carry(self, source, target):
-        near, _peer = self.listener.accept()
-        there = (target.address, PORT)
-        far = socket.create_connection(there, LIMIT_S, source_address=(source.address, 0))
-        with self.listener, near, far:
-            open_ends = [near, far]
-            while far in open_ends:
-                for end in select.select(open_ends, [], [])[0]:
-                    data = b""
-                    with contextlib.suppress(ConnectionError):
-                        data = end.recv(65536)
-                    if not data:
-                        open_ends.remove(end)
-                    if end is near:
-                        self.sent += data
-                        far.sendall(data) if data else far.shutdown(socket.SHUT_WR)
-                    else:
-                        self.heard += data
-                        # A live source has closed by the time that the target speaks.
-                        with contextlib.suppress(OSError):
-                            near.sendall(data)
-
-    def ended(self):
-        """Return all that the target has said, when it has closed."""
-        self.thread.join(LIMIT_S)
-        assert not self.thread.is_alive()
-        return self.heard
-
-
 def migrate_over(source, target, *options):
     """Return (the relay, the running xm)."""
     relay = Relay(source, target)
-    words = [*options, "web01", "127.0.0.1", "--port=%d" % RELAY_PORT]
+    words = [*options, "web01", "127.0.0.1", "--port=%d" % relay.port]
     return relay, source.xm_start("migrate", *words)
 
 
@@ -179,11 +138,112 @@ def test_before_3_1_xm_restore_does_not_look(hosts):
 def test_a_relay_that_dies_takes_nobody_along(hosts):
     source, target = hosts["xen1"], hosts["xen2"]
     guest = source.create_guest("web01")
-    relay = socket.create_server((source.loopback, RELAY_PORT))
-    migration = source.xm_start("migrate", "--live", "web01", "127.0.0.1", "--port=%d" % RELAY_PORT)
-    with relay, relay.accept()[0] as near:
-        near.sendall(READY)
-        near.recv(100)
-    assert finish(migration)[0] == 1
-    assert source.wait_alive("web01").domid == guest.domid and target.guests() == {}
+    relay, migration = held_half_way(source, target, "--live")
+    relay.kill()
+    assert finish(migration, source)[0] == 1
+    assert source.wait_alive("web01").domid == guest.domid
     assert source.guests()["web01"].xend_name == "web01"
+    until(lambda: target.guests() == {})
+
+
+# What the lab sees through a relay: the network and the target are those of the target's host.
+
+
+def test_a_transfer_is_held_and_slowed_down_at_the_target_of_a_relay(hosts):
+    source, target = hosts["xen1"], hosts["xen2"]
+    source.create_guest("web01")
+    target.link(hold_at=0.5)
+    relay, migration = migrate_over(source, target, "--live")
+    target.wait_held()
+    # All but what waits in buffers has come: the relay takes no more than the target.
+    assert list(target.layout.control.glob("received-%s-*" % source.address))
+    assert migration.poll() is None
+    target.release()
+    assert finish(migration)[0] == 0 and relay.ended() == READY + b"(ok)\n"
+
+
+def test_the_target_s_reason_comes_back_through_a_relay(hosts):
+    source, target = hosts["xen1"], hosts["xen2"]
+    guest = source.create_guest("web01")
+    target.link(hold_at=0.5)
+    relay, migration = migrate_over(source, target, "--live")
+    target.wait_held()
+    target.kill_xc_restore()
+    target.release()
+    code, _out, error = finish(migration)
+    assert code == 1 and "xc_restore" in error and "failed (from 127.0.0.1)" in error
+    assert b"xc_restore" in relay.ended()
+    assert source.wait_alive("web01").domid == guest.domid
+
+
+@pytest.mark.parametrize("fault", ["refuse", "no-route", "unreachable", "reset"])
+@pytest.mark.parametrize("side", ["xen1", "xen2"])
+def test_a_network_that_carries_nothing_carries_no_relay(hosts, fault, side):
+    source, target = hosts["xen1"], hosts["xen2"]
+    guest = source.create_guest("web01")
+    hosts[side].fault(fault)
+    relay, migration = migrate_over(source, target, "--live")
+    code, _out, error = finish(migration)
+    if side == "xen1" and fault in ("refuse", "reset"):
+        # Of connections to the host, not of its own.
+        assert code == 0 and relay.ended() == READY + b"(ok)\n"
+        return
+    assert code == 1 and ("[Errno 104]" in error or "[Errno 32]" in error)
+    assert relay.ended() == b"" and source.wait_alive("web01").domid == guest.domid
+
+
+def test_a_question_to_the_port_is_no_relay(hosts):
+    source, target = hosts["xen1"], hosts["xen2"]
+    target.fault("no-route")
+    where = (target.address, PORT)
+    with socket.create_connection(where, LIMIT_S, source_address=(source.address, 0)) as asking:
+        asking.sendall(b"(help)")
+        assert asking.recv(100).startswith(b"(ok (help")
+
+
+@pytest.mark.parametrize("silent", ["drop-syn", "mute", "cut"])
+def test_who_is_behind_a_relay_and_says_nothing_is_given_up(hosts, silent):
+    source, target = hosts["xen1"], hosts["xen2"]
+    source.create_guest("web01")
+    target.cut_link() if silent == "cut" else target.fault(silent)
+    relay, migration = migrate_over(source, target, "--live")
+    code, _out, error = finish(migration)
+    assert code == 1 and "can't connect: timed out" in error and source.wait_alive("web01")
+    assert relay.heard == b""
+    target.mend()
+    relay.ended()
+
+
+def test_a_source_gives_up_a_target_that_is_cut_off_behind_a_relay(hosts):
+    source, target = hosts["xen1"], hosts["xen2"]
+    guest = source.create_guest("web01")
+    relay, migration = held_half_way(source, target, "--live")
+    target.cut_link()
+    assert finish(migration, source)[0] == 1
+    assert source.wait_alive("web01").domid == guest.domid
+    assert relay.heard == READY
+
+
+def test_a_link_that_is_cut_when_the_guest_is_destroyed_lets_no_acknowledgement_through(hosts):
+    source, target = hosts["xen1"], hosts["xen2"]
+    source.create_guest("web01")
+    target.cut_after_destroy()
+    # The end of what is sent has to be there before the link is cut.
+    source.delay("destroy", 0)
+    relay, migration = migrate_over(source, target, "--live")
+    assert finish(migration)[0] == 0 and target.layout.link()["cut"]
+    assert relay.heard == READY
+    target.restore_link()
+    assert relay.ended() == READY + b"(ok)\n" and target.guests()["web01"].alive
+
+
+def test_an_acknowledgement_may_come_late_or_never(hosts):
+    source, target = hosts["xen1"], hosts["xen2"]
+    source.create_guest("web01")
+    target.delay("acknowledge", LIMIT_S)
+    relay, migration = migrate_over(source, target, "--live")
+    assert finish(migration)[0] == 0
+    assert target.wait_alive("web01") and relay.heard == READY
+    target.kill_xend_child()
+    # It runs all the same.
+    assert relay.ended() == READY and target.guests()["web01"].alive
