@@ -48,6 +48,7 @@ class _Utility(object):
 
 
 xend_host = _Utility("xend_host")
+xend_lock = _Utility("xend_lock")
 xend_options = _Utility("xend_options")
 xend_secrets = _Utility("xend_secrets")
 xend_text = _Utility("xend_text")
@@ -126,7 +127,7 @@ def can_send(
     name = _text("name", name)
     peer = __salt__["xm.peer"](target, port, ssl)
     this = _host()
-    blockers, warnings = _blockers_of(this, name, live, _accepted(accept))
+    blockers, warnings, guest = _blockers_of(this, name, live, _accepted(accept))
     blockers += _options_that_xm_lacks(this, peer["ssl"], node)
     if peer["own"]:
         blockers.append("the target %s (%s) is this host itself" % (target, peer["address"]))
@@ -137,7 +138,7 @@ def can_send(
     else:
         warnings.append("the relocation port of %s was not asked" % target)
     asked = _asked_safety(safety_copy, safety_folder, safety_delay_s, rate_mib_s, relay)
-    safety, cannot, told = _safety(this, name, asked, peer["ssl"])
+    safety, cannot, told = _safety(this, name, asked, peer["ssl"], guest, live)
     return dict(_check(blockers + cannot, warnings + told), safety=None if cannot else safety)
 
 
@@ -151,7 +152,7 @@ def _asked_safety(safety_copy, safety_folder, safety_delay_s, rate_mib_s, relay)
     }
 
 
-def _safety(this, name, asked, ssl):
+def _safety(this, name, asked, ssl, guest, live):
     """
     What will be so of relay and safety copy, with blockers and warnings.
     """
@@ -162,7 +163,24 @@ def _safety(this, name, asked, ssl):
     cannot, told = xm_safety.contradictions(found, ssl), xm_safety.unprotected(name, found, ssl)
     if ssl or not found["relay"]:
         found.update(relay=False, copy="off")
+    if guest and found["copy"] != "off":
+        is_kept, lacks, warns = _room(this, name, found, guest, live)
+        cannot, told = cannot + lacks, told + warns
+        found["copy"] = found["copy"] if is_kept else "off"
     return found, cannot, told
+
+
+def _room(this, name, found, guest, live):
+    """
+    Whether there will be a safety copy, with blockers and warnings.
+    """
+    patiently, private = _patience(), xend_lock.private
+
+    def seen(folder):
+        silent = {"free_mib": None, "device": None, "problem": "%s does not answer" % folder}
+        return patiently(xm_safety.look, folder, private) or silent
+
+    return xm_safety.room(name, found, xm_safety.needed_mib(guest, live), seen(found["folder"]))
 
 
 def _check(blockers, warnings):
@@ -171,23 +189,24 @@ def _check(blockers, warnings):
 
 def _blockers_of(this, name, live, accept):
     """
-    What keeps a guest from being sent, as far as this host alone can tell: blockers and warnings.
+    What keeps a guest from being sent, as far as this host alone can tell: blockers, warnings, and its
+    description; None for that where there is nothing to be sent.
     """
     if name == "Domain-0":
-        return ["Domain-0 is the host itself and cannot be moved"], []
+        return ["Domain-0 is the host itself and cannot be moved"], [], None
     if name != xm_copies.plain(name):
         return [
             "%s is the name that xend gives a domain while it is sent; migrating it under that name "
             "wedges it: wait until it has left, or mend it if its migration broke (xend.orch.recover)"
             % name
-        ], []
+        ], [], None
     look = this.look()
     row = look.guest(name)
     found = row and look.describe(row)
     if found is None or not found["runs"]:
         why = _why_it_cannot_leave(name, look.view(name))
         if found is None or why["under_way"]:
-            return [why["sentence"]], []
+            return [why["sentence"]], [], None
     blockers = []
     if xm_output.is_unknown(found["state"]):
         blockers.append(
@@ -232,7 +251,7 @@ def _blockers_of(this, name, live, accept):
     warnings = accepted + __salt__["xen_guest.warnings"](name, found["uuid"])
     if this.stays_managed(found["uuid"]):
         (warnings if "managed" in accept else blockers).append(_would_stay(name, found))
-    return blockers, warnings
+    return blockers, warnings, found
 
 
 def _would_stay(name, guest):

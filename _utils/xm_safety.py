@@ -1,11 +1,14 @@
 """
 The safety copy of a guest that is sent away, beforehand: what is wanted, and whether there is room for it.
 
-Pure: what was asked for and what is free in, settings and sentences out. The copy itself is written by the
-relay (xm_relay), what it is good for afterwards is decided in xm_fleet.
+Pure but for the look at a folder: what was asked for and what is free in, settings and sentences out. The
+copy itself is written by the relay (xm_relay), what it is good for afterwards is decided in xm_fleet.
 """
 
 from __future__ import absolute_import
+
+import errno
+import os
 
 # What is asked for a migration or said for its source, as the option `xend:NAME` -> what holds where nothing
 # is said. Without a folder it is the folder `kept`.
@@ -19,6 +22,21 @@ DEFAULTS = {
 
 # What is left free on the disk of the copy, which in most cases is that of the host's logs as well.
 SPARE_MIB = 128
+
+# How much of its memory a guest sends that runs meanwhile: usually little more than once; one that goes on
+# writing, until it has sent this much, then it is suspended (xc_save, DEF_MAX_FACTOR, which xend 3.0.3 to 4.4
+# leaves as it is). One that is suspended sends all pages once, with a few bytes for each.
+USUAL_TIMES = 1.1
+MOST_TIMES = 3
+SUSPENDED_TIMES = 1.01
+
+# What a HVM guest sends on top: the memory of its video card and the state of its device model.
+HVM_MORE_MIB = 32
+
+MIB = 1024 * 1024
+
+# A file system that is mounted read only (statvfs, ST_RDONLY).
+READ_ONLY = 1
 
 
 def settings(given, ask, kept, utility):
@@ -113,3 +131,118 @@ LOST_OTHERWISE = (
     "if xend on its target dies in mid-transfer, or a disk or a network card cannot be attached there, the "
     "guest is lost with all that is in its memory"
 )
+
+
+# Room
+
+
+def needed_mib(guest, live):
+    """
+    How large the copy of a guest becomes: usually, and at most, in MiB.
+
+    guest
+        its description as xm_output.describe returns it
+    live
+        whether it runs while it is sent
+    """
+    memory_mib = guest.get("memory_mib") or 0
+    more_mib = HVM_MORE_MIB if guest.get("image") == "hvm" else 1
+    usual, most = (USUAL_TIMES, MOST_TIMES) if live else (SUSPENDED_TIMES, SUSPENDED_TIMES)
+    return int(memory_mib * usual) + more_mib, int(memory_mib * most) + more_mib
+
+
+def look(folder, private):
+    """
+    A look at the folder for copies, which need not be there yet: nothing is changed.
+
+    private
+        xend_lock.private, which tells what is wrong with a folder that is there
+
+    Returns ``free_mib``, ``device`` (a number that all folders of one file system have in common) and
+    ``problem``, why there can be no copy in it; what is not known is None.
+    """
+    found = {"free_mib": None, "device": None, "problem": None}
+    try:
+        above = folder
+        while not os.path.lexists(above):
+            above = os.path.dirname(above)
+        if not os.path.isdir(above):
+            raise IOError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), above)
+        if above == folder:
+            private(folder)
+        space = os.statvfs(above)
+        if space.f_flag & READ_ONLY:
+            raise IOError(errno.EROFS, os.strerror(errno.EROFS), above)
+        found.update(free_mib=space.f_bavail * space.f_frsize // MIB, device=os.stat(above).st_dev)
+    except EnvironmentError as exc:
+        found["problem"] = "%s: %s" % (exc.filename or folder, exc.strerror)
+    return found
+
+
+def promised_mib(relays, guests, device, device_of):
+    """
+    What the copies of other guests may still take on a file system that are being sent now, in MiB.
+
+    relays
+        what their relays say of themselves (xm_relay.status)
+    guests
+        the descriptions of the guests here, by uuid
+    device
+        the file system, as `look` returns it
+    device_of
+        a function from a folder to the same for that one
+    """
+    promised = 0
+    for said in relays:
+        copy = said.get("copy") or {}
+        guest = guests.get(said.get("uuid"))
+        is_growing = said.get("alive") and copy.get("state") == "growing" and copy.get("path")
+        if is_growing and guest and device_of(os.path.dirname(copy["path"])) == device:
+            usual_mib, _ = needed_mib(guest, said.get("live"))
+            promised += max(0, usual_mib - (copy.get("bytes") or 0) // MIB)
+    return promised
+
+
+def room(name, found, needed, seen, promised=0):
+    """
+    Whether there will be a copy, as far as that is known beforehand, and what is to be said.
+
+    name
+        the guest
+    found
+        as `settings` returns it
+    needed
+        as `needed_mib` returns it
+    seen
+        as `look` returns it
+    promised
+        as `promised_mib` returns it
+
+    Returns (whether there is one, blockers, warnings): the last two are lists of sentences.
+    """
+    usual_mib, most_mib = needed
+    size = "about %d MiB" % usual_mib
+    if most_mib > usual_mib:
+        size += ", and up to %d MiB if the guest goes on writing to its memory" % most_mib
+    is_required = found["copy"] == "required"
+    if seen["problem"]:
+        there = "there can be none (%s)" % seen["problem"]
+        least_mib = None
+    else:
+        least_mib = max(0, seen["free_mib"] - found["spare_mib"] - promised)
+        there = "%d MiB are free for it (%d more stay free" % (least_mib, found["spare_mib"])
+        there += ", %d are for guests that are being sent now)" % promised if promised else ")"
+    if least_mib is None or least_mib < usual_mib:
+        lacks = "it needs %s in %s, where %s" % (size, found["folder"], there)
+        remedy = "make room there, or name another folder (safety_folder)"
+        if is_required:
+            remedy += ", or say safety_copy: auto to send it without one"
+            blocker = "safety_copy: required: no safety copy of %s can be kept: %s; %s"
+            return False, [blocker % (name, lacks, remedy)], []
+        warning = "no safety copy of %s is kept: %s; without one, %s: %s"
+        return False, [], [warning % (name, lacks, LOST_OTHERWISE, remedy)]
+    if least_mib < most_mib:
+        end = "the transfer is broken off, and the guest stays" if is_required else "the copy is given up"
+        warning = "the safety copy of %s needs %s, and in %s %s: when that is used up, %s"
+        return True, [], [warning % (name, size, found["folder"], there, end)]
+    return True, [], []

@@ -94,6 +94,30 @@ def test_wrong_options_are_all_named_before_anything_is_done(conductor, migrate,
     assert "timeout: '5m'" in step["name"] and "live: 'no'" in step["name"]
 
 
+@pytest.mark.parametrize("test", [True, False])
+def test_wrong_options_of_the_safety_copy_are_named_before_anything_is_done(conductor, migrate, test):
+    xen1, _ = conductor.fleet
+    running(xen1, "web01")
+    run = migrate("web01", test=test, safety_copy="maybe", rate_mib_s="fast", safety_folder="here")
+    (step,) = run.steps.values()
+    assert not run.ok and "Nothing was moved" in step["name"]
+    for said in ('safety_copy: "maybe" is none of auto', 'rate_mib_s: "fast"', 'safety_folder: "here" is no'):
+        assert said in step["name"]
+    run = migrate("web01", test=test, safety_copy="required", relay=False)
+    assert not run.ok and "safety_copy: required: with relay: false" in "".join(run.said())
+
+
+@pytest.mark.parametrize("test", [True, False])
+def test_a_guest_that_needs_a_safety_copy_stays_where_there_is_no_room_for_one(conductor, migrate, test):
+    xen1, xen2 = conductor.fleet
+    running(xen1, "web01")
+    run = migrate("web01", test=test, safety_copy="required", safety_folder="/proc/safety")
+    step = run.steps["web01 can leave xen1"]
+    assert not run.ok and step["result"] is False
+    assert "no safety copy of web01 can be kept" in run.comment("web01 can leave xen1")
+    assert xen1.guests()["web01"].alive and xen2.guests() == {}
+
+
 @pytest.mark.parametrize("options", [{"hosts": ["xen1", "xen2"]}, {}])
 def test_when_nobody_answers_that_is_said(conductor, options):
     for host in conductor.fleet:

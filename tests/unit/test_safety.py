@@ -132,3 +132,112 @@ def test_with_a_relay_all_of_it_can_be_had():
     found = settings({"safety_copy": "required", "rate_mib_s": 50})
     assert xm_safety.contradictions(found, False) == []
     assert xm_safety.unprotected("web01", found, False) == []
+
+
+# -- Room ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "guest, live, usual_mib, most_mib",
+    [
+        ({"memory_mib": 1000, "image": "linux"}, True, 1101, 3001),
+        ({"memory_mib": 1000, "image": "linux"}, False, 1011, 1011),
+        ({"memory_mib": 1000, "image": "hvm"}, True, 1132, 3032),
+        ({"memory_mib": 1000, "image": "hvm"}, False, 1042, 1042),
+        ({"memory_mib": None, "image": None}, True, 1, 1),
+    ],
+)
+def test_how_much_room_a_copy_needs(guest, live, usual_mib, most_mib):
+    assert xm_safety.needed_mib(guest, live) == (usual_mib, most_mib)
+
+
+def test_what_real_guests_have_sent_fits():
+    # On a real 4.4 an idle guest of 128 MiB sent 137935560 and 139125727 bytes live, and 134512819 suspended.
+    guest = {"memory_mib": 128, "image": "linux"}
+    assert xm_safety.needed_mib(guest, True)[0] * xm_safety.MIB > 139125727
+    assert xm_safety.needed_mib(guest, False)[0] * xm_safety.MIB > 134512819
+
+
+NEEDED = (1101, 3001)
+SPARE = xm_safety.SPARE_MIB
+
+
+def room(copy, free_mib, needed=NEEDED, promised=0, problem=None):
+    seen = {"free_mib": None if problem else free_mib, "device": 1, "problem": problem}
+    return xm_safety.room("web01", settings({"safety_copy": copy}), needed, seen, promised)
+
+
+@pytest.mark.parametrize("copy", ["auto", "required"])
+def test_where_there_is_room_for_all_that_may_come_nothing_is_said(copy):
+    assert room(copy, 3001 + SPARE) == (True, [], [])
+    assert room(copy, 1011 + SPARE, (1011, 1011)) == (True, [], [])
+    assert room(copy, 3001 + SPARE + 500, promised=500) == (True, [], [])
+
+
+@pytest.mark.parametrize(
+    "copy, end",
+    [("auto", "the copy is given up"), ("required", "the transfer is broken off, and the guest stays")],
+)
+@pytest.mark.parametrize("free_mib, promised", [(1101, 0), (3000, 0), (3001, 1)])
+def test_a_copy_that_may_grow_too_large_is_warned_of(copy, end, free_mib, promised):
+    is_kept, blockers, (warning,) = room(copy, free_mib + SPARE, promised=promised)
+    assert is_kept and not blockers
+    free = "%d MiB are free" % (free_mib - promised)
+    for part in ("web01", "about 1101 MiB", "up to 3001 MiB", KEPT, free):
+        assert part in warning
+    assert warning.endswith(end)
+
+
+@pytest.mark.parametrize(
+    "free_mib, promised, said",
+    [
+        (1100 + SPARE, 0, "1100 MiB are free"),
+        (5, 0, "0 MiB are free"),
+        (1101 + SPARE, 1, "1 are for guests that are being sent now"),
+    ],
+)
+def test_without_room_there_is_no_copy_and_a_guest_that_needs_one_stays(free_mib, promised, said):
+    is_kept, blockers, (warning,) = room("auto", free_mib, promised=promised)
+    assert not is_kept and not blockers
+    is_kept, (blocker,), warnings = room("required", free_mib, promised=promised)
+    assert not is_kept and not warnings
+    for sentence in (warning, blocker):
+        for part in ("web01", "about 1101 MiB", "up to 3001 MiB", KEPT, said, "safety_folder"):
+            assert part in sentence
+    assert "is lost with all that is in its memory" in warning
+    assert blocker.startswith("safety_copy: required: ") and "safety_copy: auto" in blocker
+
+
+def test_a_folder_that_cannot_be_used_is_as_one_without_room():
+    _, _, (warning,) = room("auto", None, problem="/srv/safety: Read-only file system")
+    _, (blocker,), _ = room("required", None, problem="/srv/safety: Read-only file system")
+    assert "/srv/safety: Read-only file system" in warning and "/srv/safety: Read-only file system" in blocker
+
+
+def relay(**said):
+    copy = {"state": "growing", "path": "/srv/safety/web02.save", "bytes": 100 * xm_safety.MIB}
+    copy.update(said.pop("copy", {}))
+    return dict({"uuid": "u2", "alive": True, "live": True, "copy": copy}, **said)
+
+
+@pytest.mark.parametrize(
+    "relays, promised_mib",
+    [
+        ([], 0),
+        ([relay()], 1001),
+        ([relay(), relay(live=False)], 1001 + 911),
+        # More than usual has come already; nobody knows how much more.
+        ([relay(copy={"bytes": 2000 * xm_safety.MIB})], 0),
+        ([relay(alive=False)], 0),
+        ([relay(copy={"state": "complete"})], 0),
+        ([relay(copy={"state": "given up"})], 0),
+        ([relay(copy={"path": "/elsewhere/web02.save"})], 0),
+        ([relay(uuid="u3")], 0),
+        ([relay(copy={"path": None})], 0),
+        ([{"alive": True, "copy": None}], 0),
+    ],
+)
+def test_the_copies_of_guests_that_are_being_sent_take_their_room(relays, promised_mib):
+    guests = {"u2": {"memory_mib": 1000, "image": "linux"}}
+    found = xm_safety.promised_mib(relays, guests, 1, {"/srv/safety": 1, "/elsewhere": 2}.get)
+    assert found == promised_mib
