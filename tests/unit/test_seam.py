@@ -165,6 +165,41 @@ def test_each_setting_of_the_table_is_an_argument_of_what_sets_it(path, name, ot
         assert [one for one in named if not re.search(rf"\b{one}\b", manual)] == []
 
 
+TAKERS = [
+    ("_modules/xm_migration.py", "migrate"),
+    ("_modules/xm_checks.py", "can_send"),
+    ("_modules/xm_checks.py", "check_options"),
+    ("_states/xm.py", "can_send"),
+    ("_states/xm.py", "sent"),
+    ("_states/xm.py", "migrated"),
+]
+
+
+@pytest.mark.parametrize("path, name", TAKERS)
+def test_each_option_of_the_safety_copy_is_taken_wherever_a_guest_is_sent(path, name):
+    named = importlib.import_module("xm_safety").DEFAULTS
+    (function,) = [
+        node for node in tree_of(REPO / path).body if isinstance(node, ast.FunctionDef) and node.name == name
+    ]
+    given = dict(zip([one.arg for one in reversed(function.args.args)], reversed(function.args.defaults)))
+    # None is what the host's own option says.
+    assert {one: given[one].value for one in named} == dict.fromkeys(named)
+
+
+def test_each_option_of_the_safety_copy_is_a_hosts_and_a_migrations_and_documented():
+    named = set(importlib.import_module("xm_safety").DEFAULTS)
+    assert named <= set(importlib.import_module("xend_settings").TOP)
+    (options,) = [
+        ast.literal_eval(node.value)
+        for node in tree_of(REPO / "_runners" / "xend.py").body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "SAFETY_OPTIONS"
+    ]
+    assert set(options) == named
+    for manual in ("README.md", "docs/safety-copy.md", "salt/xend/pillar.example", "salt/xend/orch/migrate.sls"):
+        text = (REPO / manual).read_text("utf-8")
+        assert [one for one in named if not re.search(rf"\b{one}\b", text)] == [], manual
+
+
 def test_the_test_sees_the_calls():
     assert sum(len(list(uses(path))) for path in USERS) > 200
     assert sum(len(list(salt_calls(path))) for path in USERS) > 50

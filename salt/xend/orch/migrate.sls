@@ -5,8 +5,10 @@
 
     Options beside these three: live (default true), port, ssl, node, timeout (seconds for the transfer),
     settle (seconds that the target may take to complete it; default: as long as its xend needs), accept
-    (differences of the hosts that are accepted: cpu, version, storage, devices; and managed). With test=True
-    all is checked and nothing is moved. pillar.example explains them. -#}
+    (differences of the hosts that are accepted: cpu, version, storage, devices; and managed); of the copy from
+    which a guest is brought back that xend has lost: safety_copy (auto, required, off), safety_folder,
+    safety_delay_s, relay; rate_mib_s. With test=True all is checked and nothing is moved. pillar.example explains
+    them. -#}
 {%- from "xend/orch/say.jinja" import last_look, prepare, sayings, step with context %}
 {%- set plan = {} %}
 {%- do prepare(plan, "xend.migration", salt["pillar.get"]("xend:migrate", {})) %}
