@@ -181,7 +181,9 @@ def test_each_option_of_the_safety_copy_is_taken_wherever_a_guest_is_sent(path, 
     (function,) = [
         node for node in tree_of(REPO / path).body if isinstance(node, ast.FunctionDef) and node.name == name
     ]
-    given = dict(zip([one.arg for one in reversed(function.args.args)], reversed(function.args.defaults)))
+    defaults = function.args.defaults
+    optional = function.args.args[-len(defaults) :]
+    given = {one.arg: value for one, value in zip(optional, defaults, strict=True)}
     # None is what the host's own option says.
     assert {one: given[one].value for one in named} == dict.fromkeys(named)
 
@@ -195,7 +197,8 @@ def test_each_option_of_the_safety_copy_is_a_hosts_and_a_migrations_and_document
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "SAFETY_OPTIONS"
     ]
     assert set(options) == named
-    for manual in ("README.md", "docs/safety-copy.md", "salt/xend/pillar.example", "salt/xend/orch/migrate.sls"):
+    manuals = ("README.md", "docs/safety-copy.md", "salt/xend/pillar.example", "salt/xend/orch/migrate.sls")
+    for manual in manuals:
         text = (REPO / manual).read_text("utf-8")
         assert [one for one in named if not re.search(rf"\b{one}\b", text)] == [], manual
 
