@@ -21,6 +21,8 @@ Options, from the minion configuration or the pillar:
     the Python that xend runs with, default ``/usr/bin/python``; only for resuming a suspended guest
 ``xend:drbdadm``
     the command of DRBD, default ``drbdadm``; only for guests that have disks of it
+``xend:safety_copy``, ``xend:safety_folder``, ``xend:safety_delay_s``, ``xend:rate_mib_s``, ``xend:relay``
+    what holds for guests that leave this host where it is not said for one of them, see ``xm.migrate``
 ``xend:root``
     where the host's file system is, for a minion in a container; default: where the minion's own is
 """

@@ -30,8 +30,10 @@ USUAL_TIMES = 1.1
 MOST_TIMES = 3
 SUSPENDED_TIMES = 1.01
 
-# What a HVM guest sends on top: the memory of its video card and the state of its device model.
+# What a HVM guest sends on top: the memory of its video card and the state of its device model. And what the
+# relay wants to see free before it writes on.
 HVM_MORE_MIB = 32
+STEP_MIB = 16
 
 MIB = 1024 * 1024
 
@@ -146,7 +148,7 @@ def needed_mib(guest, live):
         whether it runs while it is sent
     """
     memory_mib = guest.get("memory_mib") or 0
-    more_mib = HVM_MORE_MIB if guest.get("image") == "hvm" else 1
+    more_mib = STEP_MIB + (HVM_MORE_MIB if guest.get("image") == "hvm" else 0)
     usual, most = (USUAL_TIMES, MOST_TIMES) if live else (SUSPENDED_TIMES, SUSPENDED_TIMES)
     return int(memory_mib * usual) + more_mib, int(memory_mib * most) + more_mib
 

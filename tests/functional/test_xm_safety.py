@@ -109,7 +109,7 @@ def test_without_room_a_guest_leaves_without_a_copy_unless_it_needs_one(minion_o
     found = minion.modules.xm.can_send("web01", "xen2")
     (warning,) = found["warnings"]
     assert found["ok"] and found["safety"]["copy"] == "off" and found["safety"]["relay"]
-    assert "no safety copy of web01 is kept: it needs about 106 MiB" in warning and NO_ROOM in warning
+    assert "no safety copy of web01 is kept: it needs about 121 MiB" in warning and NO_ROOM in warning
     result = minion.states.xm.can_send("web01", target="xen2")
     assert result["result"] is True and result["changes"]["warnings"] == [warning]
     found = minion.modules.xm.can_send("web01", "xen2", safety_copy="required")
