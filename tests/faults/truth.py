@@ -66,7 +66,7 @@ def history(fleet, uuid):
 
 def crimes(entries):
     """Sentences about what must never happen to a guest, from its `history`."""
-    found, running, memory = [], set(), None
+    found, running, memory, went_on = [], set(), None, False
     for entry in entries:
         where = (entry["host"], entry["domid"])
         if entry["event"] in BEGINS:
@@ -74,12 +74,15 @@ def crimes(entries):
                 found.append("it ran on %s and %s at once" % (sorted(running)[0][0], where[0]))
             if memory and where not in running and entry["sha256"] != memory:
                 found.append("it went on on %s with other memory than it had" % where[0])
+            elif memory and where not in running and went_on:
+                found.append("it went on a second time from the same memory, on %s" % where[0])
             running.add(where)
+            went_on = True
         elif entry["event"] in ENDS:
             if entry["event"] == "destroyed" and where in running:
                 found.append("it was destroyed on %s while it ran" % where[0])
             if entry["event"] == "suspended":
-                memory = entry["sha256"]
+                memory, went_on = entry["sha256"], False
             running.discard(where)
     return found
 

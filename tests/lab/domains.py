@@ -4,7 +4,6 @@ Here: looking domains up, listing, pausing, renaming, creating. Moving a domain 
 (away) and relocation.py (here); xend's life as a process is in xend.py.
 """
 
-import os
 import threading
 
 from tests.lab import (
@@ -21,7 +20,6 @@ from tests.lab import (
     xm_info,
 )
 from tests.lab.layout import BALLOON_RETRIES
-from tests.lab.stream import LENGTH, SIGNATURE
 
 MIGRATING = "migrating-"
 DOM0_NAMES = ("Domain-0", "0", description.DOM0_UUID)
@@ -281,11 +279,8 @@ class Domains:
         line = ("XendDomainInfo:105", "XendDomainInfo.create(%r)" % (config,))
         return self.build(config, line, paused=True)
 
-    def build(self, config, line, paused=False, pages=None):
-        """Build and start a domain from its description, with this line of the log; return its id.
-
-        pages -- its memory, if it has one already
-        """
+    def build(self, config, line, paused=False):
+        """Build and start a domain from its description, with this line of the log; return its id."""
         name, uuid, memory_mib, vcpus = [
             sxp.child_value(config, key) for key in ("name", "uuid", "memory", "vcpus")
         ]
@@ -299,7 +294,7 @@ class Domains:
             uuid,
             int(memory_mib),
             int(vcpus),
-            len(pages) // hypervisor.PAGE if pages else self.layout.spec["pages"],
+            self.layout.spec["pages"],
             config,
             kib=needed_kib,
         )
@@ -307,7 +302,7 @@ class Domains:
         hotplug.run(self.layout, config, domid, self.config.get("vif-script"))
         device_model.start(self.layout, domid, config, self.config.get("vnc-listen"))
         self.layout.pause("boot")
-        self.hypervisor.boot(domid, pages)
+        self.hypervisor.boot(domid)
         if not paused:
             self.hypervisor.unpause(domid)
         return domid
@@ -325,42 +320,6 @@ class Domains:
         """Return what is saved of a domain that stands still."""
         described = description.to_send(domain, self.layout.version)
         return stream.image(described, self.hypervisor, domain)
-
-    def restore(self, path, paused=False):
-        """Build a domain from an image, with the memory that it had, and let it run; return its id."""
-        try:
-            with open(path, "rb") as file:
-                data = file.read()
-        except OSError as error:
-            raise XendError("[Errno %d] %s" % (error.errno, error.strerror)) from None
-        signature, data = data[: len(SIGNATURE)], data[len(SIGNATURE) :]
-        if signature != SIGNATURE:
-            raise XendError("not a valid guest state file: found %r" % signature.decode("latin-1"))
-        if len(data) < LENGTH.size:
-            raise XendError("not a valid guest state file: config size read")
-        size, data = LENGTH.unpack(data[: LENGTH.size])[0], data[LENGTH.size :]
-        if len(data) < size:
-            raise XendError("not a valid guest state file: config read")
-        (config,) = sxp.decode_text(sxp.parse(data[:size], self.layout.version))
-        self.refuse_second(sxp.child_value(config, "name"), sxp.child_value(config, "uuid"))
-        pages = stream.memory(data[size:])
-        if pages is None:
-            arguments = (os.getpid() % 32, self.hypervisor.reserve_domid())
-            raise XendError("/usr/lib/xen/bin/xc_restore %d %d 1 2 0 0 0 0 1 failed" % arguments)
-        line = ("XendDomainInfo:160", "XendDomainInfo.restore(%r)" % (config,))
-        return self.build(config, line, paused, pages)
-
-    def refuse_second(self, name, uuid):
-        """Raise VmError when a domain of an image runs here already; before 3.1 xend does not look.
-
-        Only `xm restore` is so strict: what comes from another host may have the uuid of one that is here
-        (XendCheckpoint.restore, `if not relocating`).
-        """
-        if self.key < (3, 1):
-            return
-        for domain in self.hypervisor.domains():
-            if name == domain["xend_name"] or uuid == domain["uuid"]:
-                raise VmError("Domain '%s' already exists with ID '%d'" % (name, domain["domid"]))
 
     # what moving a domain needs too
 

@@ -157,10 +157,10 @@ class Hypervisor:
         self.note("created", domain)
         return domain
 
-    def boot(self, domid, memory=None):
-        """Fill the domain's memory, with a kernel of its own if none is given, and let it be complete."""
+    def boot(self, domid):
+        """Fill the domain's memory, with a kernel of its own, and let it be complete."""
         domain = self.domain(domid)
-        self.memory_file(domid).write_bytes(memory or os.urandom(domain["pages"] * PAGE))
+        self.memory_file(domid).write_bytes(os.urandom(domain["pages"] * PAGE))
         self.update(domid, loaded=True, completed=True, online_vcpus=domain["vcpus"])
 
     def update(self, domid, **fields):

@@ -1,7 +1,8 @@
 """xend's relocation port: who may connect, the conversation, and taking a guest in.
 
-Here: the listener, the protocol and the receiving half of a migration. Reading the settings is in
-options.py, the sending half in migration.py.
+Here: the listener, the protocol and the receiving half of a migration, which also takes a guest from a file
+(xm restore), as one function of xend does both. Reading the settings is in options.py, the sending half in
+migration.py.
 """
 
 import errno
@@ -23,6 +24,7 @@ from tests.lab import (
     network,
     options,
     relay,
+    stream,
     sxp,
     tls,
 )
@@ -351,20 +353,46 @@ class Conversation:
             return True
         except XendError as error:
             before_refusal()
-            self.log.failure(
-                "XendDomain:1194",
-                "Restore failed",
-                "%s: %s" % (error.label, error),
-                *RESTORE_FRAMES,
-            )
+            log_restore_failed(self.log, error)
             self.refuse(error.kind, str(error))
             return False
 
 
-class Restore:
-    """Taking in one guest from a connection; `ends` are its addresses when it is a stand-in."""
+def restore_file(domains, path, paused=False):
+    """Let a guest go on from a file that xm save has written, or that is the same; return its id.
 
-    def __init__(self, domains, connection, ends=None):
+    Raise XendError, with the text that xm is given.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        raise XendError("can't read guest state file %s: %s" % (path, error.strerror)) from None
+    try:
+        return Restore(domains, stream.File(descriptor), paused=paused).run()
+    except XendError as error:
+        log_restore_failed(domains.log, error)
+        # XendDomain.domain_restore_fd of 3.0.3 and 3.1 catches all and says but this.
+        if domains.key < (3, 2):
+            raise XendError("Restore failed") from None
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def log_restore_failed(log, error):
+    log.failure(
+        "XendDomain:1194", "Restore failed", "%s: %s" % (error.label, error), *RESTORE_FRAMES
+    )
+
+
+class Restore:
+    """Taking in one guest from a connection, or from a stream.File.
+
+    ends -- the addresses of the connection when it is a stand-in
+    paused -- whether it shall not run yet
+    """
+
+    def __init__(self, domains, connection, ends=None, paused=False):
         self.domains = domains
         self.layout = domains.layout
         self.hypervisor = domains.hypervisor
@@ -376,11 +404,16 @@ class Restore:
         self.answers = {}
         self.card_answers = {}
         self.device_model_failure = None
-        sender = ends[1] if ends else connection.getpeername()
-        self.wire = network.Wire(self.layout, self.layout.host_at(sender[0]))
+        self.paused = paused
+        self.relocating = not isinstance(connection, stream.File)
+        if self.relocating:
+            sender = ends[1] if ends else connection.getpeername()
+            self.wire = network.Wire(self.layout, self.layout.host_at(sender[0]))
+        else:
+            self.wire = network.Wire()
 
     def run(self):
-        """Make the guest run here; raise XendError with what the sender is told."""
+        """Make the guest run here; return its id, raise XendError with what the sender is told."""
         signature = self.read(len(SIGNATURE), "signature read")
         if signature != SIGNATURE:
             raise XendError(
@@ -390,6 +423,8 @@ class Restore:
         config = sxp.decode_text(self.first_value(self.read(length, "config read")))
         self.log.debug("XendDomainInfo:239", "XendDomainInfo.restore(%r)" % (config,))
         name, uuid = sxp.child_value(config, "name"), sxp.child_value(config, "uuid")
+        if not self.relocating:
+            self.refuse_second(name, uuid)
         self.domains.check_name_is_free(name, uuid)
         domid = self.build_shell(config)
         try:
@@ -400,9 +435,22 @@ class Restore:
             self.log.info("XendDomain:1126", "Domain %s (%s) deleted." % (name, uuid))
             self.log.failure("XendCheckpoint:357", str(error), "%s: %s" % (error.label, error))
             raise
-        if sxp.child_value(config, "change_home_server") == "True":
+        if self.relocating and sxp.child_value(config, "change_home_server") == "True":
             self.log.debug("XendDomain:1186", "Migrating new managed domain: %s: %s" % (name, uuid))
             self.domains.managed.save(description.live(self.hypervisor.domain(domid), ""))
+        return domid
+
+    def refuse_second(self, name, uuid):
+        """Raise VmError when a domain with this name or uuid runs here already.
+
+        Before 3.3 only a name is looked for (`check_name_is_free`), and in 3.1 and 3.2 not the guest's own:
+        a second copy of a guest that runs is started (XendCheckpoint.restore, `if not relocating`).
+        """
+        if self.domains.key < (3, 3):
+            return
+        for domain in self.hypervisor.domains():
+            if name == domain["xend_name"] or uuid == domain["uuid"]:
+                raise VmError("Domain '%s' already exists with ID '%d'" % (name, domain["domid"]))
 
     def hold_answer(self):
         """Wait until what is said to the sender gets through to it, for ever if it never does."""
@@ -522,7 +570,8 @@ class Restore:
                 raise
             self.log.failure("XendCheckpoint:341", str(error), "VmError: %s" % error)
         self.layout.pause("unpause")
-        self.hypervisor.unpause(domid)
+        if not self.paused:
+            self.hypervisor.unpause(domid)
         if self.device_model_failure and self.domains.key >= (3, 4):
             self.crash(domain)
 

@@ -8,7 +8,7 @@ import http.server
 import inspect
 import xmlrpc.client
 
-from tests.lab import description, migration
+from tests.lab import description, migration, relocation
 from tests.lab.domains import NoDomain, XendError
 
 # XendClient.py.
@@ -34,7 +34,7 @@ class Methods:
             "xend.domain.getVCPUInfo": self.vcpus,
             "xend.domain.migrate": self.migrate(),
             "xend.domain.pause": self.pause if since_3_2 else lambda domid: domains.pause(domid),
-            "xend.domain.restore": self.restore if modern else lambda src: domains.restore(src),
+            "xend.domain.restore": self.restore if modern else self.restore_3_0,
             "xend.domain.save": self.save
             if modern
             else lambda domid, dst: domains.save(domid, dst),
@@ -80,7 +80,10 @@ class Methods:
         self.domains.save(domid, dst)
 
     def restore(self, src, paused=False):
-        return self.domain(self.domains.restore(src, paused))
+        return self.domain(relocation.restore_file(self.domains, src, paused))
+
+    def restore_3_0(self, src):
+        relocation.restore_file(self.domains, src)
 
     def pause(self, domid, state=False):
         self.domains.pause(domid)

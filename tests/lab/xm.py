@@ -471,9 +471,13 @@ class Client:
         self.call("domain.save", name, path, *([False] if self.is_modern else []))
 
     def restore(self, arguments):
-        self.exactly(arguments, 1)
-        path = os.path.abspath(arguments[0])
-        self.call("domain.restore", path, *([False] if self.is_modern else []))
+        paused = self.is_modern and any(word in ("-p", "--paused") for word in arguments)
+        words = [word for word in arguments if not (self.is_modern and word in ("-p", "--paused"))]
+        self.exactly(words, 1)
+        path = os.path.abspath(words[0])
+        if not os.access(path, os.R_OK):
+            raise Failure("xm restore: Unable to read file %s" % path)
+        self.call("domain.restore", path, *([paused] if self.is_modern else []))
 
     def migrate_options(self):
         version = self.version[:2]
