@@ -7,7 +7,8 @@
     all that have this pillar), wait (seconds to wait for transfers that go on, default 10), remove_lost (names or
     uuids of guests that are lost, when that is settled: also remove their paused copies, and the notes that they were
     sent), resume (names of guests that are suspended on their source: let them go on, because it is known that they
-    have not run elsewhere since). With domain, uuid, ran, who, source and target it says where that guest is, as
+    have not run elsewhere since), restore (names of guests that xend has lost and of which their source has a safety
+    copy: bring them back there, because that is known of them). With domain, uuid, ran, who, source and target it says where that guest is, as
     xend.orch.migrate wants to know after a failure. With look it repairs nothing, as it looks once more by itself
     after repairs. -#}
 {%- from "xend/orch/say.jinja" import again, prepare, repairs, sayings with context %}
