@@ -22,7 +22,7 @@ PYTEST = -m pytest $(PYTEST_ARGS)
 GROUPED = -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 PY27_TESTS = tests/unit/test_sxp.py tests/unit/test_allow.py tests/unit/test_options.py \
     tests/unit/test_copies.py tests/unit/test_verdict.py tests/unit/test_fleet.py \
-    tests/unit/test_check.py tests/unit/test_module_py27.py tests/unit/test_xm_output.py \
+    tests/unit/test_fleet_kept.py tests/unit/test_check.py tests/unit/test_module_py27.py tests/unit/test_xm_output.py \
     tests/unit/test_progress.py tests/unit/test_guest_files.py \
     tests/unit/test_disks.py tests/unit/test_fit.py tests/unit/test_kept.py tests/unit/test_devices.py \
     tests/unit/test_boot.py tests/unit/test_block.py tests/unit/test_drbd.py \

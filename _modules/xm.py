@@ -419,7 +419,15 @@ def copies(domain=None, wait=0, uuid=None):
     ``completed``, as below; ``sent``, the notes on guests
     that were sent from here and of which nobody has told yet that they have arrived, a list of dicts:
     ``id``, ``name``, ``uuid``, ``target``, ``at`` (time), ``what`` (memory, disks), ``kept`` (the file
-    with its description) and ``over`` (bool: it runs here, and cannot be about to be sent any more);
+    with its description), ``over`` (bool: it runs here, and cannot be about to be sent any more) and
+    ``safety``: None for one that was sent without a relay, else what has become of its safety copy, a dict:
+    ``state`` (``complete``: it can be restored from it; ``none``, ``growing``, ``given up``, ``removed`` or
+    ``broken``, with ``why``), ``path``, ``bytes``, ``heard`` (what its relay has heard of the target: ``ok``,
+    ``err``, with the text in ``said``, ``silence``, ``broken``, ``unanswered`` or None), ``refused`` (bool:
+    by that it has certainly not run there), ``recent`` (bool: within an hour), ``tried`` (bool: it may have
+    been restored since, or have come back), ``alive`` (bool: the relay still runs), ``phase``, ``live``,
+    ``began_at`` and ``sent_at`` (seconds since 1970), ``restoring_at``, ``restored_at`` and
+    ``stood_still_s`` (of one that was brought back);
     ``completed``, the answer about UUID by xend's log (None: it does not tell); ``devices_s``, how many
     seconds xend here waits for devices; and ``declared``, the minion ids of all hosts in the pillar. When xm
     gives no answer, ``copies`` is None, and there are ``problem``, ``remedy`` (what to do about it) and
@@ -442,6 +450,8 @@ def copies(domain=None, wait=0, uuid=None):
             found, silence = None, this.silence(exc)
         # Last: of a guest that was not there any more the note is.
         sent = [dict(made, over=this.is_over(made, found or [])) for made in this.noted()]
+        for made in sent:
+            made["safety"] = this.safety(made)
         this.outwait(found or [], watched)
         # The step that removes it wants to know.
         for one in found or []:
@@ -644,7 +654,7 @@ def _view_of(argument, value):
 
 
 def _are_findings(found):
-    keys = set(["name", "uuid", "lost"])
+    keys = set(["name", "uuid", "nowhere"])
     return isinstance(found, (list, tuple)) and all(
         [isinstance(one, dict) and keys <= set(one) for one in found]
     )

@@ -56,6 +56,7 @@ class _Utility(object):
 
 xend_host = _Utility("xend_host")
 xend_secrets = _Utility("xend_secrets")
+xend_sxp = _Utility("xend_sxp")
 xend_text = _Utility("xend_text")
 xm_copies = _Utility("xm_copies")
 xm_files = _Utility("xm_files")
@@ -501,7 +502,7 @@ def _note(this, guest, target, kept):
         "name": guest["name"],
         "uuid": guest["uuid"],
         "target": target,
-        "at": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
+        "at": _now(),
         "what": _in_words(guest),
         "kept": kept,
         "domid": None if this.is_managed(guest["uuid"]) else guest["domid"],
@@ -531,8 +532,9 @@ def forget(name, uuid, note, claims=None, asked=False, test=False):
     test
         only say what would be so
 
-    Returns whether there is no note any more, or would be none. Raises an error while the guest is moved or
-    mended, and when nobody says that it runs.
+    With the note goes what its relay has left, the safety copy first. Returns whether there is no note any
+    more, or would be none. Raises an error while the guest is moved or mended, when nobody says that it runs,
+    and, whoever asks for it, while its relay still sends it or waits for the word of its target.
 
     CLI Example:
 
@@ -550,6 +552,8 @@ def forget(name, uuid, note, claims=None, asked=False, test=False):
     if noted[-1]["id"] != note:
         return False
     why = _doubt(this, "forget", name, uuid, claims, asked, note=noted[-1])
+    if asked and (this.safety(noted[-1]) or {}).get("alive"):
+        why = "its relay still sends it to %(target)s, or waits for the word of that" % noted[-1]
     if why:
         raise CommandExecutionError("that %s was sent is still noted: %s" % (name, why))
     if test:
@@ -798,6 +802,164 @@ def _forget_own(this, uuid):
     except CommandExecutionError as exc:
         return "; %s" % exc
     return ""
+
+
+# Bringing back
+
+
+def restore(name, uuid, note, claims=None, asked=False, test=False):
+    """
+    Bring a guest back that was sent from here and is nowhere, from its safety copy (``xm restore``): it goes
+    on as it was when it left. What this relies on is looked at once more, right before it. Once it was seen
+    to run, the safety copy is removed; the note stays, and tells of it, until ``xm.forget``.
+
+    **A guest that has run anywhere since is destroyed by this**: its disks are newer than that memory.
+
+    name, uuid
+        the domain; nothing is done while one with this name or uuid is here that is more than known to xend
+    note
+        the ``id`` of the note that it was sent, as ``xm.copies`` has shown it
+    claims
+        what other hosts say themselves of it, a dict from minion id to a word, as ``xm.findings`` has put it
+        together; each is believed about itself only. It is restored when the host that it was sent to says
+        that it was never completed there, or holds nothing that can run and was heard to say why; while no
+        other host says that it has it, or does not answer; and within an hour. None: who calls this has
+        looked at the other hosts, and answers for it
+    asked
+        the operator has named this guest for this run (``restore``): that is no matter then; but nothing is
+        restored when its target was heard to say that it runs, or says that it has it
+    test
+        only say whether it would be done
+
+    Returns a sentence. Raises an error when it is not restored; nothing is removed then.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen1 xm.restore web01 6a3c5d52-77a1-4d9e-9d0a-5b1f2c3d4e5f 0f3e9a51-93a7-4c15-8a5b-0f4a8f1f6c1e
+    """
+    name, uuid, note = _text("name", name), _check_uuid(uuid), _text("note", note)
+    _check_word(claims, asked)
+    this = _host()
+    if test:
+        made, safety = _to_restore(this, name, uuid, note, claims, asked)
+        return "%s would be restored from %s" % (name, safety["path"])
+    with this.holding(name, "the restore of %s" % name) as held:
+        if held:
+            raise CommandExecutionError(NOT_RESTORED % (name, held))
+        made, safety = _to_restore(this, name, uuid, note, claims, asked)
+        return _restore(this, made, safety)
+
+
+NOT_RESTORED = "%s was not restored: %s"
+STILL_WHOLE = (
+    "%(said)s. Nothing was removed: its memory is still in %(path)s on %(host)s. When the cause is removed, "
+    "`salt-run state.orchestrate xend.orch.recover` tries again"
+)
+HALF_RESTORED = (
+    "it is %(copy)s now, in state %(state)s (%(said)s). Its memory is still in %(path)s on %(host)s. Look "
+    "with `xm list` there: when it runs, all is well; when it does not go on, `xm destroy` it and run "
+    "`salt-run state.orchestrate xend.orch.recover` again"
+)
+RESTORED = "%(name)s was restored here from its safety copy and runs%(still)s%(left)s"
+
+
+def _to_restore(this, name, uuid, note, claims, asked):
+    """
+    The note on a guest and what is known of its safety copy, once all is as it has to be to restore it.
+    """
+    noted = [made for made in this.noted() if (made["name"], made["uuid"]) == (name, uuid)]
+    if not noted or noted[-1]["id"] != note:
+        why = "it was sent once more" if noted else "there is no note that it was sent"
+        raise CommandExecutionError(NOT_RESTORED % (name, why))
+    (made,) = noted
+    safety = this.safety(made) or {"state": "none", "why": "it was sent without a relay"}
+    why = safety["state"] != "complete" and "its safety copy is %s" % (safety["why"] or safety["state"])
+    why = why or _denial(this, made, safety, claims, asked) or _wrong_copy(safety["path"], name, uuid)
+    if why:
+        raise CommandExecutionError(NOT_RESTORED % (name, why))
+    return made, safety
+
+
+def _denial(this, made, safety, claims, asked):
+    """
+    Why a guest is not to be restored, by what is here and what other hosts say; "" when it is.
+    """
+    name, uuid, target = made["name"], made["uuid"], made["target"]
+    why = xm_fleet.denial(target, claims or {}, _Utility, safety["heard"], safety["alive"])
+    # xend before 3.1 restores a second one beside it.
+    here = [
+        one
+        for one in this.look().copies()
+        if (one["uuid"] in (uuid, None) or one["name"] == name)
+        and (one["copy"], one["uuid"]) != ("managed", uuid)
+    ]
+    if here:
+        seen = ["%s (domain %s, state %s)" % (one["listed"], one["domid"], one["state"]) for one in here]
+        why = "%s is here" % ", ".join(seen)
+    if why or asked or claims is None:
+        return why
+    own = dict([(key, safety[key]) for key in ("refused", "recent", "tried")], target=target)
+    declared = sorted(__salt__["xend.declared_hosts"]())
+    return xm_fleet.doubt("restore", name, str(__opts__["id"]), claims, declared, _Utility, **own)
+
+
+def _wrong_copy(path, name, uuid):
+    """
+    Why a file is no copy of this guest; "" when it is one.
+    """
+    try:
+        (form,) = xend_sxp.parse(xm_kept.described(path)).forms()
+        guest = xm_output.describe(form)
+    except (EnvironmentError, ValueError) as exc:
+        return "%s: %s" % (path, getattr(exc, "strerror", None) or exc)
+    if (guest["name"], guest["uuid"]) != (name, uuid):
+        return "%s is the copy of another guest, %s" % (path, xm_files.legible(guest["name"]))
+    return ""
+
+
+def _restore(this, made, safety):
+    name, uuid, path = made["name"], made["uuid"], safety["path"]
+    words = {"name": name, "path": path, "host": str(__opts__["id"]), "left": ""}
+    # Whoever finds this and no guest knows that it may have run since.
+    made = _noted_anew(this, made, restoring_at=_now())
+    # As long as xend may take to send as much.
+    limit_s = max(300, safety["bytes"] // (4 << 20))
+    result = _watch([this.option("xm"), "restore", path], limit_s, lambda: None)
+    view = this.watch(name, uuid, SETTLE_S if result["over"] else 0)
+    now = time.time()
+    words.update(copy=view["copy"], state=view["state"] or "none", said=this.said(result))
+    if not result["over"]:
+        words["said"] = "xm restore had not ended after %d s" % limit_s
+    if view["copy"] in ("absent", "managed") and result["over"]:
+        _noted_anew(this, made, restoring_at=None)
+        raise CommandExecutionError(NOT_RESTORED % (name, STILL_WHOLE % words))
+    if view["copy"] != "running" or view["uuid"] != uuid:
+        raise CommandExecutionError(NOT_RESTORED % (name, HALF_RESTORED % words))
+    since = safety["sent_at"] if safety["live"] else safety["began_at"]
+    still_s = round(now - since, 1) if since is not None and now >= since else None
+    _noted_anew(this, made, restored_at=_now(), stood_still_s=still_s)
+    try:
+        os.unlink(path)
+    except EnvironmentError as exc:
+        words["left"] = "; %s could not be removed (%s): never restore it again" % (path, exc.strerror)
+    words["still"] = "" if still_s is None else ", after about %d s in which it stood still" % still_s
+    return RESTORED % words
+
+
+def _now():
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+
+
+def _noted_anew(this, made, **more):
+    """
+    The note on a guest, once it says this as well.
+    """
+    made = dict(made, **more)
+    path = xm_kept.note_file(this.option("kept"), made["name"], made["uuid"])
+    this.keep(path, xm_kept.note(made), "what becomes of %s" % made["name"])
+    return made
 
 
 # What xend does to go on with a guest after a failed save, for guests that can cancel a suspension (xend

@@ -28,7 +28,7 @@ GRAIN = ("virtual_subtype", "Xen Dom0")
 MIGRATE = ("domain", "source", "target")
 SAFETY_OPTIONS = ("safety_copy", "safety_folder", "safety_delay_s", "rate_mib_s", "relay")
 MIGRATE_OPTIONS = ("live", "port", "ssl", "node", "timeout", "settle", "accept", *SAFETY_OPTIONS)
-RECOVER = ("hosts", "wait", "remove_lost", "resume")
+RECOVER = ("hosts", "wait", "remove_lost", "resume", "restore")
 # What xend.orch.migrate asks xend.orch.recover afterwards.
 RECOVER_ONE = ("domain", "uuid", "ran", "who", "source", "target", "look")
 # Of a repair, what the state on its host is given.
@@ -675,17 +675,22 @@ def recovery(given=None, test=False):
         return _stop("no host answers", _nobody(given, reports))
     if pair and given.get("who") and findings[0]["outcome"] not in ("going_on", "unknown") and not test:
         _settle(given, findings[0])
+    if given.get("look") and not pair and not test:
+        _forget_those_that_are_back(findings)
     return _recovery_plan(given, pair, reports, findings, test)
 
 
 def _wrong_recovery(given):
     wrong = ["%s is no option" % key for key in given if key not in RECOVER + RECOVER_ONE]
-    for key in ("hosts", "remove_lost", "resume"):
+    for key in ("hosts", "remove_lost", "resume", "restore"):
         names = given.get(key)
         if names is None:
             continue
         if not isinstance(names, list) or [name for name in names if not isinstance(name, str)]:
             wrong.append("%s is no list of names" % key)
+    if not wrong:
+        both = set(given.get("remove_lost") or []).intersection(given.get("restore") or [])
+        wrong += ["%s is named by remove_lost and by restore" % name for name in sorted(both)]
     wait = given.get("wait", 10)
     if isinstance(wait, bool) or not isinstance(wait, (int, float)) or not 0 <= wait <= 3600:
         wrong.append("wait, %r, is no number of seconds up to 3600" % (wait,))
@@ -722,11 +727,25 @@ def _findings(given, pair, declared):
         look(others)
         findings = judge()
     # Nothing is called lost at first sight: hosts are not asked at the very same moment.
-    if [found for found in findings if found["lost"]]:
+    if [found for found in findings if found["nowhere"]]:
         before = findings
         look([host for host in reports if reports[host].get("copies") is not None])
+        _ask_for_logs(reports, question)
         findings = judge()
     return reports, findings
+
+
+def _ask_for_logs(reports, question):
+    """
+    Ask where guests were sent that can be brought back whether they were completed there, and keep that with
+    what these hosts have said.
+    """
+    sent = [made for said in list(reports.values()) for made in said.get("sent") or []]
+    whole = [made for made in sent if (made.get("safety") or {}).get("state") == "complete"]
+    for host, uuid in sorted({(made["target"], made["uuid"]) for made in whole}):
+        if reports.get(host, {}).get("copies") is not None:
+            said = _ask([host], "xm.copies", "copies", keywords=dict(question, uuid=uuid))[host]
+            reports[host].setdefault("completions", {})[uuid] = said.get("completed")
 
 
 def _nobody(given, reports):
@@ -755,18 +774,26 @@ def _forget(name, found):
         _call(made["host"], "xm.forget", arguments, {"claims": made["claims"], "asked": False})
 
 
+def _forget_those_that_are_back(findings):
+    """
+    The last look says of a guest that it was brought back, so that nobody needs its note any longer.
+    """
+    for found in findings:
+        steps = [step for step in found["repairs"] if found.get("back") and not step["only_if_asked"]]
+        _forget(found["name"], {"settled": [step for step in steps if step["do"] == "forget"]})
+
+
 def _recovery_plan(given, pair, reports, findings, test):
     names = [found["name"] for found in findings]
     repairs, says, mends, ids = [], [], False, set()
-    wanted = {"resume": given.get("resume") or [], "remove": given.get("remove_lost") or []}
-    wanted.update(rename=wanted["resume"], forget=wanted["remove"])
     for found in findings:
         who = found["name"]
         if names.count(who) > 1:
             who += " (%s)" % found["uuid"]
-        taken = []
-        for repair in [] if given.get("look") else found["repairs"]:
-            asked = found["name"] in wanted[repair["do"]] or found["uuid"] in wanted[repair["do"]]
+        taken, wanted = [], _wanted(given, found)
+        steps = [step for step in found["repairs"] if step["do"] in wanted]
+        for repair in [] if given.get("look") else steps:
+            asked = wanted[repair["do"]]
             if repair["only_if_asked"] and not asked:
                 continue
             step = "%s: %s %s on %s" % (who, repair["do"], repair["listed"], repair["host"])
@@ -775,10 +802,13 @@ def _recovery_plan(given, pair, reports, findings, test):
             taken[-1]["step"] = [{key: repair[key]} for key in REPAIR if key in repair] + [{"asked": asked}]
             mends = mends or repair["do"] != "forget"
         repairs += taken
-        good = found["outcome"] == "moved" or bool(taken and not pair and len(taken) == len(found["repairs"]))
+        is_well = found["outcome"] == "moved" or bool(found.get("back") and not pair)
+        good = is_well or bool(taken and not pair and len(taken) == len(steps))
         # What is to be done about it is done by the steps above; where it runs is as true after them.
         is_over = taken and not test and found["outcome"] not in ("moved", "unharmed")
         text = "found before the steps above: " + found["facts"] if is_over else found["comment"]
+        if taken and not test and "forget" in wanted and len(steps) < len(found["repairs"]):
+            text += "; its safety copy was thrown away with the note, as remove_lost wants it"
         says.append(_say(_own_id("%s: %s" % (who, found["outcome"]), ids), text, good))
     again = None
     if mends and not test:
@@ -786,6 +816,22 @@ def _recovery_plan(given, pair, reports, findings, test):
         again = {"id": _legible("%s after these steps" % about), "given": dict(given, look=True)}
     says += _silent(pair, reports, findings)
     return {"stop": None, "repairs": repairs, "says": says, "again": again}
+
+
+def _wanted(given, found):
+    """
+    Which repairs of a finding are to be taken at all, each with whether the operator has asked for it.
+    """
+    named = {
+        key: found["name"] in (given.get(key) or []) or found["uuid"] in (given.get(key) or [])
+        for key in ("remove_lost", "resume", "restore")
+    }
+    lost, resume = named["remove_lost"], named["resume"]
+    wanted = {"remove": lost, "forget": lost, "resume": resume, "rename": resume}
+    if "restore" not in [step["do"] for step in found["repairs"]]:
+        return wanted
+    # Its copy goes with its note: either the one or the other is done.
+    return wanted if lost else {"remove": named["restore"], "restore": named["restore"]}
 
 
 def _own_id(text, taken):

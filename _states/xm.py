@@ -449,9 +449,11 @@ def repaired(name, do, listed, uuid, domid=None, note=None, claims=None, asked=F
         the guest, for the report
     do, listed, uuid, domid
         as for the execution function ``xm.repair``, which looks once more before it does anything; or
-        ``forget``: the ``note`` with this id, that the guest was sent from here, is removed (``xm.forget``)
+        ``forget``: the ``note`` with this id, that the guest was sent from here, is removed (``xm.forget``);
+        or ``restore``: the guest is brought back from the safety copy of which that note tells
+        (``xm.restore``)
     note
-        the id of the note to forget
+        the id of the note
     claims, asked
         as for these functions: what other hosts say themselves that they hold of the guest, and whether the
         operator has named it for this run
@@ -469,13 +471,15 @@ def repaired(name, do, listed, uuid, domid=None, note=None, claims=None, asked=F
     """
     if do not in list(DONE):
         return _ret(name, False, "do: %.80r is none of %s" % (do, ", ".join(sorted(DONE))))
-    which = "noted as sent" if do == "forget" else "domain %s" % domid
+    which = "noted as sent" if do in ("forget", "restore") else "domain %s" % domid
     word = {"claims": claims, "asked": asked, "test": __opts__["test"]}
     try:
         if do == "forget":
             if not __salt__["xm.forget"](name, uuid, note, **word):
                 return _ret(name, False, "%s has been sent from here once more, which is noted" % name)
             comment = "that %s was sent from here is not noted any more" % name
+        elif do == "restore":
+            comment = __salt__["xm.restore"](name, uuid, note, **word)
         else:
             comment = __salt__["xm.repair"](do, listed, uuid, domid, **word)
     except CommandExecutionError as exc:
@@ -491,4 +495,5 @@ DONE = {
     "remove": "removed",
     "resume": "resumed",
     "forget": "forgotten",
+    "restore": "restored from its safety copy",
 }

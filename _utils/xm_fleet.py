@@ -8,7 +8,7 @@ function from the name of one to it. Nothing here knows Salt.
 """
 
 # What a host may say of a guest besides what it holds, as a claim: see `doubt`.
-NEVER, SENT_ON = "never completed", "sent on to "
+NEVER, KEEPS, SENT_ON = "never completed", "kept whole", "sent on to "
 
 HAS_NEVER_RUN = (
     "%(name)s is on %(host)s (%(listed)s, state %(state)s), has never run there, and %(elsewhere)s"
@@ -92,6 +92,38 @@ NOT_ITS_WORD = (
     "%(target)s does not say itself that %(name)s runs there, nor where it has sent it on. Once that is "
     "settled, remove_lost: [%(name)s] of xend.orch.recover ends this report"
 )
+TRIED = (
+    "it may have come back to %(host)s since (a restore of it was begun, or xend.log there says that it was "
+    "completed), and nobody has seen how that ended. If it has run there, its disks are newer than the "
+    "memory in this copy, which would destroy its file systems"
+)
+LONG_AGO = (
+    "it left %(host)s so long ago that it may have been started somewhere since (`xm create`), and have been "
+    "shut down again. If it has run anywhere, its disks are newer than the memory in this copy, which would "
+    "destroy its file systems"
+)
+BLIND_TARGET = (
+    "%(target)s does not say what it holds, and %(name)s may run there. Make certain that it does not, and "
+    "did not: look there with `xm list` and in xend.log, or see that %(target)s is switched off and stays so"
+)
+SAYS_OTHERWISE = (
+    "%(others)s %(say_others)s that %(name)s is there, or was. Look with `xm list` and in xend.log on "
+    "%(others)s: if it has run there since it was sent, it must not be restored"
+)
+NOT_ALL_SAY = (
+    "%(silent)s %(do_silent)s not answer. Make certain that nobody has started %(name)s there since it was "
+    "sent"
+)
+IN_ITS_PLACE = (
+    "another domain of that name is on %(namesakes)s. Find out whether it was started in its place, on the "
+    "same disks: only one of the two may run"
+)
+MAY_HAVE_RUN_THERE = (
+    "xend.log on %(target)s does not tell that it was never completed there. Look there for a line "
+    "`completeRestore` of it after it was sent, and what came after that: if it has run, its disks are newer "
+    "than the memory in this copy, which would destroy its file systems; it is started afresh then"
+)
+BY_RESTORE = "; when that is certain, restore: [%(name)s] of xend.orch.recover brings it back"
 YOUR_WORD = ". To %(do)s %(listed)s on %(host)s takes your word, because %(why)s"
 
 # The step, what has to be so (see `doubt`), and why it then needs the word of the operator; "" when it needs
@@ -114,9 +146,37 @@ DOUBTS = (
     ("remove", {"is_noted": False, "is_other_of_two": True}, ""),
     ("remove", {"is_noted": False}, SENT_SOMEWHERE + BY_REMOVE_LOST),
     ("remove", {}, SENT_ELSEWHERE + BY_REMOVE_LOST),
+    ("restore", {"is_tried": True}, TRIED + BY_RESTORE),
+    ("restore", {"is_recent": False}, LONG_AGO + BY_RESTORE),
+    ("restore", {"target_is_blind": True}, BLIND_TARGET + BY_RESTORE),
+    ("restore", {"others_have_it": True}, SAYS_OTHERWISE + BY_RESTORE),
+    ("restore", {"has_namesakes": True}, IN_ITS_PLACE + BY_RESTORE),
+    ("restore", {"all_answer": False}, NOT_ALL_SAY + BY_RESTORE),
+    ("restore", {"target_says_never": True}, ""),
+    ("restore", {"target_refused": True}, ""),
+    ("restore", {}, MAY_HAVE_RUN_THERE + BY_RESTORE),
 )
 # What is done -> what has to be done before, if that is to be done at all.
-AFTER = {"resume": "remove", "rename": "resume"}
+AFTER = {"resume": "remove", "rename": "resume", "restore": "remove"}
+
+# What has to be so, and why a guest is not restored from its safety copy then, whoever asks for it.
+DENIALS = (
+    ({"has_said_ok": True}, "%(target)s has said that it runs there, so that its disks are newer"),
+    (
+        {"target_has_it": True},
+        "by its own word %(target)s has it, or has had it, so that its disks may be newer, or become so",
+    ),
+    ({"is_waiting": True}, "its relay still waits for the word of %(target)s; look again in some minutes"),
+)
+DENIED = ". Its safety copy %(path)s on %(host)s is not restored: %(why)s"
+KEPT_TOO = ". Its memory is whole in the safety copy %(path)s on %(host)s"
+THROWN_AWAY = (
+    ". remove_lost: [%(name)s] of xend.orch.recover ends this report instead, and throws that copy away"
+)
+BROUGHT_BACK = (
+    "%(name)s was not moved: it was brought back on %(host)s from its safety copy%(still)s%(heard)s. "
+)
+STOOD_STILL = ", after about %d s in which it stood still"
 
 # Why repairs that two ends allow are not safe among many hosts.
 NO_UUID = "the uuid of a copy is not known"
@@ -205,9 +265,10 @@ def gather(reports, utility):
 
     Returns a list of dicts, by name and uuid: what xm_verdict.report returns, and ``name``, ``uuid`` and
     ``hosts`` ({"source": host, "target": host}, None where that is no one host). ``do`` in a repair may also
-    be "forget": remove the note whose ``id`` is ``note``. Each repair says besides ``claims``, a dict from
-    hosts to what they say themselves of the guest, and ``doubt``, "" or why it is `only_if_asked` (see
-    `doubt`).
+    be "forget": remove the note whose ``id`` is ``note``; a "restore" has the ``note`` of its safety copy.
+    Each repair says besides ``claims``, a dict from hosts to what they say themselves of the guest, and
+    ``doubt``, "" or why it is `only_if_asked` (see `doubt`). A guest that was brought back from its safety
+    copy, and of which there is still the note, has ``back``: True.
     """
     return _Fleet(reports, utility).findings()
 
@@ -234,16 +295,17 @@ def gather_one(reports, guest, utility):
 
 def confirmed(findings, before):
     """
-    The findings of a second look, without calling anything lost that was not lost at the first one, BEFORE.
+    The findings of a second look, without calling anything lost, or to be brought back, that was not so at
+    the first one, BEFORE.
 
     Hosts are not asked at the very same moment: a guest that its source has sent when it is asked may not
     have been on its target yet when that was. At a later look it is, if it has arrived at all.
     """
-    lost = [(found["name"], found["uuid"]) for found in before if found["lost"]]
+    nowhere = [(found["name"], found["uuid"]) for found in before if found["nowhere"]]
     for found in findings:
-        if found["lost"] and (found["name"], found["uuid"]) not in lost:
+        if found["nowhere"] and (found["name"], found["uuid"]) not in nowhere:
             text = IN_BETWEEN % found["name"]
-            found.update(outcome="unknown", lost=False, repairs=[], facts=text, comment=text)
+            found.update(outcome="unknown", lost=False, nowhere=False, repairs=[], facts=text, comment=text)
     return findings
 
 
@@ -255,20 +317,22 @@ def doubt(do, name, host, claims, declared, utility, **own):
     itself, before this is asked. What it cannot see has to come from the very host that would run the guest.
 
     do, name
-        the step ("rename", "remove", "resume", "forget"), and the guest
+        the step ("rename", "remove", "resume", "restore", "forget"), and the guest
     host
         the host that acts
     claims
         what other hosts say themselves that they hold of the guest: a dict from host to a word for a copy; or
-        to NEVER, when it has just been sent there, and never completed; or to SENT_ON and a host, when it is
-        not there any more and there is a note where it was sent on
+        to NEVER, when it was sent there, never completed, and does not run; to KEEPS, when its memory is
+        whole there in a safety copy; or to SENT_ON and a host, when it is not there any more and there is a
+        note where it was sent on
     declared
         all hosts that may exchange guests; the others are not believed
     own
         what the host that acts sees itself, as far as the step needs it: ``held``, what the copy is that is
         to be removed; ``beside``, what it holds of the guest besides (a list); ``completed``, what its
         xend.log says of that copy (see xm_progress.completed); ``target``, where it has sent the guest by its
-        own note (None: no note); ``over``, whether the guest runs there and cannot be about to be sent
+        own note (None: no note); ``over``, whether the guest runs there and cannot be about to be sent; and
+        of a safety copy ``refused``, ``recent`` and ``tried`` (see xm_kept.safety)
 
     Returns text.
     """
@@ -276,7 +340,13 @@ def doubt(do, name, host, claims, declared, utility, **own):
     target, is_fresh = own.get("target"), own.get("held") == "unfinished"
     believed = dict([(one, claims[one]) for one in claims if one in declared and one != host])
     enough = "alive suspended" if is_fresh else "alive"
-    who = sorted([one for one in believed if is_one_of(believed[one], enough)])
+    who = sorted(
+        [one for one in believed if is_one_of(believed[one], enough) or is_fresh and believed[one] == KEEPS]
+    )
+    word, rest = believed.get(target), set(believed).difference([target])
+    others = sorted([one for one in rest if _may_have_it(believed[one], is_one_of)])
+    silent = sorted([one for one in rest if is_one_of(believed[one], "blind")])
+    namesakes = sorted([one for one in believed if believed[one] == "foreign"])
     is_so = {
         "target_says_never": believed.get(target) == NEVER,
         "is_over": bool(own.get("over")),
@@ -289,13 +359,54 @@ def doubt(do, name, host, claims, declared, utility, **own):
         "is_other_of_two": len(who) == 1 and who == [one for one in declared if one != host],
         "target_has_it": target in who,
         "is_noted": target is not None,
+        "is_tried": bool(own.get("tried")),
+        "is_recent": bool(own.get("recent")),
+        "target_is_blind": word is None or is_one_of(word, "blind"),
+        "others_have_it": bool(others),
+        "has_namesakes": bool(namesakes),
+        "all_answer": not silent,
+        # Where xend knows it, somebody may have started it since.
+        "target_refused": bool(own.get("refused")) and is_one_of(word, "absent unfinished"),
     }
     words = {"name": name, "host": host, "target": target or "no note says where"}
     words.update(who=" and ".join(who), say="say" if len(who) > 1 else "says")
+    words.update(others=" and ".join(others), say_others="say" if len(others) > 1 else "says")
+    words.update(silent=" and ".join(silent), do_silent="do" if len(silent) > 1 else "does")
+    words.update(namesakes=" and ".join(namesakes))
     for step, needed, why in DOUBTS:
         if step == do and not [key for key in needed if is_so[key] != needed[key]]:
             return why % words
     raise ValueError("a step is none of %s: %r" % (", ".join(sorted(set([row[0] for row in DOUBTS]))), do))
+
+
+def denial(target, claims, utility, heard=None, alive=False):
+    """
+    Why a guest must not be restored from its safety copy at all; "" when it may be, see `doubt`.
+
+    target, claims
+        where it was sent, and what the other hosts say, as for `doubt`
+    heard, alive
+        what its relay has heard of the target, and whether that still runs (see xm_kept.safety)
+
+    Returns text.
+    """
+    word = claims.get(target)
+    is_so = {
+        "has_said_ok": heard == "ok",
+        "target_has_it": word is not None and _may_have_it(word, utility("xm_copies").is_one_of),
+        "is_waiting": bool(alive),
+    }
+    for needed, why in DENIALS:
+        if not [key for key in needed if is_so[key] != needed[key]]:
+            return why % {"target": target}
+    return ""
+
+
+def _may_have_it(word, is_one_of):
+    """
+    Whether a host that says this of a guest has it, will have it, or has had it.
+    """
+    return is_one_of(word, "alive departing coming still") or word.startswith(SENT_ON)
 
 
 def is_claim(word, utility):
@@ -304,7 +415,7 @@ def is_claim(word, utility):
     """
     return hasattr(word, "startswith") and (
         utility("xm_copies").is_one_of(word, "any")
-        or word == NEVER
+        or word in (NEVER, KEEPS)
         or word.startswith(SENT_ON)
         and len(word) > len(SENT_ON)
     )
@@ -399,7 +510,8 @@ class _Fleet(object):
                 ends.update([(side, None) for side in ends if ends[side] not in self.reports])
                 found[one["name"], one["uuid"]] = one
         for guest, notes in self.noted.items():
-            one = self._noted_guest(notes, found.get(guest))
+            one = self._noted_guest(notes, found.get(guest)) or found.get(guest)
+            one = self._with_copy(one, notes) if one else None
             if one:
                 found[guest] = one
         return [found[guest] for guest in sorted(found, key=lambda guest: (guest[0], guest[1] or ""))]
@@ -499,6 +611,7 @@ class _Fleet(object):
             begin = SENT % notes[-1] + ". " if notes else ""
             seen = tuple([self.holds(name, end) for end in ends])
             found = self.finding("unknown", begin + NOT_SEEN % ((name,) + seen))
+        found = self._with_copy(found, notes, ran)
         uuid = uuid or found.get("uuid") or (target if found["moved"] else source).get("uuid")
         runs_on = {"moved": guest["target"], "unharmed": guest["source"]}.get(found["outcome"])
         settled = self._settled((name, uuid), found["moved"] and target["name"] == name, runs_on)
@@ -539,6 +652,106 @@ class _Fleet(object):
         said = self.reports.get(view["host"])
         was_not = isinstance(said, dict) and said.get("completed") is False
         return view["copy"] == "unfinished" or view["copy"] == "absent" and was_not
+
+    # Guests that can be brought back
+
+    def _with_copy(self, found, notes, ran=False):
+        """
+        A finding on a guest that was sent, with what its safety copy changes in it. RAN: as for `gather_one`.
+        """
+        if notes and (notes[-1].get("safety") or {}).get("restored_at"):
+            return self._back(found, notes[-1])
+        whole = [made for made in notes if (made.get("safety") or {}).get("state") == "complete"]
+        if not whole or not (found["nowhere"] or found["outcome"] == "unknown"):
+            return found
+        made = whole[-1]
+        name, known = made["name"], self._same(made["name"], made["uuid"])
+        source, target = [self._end(host, name, known) for host in (made["host"], made["target"])]
+        if not self.is_one_of(source["copy"], "gone foreign"):
+            return found
+        claims = self._claims_on_copy(made, target, ran)
+        safety = made["safety"]
+        why = denial(made["target"], claims, self.utility, safety.get("heard"), safety.get("alive"))
+        if why:
+            words = {"path": safety["path"], "host": made["host"], "why": why}
+            return dict(found, comment=found["comment"] + DENIED % words)
+        judged = self._report(name, dict(source, safety=safety), target)
+        for step in judged["repairs"]:
+            step.update(name=name, uuid=made["uuid"])
+            if step["do"] == "restore":
+                step.update(listed=name, domid=None, note=made["id"])
+        self._answer_for(judged, made=made, of_copy=claims)
+        others = [one for one in known if one["host"] not in (made["host"], made["target"])]
+        if [one for one in others if one["copy"] not in ("managed", "unfinished")]:
+            return self._beside(found, judged, made)
+        begin, forget = "" if ran else SENT % made + ". ", [] if self.silent else self._forget(notes)
+        comment = begin + judged["comment"] + (THROWN_AWAY % made if forget else "")
+        repairs, facts = judged["repairs"] + forget, begin + judged["facts"]
+        return self._noted(judged["outcome"], comment, made, made["target"], repairs, facts)
+
+    def _beside(self, found, judged, made):
+        """
+        A finding on a guest that others say they have, with the way to bring it back if that is not so.
+        """
+        words = {"path": made["safety"]["path"], "host": made["host"]}
+        steps = [step for step in judged["repairs"] if step["do"] == "restore"]
+        told = "".join([YOUR_WORD % dict(step, why=step["doubt"]) for step in steps])
+        comment = found["comment"] + KEPT_TOO % words + told
+        return dict(found, comment=comment, repairs=steps + found["repairs"])
+
+    def _back(self, found, made):
+        """
+        A finding on a guest that was brought back from its safety copy, of which nobody has been told yet.
+        """
+        safety = made["safety"]
+        still = safety.get("stood_still_s")
+        begin = BROUGHT_BACK % {
+            "name": made["name"],
+            "host": made["host"],
+            "still": "" if still is None else STOOD_STILL % still,
+            "heard": self.utility("xm_verdict").heard(made["target"], safety),
+        }
+        return dict(found, comment=begin + found["comment"], facts=begin + found["facts"], back=True)
+
+    def _same(self, name, uuid):
+        """
+        The copies that are this guest's, or may be.
+        """
+        return [
+            one
+            for one in self.copies
+            if one["uuid"] == uuid or one["name"] == name and not one["uuid"]
+        ]
+
+    def _claims_on_copy(self, made, target, ran):
+        """
+        What the other hosts say of a guest that its source can restore: where it was sent, whether it was
+        never completed there; who has it, or has sent it since; and who says nothing, which is no matter when
+        it RAN there a moment ago.
+        """
+        claims = dict([(host, "unknown") for host in self.silent if not ran])
+        claims.update([(one["host"], "foreign") for one in self._others(made["name"], made["uuid"])])
+        held = _by("host", self._same(made["name"], made["uuid"]))
+        claims.update([(host, self._most(held[host])) for host in held])
+        for later in self.noted[made["guest"]]:
+            if later["at"] > made["at"] and self.is_one_of(claims.get(later["host"], "absent"), "gone"):
+                claims[later["host"]] = SENT_ON + later["target"]
+        place = made["target"]
+        if not claims.get(place, "").startswith(SENT_ON):
+            never = self._never_ran(target) if ran else self._was_never_completed(target, made["uuid"])
+            claims[place] = NEVER if never else target["copy"]
+        claims.pop(made["host"], None)
+        return claims
+
+    def _was_never_completed(self, view, uuid):
+        """
+        Whether a host that holds this of a guest says that it was never completed there, by its log.
+        """
+        said = self.reports.get(view["host"])
+        if view["copy"] == "unfinished":
+            return view.get("completed") is False
+        told = isinstance(said, dict) and said.get("completions") or {}
+        return view["copy"] == "absent" and told.get(uuid) is False
 
     # What is said of several copies
 
@@ -613,12 +826,14 @@ class _Fleet(object):
 
     # Whose word the steps need
 
-    def _answer_for(self, found, never=()):
+    def _answer_for(self, found, never=(), made=None, of_copy=None):
         """
         Complete the repairs of a finding with whose word they need, and say what waits for people.
 
         never
             the hosts that have just been sent the guest, and have not completed it
+        made, of_copy
+            the note on a guest that is to be restored, and what the other hosts say of it
         """
         told, before = "", {}
         for step in found["repairs"]:
@@ -626,6 +841,12 @@ class _Fleet(object):
                 continue
             own = self._own(step)
             claims = self._claims(step, own["target"], never)
+            if step["do"] == "restore":
+                own = dict([(key, made["safety"].get(key)) for key in ("refused", "recent", "tried")])
+                own.update(target=made["target"])
+                claims = of_copy
+            elif made:
+                claims[made["host"]] = KEEPS
             why = self._doubt(step, claims, **own)
             # No guest goes on beside a copy that may be it; what was suspended is renamed when it goes on.
             why = why or before.get(AFTER.get(step["do"]), "")
@@ -633,6 +854,10 @@ class _Fleet(object):
             if why and step["do"] != "rename" and not found["lost"]:
                 told += YOUR_WORD % dict(step, why=why)
             step.update(claims=claims, doubt=why, only_if_asked=bool(why))
+        for step in found["repairs"]:
+            # What may yet turn out to be the guest goes only when that is restored.
+            if step["do"] == "remove" and before.get("restore"):
+                step.update(doubt=before["restore"], only_if_asked=True)
         if told:
             facts = found["facts"]
             found["comment"] = facts + told + found["comment"][len(facts) :]
@@ -681,7 +906,13 @@ class _Fleet(object):
     def _claim(self, host, guest):
         if not _has_said(self.reports.get(host)):
             return "unknown" if host in self.reports else "unasked"
-        words = [one["copy"] for one in self._on(host, guest)]
+        return self._most(self._on(host, guest))
+
+    def _most(self, copies):
+        """
+        What a host says of a guest of which it has these copies.
+        """
+        words = [one["copy"] for one in copies]
         return sorted(words, key=CLAIMED.index)[0] if words else "absent"
 
     # Guests that were sent

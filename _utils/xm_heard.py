@@ -244,9 +244,9 @@ SAFETY = _record(
     (_one_of(HEARD), "heard"),
     (_text(SENTENCE), "said why"),
     (_text(4096), "path"),
-    (_text(), "phase restored_at"),
+    (_text(), "phase restoring_at restored_at"),
     (_whole(), "bytes"),
-    (_flag, "alive live"),
+    (_flag, "alive live refused recent tried"),
     (_number(0), "began_at sent_at stood_still_s"),
 )
 

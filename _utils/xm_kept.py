@@ -14,19 +14,28 @@ import json
 import os
 import re
 import stat
+import struct
 
 NOTE, DESCRIPTION, TOLD, RELAY, COPY = ".sent", ".sxp", ".told.sxp", ".relay", ".save"
 WORDS = ("id", "name", "uuid", "target", "at", "what", "kept")
 # By which it can be told later whether xend may still be about to send the guest; older notes lack them.
 TRACES = ("domid", "xend", "up_s")
-# Of a guest that was brought back from its safety copy: when, and for how many seconds it had stood still.
-TRACES += ("restored_at", "stood_still_s")
+# Of a guest that is brought back from its safety copy: when that was begun, when it was seen to run, and for
+# how many seconds it had stood still.
+TRACES += ("restoring_at", "restored_at", "stood_still_s")
 # What the relay keeps, when there was one.
 FILES = ("relay", "copy")
 
 # What nobody needs who sends guests, and who reads notes shall not have to read.
 MOST_NOTES = 1000
 NOTE_BYTES = 262144
+
+# For how long nobody will have started a guest afresh that is missing, nor have shut it down again.
+RECENT_S = 3600
+
+# How a file of `xm save` begins, before the length of the description; and how long that can be at most.
+SIGNATURE = b"LinuxGuestRecord"
+DESCRIPTION_BYTES = 1 << 20
 
 # Of a name and a uuid in the name of a file, which has 255 letters at most.
 LABEL_LETTERS = 200
@@ -213,10 +222,12 @@ def is_over(made, now):
     one of these has to be true as well. Another process of xend runs than the one that was asked, with whose
     threads all that it was asked for has gone. Or the guest has another id: it has left and come back, or was
     created anew, and the domain that was to be sent is no more (xend keeps to the one that it has looked up
-    at first). Or all that takes a while has had its time, UNSEEN_S.
+    at first). Or all that takes a while has had its time, UNSEEN_S. Or it was lost and brought back since.
     """
     if now["asked"] or now["sends"] is not False or not now["xend"]:
         return False
+    if made.get("restored_at"):
+        return True
     if made.get("xend") and made["xend"] != now["xend"]:
         return True
     if made.get("domid") is not None and now["domid"] is not None and made["domid"] != now["domid"]:
@@ -241,10 +252,12 @@ def files(folder, made):
         path = made.get(key) or ""
         if os.path.isabs(path) and os.path.basename(path) == os.path.basename(found[0]):
             found.append(path)
-    return sorted(set(copies)) + sorted(set(says))
+    # What a relay was about to say when it was killed.
+    says += ["%s/.%s.new" % os.path.split(path) for path in says]
+    return sorted(set(copies)) + sorted(set(says), reverse=True)
 
 
-def safety(made, said):
+def safety(made, said, now, problem=None):
     """
     What has become of the safety copy of a guest.
 
@@ -252,13 +265,20 @@ def safety(made, said):
         the note on the guest, as `noted` returns it
     said
         what its relay says (xm_relay.status); None when there is nothing
+    now
+        seconds since 1970
+    problem
+        why that cannot be read, if so
 
     Returns None for a guest that was sent without a relay, else a dict: `state`: "none" (there is to be
     none), "growing", "complete" (the guest can be restored from it), "given up", "removed", or "broken", with
     the reason in `why`; `path`, `bytes`; what the relay has heard of the target (`heard`, `said`), `phase`,
-    whether it is still `alive`, and of the transfer `live`, `began_at` and `sent_at`; and as in the note
-    `restored_at` and `stood_still_s`. A copy is complete only when the relay has said so, and the file is
-    what it has said: one that anybody else may have written to is not restored.
+    whether it is still `alive`, and of the transfer `live`, `began_at` and `sent_at`; `refused`, whether the
+    target has certainly not run the guest because of an error that it has told; `recent`, whether it has left
+    so short a time ago that nobody can have started it elsewhere, and shut it down again, without anybody
+    knowing; `tried`, whether a restore was begun of which nobody has seen the end; and as in the note
+    `restoring_at`, `restored_at` and `stood_still_s`. A copy is complete only when the relay has said so, and
+    the file is what it has said: one that anybody else may have written to is not restored.
     """
     if not made.get("relay"):
         return None
@@ -266,12 +286,18 @@ def safety(made, said):
     said = said if said and said.get("id") == made["id"] else {}
     copy = said.get("copy") or {}
     found = dict([(key, said.get(key)) for key in ("heard", "said", "phase", "live", "began_at", "sent_at")])
-    found.update([(trace, made.get(trace)) for trace in ("restored_at", "stood_still_s")])
+    found.update([(trace, made.get(trace)) for trace in ("restoring_at", "restored_at", "stood_still_s")])
+    # A guest that is managed may run when that is told: after it, xend writes its configuration (xend 4.4
+    # XendDomain.domain_restore_fd). Any other is unpaused last.
+    found["refused"] = found["heard"] == "err" and made.get("domid") is not None
+    found["recent"] = found["sent_at"] is not None and 0 <= now - found["sent_at"] < RECENT_S
+    found["tried"] = found["restoring_at"] is not None
     found.update(alive=bool(said.get("alive")), path=copy.get("path") or made.get("copy"))
     found.update(state=copy.get("state") or "none", bytes=copy.get("bytes"), why=copy.get("why"))
-    problem = None
     if made.get("restored_at"):
-        found["state"] = "removed"
+        found["state"], problem = "removed", None
+    elif problem:
+        pass
     elif not said and made.get("copy"):
         problem = "what its relay has said is gone"
     elif found["state"] == "growing" and not found["alive"]:
@@ -279,6 +305,24 @@ def safety(made, said):
     elif found["state"] == "complete":
         problem = _wrong_file(found["path"], found["bytes"])
     return dict(found, state="broken", why=problem) if problem else found
+
+
+def described(path):
+    """
+    The description of a guest at the beginning of its safety copy, as bytes: what xend writes there, and `xm
+    restore` reads (xend 3.0.3 to 4.4 XendCheckpoint.save, .restore). Raises EnvironmentError when it cannot
+    be read, and ValueError when there is none.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY)
+    with os.fdopen(descriptor, "rb") as stream:
+        head = stream.read(len(SIGNATURE) + 4)
+        if len(head) < len(SIGNATURE) + 4 or not head.startswith(SIGNATURE):
+            raise ValueError("%s does not begin as a guest that was saved" % path)
+        (size,) = struct.unpack("!i", head[len(SIGNATURE) :])
+        data = stream.read(size) if 0 < size <= DESCRIPTION_BYTES else b""
+    if not data or len(data) != size:
+        raise ValueError("%s has no description of its guest" % path)
+    return data
 
 
 def _wrong_file(path, size):

@@ -13,6 +13,7 @@ import contextlib
 import errno
 import os
 import re
+import signal
 import time
 
 # Old machines are slow, and xend may be busy.
@@ -43,6 +44,9 @@ WIDTH = 80
 # and how long it may need to destroy the guest when none comes.
 DEVICES_S = 100
 SLACK_S = 20
+
+# How long a relay may take to end that was told to, or has heard all.
+RELAY_S = 5
 
 # How long it is waited between two looks at a guest that is under way, first and later: most have moved soon.
 FIRST_S, POLL_S = 0.05, 0.5
@@ -475,11 +479,64 @@ class Host(object):
         except EnvironmentError as exc:
             raise self._unkept(exc, "it cannot be seen which guests were sent from here")
 
+    def safety(self, made):
+        """
+        What has become of the safety copy of a guest that was sent by this note (see xm_kept.safety).
+        """
+        said, problem, now = None, None, time.time()
+        try:
+            said = self._relay(made)
+        except (EnvironmentError, ValueError) as exc:
+            problem = "what its relay has said cannot be read: %s" % exc
+        found = self.utility("xm_kept").safety(made, said, now, problem)
+        if found and found["state"] == "complete" and not found["tried"]:
+            found["tried"] = self._has_come_back(made["uuid"], found["sent_at"], now)
+        return found
+
+    def _has_come_back(self, uuid, sent_at, now):
+        """
+        Whether a guest was completed here since it was sent, by the log of xend: restored, or moved back.
+        """
+        progress = self.utility("xm_progress")
+        text = progress.last_part(self.option("log"))
+        since_s = progress.received_since(text, uuid, now)
+        # The log has whole seconds.
+        is_later = since_s is not None and sent_at is not None and now - since_s > sent_at - 1
+        return is_later and progress.completed(text, uuid) is True
+
+    def _relay(self, made):
+        return self.utility("xm_relay").status(made["relay"]) if made.get("relay") else None
+
+    def end_relay(self, made):
+        """
+        See that the relay of a guest that runs, or is given up, has ended: it would go on to say how far it
+        is. One that has sent all ends by itself when it has heard the target, and only then.
+        """
+        try:
+            if not made.get("relay") or not self.utility("xm_relay").stop(made["relay"]):
+                return
+            deadline, pause = clock_s() + RELAY_S, pauses()
+            while True:
+                said = self._relay(made)
+                if not said or not said["alive"]:
+                    return
+                if clock_s() > deadline:
+                    os.kill(said["pid"], signal.SIGKILL)
+                    return
+                next(pause)
+        except (EnvironmentError, ValueError):
+            # What cannot be read says of no process that it is the relay.
+            return
+
     def forget(self, name, uuid, note):
         """
         Remove a note, unless it was made anew, and before it what a relay has left: the safety copy, and what
         it has said. Whoever does has the lock of the guest.
         """
+        noted = [made for made in self.noted() if (made["name"], made["uuid"]) == (name, uuid)]
+        for made in noted:
+            if made["id"] == note:
+                self.end_relay(made)
         try:
             return self.utility("xm_kept").forget(self.option("kept"), name, uuid, note, self.utility)
         except EnvironmentError as exc:

@@ -15,8 +15,10 @@ the name of one to it.
 # device-create-timeout).
 DEVICES_S = 100
 
-# The outcomes that mean that no host has a copy of the guest that can run.
+# The outcomes that mean that no host has a copy of the guest that can run; and all that are not called so at
+# first sight.
 LOST = ("incomplete", "lost")
+WITHOUT_COPY = LOST + ("kept",)
 
 
 def _step(on, do, only_if_asked=False):
@@ -29,6 +31,10 @@ FACTS = "%(source_holds)s, and %(target_holds)s"
 FACTS_TARGET_FIRST = "%(target_holds)s, and %(source_holds)s"
 COMES = "%(name)s is on its way to %(target)s: " + FACTS_TARGET_FIRST
 IS_LOST = "%(name)s is LOST: "
+IS_KEPT = (
+    "%(name)s does not run, but is not lost: its memory is whole in the safety copy %(kept)s on %(source)s; "
+    + FACTS
+)
 
 WAIT = "Do not start, unpause, destroy or migrate it on either host; look again when the transfer is over"
 HANDS_OFF = "Start it nowhere and destroy nothing before both hosts were seen"
@@ -68,6 +74,42 @@ OTHER_GUEST = (
     "Find out whether the domain of that name on %(target)s was started in its place and uses the same "
     "disks; then only one of the two may run"
 )
+
+BRING_BACK = (
+    "xend.orch.recover restores it on %(source)s, where it goes on as it was when it left; do not start it "
+    "afresh meanwhile"
+)
+
+# The same table for a guest that has left its source, and of which that has a complete safety copy: the first
+# row that has both copies decides; where none has, TABLE does. A row of which both ends are seen begins with
+# IS_KEPT. A dead copy on the target goes first, so that nobody lets it run later.
+KEPT = (
+    (
+        "gone", "blind", "unknown",
+        "%(name)s does not run on %(source)s, where its memory is whole in its safety copy %(kept)s: "
+        + FACTS,
+        ONLY_TARGET,
+        (_step("source", "restore", True),),
+    ),
+    (
+        "gone", "unfinished", "kept", IS_KEPT, BRING_BACK,
+        (_step("target", "remove"), _step("source", "restore")),
+    ),
+    ("gone", "gone foreign", "kept", IS_KEPT, BRING_BACK, (_step("source", "restore"),)),
+    (
+        "foreign", "unfinished gone foreign", "kept", IS_KEPT,
+        "xend on %(source)s restores no second domain of that name: find out whether the one that is there "
+        "was started in its place; if not, give that one another name with `xm rename`, and run `salt-run "
+        "state.orchestrate xend.orch.recover` again",
+    ),
+)
+
+# What the target was heard to say of a guest that it got -> what that means.
+WAS_HEARD = {
+    "err": "xend on %(target)s has said why it could not complete it: %(said)s",
+    "silence": "xend on %(target)s has closed the connection without a word, as it does when it dies",
+    "unanswered": "xend on %(target)s has not said what has become of it",
+}
 
 # What each of the two may hold (see xm_copies.is_one_of), the outcome, what is so, what to do, and, where
 # there are any, repairs. The first row that has both copies decides. A repair may rename a copy that runs,
@@ -326,13 +368,14 @@ TIMED_OUT = (
 THEN_ASK = ". Then `salt-run state.orchestrate xend.orch.recover` says the rest"
 
 
-def decide(source, target, utility):
+def decide(source, target, utility, is_kept=False):
     """
-    What it means that the source holds this, and the target that (see xm_copies.words).
+    What it means that the source holds this, and the target that (see xm_copies.words). IS_KEPT: the source
+    has a complete safety copy of the guest.
 
     Returns a dict: ``outcome``, ``sentence`` and ``advice`` (templates, see `report` for their words) and
-    ``repairs`` (a list of dicts: ``on``, "source" or "target"; ``do``, "rename", "remove" or "resume"; and
-    ``only_if_asked``). Outcomes:
+    ``repairs`` (a list of dicts: ``on``, "source" or "target"; ``do``, "rename", "remove", "resume" or
+    "restore"; and ``only_if_asked``). Outcomes:
 
     moved
         it runs on the target, and nowhere else
@@ -346,6 +389,8 @@ def decide(source, target, utility):
         there is a copy that has run, but none runs
     both
         two copies run
+    kept
+        no host has a copy that can run, but its source has its memory whole in a safety copy
     incomplete, lost
         no host has a copy that can run: one on the target was never completed; there is none
     unknown
@@ -354,7 +399,7 @@ def decide(source, target, utility):
     Raises ValueError for words that are no copies.
     """
     is_one_of, words = utility("xm_copies").is_one_of, utility("xm_copies").words()
-    for row in TABLE:
+    for row in (KEPT if is_kept else ()) + TABLE:
         if is_one_of(source, row[0]) and is_one_of(target, row[1]):
             repairs = [dict(step) for step in (row + ((),))[5]]
             return {"outcome": row[2], "sentence": row[3], "advice": row[4], "repairs": repairs}
@@ -370,16 +415,19 @@ def report(name, source, target, source_view, target_view, utility):
     source_view, target_view
         what each holds: a dict with ``copy`` and, as far as they are known, ``state``, ``listed`` (the name
         under which `xm list` shows it), ``uuid``, ``domid``, ``devices_s`` (how long xend there waits for
-        devices), ``problem`` (why the host cannot be seen) and ``remedy`` (what to start there)
+        devices), ``problem`` (why the host cannot be seen) and ``remedy`` (what to start there); and that of
+        the source ``safety``, a safety copy that is complete (see xm_kept.safety), if there is one
 
     Returns a dict: ``outcome`` (see `decide`), ``facts`` (what is where) and ``comment`` (the same, and what
-    to do), ``repairs``, ``lost`` and ``moved`` (bools). Each repair says ``on``, ``host``, ``do``,
-    ``listed``, ``name``, ``uuid``, ``domid`` and ``only_if_asked``; they are to be taken in this order.
+    to do), ``repairs``, ``lost``, ``nowhere`` (no host has a copy that can run) and ``moved`` (bools). Each
+    repair says ``on``, ``host``, ``do``, ``listed``, ``name``, ``uuid``, ``domid`` and ``only_if_asked``;
+    they are to be taken in this order.
     """
     xm_copies = utility("xm_copies")
     ends = {"source": dict(source_view, host=source), "target": dict(target_view, host=target)}
-    found = decide(source_view["copy"], target_view["copy"], utility)
-    words = _words(name, ends, xm_copies)
+    safety = source_view.get("safety")
+    found = decide(source_view["copy"], target_view["copy"], utility, bool(safety))
+    words = dict(_words(name, ends, xm_copies), kept=safety and safety["path"])
     repairs = []
     for step in found["repairs"]:
         view = ends[step["on"]]
@@ -390,7 +438,7 @@ def report(name, source, target, source_view, target_view, utility):
             continue
         which = {"listed": listed, "name": own, "uuid": view.get("uuid"), "domid": view.get("domid")}
         repairs.append(dict(step, host=view["host"], **which))
-    facts = found["sentence"] % words
+    facts = found["sentence"] % words + (heard(target, safety) if safety else "")
     advice = found["advice"] and ". " + found["advice"] % words
     advice += remedies([ends["source"], ends["target"]], utility)
     return finding(found["outcome"], facts, facts + advice, repairs)
@@ -406,6 +454,7 @@ def finding(outcome, facts, comment=None, repairs=()):
         "comment": comment or facts,
         "repairs": list(repairs),
         "lost": outcome in LOST,
+        "nowhere": outcome in WITHOUT_COPY,
         "moved": outcome == "moved",
     }
 
@@ -422,6 +471,19 @@ def crowd(name, views, utility):
     outcome, begin, advice = CROWDS[len(alive) > 1]
     facts = begin % name + "; ".join([xm_copies.holds(name, view) for view in views])
     return finding(outcome, facts, facts + ". " + advice)
+
+
+def heard(target, safety):
+    """
+    What the target of a guest was heard to say when it had all of it, as the end of a sentence; "" for
+    nothing.
+
+    safety
+        what is known of its safety copy (see xm_kept.safety)
+    """
+    text = WAS_HEARD.get(safety.get("heard"), "")
+    said = (safety.get("said") or "no reason").rstrip(" .")
+    return text and "; " + text % {"target": target, "said": said}
 
 
 def _words(name, ends, xm_copies):

@@ -150,8 +150,8 @@ def mend(on):
 
     def take(step):
         xm = on(step["host"])
-        if step["do"] == "forget":
-            return xm.forget(step["name"], step["uuid"], step["note"])
+        if step["do"] in ("forget", "restore"):
+            return getattr(xm, step["do"])(step["name"], step["uuid"], step["note"])
         return xm.repair(step["do"], step["listed"], step["uuid"], step["domid"])
 
     return act

@@ -199,6 +199,7 @@ def test_no_function_of_xm_says_one(guests, xm, spoken):
     call(there, "arrival", "web01", web.uuid, "xen1")
     (made,) = here.copies()["sent"]
     call(here, "repair", "rename", "migrating-web01", web.uuid, 99)
+    call(here, "restore", "web01", web.uuid, made["id"])
     call(here, "forget_managed", "win01", win.uuid, test=True)
     call(here, "forget", "web01", web.uuid, made["id"])
     assert sorted(done) == public("xm")

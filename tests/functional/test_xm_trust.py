@@ -329,7 +329,7 @@ def test_a_step_that_nobody_knows_is_refused_with_those_that_there_are(at, fleet
     before = fleet["xen1"].guests()
     found = at("xen1", test=test).states.xm.repaired("web01", **step(do, guest, "migrating-web01"))
     assert found["result"] is False and found["changes"] == {}
-    assert found["comment"] == "do: %r is none of forget, remove, rename, resume" % (do,)
+    assert found["comment"] == "do: %r is none of forget, remove, rename, restore, resume" % (do,)
     assert fleet["xen1"].guests() == before
 
 

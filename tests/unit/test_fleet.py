@@ -323,6 +323,11 @@ ALL = ["xen1", "xen2", "xen3"]
 PAIR, AWAY = ["xen1", "xen2"], ["xen1", "xen3"]
 
 
+# A guest that has just left for xen2, and that was heard to say why it could not complete it.
+NEW = {"recent": True, "target": "xen2"}
+TOLD = dict(NEW, refused=True)
+
+
 def unsure(do, claims, declared=ALL, **own):
     return xm_fleet.doubt(do, "web01", "xen1", claims, declared, UTILITY, **own)
 
@@ -377,6 +382,36 @@ def unsure(do, claims, declared=ALL, **own):
         ("forget", {"target": "xen2"}, {"xen2": "sent on to xen1", "xen1": "running"}, ALL, "xen2 does not"),
         ("forget", {"target": "xen2"}, {"xen2": "sent on to xen3", "xen3": "running"}, PAIR, "xen2 does not"),
         ("forget", {"target": "xen2", "over": True}, {}, ALL, ""),
+        # What has never run goes as well when its source has it whole.
+        ("remove", {"held": "unfinished", "completed": False}, {"xen3": xm_fleet.KEEPS}, ALL, ""),
+        ("remove", {"held": "unfinished", "completed": True}, {"xen3": xm_fleet.KEEPS}, ALL, "may be whole"),
+        ("remove", {"held": "suspended", "target": "xen2"}, {"xen2": xm_fleet.KEEPS}, ALL, "no other host"),
+        # A guest comes back when where it was sent it was never completed, or that has said why not.
+        ("restore", NEW, {"xen2": xm_fleet.NEVER}, ALL, ""),
+        ("restore", NEW, {"xen2": xm_fleet.NEVER, "xen3": "unfinished"}, ALL, ""),
+        ("restore", NEW, {"xen3": xm_fleet.NEVER}, ALL, "xen2 does not say what it holds"),
+        ("restore", NEW, {"xen2": "unknown"}, ALL, "xen2 does not say what it holds"),
+        ("restore", TOLD, {"xen2": "unknown"}, ALL, "xen2 does not say"),
+        ("restore", dict(NEW, target="xen9"), {"xen9": xm_fleet.NEVER}, ALL, "xen9 does not say what it"),
+        ("restore", TOLD, {"xen2": "absent"}, ALL, ""),
+        ("restore", TOLD, {"xen2": "unfinished"}, ALL, ""),
+        ("restore", TOLD, {"xen2": "managed"}, ALL, "`completeRestore`"),
+        ("restore", NEW, {"xen2": "absent"}, ALL, "`completeRestore`"),
+        ("restore", NEW, {"xen2": "unfinished"}, ALL, "`completeRestore`"),
+        (
+            "restore", NEW, {"xen2": xm_fleet.NEVER, "xen3": "running"}, ALL,
+            "xen3 says that web01 is there, or was",
+        ),
+        ("restore", NEW, {"xen2": xm_fleet.NEVER, "xen3": "running"}, PAIR, ""),
+        (
+            "restore", NEW, {"xen2": xm_fleet.NEVER, "xen3": "sent on to xen4"}, ALL,
+            "xen3 says that web01 is there, or was",
+        ),
+        ("restore", NEW, {"xen2": xm_fleet.NEVER, "xen3": "unknown"}, ALL, "xen3 does not"),
+        ("restore", NEW, {"xen2": xm_fleet.NEVER, "xen3": "foreign"}, ALL, "in its place"),
+        ("restore", TOLD, {"xen2": "foreign"}, ALL, "in its place"),
+        ("restore", dict(NEW, tried=True), {"xen2": xm_fleet.NEVER}, ALL, "may have come back"),
+        ("restore", dict(NEW, recent=False), {"xen2": xm_fleet.NEVER}, ALL, "so long ago"),
     ],
 )
 def test_a_step_needs_the_word_of_the_host_that_would_run_the_guest(do, own, claims, declared, said):
@@ -390,13 +425,16 @@ def test_a_step_needs_the_word_of_the_host_that_would_run_the_guest(do, own, cla
 def doubts():
     """What is said of every step, whatever its host and the others say."""
     found = []
-    words = ["running", "suspended", "absent", xm_fleet.NEVER, xm_fleet.SENT_ON + "xen3"]
-    for do in ("rename", "resume", "forget", "remove"):
+    words = ["running", "suspended", "absent", "foreign", "unknown"]
+    words += [xm_fleet.NEVER, xm_fleet.KEEPS, xm_fleet.SENT_ON + "xen3"]
+    for do in ("rename", "resume", "forget", "remove", "restore"):
         for held, beside, over in (("unfinished", [], 0), ("suspended", [], 1), ("suspended", ["left"], 0)):
             rest = itertools.product((None, "xen2"), (None, False, True), (PAIR, ALL))
             for target, completed, declared in rest:
                 own = {"held": held, "beside": beside, "over": over, "target": target, "completed": completed}
-                for claims in [{}] + [{host: word} for host in ("xen2", "xen3") for word in words]:
+                own.update(refused=over, tried=bool(beside), recent=target is None or over)
+                alone = [{host: word} for host in ("xen2", "xen3") for word in words]
+                for claims in [{}] + alone + [{"xen2": xm_fleet.NEVER, "xen3": word} for word in words]:
                     try:
                         found.append(unsure(do, claims, declared, **own))
                     except ValueError:
@@ -419,7 +457,7 @@ def test_a_step_that_nobody_knows_is_not_taken_for_a_safe_one(do):
         unsure(do, {"xen2": "running"}, held="suspended", target="xen2")
 
 
-@pytest.mark.parametrize("word", list(COPIES) + [xm_fleet.NEVER, xm_fleet.SENT_ON + "xen2"])
+@pytest.mark.parametrize("word", list(COPIES) + [xm_fleet.NEVER, xm_fleet.KEEPS, xm_fleet.SENT_ON + "xen2"])
 def test_what_a_host_may_say(word):
     assert xm_fleet.is_claim(word, UTILITY) is True
 

@@ -69,6 +69,7 @@ def test_what_a_relay_keeps_is_named_by_its_note(tmp_path):
     copy = xm_kept.copy_file("/srv/copies", "web01", "u1")
     assert (relay, copy) == ("/kept/web01.u1.relay", "/srv/copies/web01.u1.save")
     words = dict(WORDS, relay=relay, copy=copy, restored_at="2012-03-04 05:16:07 UTC", stood_still_s=12.5)
+    words["restoring_at"] = "2012-03-04 05:16:01 UTC"
     write(tmp_path, words)
     assert xm_kept.noted(str(tmp_path), import_module) == [words]
 
@@ -136,10 +137,13 @@ def test_a_note_has_nothing_removed_that_is_no_copy_of_its_guest(tmp_path, copy)
     assert xm_kept.files(str(tmp_path), words) == [
         str(tmp_path / "web01.u1.save"),
         str(tmp_path / "web01.u1.relay"),
+        str(tmp_path / ".web01.u1.relay.new"),
     ]
 
 
 # What is known of a safety copy
+
+NOW = 60.0
 
 SAID = {
     "id": "i1",
@@ -165,14 +169,44 @@ def copied(tmp_path):
 
 
 def test_a_copy_is_complete_when_its_relay_says_so_and_the_file_is_there(copied):
-    found = xm_kept.safety(*copied)
+    found = xm_kept.safety(*copied, now=NOW)
     assert found["state"] == "complete" and found["path"] == copied[0]["copy"] and found["bytes"] == 6
     assert (found["heard"], found["alive"], found["live"]) == ("silence", False, True)
     assert (found["began_at"], found["sent_at"], found["stood_still_s"]) == (5.0, 9.5, None)
 
 
+@pytest.mark.parametrize(
+    "sent_at, now, recent",
+    [(9.5, 60, True), (9.5, 3600, True), (9.5, 3610, False), (9.5, 9, False), (None, 9, False)],
+)
+def test_a_guest_that_left_long_ago_may_have_been_started_since(copied, sent_at, now, recent):
+    made, said = copied
+    assert xm_kept.safety(made, dict(said, sent_at=sent_at), now)["recent"] is recent
+
+
+def test_a_restore_that_was_begun_may_have_succeeded(copied):
+    made, said = copied
+    assert xm_kept.safety(made, said, NOW)["tried"] is False
+    assert xm_kept.safety(dict(made, restoring_at="2012-03-04 05:16:01 UTC"), said, NOW)["tried"] is True
+
+
+def test_what_a_relay_says_that_cannot_be_read_makes_no_complete_copy(copied):
+    found = xm_kept.safety(copied[0], None, NOW, "it cannot be read")
+    assert (found["state"], found["why"]) == ("broken", "it cannot be read")
+
+
+@pytest.mark.parametrize(
+    "heard, domid, refused",
+    [("err", 7, True), ("err", None, False), ("silence", 7, False), ("ok", 7, False), (None, 7, False)],
+)
+def test_an_error_of_the_target_proves_that_a_guest_has_not_run_there(copied, heard, domid, refused):
+    """But for one that is managed, whose configuration may be what went wrong after it was unpaused."""
+    made, said = copied
+    assert xm_kept.safety(dict(made, domid=domid), dict(said, heard=heard), NOW)["refused"] is refused
+
+
 def test_a_guest_that_was_sent_without_a_relay_has_none():
-    assert xm_kept.safety(WORDS, None) is None
+    assert xm_kept.safety(WORDS, None, NOW) is None
 
 
 def ruined(path, how):
@@ -196,7 +230,7 @@ def ruined(path, how):
 @pytest.mark.parametrize("how", ["gone", "shorter", "longer", "link", "folder", "open to others"])
 def test_a_copy_that_is_not_what_its_relay_has_written_is_none(copied, how):
     ruined(copied[0]["copy"], how)
-    found = xm_kept.safety(*copied)
+    found = xm_kept.safety(*copied, now=NOW)
     assert found["state"] == "broken" and copied[0]["copy"] in found["why"]
 
 
@@ -218,19 +252,19 @@ def test_a_copy_that_is_not_what_its_relay_has_written_is_none(copied, how):
 def test_what_has_become_of_a_copy(copied, said, state):
     made, whole = copied
     said = said if said is None else dict(whole, **said)
-    assert xm_kept.safety(made, said)["state"] == state
+    assert xm_kept.safety(made, said, NOW)["state"] == state
 
 
 def test_of_a_guest_that_was_brought_back_the_copy_is_removed(copied):
     os.unlink(copied[0]["copy"])
     made = dict(copied[0], restored_at="2012-03-04 05:16:07 UTC", stood_still_s=12.5)
-    found = xm_kept.safety(made, copied[1])
+    found = xm_kept.safety(made, copied[1], NOW)
     assert (found["state"], found["stood_still_s"], found["why"]) == ("removed", 12.5, None)
 
 
 def test_where_no_copy_was_wanted_none_is_missed(copied):
     made = dict(copied[0], copy=None)
-    assert xm_kept.safety(made, None)["state"] == "none"
+    assert xm_kept.safety(made, None, NOW)["state"] == "none"
 
 
 @pytest.mark.parametrize(
@@ -311,6 +345,12 @@ def test_when_a_guest_that_runs_where_it_was_can_not_be_sent_any_more(made, seen
 
 
 # What others may have put there
+
+
+def test_a_guest_that_was_brought_back_is_not_about_to_be_sent():
+    made = dict(SENT, restored_at="2012-03-04 05:16:07 UTC")
+    assert xm_kept.is_over(made, SEEN) is True
+    assert xm_kept.is_over(made, dict(SEEN, sends=True)) is False
 
 
 def test_what_is_no_file_is_neither_followed_nor_waited_for(tmp_path):
