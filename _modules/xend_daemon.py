@@ -67,6 +67,7 @@ xend_sxp = _Utility("xend_sxp")
 xend_text = _Utility("xend_text")
 xm_files = _Utility("xm_files")
 xm_progress = _Utility("xm_progress")
+xm_way = _Utility("xm_way")
 
 
 def _given(function, *arguments):
@@ -803,7 +804,8 @@ def transfers(config=None):
         server: who is connected to these sends no guest
 
     Returns a dict: ``sources`` and ``targets``, lists of "address:port", and ``ports``, on which it listens
-    for guests, a list of ints; None when no xend runs, or this user may not look into it.
+    for guests, a list of ints; None when no xend runs, or this user may not look into it. What is sent
+    through a relay of this host is sent to the target of that, as long as the relay is at it.
 
     CLI Example:
 
@@ -817,7 +819,11 @@ def transfers(config=None):
     except CommandExecutionError:
         # A file that cannot be read says nothing about the running xend: any port may be one of relocation.
         others = ()
-    return process and xend_host.transferring(process["pid"], others)
+    found = process and xend_host.transferring(process["pid"], others)
+    if not found:
+        return None
+    told = xm_way.relays(_option("kept"), _Utility)
+    return dict(found, targets=sorted(set(xm_way.beyond(found["targets"], told) + xm_way.carried_to(told))))
 
 
 def _in_flight(path, process):

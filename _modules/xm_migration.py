@@ -21,6 +21,17 @@ log = logging.getLogger(__name__)
 # How long a look at a guest may take meanwhile.
 ANSWERS_S = 5
 
+# How long the target may take to say whether a guest runs that has left its source: a real pair took 1 s (xen
+# 4.4); one that waits for a device in vain says so after two minutes, when others have looked.
+WORD_S = 5
+
+# Less than half of what a 100 Mbit/s network carries.
+SLOW_MIB_S = 4
+
+# How often it is told how far a transfer is: by what a relay has carried, and by the log of xend alone.
+CARRIED_S = 1
+LOGGED_S = 5
+
 # A bus that takes longer for an event has nobody on it.
 BUS_S = 1
 
@@ -66,7 +77,9 @@ xm_kept = _Utility("xm_kept")
 xm_look = _Utility("xm_look")
 xm_output = _Utility("xm_output")
 xm_progress = _Utility("xm_progress")
+xm_relay = _Utility("xm_relay")
 xm_verdict = _Utility("xm_verdict")
+xm_way = _Utility("xm_way")
 
 
 def _host():
@@ -151,10 +164,13 @@ def migrate(
 
     Everything that ``xm.can_send`` checks is checked first. While it goes on, events with the tag
     ``xend/migrate/NAME`` tell how far it is. Returns ``name``, ``uuid``, ``address``, ``port``, ``seconds``,
-    ``kept`` (the file with the guest's description) and ``comment`` once this host has no copy of the guest
-    any more. **That is not yet success**: xend gives no acknowledgement, and ``xm migrate`` exits 0 with
-    the guest lost; only the target can tell whether it arrived, which the orchestration
-    ``xend.orch.migrate`` verifies. Raises an error that says where the guest is when it has not left.
+    ``kept`` (the file with the guest's description), ``heard`` (``ok`` when the target has said that the
+    guest runs; None when it has said nothing so far, or without a relay), ``copy`` (what has become of the
+    safety copy: ``none``, ``growing``, ``complete``, ``given up`` or ``removed``; None without a relay) and
+    ``comment`` once this host has no copy of the guest any more. **That is not yet success**: ``xm migrate``
+    exits 0 with the guest lost, and only the target can tell whether it arrived, which the orchestration
+    ``xend.orch.migrate`` verifies. Raises an error that says where the guest is when it has not left, and one
+    with the target's own reason when that has said by now that the guest cannot run there.
 
     CLI Example:
 
@@ -186,44 +202,66 @@ def migrate(
             where_now = _where_now(this, name, target, of_transfers=False)
             why = "; ".join(check["blockers"]) + (where_now and ". " + where_now)
             raise CommandExecutionError("%s was not moved: %s" % (name, why))
-        return _migrate(this, name, target, __salt__["xm.peer"](target, port, ssl), live, node, timeout)
+        peer = __salt__["xm.peer"](target, port, ssl)
+        return _migrate(this, name, target, peer, live, node, timeout, check["safety"])
 
 
-def _migrate(this, name, target, peer, live, node, timeout):
+def _migrate(this, name, target, peer, live, node, timeout, safety):
     look = this.look()
     row = look.guest(name)
     if row is None:
         raise CommandExecutionError("%s has left this host while it was checked" % name)
     guest, reference = look.describe(row), look.reference(row)
-    options = _migrate_options(this, guest, live, peer, node)
-    # 4 MiB/s is less than half of what a 100 Mbit/s network carries.
-    limit = max(300, guest["memory_mib"] // 4) if timeout is None else float(timeout)
+    # A guest that writes is sent up to three times.
+    slowest_mib_s = min((safety["rate_mib_s"] or 3 * SLOW_MIB_S) / 3.0, SLOW_MIB_S)
+    limit = max(300, int(guest["memory_mib"] / slowest_mib_s)) if timeout is None else float(timeout)
     kept = _keep(this, guest, look.text(row))
-    _note(this, guest, peer["id"], kept)
-    command = [this.option("xm"), "migrate"] + options + [reference, peer["address"]]
+    # What was kept of an earlier journey is older than the guest that runs here.
+    _end_relay(this, guest)
+    _forget_own(this, guest["uuid"])
+    note = _note(this, guest, peer["id"], kept, safety)
+    relay, without = _relay(this, guest, peer, live, limit, safety, note)
+    to = {"address": this.option("loopback"), "port": relay["listens"][1]} if relay else peer
+    options = _migrate_options(this, guest, live, dict(peer, port=to["port"]), node)
+    command = [this.option("xm"), "migrate"] + options + [reference, to["address"]]
     began = xm_look.clock_s()
-    result = _watch(command, limit, _progress(this, guest, target))
+    try:
+        result = _watch(command, limit, _progress(this, guest, target, note["relay"] if relay else None))
+    except CommandExecutionError:
+        # Nobody has been asked to send it.
+        _end_relay(this, guest)
+        _forget_own(this, guest["uuid"])
+        raise
     seconds = xm_look.clock_s() - began
     # What is not waited for any longer goes on in xend, whatever becomes of xm.
     view = this.watch(name, guest["uuid"], SETTLE_S if result["over"] else 0)
+    is_gone, here = view["copy"] in ("absent", "managed"), str(__opts__["id"])
+    told = _told(note["relay"], WORD_S if result["over"] else 0) if relay else None
+    xm_said = None
+    if not result["over"] or result["retcode"]:
+        xm_said = xm_way.xm_said(this.said(result), told, to["address"], peer["address"])
     ended = xm_verdict.how_xm_ended(
-        view,
-        _Utility,
-        xm_said=None if result["over"] and result["retcode"] == 0 else this.said(result),
-        waited_s=None if result["over"] else limit,
+        view, _Utility, xm_said=xm_said, waited_s=None if result["over"] else limit
     )
-    report = xm_verdict.report(name, str(__opts__["id"]), target, view, {"copy": "unasked"}, _Utility)
-    comment = report["comment"] + ended
-    if view["copy"] not in ("absent", "managed"):
+    report = xm_verdict.report(name, here, target, view, {"copy": "unasked"}, _Utility)
+    word = xm_way.word(told, here, target, None if is_gone else ended, safety["copy"] == "required")
+    facts, advice = report["facts"], report["comment"][len(report["facts"]) :]
+    if is_gone:
+        facts += word
+    else:
+        ended += word
+    comment = facts + advice + ended + without
+    if not is_gone or xm_way.has_failed(told):
         is_here = view["copy"] in ("running", "left")
         # When xm was not waited for, or killed, xend may yet begin.
         if view["copy"] == "running" and result["over"] and result["retcode"] > 0:
+            _end_relay(this, guest)
             comment += _forget_own(this, guest["uuid"])
         said = "%s was not moved: %s" if is_here else "the migration of %s has not ended well: %s"
-        raise _NotMoved(said % (name, comment), said % (name, report["facts"] + ended))
+        raise _NotMoved(said % (name, comment), said % (name, facts + ended + without))
     if this.stays_managed(guest["uuid"]):
         comment += "; xend on %s still manages it: xm.forget_managed there, once it runs on %s" % (
-            str(__opts__["id"]),
+            here,
             target,
         )
     return {
@@ -233,8 +271,109 @@ def _migrate(this, name, target, peer, live, node, timeout):
         "port": peer["port"],
         "seconds": round(seconds, 1),
         "kept": kept,
+        "heard": told and told["heard"],
+        "copy": told and told["copy"]["state"],
         "comment": comment,
     }
+
+
+# The relay
+
+WITHOUT_RELAY = (
+    ". It was sent without a relay, so that nothing is kept of its memory, and %s has not been heard: %s"
+)
+
+
+def _relay(this, guest, peer, live, limit_s, safety, note):
+    """
+    What the relay says that was started for a guest, and ""; or None, and what there is to say about that.
+    """
+    if not safety["relay"]:
+        return None, ""
+    here, process = str(__opts__["id"]), this.process()
+    own = this.option("source") or __salt__["xend.declared_hosts"]().get(here, {}).get("address")
+    settings = {
+        # SELinux lets xend connect to few ports but its own.
+        "listen": [[this.option("loopback"), port] for port in (peer["port"], 0)],
+        "target": [peer["address"], peer["port"]],
+        # By which the target knows this host; with several networks another one might be taken.
+        "bind": own,
+        "status": note["relay"],
+        "copy": note["copy"],
+        "required": safety["copy"] == "required",
+        "delay_s": safety["delay_s"],
+        "rate_mib_s": safety["rate_mib_s"],
+        "spare_mib": safety["spare_mib"],
+        "xend": process and process["pid"],
+        "accept_s": limit_s,
+        # It has to hear what xend on the target says at last.
+        "answer_s": 3 * this.gives_up_s(),
+        "names": {
+            "id": note["id"],
+            "name": guest["name"],
+            "uuid": guest["uuid"],
+            "target": peer["id"],
+            "live": bool(live),
+        },
+    }
+    try:
+        if not process:
+            raise ValueError("it cannot be seen which process is xend")
+        return xm_relay.start(settings), ""
+    except (EnvironmentError, ValueError) as exc:
+        why = xend_secrets.masked(getattr(exc, "strerror", None) or str(exc))
+    if safety["copy"] == "required" or safety["rate_mib_s"]:
+        _forget_own(this, guest["uuid"])
+        what = "its safety copy is required" if safety["copy"] == "required" else "its rate is limited"
+        raise CommandExecutionError(
+            "%s was not moved: %s, and there is no relay for that: %s. %s"
+            % (guest["name"], what, why, _where_now(this, guest["name"], peer["id"]))
+        )
+    return None, WITHOUT_RELAY % (peer["id"], why)
+
+
+def _told(path, wait_s):
+    """
+    What a relay says when it has nothing more to say soon, or after some seconds. What comes from others in
+    it may be shown.
+    """
+    began, pause = xm_look.clock_s(), xm_look.pauses()
+    told = _relay_says(path)
+    while told and not xm_way.is_settled(told) and xm_look.clock_s() - began < wait_s:
+        next(pause)
+        told = _relay_says(path)
+    for key in ("said", "problem"):
+        if told and told[key]:
+            told[key] = xm_heard.legible(xend_secrets.masked(told[key]))
+    return told
+
+
+def _relay_says(path):
+    """
+    What a relay says; None when that cannot be told, which must not disturb a migration.
+    """
+    try:
+        return xm_relay.status(path)
+    except (EnvironmentError, ValueError) as exc:
+        log.warning("what a relay says cannot be told: %s", exc)
+        return None
+
+
+def _end_relay(this, guest):
+    """
+    See to it that no relay goes on for a guest that runs here: nobody may be sent that way any more. One that
+    has sent all before ends by itself when what it says is removed.
+    """
+    path = xm_kept.relay_file(this.option("kept"), guest["name"], guest["uuid"])
+    try:
+        xm_relay.stop(path)
+    except (EnvironmentError, ValueError) as exc:
+        log.warning("a relay cannot be asked to end: %s", exc)
+    began, pause = xm_look.clock_s(), xm_look.pauses()
+    told = _relay_says(path)
+    while told and told["alive"] and told["phase"] != "sent" and xm_look.clock_s() - began < WORD_S:
+        next(pause)
+        told = _relay_says(path)
 
 
 def _watch(command, limit_s, look):
@@ -277,9 +416,13 @@ def _whole(stream):
     return xend_text.native(stream.read().decode("utf-8", "replace"))
 
 
-def _progress(this, guest, target):
+def _progress(this, guest, target, relay):
     """
-    A function that tells on Salt's bus what the log of xend says of a transfer since it was last called.
+    A function that tells on Salt's bus what the log of xend says of a transfer since it was last called, and
+    what its relay has carried.
+
+    relay
+        what the relay says, a file; None without one
     """
     names = {
         "domain": guest["name"],
@@ -288,10 +431,15 @@ def _progress(this, guest, target):
         "target": target,
     }
     clock_s, tail = xm_look.clock_s, xm_progress.tail(this.option("log"))
-    progress = xm_progress.progress(names, guest["domid"], guest["memory_mib"], clock_s())
+    progress = xm_progress.progress(
+        names, guest["domid"], guest["memory_mib"], clock_s(), CARRIED_S if relay else LOGGED_S
+    )
     hears = [True]
 
     def look():
+        told = relay and _relay_says(relay)
+        if told:
+            progress.carried(told["bytes"], told["rate_mib_s"])
         events = progress.feed(tail.read(), clock_s())
         quiet = progress.tick(clock_s(), "connecting", lambda: _written(this, guest["domid"]))
         for event in events + ([quiet] if quiet else []):
@@ -493,10 +641,12 @@ def _keep_told(this, domain, source):
     return kept + ("; an earlier one is %s on %s" % (own, here) if os.path.lexists(own) else "")
 
 
-def _note(this, guest, target, kept):
+def _note(this, guest, target, kept, safety):
     """
-    Take note that a guest is sent away, for those who have to find it when nobody has seen it arrive.
+    Take note that a guest is sent away, for those who have to find it when nobody has seen it arrive. Returns
+    the note; it names what a relay will say, and the copy that it will make, before they are there.
     """
+    folder, ends = this.option("kept"), (guest["name"], guest["uuid"])
     words = {
         "id": str(_uuid.uuid4()),
         "name": guest["name"],
@@ -505,13 +655,16 @@ def _note(this, guest, target, kept):
         "at": _now(),
         "what": _in_words(guest),
         "kept": kept,
+        "relay": xm_kept.relay_file(folder, *ends) if safety["relay"] else None,
+        "copy": xm_kept.copy_file(safety["folder"], *ends) if safety["copy"] != "off" else None,
         "domid": None if this.is_managed(guest["uuid"]) else guest["domid"],
         "up_s": xend_host.uptime_s(),
     }
     process = this.process()
     words["xend"] = process and xend_host.identity(process["pid"])
-    path = xm_kept.note_file(this.option("kept"), guest["name"], guest["uuid"])
+    path = xm_kept.note_file(folder, *ends)
     this.keep(path, xm_kept.note(words), "the note that %s is sent" % guest["name"])
+    return words
 
 
 def forget(name, uuid, note, claims=None, asked=False, test=False):

@@ -363,7 +363,18 @@ class Host(object):
             seen.update(receives=bool(sources), sends=bool(targets), sources=sources, targets=targets)
             if not sources and self._listens_for_tls(peers["ports"]):
                 seen["receives"] = None
+            return seen
+        # What xc_save sends, a relay carries on whatever becomes of xend.
+        targets = self.utility("xm_way").carried_to(self.relays())
+        if targets:
+            seen.update(sends=True, targets=targets)
         return seen
+
+    def relays(self):
+        """
+        What the relays say that carry guests from here now, or may begin to, see `xm_way.relays`.
+        """
+        return self.utility("xm_way").relays(self.option("kept"), self.utility)
 
     def _listens_for_tls(self, ports):
         try:
@@ -395,6 +406,9 @@ class Host(object):
         The host at the other end of a transfer: its minion id, or its address; None when that cannot be told.
         """
         is_sent = self.utility("xm_copies").is_one_of(copy, "departing")
+        carried = [one["target"] for one in self.relays() if (one["name"], one["uuid"]) == (name, uuid)]
+        if is_sent and carried:
+            return carried[-1]
         addresses = set([peer.rpartition(":")[0] for peer in seen["targets" if is_sent else "sources"]])
         try:
             declared = self.salt["xend.declared_hosts"]().items()

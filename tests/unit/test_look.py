@@ -313,7 +313,47 @@ def test_the_other_end_of_what_comes(machine):
     assert machine.look([coming], receives=True, sources=["10.0.0.2:1"]).view("web01")["other"] is None
 
 
+class Relays(object):
+    """In the place of xm_relay: what the relays of a host say of the guests that they carry."""
+
+    def __init__(self, machine, **phases):
+        os.mkdir(machine.options["kept"])
+        for name in phases:
+            open(os.path.join(machine.options["kept"], name + ".relay"), "w").close()
+        self.phases = phases
+
+    def status(self, path):
+        name = os.path.basename(path)[: -len(".relay")]
+        return {
+            "name": name,
+            "uuid": UUID,
+            "target": "host of " + name,
+            "alive": True,
+            "phase": self.phases[name],
+            "listens": ["127.0.0.1", 8002],
+            "sends_to": ["10.0.0.2", 8002],
+        }
+
+
+def test_the_other_end_of_what_a_relay_carries(machine):
+    """Also when several guests are under way."""
+    host = machine.host(xm_relay=Relays(machine, web01="sending", db="sending"))
+    seen = dict(NONE_SEEN, targets=["10.0.0.2:8002", "10.0.0.3:8002"])
+    assert host.other_end("sending", seen, "web01", UUID) == "host of web01"
+    assert host.other_end("sending", seen, "db", UUID) == "host of db"
+    # What comes here is carried by a relay of another host.
+    assert host.other_end("receiving", dict(NONE_SEEN, sources=["10.0.0.3:1"]), "web01", UUID) == "xen3"
+
+
 # Transfers
+
+
+@pytest.mark.parametrize("phase, sends", [("connecting", True), ("sending", True), ("sent", None)])
+def test_what_a_relay_carries_goes_on_when_xend_has_died(machine, phase, sends):
+    machine.peers = None
+    seen = machine.host(xm_relay=Relays(machine, web01=phase)).transfers()
+    assert seen["sends"] is sends and seen["receives"] is None
+    assert seen["targets"] == (["10.0.0.2:8002"] if sends else [])
 
 
 def test_what_shows_before_or_after_counts(machine):

@@ -270,6 +270,64 @@ def test_the_first_round_has_a_percentage_too():
     assert progress.tick(112.0, "connecting", lambda: 12)["percent"] is None
 
 
+MIB = 1048576
+
+
+def test_what_a_relay_has_carried_tells_how_far_it_is():
+    progress = watched(every_s=1)
+    assert (progress.tick(101.0, "connecting")["bytes"], progress.tick(102.0, "connecting")["left_s"]) == (
+        None,
+        None,
+    )
+    progress.feed("".join(rows(LIVE)[:3]), 102)
+    told = []
+    for now, sent, rate in ((103.0, 12, None), (104.0, 48, 12.04), (105.0, 95.9, 0.0), (106.0, 98, 12.0)):
+        progress.carried(int(sent * MIB), rate)
+        told.append(progress.tick(now, "connecting", lambda: 0))
+    assert [event["percent"] for event in told] == [12, 50, 99, 99]
+    assert [event["rate_mib_s"] for event in told] == [None, 12.0, 0.0, 12.0]
+    # When the rest has gone of what stands still nobody knows; what is not memory is not counted.
+    assert [event["left_s"] for event in told] == [None, 4, None, 0]
+    assert told[1]["bytes"] == 48 * MIB
+    assert told[1]["line"] == "web01 xen1 -> xen2: sending, 50 %, 12.0 MiB/s, 4 s left, 4 s"
+    assert "None" not in told[0]["line"]
+
+
+def test_a_round_that_is_over_tells_what_a_relay_still_has_to_carry():
+    """Of 96 MiB, 6036 pages (a quarter) were written meanwhile, on 3.x as on 4.4."""
+    progress = watched()
+    progress.carried(97 * MIB, 50.0)
+    (_began, first) = progress.feed("".join(rows(OLD)[:2]), 102)
+    assert (first["iteration"], first["percent"], first["pages"], first["left_s"]) == (1, 75, 6036, 1)
+    progress.carried(103 * MIB, 6.0)
+    assert figures([progress.tick(107, "sending")]) == [("sending", 1, 81, 6036, 6.0)]
+    # The number of a round alone makes no percentage worse.
+    (second,) = progress.feed(rows(OLD)[2], 108)
+    assert (second["iteration"], second["percent"], second["left_s"]) == (2, 81, 3)
+
+
+@pytest.mark.parametrize("log", [LIVE, OLD], ids=["4.4", "3"])
+def test_when_all_is_sent_the_bytes_stay_and_there_is_nothing_left(log):
+    progress = watched()
+    progress.carried(99 * MIB, 10.0)
+    events = progress.feed(log, 112)
+    for event in events:
+        is_sent = event["phase"] in ("sent", "arriving")
+        assert event["bytes"] == 99 * MIB
+        assert event["rate_mib_s"] == (None if is_sent else 10.0)
+        assert (event["left_s"] is None) == (is_sent or event["percent"] == 100)
+    assert [event["percent"] for event in events if event["phase"] == "sending"][-1] <= 99
+    assert events[-1]["percent"] == 100
+
+
+def test_what_a_relay_has_carried_of_a_guest_whose_memory_is_not_known():
+    progress = watched(memory_mib=None)
+    progress.feed("".join(rows(LIVE)[:3]), 102)
+    progress.carried(5, 1.0)
+    event = progress.tick(112, "sending")
+    assert (event["percent"], event["left_s"], event["bytes"], event["rate_mib_s"]) == (None, None, 5, 1.0)
+
+
 def test_what_a_process_has_written():
     before = xm_progress.written(os.getpid())
     if before is None:
@@ -366,9 +424,15 @@ if given:
     def test_it_does_not_matter_where_the_text_is_cut(log, cuts):
         assert in_pieces(log, [cut for cut in cuts if cut < len(log)]) == fed(log)
 
-    @given(st.lists(st.sampled_from(rows(LIVE + OLD + OTHER)), max_size=30))
-    def test_whatever_order_lines_come_in(log):
-        for event in fed("".join(log)):
+    CARRIED = st.none() | st.tuples(st.integers(0, 1 << 40), st.none() | st.floats(0, 1e5))
+
+    @given(st.lists(st.sampled_from(rows(LIVE + OLD + OTHER)), max_size=30), CARRIED)
+    def test_whatever_order_lines_come_in(log, carried):
+        progress = watched()
+        if carried:
+            progress.carried(*carried)
+        for event in progress.feed("".join(log), 112.0):
+            assert event["left_s"] is None or event["left_s"] >= 0
             assert event["phase"] in xm_progress.PHASES
             assert event["percent"] is None or 0 <= event["percent"] <= 100
             assert event["line"].startswith("web01 xen1 -> xen2: " + event["phase"])
