@@ -180,7 +180,15 @@ def _room(this, name, found, guest, live):
         silent = {"free_mib": None, "device": None, "problem": "%s does not answer" % folder}
         return patiently(xm_safety.look, folder, private) or silent
 
-    return xm_safety.room(name, found, xm_safety.needed_mib(guest, live), seen(found["folder"]))
+    there, promised_mib = seen(found["folder"]), 0
+    relays = [] if there["problem"] else this.relays()
+    if relays:
+        look = this.look()
+        guests = dict([(row["uuid"], look.describe(row)) for row in look.rows if row["domid"]])
+        promised_mib = xm_safety.promised_mib(
+            relays, guests, there["device"], lambda folder: seen(folder)["device"]
+        )
+    return xm_safety.room(name, found, xm_safety.needed_mib(guest, live), there, promised_mib)
 
 
 def _check(blockers, warnings):

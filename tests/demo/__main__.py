@@ -239,6 +239,24 @@ def story(show: Show) -> None:
         *orchestrate("xen1", "xen2"),
         meanwhile=restart_in_mid_transfer,
     )
+    def xend_of_the_target_dies():
+        xen1.wait_held(STEP_S)
+        xen2.kill_xend_child()
+        xen1.release()
+
+    def comes_back(code, output):
+        said = unmoved(fails("it was brought back on xen1 from its safety copy"))(code, output)
+        sent = last(xen1, "suspended")
+        require(sent["sha256"] == last(xen1, "unpaused")["sha256"], "the memory has changed")
+        return f"{said}; its memory is that which left ({sent['sha256'][:16]}…)"
+
+    xen1.link(hold_at=0.5)
+    show.step(
+        "xend dies on the target in mid-transfer: the guest comes back, with its memory",
+        comes_back,
+        *orchestrate("xen1", "xen2"),
+        meanwhile=xend_of_the_target_dies,
+    )
     show.step(
         "nothing is left over",
         unmoved(succeeds("no migration has left anything")),

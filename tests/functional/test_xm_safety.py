@@ -1,5 +1,8 @@
 """What is said of the safety copy before a guest leaves, and its options, on simulated hosts."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from salt.exceptions import CommandExecutionError
 
@@ -12,7 +15,8 @@ NO_ROOM = "/proc/safety"
 
 @pytest.fixture(scope="module")
 def running(open_fleet):
-    return open_fleet(HostSpec("xen1"), HostSpec("xen2"))
+    # With memory for a guest for whose copy no disk has room.
+    return open_fleet(HostSpec("xen1", memory_mib=64 << 20), HostSpec("xen2"))
 
 
 @pytest.fixture
@@ -146,3 +150,20 @@ def test_of_a_migration_over_tls_it_is_said_that_nothing_is_kept(minion_on, gues
     assert (found["safety"]["copy"], found["safety"]["relay"]) == ("off", False)
     found = can_send("web01", "xen2", ssl=True, ask=False, safety_copy="off")
     assert not [warning for warning in found["warnings"] if "with TLS" in warning]
+
+
+def test_the_room_that_the_copy_of_another_guest_will_take_is_not_there(minion_on, fleet, guest, tmp_path):
+    space = os.statvfs(tmp_path)
+    free_mib = space.f_bavail * space.f_frsize // (1 << 20)
+    fleet["xen1"].create_guest("web02", memory_mib=free_mib)
+    xm = minion_on("xen1").modules.xm
+    (warning,) = xm.can_send("web02", "xen2", safety_folder=str(tmp_path))["warnings"]
+    assert "no safety copy of web02 is kept" in warning and "being sent now" not in warning
+    fleet["xen1"].link(hold_at=0.5)
+    with ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(minion_on("xen1").modules.xm.migrate, "web01", "xen2")
+        fleet["xen1"].wait_held()
+        (warning,) = xm.can_send("web02", "xen2", safety_folder=str(tmp_path))["warnings"]
+        fleet["xen1"].release()
+        assert sent.result()["copy"] == "removed"
+    assert "(128 more stay free, 121 are for guests that are being sent now)" in warning
