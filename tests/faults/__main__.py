@@ -9,6 +9,7 @@ import sys
 import time
 
 from tests.faults.campaign import Worker, plans
+from tests.faults.faults import RELAY_KILLS
 from tests.harness.processes import Failed, Gone, Process
 
 # A migration waits for somebody more than half of the time.
@@ -26,6 +27,15 @@ def options():
     parser.add_argument("--workers", type=int, default=WORKERS, help="fleets at the same time")
     parser.add_argument("--xen", default="4.4", help="the version of all hosts")
     parser.add_argument("--fault", action="append", default=[], help="only this one (repeatable)")
+    parser.add_argument(
+        "--safety-copy",
+        choices=("auto", "off", "both"),
+        default="both",
+        help="what the migrations ask for; both: half of them each",
+    )
+    parser.add_argument(
+        "--relay-kills", type=int, metavar="MIGRATIONS", help="only these: relays killed at any moment"
+    )
     parser.add_argument("--number", type=int, help="only the migration of this number")
     parser.add_argument("--verbose", action="store_true", help="what the product said, each time")
     return parser.parse_args()
@@ -113,13 +123,27 @@ def figures(verdicts, seconds):
         )
     )
     for verdict in wrong[:SHOWN]:
-        again = "--seed %d --number %d" % (verdict.plan.seed, verdict.plan.number)
+        again = "--safety-copy %s --seed %d --number %d" % (
+            verdict.plan.safety_copy,
+            verdict.plan.seed,
+            verdict.plan.number,
+        )
         print("again: %s: %s" % (again, short(verdict.wrong[0])))
+
+
+def planned(asked):
+    """The plans of all that is asked for; numbers are those of one of the two halves."""
+    ways = ("auto", "off") if asked.safety_copy == "both" else (asked.safety_copy,)
+    count, only = asked.migrations, asked.fault
+    if asked.relay_kills:
+        count, only = asked.relay_kills, RELAY_KILLS
+    found = [plans(asked.seed, -(-count // len(ways)), only, way) for way in ways]
+    return [one for half in found for one in half][:count]
 
 
 def main():
     asked = options()
-    todo = plans(asked.seed, asked.migrations, asked.fault)
+    todo = planned(asked)
     if asked.number is not None:
         todo = [plan for plan in todo if plan.number == asked.number]
     began = time.monotonic()

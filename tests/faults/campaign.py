@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.faults import faults, truth
+from tests.harness import relays
 from tests.harness.conductor import Conductor
 from tests.harness.loading import hurry, quiet
 from tests.harness.processes import Failed, Gone
@@ -31,6 +32,9 @@ POLL_S = 0.1
 SETTLE_S = 3
 # How the product says of a guest that it is on a host.
 RUNS = r"%s (still )?(is|runs)\b[^.;]* on %s\b"
+# That it does not run, but has a safety copy; and that it was restored from that.
+KEPT = r"%s does not run, but is not lost: its memory is whole in the safety copy"
+BACK = r"%s was (restored here from its safety copy|brought back)"
 # Nothing happens any more when nothing has for so long.
 STEADY_S, STEADY_LIMIT_S = 0.4, 120.0
 # A fault after which Salt waits a minute for xend is planned in one round of four.
@@ -51,6 +55,7 @@ class Plan:
     managed: bool
     part: float
     seed: int
+    safety_copy: str = "auto"
 
 
 @dataclass
@@ -66,11 +71,18 @@ class Verdict:
     seconds: dict = field(default_factory=dict)
 
 
-def plans(seed, count, only=()):
-    """The plans of a campaign: every known fault in each round, in random order."""
+def plans(seed, count, only=(), safety_copy="auto"):
+    """The plans of a campaign: every known fault in each round, in random order.
+
+    safety_copy -- what each migration asks for: "auto" or "off", which leaves out what is about the copy
+    """
     found, number, round_number = [], 0, 0
     while len(found) < count:
-        known = [name for name, fault in faults.FAULTS.items() if fault.known()]
+        known = [
+            name
+            for name, fault in faults.FAULTS.items()
+            if fault.known() and not (fault.copies and safety_copy == "off")
+        ]
         names = [name for name in known if not only or name in only]
         if not names:
             raise ValueError("no such fault in this lab: %s" % ", ".join(only))
@@ -78,13 +90,13 @@ def plans(seed, count, only=()):
             names = [name for name in names if not faults.FAULTS[name].costly]
         random.Random("%d/%d" % (seed, round_number)).shuffle(names)
         for name in names:
-            found.append(plan(seed, number, name))
+            found.append(plan(seed, number, name, safety_copy))
             number += 1
         round_number += 1
     return found[:count]
 
 
-def plan(seed, number, name):
+def plan(seed, number, name, safety_copy="auto"):
     rng = random.Random("%d %d %s" % (seed, number, name))
     source, target = rng.sample(HOSTS, 2)
     first, last = faults.FAULTS[name].at or (0.0, 0.0)
@@ -99,6 +111,7 @@ def plan(seed, number, name):
         managed=rng.random() < 0.25,
         part=round(rng.uniform(first, last), 2),
         seed=seed,
+        safety_copy=safety_copy,
     )
 
 
@@ -114,6 +127,10 @@ class World:
         self.uuid = None
         self.others = []
         self.undo = []
+        # What goes on in the background; and chance, for what happens there.
+        self.doing = []
+        self.is_over = False
+        self.rng = random.Random("%d %d" % (plan.seed, plan.number))
         self.verdict = Verdict(plan)
         self.wrong = self.verdict.wrong
 
@@ -123,10 +140,16 @@ class World:
         """Begin a second orchestration of the same migration."""
         self.others.append(self.begin())
 
+    def doing_is_over(self):
+        """Whether the orchestration has ended, so that nothing more is to come."""
+        return self.is_over
+
     def filled(self, value):
-        """A value of the table of faults with the guest's name for %s and the source's address for %a."""
+        """A value of the table of faults: in it %s is the guest's name, %a the source's address, %f a folder
+        of its own."""
         if isinstance(value, str):
-            return value.replace("%s", self.name).replace("%a", self.source.address)
+            value = value.replace("%s", self.name).replace("%a", self.source.address)
+            return value.replace("%f", str(self.source.root / "copies"))
         if isinstance(value, dict):
             return {key: self.filled(one) for key, one in value.items()}
         return [self.filled(one) for one in value] if isinstance(value, list) else value
@@ -142,7 +165,10 @@ class World:
 
     def begin(self):
         wanted = {"domain": self.name, "source": self.source.name, "target": self.target.name}
-        wanted.update(live=self.plan.live, settle=SETTLE_S, **self.fault.options)
+        wanted.update(live=self.plan.live, settle=SETTLE_S)
+        if self.plan.safety_copy != "auto":
+            wanted.update(safety_copy=self.plan.safety_copy)
+        wanted.update(self.filled(self.fault.options))
         # Before Xen 4.0 the source would keep it, which has to be accepted.
         if self.plan.managed:
             wanted["accept"] = ["managed", *wanted.get("accept", [])]
@@ -179,7 +205,11 @@ class World:
         clock.lap("repair")
         self.judge_recovery()
         clock.lap("recovery")
-        self.wrong += sorted(set(truth.crimes(truth.history(self.fleet, self.uuid))))
+        crimes = set(truth.crimes(truth.history(self.fleet, self.uuid)))
+        if self.fault.for_good:
+            # That is how it dies.
+            crimes.discard("it was destroyed on %s while it ran" % self.target.name)
+        self.wrong += sorted(crimes)
         if self.neighbours() != neighbours:
             self.wrong.append(
                 "another guest was touched: %s, now %s" % (neighbours, self.neighbours())
@@ -201,6 +231,9 @@ class World:
         finally:
             for process in processes:
                 process.kill()
+            self.is_over = True
+            for doing in self.doing:
+                doing.end()
 
     def finished(self, process):
         try:
@@ -225,6 +258,28 @@ class World:
             if [path for path in salt_config.notes(host) if path.name.startswith(start)]
         ]
 
+    def left(self):
+        """What relays have left of guests, and safety copies."""
+        folders = [None, *[path for path in [self.source.root / "copies"] if path.is_dir()]]
+        found = [path for host in self.fleet for path in salt_config.relay_files(host)]
+        for folder in folders:
+            found += [path for host in self.fleet for path in salt_config.safety_copies(host, folder)]
+        return sorted({str(path) for path in found})
+
+    @property
+    def has_copy(self):
+        """Whether a guest that is lost has to come back."""
+        return self.plan.safety_copy == "auto" and not self.fault.for_good
+
+    def came_back(self):
+        """Whether the guest was restored on its source: it runs there as another domain than it left."""
+        begun = [
+            entry["domid"]
+            for entry in truth.history([self.source], self.uuid)
+            if entry["event"] == "unpaused"
+        ]
+        return len(set(begun)) > 1
+
     def neighbours(self):
         return [
             (host.name, guest.name, guest.domid, guest.state, guest.alive)
@@ -241,7 +296,13 @@ class World:
         verdict.outcome = seen.word(self.source.name, self.target.name, self.name)
         verdict.ok = any(run.ok for run in runs)
         verdict.said = [text for run in runs for text in run.said()]
-        if verdict.outcome not in self.fault.outcomes:
+        allowed = self.fault.outcomes
+        if self.has_copy and faults.LOST in allowed:
+            # It is brought back in the last step, unless that takes the operator's word: where its target
+            # cannot be asked, or may have let a guest run of which it says that it has failed.
+            takes_word = self.fault.blind or self.plan.managed
+            allowed = allowed - (set() if takes_word else {faults.LOST}) | {faults.SOURCE}
+        if verdict.outcome not in allowed:
             self.wrong.append(
                 "the guest is %s, which %s cannot cause" % (verdict.outcome, self.plan.fault)
             )
@@ -277,8 +338,11 @@ class World:
         lost = "is LOST" in text
         if lost and outcome != faults.LOST:
             self.wrong.append("it was called lost, but it is %s" % outcome)
-        if outcome == faults.LOST and not lost and not self.fault.blind:
+        kept = self.has_copy and re.search(KEPT % self.name, text)
+        if outcome == faults.LOST and not (lost or kept) and not self.fault.blind:
             self.wrong.append("it is lost, and nobody says so")
+        if self.came_back() and not re.search(BACK % self.name, text):
+            self.wrong.append("it was restored on its source, and nobody says so")
         if outcome == faults.LOST and any(
             step.startswith("%s: remove " % self.name) for step in run.steps
         ):
@@ -304,6 +368,7 @@ class World:
         for undo in self.undo:
             undo()
         for host in self.fleet:
+            host.layout.clear_delays()
             host.link()
             host.restore_link()
             for name in host.layout.faults():
@@ -346,11 +411,17 @@ class World:
             if truth.everything(self.fleet) != before:
                 self.wrong.append("the recovery changed something under test=True")
             self.recovery()
-            if was == faults.LOST and truth.everything(self.fleet) != before:
+            touched = truth.everything(self.fleet) != before
+            if was == faults.LOST and touched and not self.came_back():
                 self.wrong.append("the recovery touched the remainder of a lost guest, unasked")
-            if was in faults.ASKED:
+            if self.came_back() and self.fault.for_good:
+                self.wrong.append("the recovery has brought back a guest that had run on its target")
+            if was == faults.LOST and not self.came_back():
+                self.bring_back()
+            if was in faults.ASKED and not self.came_back():
                 self.recovery(**{faults.ASKED[was]: [self.name]})
-        if self.notes() and was != faults.LOST:
+        lost = was == faults.LOST and not self.came_back()
+        if self.notes() and not lost:
             # Those who were to see it arrive did not live to do so.
             before = truth.everything(self.fleet)
             self.recovery()
@@ -362,13 +433,27 @@ class World:
         now = truth.look(self.fleet, self.uuid)
         if set(self.notes()) - set(now.alive_on()):
             self.wrong.append("after the recovery it still counts as one that may be missing")
-        if was == faults.LOST:
+        if self.left():
+            self.wrong.append("after the recovery there is still %s" % ", ".join(self.left()))
+        if lost:
             if now.copies:
                 self.wrong.append("of the lost guest there is still %s" % (now.copies,))
         elif [copy[1] for copy in now.copies] != [self.name]:
             self.wrong.append("after the recovery there is %s" % (now.copies,))
         elif not now.alive_on() and not self.fault.paused:
             self.wrong.append("after the recovery it does not run: %s" % (now.copies,))
+
+    def bring_back(self):
+        """The operator asks for a guest that is lost, having made certain of what the recovery has said."""
+        if self.fault.for_good and not self.fault.heard:
+            return
+        before = truth.everything(self.fleet)
+        self.recovery(**{faults.BRING_BACK: [self.name]})
+        if self.came_back() != self.has_copy:
+            said = "was lost, and not brought back" if self.has_copy else "was brought back, and must not be"
+            self.wrong.append("the guest %s" % said)
+        if not self.has_copy and truth.everything(self.fleet) != before:
+            self.wrong.append("the recovery touched what must not be brought back")
 
     def recovery(self, test=False, **options):
         try:
@@ -434,5 +519,9 @@ class Worker:
                     host.destroy_guest(name)
             for uuid in host.managed.all():
                 host.managed.forget(uuid)
-            for note in salt_config.notes(host):
-                note.unlink()
+            relays.kill(host)
+            for path in [*salt_config.notes(host), *salt_config.relay_files(host)]:
+                path.unlink(missing_ok=True)
+            for folder in (host.root / "kept", host.root / "copies"):
+                for path in salt_config.safety_copies(host, folder):
+                    path.unlink(missing_ok=True)

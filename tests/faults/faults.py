@@ -4,9 +4,11 @@ Here: the table, and the few actions that it is made of. When they happen, and w
 them, is in campaign.py and truth.py.
 """
 
+import shutil
 import time
 from dataclasses import dataclass, field
 
+from tests.harness import relays
 from tests.lab import layout
 from tests.lab.fleet import Host
 from tests.lab.layout import wait_until
@@ -32,6 +34,7 @@ WHOLE = (MOVED, SOURCE)
 
 # What is repaired only when somebody asks for it -> the option of the recovery that names the guest.
 ASKED = {LOST: "remove_lost", SUSPENDED: "resume"}
+BRING_BACK = "restore"
 
 # What the product calls an outcome -> what that may be in truth. What is left over may have been repaired
 # by the time one looks, and what goes on may have ended.
@@ -41,6 +44,8 @@ WORDS = {
     "going_on": (GOING_ON, MOVED, REMAINDER, SOURCE, SOURCE_AND_COPY, MISNAMED),
     "incomplete": (LOST,),
     "lost": (LOST,),
+    # And what it is when that was repaired at once.
+    "kept": (LOST, SOURCE),
     "leftover": (SOURCE, MISNAMED, SOURCE_AND_COPY, SUSPENDED, REMAINDER, MOVED),
     "both": (BOTH,),
 }
@@ -67,6 +72,10 @@ class Fault:
     guest -- arguments of Host.create_guest; %s is the guest's name, %a the source's address
     paused -- the guest does not run at the end, because it did not in the beginning
     costly -- Salt waits for somebody for a minute, so it is tried less often
+    for_good -- a guest that is lost by this has run on the target, which shows there: nothing may bring it
+                back unasked, and nobody asks who has looked
+    heard -- the source knows that, too: nothing may bring it back, whoever asks for it
+    copies -- whether it is about the safety copy, so that it is not tried without one
     needs -- a fault, a delay or a method of Host without which this lab cannot show it
     """
 
@@ -80,6 +89,9 @@ class Fault:
     guest: dict = field(default_factory=dict)
     paused: bool = False
     costly: bool = False
+    for_good: bool = False
+    heard: bool = False
+    copies: bool = False
     needs: str = ""
 
     def known(self):
@@ -261,6 +273,115 @@ def until_xends_answer(world):
     """Wait until the watchdogs have started both xends again."""
     for host in (world.source, world.target):
         layout.wait_until(lambda host=host: host.xm_run("list").returncode == 0, 120)
+
+
+def later(function):
+    """An action: do this with the world in the background; the operator waits for its end."""
+
+    def act(world):
+        doing = relays.Later(function, world)
+        world.doing.append(doing)
+
+    return act
+
+
+def runs_there(world):
+    """Wait until the guest runs on the target; return whether it does."""
+
+    def look():
+        guest = world.target.guests().get(world.name)
+        return guest is not None and guest.alive
+
+    return wait_until(look, HELPER_LIMIT_S, 0.005)
+
+
+def when_it_runs_there(action):
+    def act(world):
+        if runs_there(world):
+            action(world)
+        else:
+            world.wrong.append("it never ran on the target")
+
+    return later(act)
+
+
+def when_heard(action):
+    """An action: do something when the relay has heard the target say (ok)."""
+
+    def act(world):
+        def has_heard():
+            said = relays.said(world.source)
+            return [one for one in said if (one["name"], one["heard"]) == (world.name, "ok")]
+
+        if wait_until(has_heard, HELPER_LIMIT_S, 0.005):
+            action(world)
+        else:
+            world.wrong.append("the relay never heard (ok)")
+
+    return later(act)
+
+
+def relay_killed(*which):
+    """An action: kill the relay, or those of its processes."""
+
+    def act(world):
+        if not relays.kill(world.source, slice(*which) if which else slice(None)):
+            world.wrong.append("there is no relay on %s that could be killed" % world.source.name)
+
+    return act
+
+
+def killed_in_phase(*phases):
+    """An action: kill the relay as soon as it says that it is in one of these phases."""
+
+    def act(world):
+        # It may be over before one looks: then it has lived to its end.
+        relays.wait(
+            world.source, lambda one: one["phase"] in phases or world.doing_is_over(), HELPER_LIMIT_S
+        )
+        relays.kill(world.source)
+
+    return later(act)
+
+
+def killed_after(most_s):
+    """An action: kill the relay at some moment of so many seconds, counted from when it listens or now."""
+
+    def act(world):
+        if relays.wait(world.source, lambda one: True, HELPER_LIMIT_S):
+            time.sleep(world.rng.uniform(0, most_s))
+            relays.kill(world.source)
+
+    return later(act)
+
+
+def disk_fails(world):
+    relays.fail_disk(world.source)
+
+
+def folder_gone(world):
+    shutil.rmtree(world.source.root / "copies")
+
+
+def no_folder(world):
+    """Where the copies shall be there is a file."""
+    place = world.source.root / "copies"
+    place.write_text("no folder")
+    world.undo.append(place.unlink)
+
+
+def strangers(world):
+    def act(world):
+        got = relays.intrude(world.source, world.doing_is_over)
+        if any(got):
+            world.wrong.append("a relay has answered to a stranger: %s" % [one for one in got if one][0])
+
+    later(act)(world)
+
+
+def dies_there(world):
+    """The guest ends on the target, where it has run."""
+    world.target.destroy_guest(world.name)
 
 
 # The guest's disk is an image of its name.
@@ -458,4 +579,81 @@ FAULTS = {
         blind=True,
     ),
     "recovery meanwhile": Fault(frozenset([MOVED]), at=ANY_TIME, during=recovery),
+    # The relay, and the safety copy.
+    "relay killed": Fault(BROKEN, at=ANY_TIME, during=relay_killed()),
+    "relay killed when all was sent": Fault(BROKEN, at=SUSPENDED_AT, during=relay_killed()),
+    "relay killed, its guard goes on": Fault(
+        BROKEN | {MOVED}, at=ANY_TIME, during=relay_killed(0, 1)
+    ),
+    "relay killed, listening": Fault(BROKEN | {MOVED}, killed_in_phase("listening")),
+    "relay killed, connecting": Fault(BROKEN | {MOVED}, killed_in_phase("connecting", "sending")),
+    "relay killed some time": Fault(BROKEN | {MOVED}, killed_after(2.0)),
+    "relay killed about the end": Fault(
+        BROKEN | {MOVED}, at=SUSPENDED_AT, during=killed_after(0.1)
+    ),
+    "relay killed, waiting for the answer": Fault(
+        frozenset([MOVED]),
+        all_of(do("target", "delay", "acknowledge", 2.0), killed_in_phase("sent")),
+    ),
+    "acknowledgement late": Fault(frozenset([MOVED]), do("target", "delay", "acknowledge", 5.0)),
+    "target dies before it acknowledges": Fault(
+        frozenset([MOVED]),
+        all_of(
+            do("target", "delay", "acknowledge", HELPER_LIMIT_S),
+            when_it_runs_there(do("target", "kill_xend_child")),
+        ),
+        blind=True,
+    ),
+    "target dies when it has acknowledged": Fault(
+        frozenset([MOVED]), when_heard(do("target", "kill_xend_child")), blind=True
+    ),
+    "target cut off before it acknowledges": Fault(
+        frozenset([MOVED]),
+        all_of(
+            do("target", "delay", "acknowledge", 1.0), when_it_runs_there(do("target", "cut_link"))
+        ),
+        blind=True,
+    ),
+    # Whatever the source has: it must not be started again.
+    "guest dies on the target": Fault(
+        frozenset([LOST, MOVED]), when_heard(dies_there), blind=True, for_good=True, heard=True
+    ),
+    "guest dies on the target, unheard": Fault(
+        frozenset([LOST, MOVED]),
+        all_of(
+            do("target", "delay", "acknowledge", HELPER_LIMIT_S),
+            when_it_runs_there(all_of(do("target", "kill_xend_child"), dies_there)),
+        ),
+        blind=True,
+        for_good=True,
+    ),
+    "disk of the copy fails": Fault(
+        frozenset([MOVED]), at=ANY_TIME, during=disk_fails, copies=True
+    ),
+    "disk of the copy fails, required": Fault(
+        BROKEN, at=ANY_TIME, during=disk_fails, options={"safety_copy": "required"}, copies=True
+    ),
+    "folder of the copy goes away": Fault(
+        frozenset([MOVED]), at=ANY_TIME, during=folder_gone, options={"safety_folder": "%f"}, copies=True
+    ),
+    "no folder for the copy": Fault(
+        frozenset([MOVED]), no_folder, options={"safety_folder": "%f"}, copies=True
+    ),
+    "no folder for the copy, required": Fault(
+        UNHARMED,
+        no_folder,
+        options={"safety_folder": "%f", "safety_copy": "required"},
+        copies=True,
+    ),
+    "strangers at the relay": Fault(frozenset([MOVED]), strangers),
+    "target: xend child killed, its minion gone": Fault(
+        BROKEN | {LOST},
+        at=ANY_TIME,
+        during=all_of(do("target", "kill_xend_child"), minion_gone("target")),
+        blind=True,
+        costly=True,
+    ),
 }
+
+# The life of a relay, from its first moment to its last.
+RELAY_KILLS = tuple([name for name in FAULTS if name.startswith("relay killed")])

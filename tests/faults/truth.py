@@ -72,7 +72,7 @@ def crimes(entries):
         if entry["event"] in BEGINS:
             if running - {where}:
                 found.append("it ran on %s and %s at once" % (sorted(running)[0][0], where[0]))
-            if memory and where not in running and entry["sha256"] != memory:
+            elif memory and where not in running and entry["sha256"] != memory:
                 found.append("it went on on %s with other memory than it had" % where[0])
             elif memory and where not in running and went_on:
                 found.append("it went on a second time from the same memory, on %s" % where[0])

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import salt.client
 
+from tests.harness import relays
 from tests.harness.conductor import Conductor
 from tests.harness.processes import Process
 from tests.harness.run import Run
@@ -76,8 +77,14 @@ class Site:
             lies.be_honest(host)
             for name in host.layout.faults():
                 host.fault(name, False)
-            for path in [*salt_config.notes(host), *salt_config.reservations(host)]:
-                path.unlink()
+            relays.kill(host)
+            for path in [
+                *salt_config.notes(host),
+                *salt_config.reservations(host),
+                *salt_config.relay_files(host),
+                *salt_config.safety_copies(host),
+            ]:
+                path.unlink(missing_ok=True)
             host.release()
             host.link()
             host.restore_link()

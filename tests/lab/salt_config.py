@@ -72,6 +72,16 @@ def reservations(host: Host) -> list[Path]:
     return list((host.root / "kept").glob(".*.reserved"))
 
 
+def relay_files(host: Host) -> list[Path]:
+    """The files in which the relays of the product on this host tell how they are."""
+    return list((host.root / "kept").glob("*.relay"))
+
+
+def safety_copies(host: Host, folder: Path | None = None) -> list[Path]:
+    """The safety copies of guests that were sent from this host, in the folder where they are by default."""
+    return list((folder or host.root / "kept").glob("*.save"))
+
+
 def pillar(fleet: Fleet) -> dict:
     """The pillar of the fleet, as pillar.example explains it."""
     hosts = {host.name: host.address for host in fleet}
