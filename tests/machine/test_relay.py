@@ -40,6 +40,7 @@ class Peer:
         self.connection = connection
         connection.settimeout(LIMIT_S)
         self.read, self.error, self.ended = bytearray(), None, threading.Event()
+        self.pause_s = 0
         if reads:
             self.go_on()
 
@@ -50,6 +51,7 @@ class Peer:
         try:
             while piece := self.connection.recv(65536):
                 self.read += piece
+                time.sleep(self.pause_s)
         except OSError as exc:
             self.error = exc
         self.ended.set()
@@ -59,6 +61,10 @@ class Peer:
 
     def wait_for(self, data):
         wait_until(lambda: data in self.read, data)
+
+    def slow_down(self, pause_s):
+        """From now on, rest after each piece that was read."""
+        self.pause_s = pause_s
 
     def wait_end(self):
         assert self.ended.wait(LIMIT_S)
@@ -103,8 +109,14 @@ class Wire:
     def status(self):
         return xm_relay.status(str(self.status_file))
 
+    def pids(self):
+        """The process that forwards, and its guard."""
+        seen = wait_until(lambda: (seen := self.status())["guard"] and seen, "a guard")
+        return [seen["pid"], int(seen["guard"].split()[1])]
+
     def kill(self):
-        os.kill(self.started[-1]["pid"], signal.SIGKILL)
+        """Kill both at once: the guard leads their session."""
+        os.killpg(self.pids()[1], signal.SIGKILL)
         wait_until(lambda: not self.status()["alive"], "the end of the relay")
 
     def connect(self, reads=True):
@@ -141,8 +153,9 @@ def wire(tmp_path):
     yield made
     made.listener.close()
     for status in made.started:
-        if xm_relay.identity(status["pid"]) == status["identity"]:
-            os.kill(status["pid"], signal.SIGKILL)
+        # It began as the leader of a group, which is there as long as any of its processes.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(status["pid"], signal.SIGKILL)
 
 
 def fails_to_write(source):
@@ -414,18 +427,6 @@ def test_a_live_source_that_closes_with_both_sides_shut(wire):
     assert bytes(target.read) == b"receive\n" + data == b"receive\n" + wire.copy_file.read_bytes()
 
 
-def test_a_relay_that_was_killed_breaks_both_connections(wire):
-    wire.start()
-    source, target = wire.open()
-    source.say(stream(MIB))
-    wire.wait_bytes(MIB)
-    wire.kill()
-    fails_to_write(source)
-    target.wait_end()
-    left = wire.status()
-    assert (left["alive"], left["copy"]["state"]) == (False, "growing")
-
-
 def test_a_relay_that_is_asked_to_end(wire):
     wire.start()
     assert xm_relay.stop(str(wire.status_file))
@@ -444,3 +445,120 @@ def test_a_relay_that_sends_is_asked_to_end(wire):
     fails_to_write(source)
     target.wait_end()
     assert wire.wait_over()["heard"] == "broken"
+
+
+# The relay is killed
+
+
+def test_a_relay_that_was_killed_breaks_both_connections(wire):
+    wire.start()
+    source, target = wire.open()
+    source.say(stream(MIB))
+    wire.wait_bytes(MIB)
+    wire.kill()
+    fails_to_write(source)
+    target.wait_end()
+    left = wire.status()
+    assert (left["alive"], left["copy"]["state"]) == (False, "growing")
+
+
+def test_one_that_is_killed_while_it_waits_leaves_nobody_behind(wire):
+    begun = wire.start()
+    os.kill(begun["pid"], signal.SIGKILL)
+    wait_until(lambda: not wire.status()["alive"], "the end of the relay")
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(tuple(begun["listens"]))
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["the one that forwards", "its guard"])
+def test_one_process_of_a_relay_is_killed_and_the_other_goes_on(wire, which):
+    wire.start()
+    source, target = wire.open()
+    data = stream(8 * MIB)
+    source.say(data[:MIB])
+    wire.wait_bytes(MIB)
+    pids = wire.pids()
+    os.kill(pids[which], signal.SIGKILL)
+    source.say(data[MIB:])
+    assert wire.status()["alive"]
+    source.close()
+    target.wait_end()
+    assert bytes(target.read) == b"receive\n" + data
+    target.say(b"(ok)\n")
+    target.close()
+    over = wire.wait_over()
+    assert (over["heard"], over["bytes"], over["copy"]["state"]) == (
+        "ok", len(data), "removed" if which else "given up",
+    )  # fmt: skip
+    assert over["pid"] == pids[1 - which] and not wire.copy_file.exists()
+
+
+def test_a_required_copy_that_is_lost_with_its_process_breaks_the_transfer(wire):
+    wire.start(required=True)
+    source, target = wire.open()
+    source.say(stream(MIB))
+    wire.wait_bytes(MIB)
+    os.kill(wire.pids()[0], signal.SIGKILL)
+    fails_to_write(source)
+    target.wait_end()
+    assert wire.wait_over()["copy"]["state"] == "given up"
+
+
+def test_a_complete_copy_outlives_the_process_that_wrote_it(wire):
+    wire.start()
+    source, target = wire.open()
+    data = stream(MIB)
+    source.say(data)
+    source.close()
+    wait_until(lambda: wire.status()["copy"]["state"] == "complete", "complete")
+    os.kill(wire.pids()[0], signal.SIGKILL)
+    target.wait_end()
+    target.say(b"(err (type XendError) (value 'no disk'))\n")
+    target.close()
+    over = wire.wait_over()
+    assert (over["heard"], over["said"], over["copy"]["state"]) == ("err", "no disk", "complete")
+    assert wire.copy_file.read_bytes() == data
+
+
+def is_whole(wire, sent, target, data):
+    """Whether nothing is lost: xend knows that it has failed, the target has all, or the copy has."""
+    if not sent:
+        return True
+    left = wire.status()
+    if left["copy"]["state"] == "complete" and wire.copy_file.read_bytes() == data:
+        return True
+    return bytes(target.read) == b"receive\n" + data
+
+
+@pytest.mark.parametrize("number", range(30))
+def test_killed_at_any_moment_it_loses_nothing(wire, number):
+    """A target that reads slowly leaves much on its way when xend has sent all."""
+    chance = random.Random(number)
+    wire.start(copy=chance.choice([None, str(wire.copy_file)]), accept_s=5, answer_s=5)
+    source, target = wire.open()
+    data = stream(6 * MIB, number)
+    pids = wire.pids()
+    pause_s = chance.choice([0, 0.001, 0.003])
+    target.slow_down(pause_s)
+
+    def kill():
+        time.sleep(chance.uniform(0, 0.02 + 100 * pause_s))
+        os.kill(pids[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    sent = True
+    try:
+        source.say(data)
+        source.connection.shutdown(socket.SHUT_WR)
+    except OSError:
+        sent = False
+    killer.join()
+    target.wait_end()
+    assert is_whole(wire, sent, target, data)
+    # The guard has gone on: nobody has noticed anything.
+    assert sent
+    target.say(b"(ok)\n")
+    target.close()
+    assert wire.wait_over()["heard"] == "ok"
+    assert not wire.copy_file.exists()
