@@ -253,6 +253,9 @@ def _migrate(this, name, target, peer, live, node, timeout, safety):
     comment = facts + advice + ended + without
     if not is_gone or xm_way.has_failed(told):
         is_here = view["copy"] in ("running", "left")
+        if result["over"] and result["retcode"] > 0 and told and told["phase"] == "listening":
+            # xend has failed before, and nobody shall go that way any more.
+            _end_relay(this, guest)
         # When xm was not waited for, or killed, xend may yet begin.
         if view["copy"] == "running" and result["over"] and result["retcode"] > 0:
             _end_relay(this, guest)

@@ -25,15 +25,15 @@ HEARD_GONE = {
     "broken": "; %(target)s has hung up before it had all of it",
 }
 
-# Whether it is so, by what is known of the copy and of the target's word -> what is to be said of the safety
-# copy of a guest that has left its source.
+# Whether it is so, by what the relay says -> what is to be said of the safety copy of a guest that has left
+# its source. One that is being removed is given up until it has gone.
 COPY_GONE = (
     (
-        lambda copy, heard: copy.get("state") == "complete" and heard != "ok",
+        lambda told: told["copy"]["state"] == "complete" and told["heard"] != "ok",
         ". Its memory is kept on %(source)s, in %(path)s",
     ),
     (
-        lambda copy, heard: copy.get("state") == "given up",
+        lambda told: told["copy"]["state"] == "given up" and not (told["heard"] == "ok" and told["alive"]),
         "; its safety copy was given up: %(why)s",
     ),
 )
@@ -135,15 +135,16 @@ def word(told, source, target, xm_said=None, required=False):
         return ""
     copy, heard = told["copy"], told["heard"]
     words = {"source": source, "target": target, "said": (told["said"] or "nothing").rstrip(".")}
-    words.update(path=copy.get("path"), why=copy.get("why"))
+    words.update(path=copy["path"], why=copy["why"])
     if xm_said is None:
         said = HEARD_GONE.get(heard, "")
-        said += "".join([text for is_so, text in COPY_GONE if is_so(copy, heard)][:1])
+        said += "".join([text for is_so, text in COPY_GONE if is_so(told)][:1])
         return said % words
     if heard == "err" and told["said"] and told["said"] not in xm_said:
         return SAID_HERE % words
-    if required and copy.get("state") == "given up" and not heard and not told["problem"]:
-        return REQUIRED_HERE % copy.get("why")
+    # One that goes because the transfer has broken is removed.
+    if required and copy["state"] == "given up":
+        return REQUIRED_HERE % copy["why"]
     return ""
 
 
@@ -152,9 +153,10 @@ def is_settled(told):
     Whether a relay will not say more soon: it has ended, or nobody has connected to it; or it is known
     whether the guest runs, and, when it does not, whether there is a copy of it.
     """
-    if not told["alive"] or told["phase"] == "listening" or told["heard"] == "ok":
+    if not told["alive"] or told["phase"] == "listening":
         return True
-    return told["heard"] is not None and told["phase"] == "sent" and told["copy"]["state"] != "growing"
+    is_going_on = ("growing", "given up") if told["heard"] == "ok" else ("growing",)
+    return told["heard"] is not None and told["phase"] == "sent" and told["copy"]["state"] not in is_going_on
 
 
 def has_failed(told):

@@ -231,7 +231,7 @@ def refused(call, *arguments, **keywords):
 
 @contextlib.contextmanager
 def as_new(fleet):
-    """A block after which no transfer, guest or note is left on the hosts, and their xends run."""
+    """A block after which no transfer, guest, note or copy is left on the hosts, and their xends run."""
     yield
     for host in fleet:
         host.restore_link()
@@ -241,8 +241,10 @@ def as_new(fleet):
     for host in fleet:
         host.bring_up(LIMIT_S)
         host.clear()
-        for note in salt_config.notes(host):
-            note.unlink()
+        for ending in ("sent", "save", "relay"):
+            # A relay ends when what it says is removed.
+            for path in (host.root / "kept").glob("*." + ending):
+                path.unlink()
 
 
 @contextlib.contextmanager

@@ -106,6 +106,12 @@ def test_what_xm_has_said_is_told_as_if_there_were_no_relay(text, said, expected
             "; its safety copy was given up: the disk is full",
         ),
         ({"heard": None, "copy": copy("growing")}, ""),
+        # It is about to go, because the guest runs; and one that was not to be had before.
+        ({"heard": "ok", "copy": copy("given up", "it runs")}, "; xen2 has said that it runs"),
+        (
+            {"heard": "ok", "alive": False, "copy": copy("given up", "the disk is full")},
+            "; xen2 has said that it runs; its safety copy was given up: the disk is full",
+        ),
     ],
 )
 def test_what_is_said_of_a_guest_that_has_left(said, expected):
@@ -131,14 +137,12 @@ XC_SAVE = "/usr/lib/xen/bin/xc_save 25 6 0 0 1 failed"
         ({"heard": "broken"}, XC_SAVE, False, ""),
         ({"copy": copy("given up", "the disk is full")}, XC_SAVE, False, ""),
         (
-            {"copy": copy("given up", "the disk is full")},
+            {"heard": "broken", "copy": copy("given up", "the disk is full")},
             XC_SAVE,
             True,
             ". The transfer was broken off because its safety copy is required: the disk is full",
         ),
-        # It was given up because the transfer broke.
-        ({"heard": "broken", "copy": copy("given up", "it broke")}, XC_SAVE, True, ""),
-        ({"problem": "can't connect: timed out", "copy": copy("given up", "x")}, XC_SAVE, True, ""),
+        ({"heard": "broken", "copy": copy("removed", "it broke")}, XC_SAVE, True, ""),
     ],
 )
 def test_what_is_said_of_a_guest_that_is_still_here(said, xm_said, required, expected):
@@ -164,7 +168,10 @@ def test_whether_the_target_has_failed(heard, failed):
         ({"phase": "sending", "heard": "err"}, False),
         ({"phase": "sending", "alive": False}, True),
         ({"phase": "sent"}, False),
-        ({"phase": "sent", "heard": "ok", "copy": copy("growing")}, True),
+        ({"phase": "sent", "heard": "ok", "copy": copy("growing")}, False),
+        ({"phase": "sent", "heard": "ok", "copy": copy("given up", "it runs")}, False),
+        ({"phase": "sent", "heard": "ok", "copy": copy("removed")}, True),
+        ({"phase": "sent", "heard": "ok"}, True),
         ({"phase": "sent", "heard": "err", "copy": copy("growing")}, False),
         ({"phase": "sent", "heard": "err", "copy": copy("complete")}, True),
         ({"phase": "over", "alive": False}, True),
