@@ -28,10 +28,11 @@ PY27_TESTS = tests/unit/test_sxp.py tests/unit/test_allow.py tests/unit/test_opt
     tests/unit/test_boot.py tests/unit/test_block.py tests/unit/test_drbd.py \
     tests/unit/test_lifecycle.py tests/unit/test_settings.py tests/unit/test_sealed.py \
     tests/unit/test_secrets.py tests/unit/test_heard.py tests/unit/test_rpc.py tests/unit/test_look.py \
+    tests/unit/test_relay.py \
     tests/unit/test_safety.py tests/unit/test_way.py \
     tests/sizes/test_check.py
 # These run today's Python and ask a Python 2.7 what it makes of the same input.
-PY27_PEER_TESTS = tests/unit/test_allow_python2.py
+PY27_PEER_TESTS = tests/unit/test_allow_python2.py tests/machine/test_relay_python2.py
 # Those with generated examples, of which `make test` tries a few.
 PROPERTIES = $(wildcard tests/unit/test_*_properties.py) tests/unit/test_settings_start.py \
     tests/unit/test_diff.py tests/unit/test_progress.py

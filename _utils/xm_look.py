@@ -13,7 +13,6 @@ import contextlib
 import errno
 import os
 import re
-import signal
 import time
 
 # Old machines are slow, and xend may be busy.
@@ -535,7 +534,7 @@ class Host(object):
                 if not said or not said["alive"]:
                     return
                 if clock_s() > deadline:
-                    os.kill(said["pid"], signal.SIGKILL)
+                    self.utility("xm_relay").kill(made["relay"])
                     return
                 next(pause)
         except (EnvironmentError, ValueError):

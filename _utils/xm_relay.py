@@ -64,8 +64,8 @@ STALLED_S = 900
 LIFE_S = 7 * 86400
 # For the rest of an answer of which the beginning is there.
 ANSWER_S = 3
-# For the disk, once all was sent.
-SETTLE_S = 900
+# For the disk, once all was sent: for what is to be complete, and for what is to go.
+SETTLE_S, REMOVE_S = 900, 10
 TELL_S = 1
 RATE_S, RATE_EVERY_S = 4, 0.25
 
@@ -467,6 +467,12 @@ def status(path):
     that the copy is all that is left of it, is to be seen there. Raises EnvironmentError when the file cannot
     be read, and ValueError when it cannot be understood.
     """
+    found = _read(path)
+    # It may have told more, and ended, since that was read; what it tells last stays.
+    return found if not found or found["alive"] else _read(path)
+
+
+def _read(path):
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY)
     except EnvironmentError as exc:
@@ -487,6 +493,8 @@ def status(path):
 def _understood(found):
     if not isinstance(found, dict):
         raise ValueError("no dictionary")
+    # Until it has xend's connection, a relay is one process.
+    found = dict({"guard": None}, **found)
     wrong = _misfits(STATUS_KINDS, found)
     if wrong:
         raise ValueError("%s is wrong or missing" % wrong[0])
@@ -538,15 +546,37 @@ def stop(path):
     found = status(path)
     if not found or not found["alive"]:
         return False
-    asked = [known for known in (found["guard"], found["identity"]) if _is_running(known)]
-    for known in asked[:1]:
+    # A guard passes it on.
+    return _signal(found, signal.SIGTERM, ("guard", "identity"), 1)
+
+
+def kill(path):
+    """
+    End a relay at once, whatever it is at. When it sends, xend sees a broken connection.
+
+    path
+        its status file
+
+    Returns whether there was one to end. Raises as `status`.
+    """
+    found = status(path)
+    # The guard first: it would go on in the place of the other one.
+    return bool(found) and _signal(found, signal.SIGKILL, ("guard", "identity"), 2)
+
+
+def _signal(found, number, names, most):
+    """
+    Send a signal to so many of the processes that a status names. Returns whether there was one.
+    """
+    reached = 0
+    for known in [found[name] for name in names if _is_running(found[name])][:most]:
         try:
-            os.kill(int(known.split()[1]), signal.SIGTERM)
+            os.kill(int(known.split()[1]), number)
+            reached += 1
         except EnvironmentError as exc:
             if exc.errno != errno.ESRCH:
                 raise
-            return False
-    return bool(asked)
+    return reached > 0
 
 
 # The relay
@@ -1156,7 +1186,8 @@ class Transfer(object):
             piece = self._next_piece()
             if not piece:
                 break
-            if self._limit is not None and self._head == HANDSHAKE and self._total + len(piece) > self._limit:
+            is_begun = self._is_plain is not None
+            if is_begun and self._limit is not None and self._total + len(piece) > self._limit:
                 raise BrokenOff()
             count = self._sent(piece)
             if not count:
@@ -1477,8 +1508,10 @@ class Relay(object):
         if not self._transfer or self._transfer.end != "orderly":
             self._copy.drop("removed", self._why)
         self._copy.go_on()
-        deadline = _clock() + SETTLE_S
-        while not self._copy.is_settled() and _clock() < deadline:
+        began = _clock()
+        while not self._copy.is_settled():
+            if _clock() - began > (SETTLE_S if self._copy.state == "growing" else REMOVE_S):
+                break
             self.poll([], 1)
         self._status.write(phase="over", rate_mib_s=None, copy=self._copy.words())
 

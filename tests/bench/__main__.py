@@ -6,7 +6,7 @@ The targets are ratios of medians measured alternately in one run, so that they 
 
 import sys
 
-from tests.bench import migration, pure, states
+from tests.bench import migration, pure, relay, states
 
 TARGETS = (
     "parse, set, render: at most a tenth of Augeas' reading",
@@ -16,13 +16,14 @@ TARGETS = (
     f"an orchestrated migration: at most {migration.TIMES_IDLE} times a salt-run that does nothing",
     f"an orchestrated migration: at most {migration.PUBLISHES} publishes",
     f"an orchestrated migration: at most {migration.XM_RUNS} call of xm on both hosts together",
+    f"a guest through the relay, with a copy: at most {relay.TIMES_DIRECT} times as long as without",
 )
 WORDS = {True: "holds", False: "MISSED", None: "not measured"}
 
 
 def main() -> int:
     *compared, first_use = states.measure()
-    results = [pure.against_augeas(), pure.growth(), *compared, *migration.measure()]
+    results = [pure.against_augeas(), pure.growth(), *compared, *migration.measure(), *relay.measure()]
     for target, (text, holds) in zip(TARGETS, results, strict=True):
         print(f"{WORDS[holds]:12} {target}\n             {text}")
     print(f"for comparison: {first_use[0]}")

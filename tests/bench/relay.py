@@ -63,21 +63,20 @@ def measure() -> list[tuple[str, bool]]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _found(found):
-    line, free = found[LINE_MB_S], found[None]
+def _found(medians):
+    line, free = medians[LINE_MB_S], medians[None]
     shown = {
         limit: ", ".join(f"{how} {SENT_BYTES / 1e6 / took[how]:.0f} MB/s" for how in HOW)
-        for limit, took in found.items()
+        for limit, took in medians.items()
     }
     times = [line[how] / line["direct"] for how in HOW[1:]]
     ratios = [free[how] / free["direct"] for how in HOW[1:]]
-    return [
-        (
-            f"{SENT_BYTES // MIB} MiB at {LINE_MB_S} MB/s: {shown[LINE_MB_S]}: {times[0]:.2f} and {times[1]:.2f} "
-            f"times the direct way; as fast as can be: {shown[None]}: {ratios[0]:.1f} and {ratios[1]:.1f}",
-            max(times) <= TIMES_DIRECT,
-        )
-    ]
+    found = (
+        f"{SENT_BYTES // MIB} MiB at {LINE_MB_S} MB/s: {shown[LINE_MB_S]}: "
+        f"{times[0]:.2f} and {times[1]:.2f} times the direct way; "
+        f"as fast as can be: {shown[None]}: {ratios[0]:.1f} and {ratios[1]:.1f}"
+    )
+    return [(found, max(times) <= TIMES_DIRECT)]
 
 
 def _seconds(how, folder, target, port, limit_mb_s):

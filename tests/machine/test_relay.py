@@ -1,14 +1,20 @@
 """The relay: between a xend, which is played by this process, and a target, on real sockets and disks."""
 
 import contextlib
+import hashlib
+import json
 import os
 import random
+import resource
 import signal
 import socket
 import stat
 import struct
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -445,6 +451,431 @@ def test_a_relay_that_sends_is_asked_to_end(wire):
     fails_to_write(source)
     target.wait_end()
     assert wire.wait_over()["heard"] == "broken"
+
+
+# Who may come, and where
+
+
+STRANGER = """
+import socket, sys
+connection = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+connection.sendall(b"receive\\n")
+try:
+    print(connection.recv(100))
+except ConnectionResetError:
+    print(b"")
+"""
+
+
+def test_a_stranger_is_not_served_and_xend_still_is(wire):
+    begun = wire.start()
+    end = [str(part) for part in begun["listens"]]
+    stranger = subprocess.run(
+        [sys.executable, "-c", STRANGER, *end], capture_output=True, text=True, timeout=LIMIT_S
+    )
+    assert stranger.stdout == "b''\n" and wire.status()["phase"] == "listening"
+    source, target = wire.open()
+    source.say(b"memory")
+    source.close()
+    target.wait_end()
+    # The stranger has not got that far.
+    assert bytes(target.read) == b"receive\nmemory"
+
+
+def test_only_one_connection_is_taken(wire):
+    wire.start()
+    source, target = wire.open()
+    with pytest.raises(ConnectionRefusedError):
+        wire.connect()
+    source.say(b"memory")
+    source.close()
+    target.wait_end()
+
+
+def test_nobody_comes(wire):
+    wire.start(accept_s=0.1)
+    over = wire.wait_over()
+    assert (over["phase"], over["heard"], over["copy"]["state"]) == ("over", None, "removed")
+    assert over["copy"]["why"] == "xend has not connected" and not wire.copy_file.exists()
+
+
+def test_where_a_port_is_taken_the_next_place_counts(wire):
+    taken = wire.listener.getsockname()
+    begun = wire.start(listen=[list(taken), ["127.0.0.1", 0]])
+    assert begun["listens"][1] not in (0, taken[1])
+
+
+def test_where_nothing_is_free_it_says_so_and_leaves_nothing(wire):
+    taken = list(wire.listener.getsockname())
+    with pytest.raises(EnvironmentError, match="can listen nowhere: 127.0.0.1:%d: Address" % taken[1]):
+        wire.start(listen=[taken])
+    assert not wire.status_file.exists() and not wire.copy_file.exists()
+
+
+@pytest.mark.parametrize(
+    "changes, word",
+    [
+        ({"target": ["xen2"]}, "target"),
+        ({"rate_mib_s": 0}, "rate_mib_s"),
+        ({"status": "relative"}, "status"),
+        ({"xend": "7"}, "xend"),
+        ({"listen": []}, "listen"),
+        ({"names": {}}, "names"),
+        ({"copy": None, "required": True}, "required"),
+    ],
+)
+def test_settings_that_it_cannot_go_by(wire, changes, word):
+    with pytest.raises(ValueError, match=word):
+        wire.start(**changes)
+
+
+@pytest.mark.parametrize("executable", ["", None])
+def test_without_an_interpreter_it_says_so(wire, monkeypatch, executable):
+    monkeypatch.setattr(sys, "executable", executable)
+    with pytest.raises(EnvironmentError, match="no Python interpreter"):
+        wire.start()
+
+
+def test_an_interpreter_that_fails_is_quoted(wire, monkeypatch, tmp_path):
+    program = tmp_path / "python"
+    program.write_text("#!/bin/sh\necho wrong libc >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    with pytest.raises(EnvironmentError, match="wrong libc"):
+        wire.start()
+
+
+STARTER = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import xm_relay
+print(json.dumps(xm_relay.start(json.load(sys.stdin))), flush=True)
+"""
+
+
+def test_it_outlives_whoever_has_started_it(wire):
+    folder = str(Path(xm_relay.__file__).parent)
+    done = subprocess.run(
+        [sys.executable, "-c", STARTER, folder],
+        input=json.dumps(wire.settings), capture_output=True, text=True, timeout=LIMIT_S, check=True,
+    )  # fmt: skip
+    wire.started.append(json.loads(done.stdout))
+    source, target = wire.open()
+    source.say(b"memory")
+    source.close()
+    target.wait_end()
+    target.say(b"(ok)\n")
+    target.close()
+    assert wire.wait_over()["heard"] == "ok"
+
+
+def test_it_holds_nothing_of_whoever_has_started_it(wire):
+    begun = wire.start()
+    opened = {os.readlink("/proc/%d/fd/%s" % (begun["pid"], name)) for name in fds(begun["pid"])}
+    files = {path for path in opened if path.startswith("/") and path != os.devnull}
+    assert files == {str(wire.status_file), str(wire.copy_file)}
+    assert os.getsid(begun["pid"]) == begun["pid"] and os.readlink("/proc/%d/cwd" % begun["pid"]) == "/"
+
+
+def fds(pid):
+    return os.listdir("/proc/%d/fd" % pid)
+
+
+# The status
+
+
+def test_a_status_is_whole_whenever_it_is_read(wire):
+    wire.start(rate_mib_s=20)
+    source, target = wire.open()
+    seen, over = [], threading.Event()
+
+    def read():
+        while not over.is_set():
+            seen.append(wire.status())
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    source.say(stream(30 * MIB))
+    source.close()
+    target.wait_end()
+    target.close()
+    wire.wait_over()
+    over.set()
+    reader.join()
+    counted = [one["bytes"] for one in seen]
+    assert None not in seen and counted == sorted(counted) and len(set(counted)) > 2
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"pid": 1}', "nonsense", "\0", "[" * 100000])
+def test_a_status_that_is_none(wire, content):
+    wire.status_file.parent.mkdir()
+    wire.status_file.write_text(content)
+    with pytest.raises(ValueError, match="no status of a relay"):
+        wire.status()
+
+
+@pytest.mark.parametrize(
+    "change", [{"bytes": -1}, {"bytes": "7"}, {"phase": "odd"}, {"heard": "odd"}, {"copy": {}}, {"pid": 1.5}]
+)
+def test_a_status_of_which_something_is_wrong(wire, change):
+    begun = wire.start()
+    xm_relay.kill(str(wire.status_file))
+    del begun["alive"]
+    wire.status_file.write_text(json.dumps({**begun, **change}))
+    with pytest.raises(ValueError, match="%s is wrong" % next(iter(change))):
+        wire.status()
+
+
+def test_a_status_file_that_is_a_link_is_not_followed(wire):
+    wire.status_file.parent.mkdir()
+    wire.status_file.symlink_to("/etc/passwd")
+    with pytest.raises(OSError):
+        wire.status()
+    wire.start()
+    assert not wire.status_file.is_symlink() and wire.status()["alive"]
+
+
+def test_who_removes_the_status_has_done_with_the_relay(wire):
+    """Nothing comes back of a guest of which nobody wants to know any more."""
+    wire.start()
+    source, target = wire.open()
+    source.say(stream(MIB))
+    source.close()
+    target.wait_end()
+    pids = wire.pids()
+    wait_until(lambda: wire.status()["copy"]["state"] == "complete", "complete")
+    wire.status_file.unlink()
+    target.say(b"(ok)\n")
+    target.close()
+    wait_until(lambda: not any(map(xm_relay.identity, pids)), "the end of the relay")
+    assert os.listdir(wire.status_file.parent) == os.listdir(wire.copy_file.parent) == []
+
+
+# The disk of the copy
+
+
+def fill_disk(pid, size):
+    """From now on, the process can write no file beyond that size."""
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, size))
+
+
+def send_all(wire, data):
+    """Send data, with a target that takes it; return the last status."""
+    source, target = wire.open()
+    source.say(data)
+    source.close()
+    target.wait_end()
+    assert bytes(target.read) == b"receive\n" + data
+    target.close()
+    return wire.wait_over()
+
+
+def test_a_disk_that_gets_full_gives_the_copy_up_and_nothing_else(wire):
+    begun = wire.start()
+    fill_disk(begun["pid"], 3 * MIB)
+    over = send_all(wire, stream(20 * MIB))
+    assert over["copy"]["state"] == "given up" and "File too large" in over["copy"]["why"]
+    assert not wire.copy_file.exists()
+
+
+def test_a_disk_that_gets_full_breaks_a_transfer_for_which_a_copy_is_required(wire):
+    begun = wire.start(required=True)
+    fill_disk(begun["pid"], 3 * MIB)
+    source, target = wire.open()
+    fails_to_write(source)
+    target.wait_end()
+    over = wire.wait_over()
+    assert (over["heard"], over["copy"]["state"], over["sent_at"]) == ("broken", "given up", None)
+    assert not wire.copy_file.exists()
+
+
+def test_a_required_copy_that_fails_when_all_was_sent_breaks_nothing(wire):
+    begun = wire.start(required=True)
+    source, target = wire.open()
+    source.say(stream(MIB))
+    wire.wait_bytes(MIB)
+    fill_disk(wire.pids()[0], 2 * MIB)
+    fill_disk(begun["pid"], 2 * MIB)
+    more = stream(2 * MIB, 2)
+    # The relay cannot look in between: it is all there, and its end.
+    os.kill(wire.pids()[0], signal.SIGSTOP)
+    source.say(more[: MIB + 1000])
+    source.connection.shutdown(socket.SHUT_WR)
+    os.kill(wire.pids()[0], signal.SIGCONT)
+    target.wait_end()
+    assert len(target.read) == len(b"receive\n") + 2 * MIB + 1000
+    target.say(b"(ok)\n")
+    target.close()
+    assert wire.wait_over()["heard"] == "ok"
+
+
+def test_without_room_there_is_no_copy(wire):
+    begun = wire.start(spare_mib=10**9)
+    assert begun["copy"]["state"] == "given up" and "are to stay free" in begun["copy"]["why"]
+    assert send_all(wire, b"memory")["copy"]["state"] == "given up"
+    assert not wire.copy_file.exists()
+
+
+def test_without_room_a_required_copy_keeps_it_from_starting(wire):
+    with pytest.raises(EnvironmentError, match="are to stay free"):
+        wire.start(spare_mib=10**9, required=True)
+    assert not wire.status_file.exists() and not wire.copy_file.exists()
+
+
+@pytest.mark.parametrize("obstacle", ["file", "open to others"])
+def test_a_folder_that_cannot_hold_a_copy(wire, obstacle):
+    if obstacle == "file":
+        wire.copy_file.parent.write_text("")
+    else:
+        wire.copy_file.parent.mkdir()
+        wire.copy_file.parent.chmod(0o777)
+    begun = wire.start()
+    assert begun["copy"]["state"] == "given up" and str(wire.copy_file) in begun["copy"]["why"]
+    assert send_all(wire, b"memory")["heard"] == "silence"
+    with pytest.raises(EnvironmentError):
+        wire.start(required=True)
+
+
+def test_a_copy_whose_name_is_gone_in_mid_transfer_is_not_complete(wire):
+    wire.start()
+    source, target = wire.open()
+    source.say(stream(MIB))
+    wire.wait_bytes(MIB)
+    wire.copy_file.unlink()
+    wire.copy_file.parent.rmdir()
+    source.say(stream(MIB))
+    source.close()
+    target.wait_end()
+    target.close()
+    over = wire.wait_over()
+    assert over["heard"] == "silence" and over["copy"]["state"] == "given up"
+
+
+def test_what_was_there_is_replaced_and_no_link_followed(wire, tmp_path):
+    wire.copy_file.parent.mkdir(0o700)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("precious")
+    wire.copy_file.symlink_to(elsewhere)
+    over = send_all_after_start(wire, b"memory")
+    assert over["copy"]["state"] == "complete"
+    assert elsewhere.read_text() == "precious" and wire.copy_file.read_bytes() == b"memory"
+
+
+def send_all_after_start(wire, data):
+    wire.start()
+    return send_all(wire, data)
+
+
+# A disk whose every write of this size, and every sync, takes as long as the variable says.
+SLOW_DISK = """
+import os, stat, time
+write, sync = os.write, os.fdatasync
+def slow(descriptor, data):
+    if len(data) > 65536 and stat.S_ISREG(os.fstat(descriptor).st_mode):
+        time.sleep(float(os.environ["SLOW_S"]))
+    return write(descriptor, data)
+os.write = slow
+"""
+
+
+@pytest.fixture
+def slow_disk(tmp_path, monkeypatch):
+    folder = tmp_path / "python"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(SLOW_DISK)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    return lambda seconds: monkeypatch.setenv("SLOW_S", str(seconds))
+
+
+def test_a_disk_that_hangs_holds_the_transfer_up_for_as_long_as_is_allowed(wire, slow_disk, monkeypatch):
+    slow_disk(LIMIT_S)
+    wire.start(delay_s=1)
+    source, target = wire.open()
+    data = stream(60 * MIB)
+    source.say(data)
+    source.close()
+    target.wait_end()
+    assert bytes(target.read) == b"receive\n" + data
+    target.close()
+    over = wire.wait_over()
+    assert over["copy"]["state"] == "given up" and "held the transfer up for 1 s" in over["copy"]["why"]
+
+
+def test_a_disk_that_hangs_breaks_a_transfer_for_which_a_copy_is_required(wire, slow_disk):
+    slow_disk(LIMIT_S)
+    wire.start(delay_s=0.5, required=True)
+    source, target = wire.open()
+    fails_to_write(source)
+    target.wait_end()
+    assert wire.wait_over()["copy"]["state"] == "given up"
+
+
+def test_a_disk_that_is_slow_but_fast_enough(wire, slow_disk):
+    slow_disk(0.002)
+    wire.start()
+    data = stream(40 * MIB)
+    assert send_all(wire, data)["copy"]["state"] == "complete"
+    assert sha256(wire.copy_file.read_bytes()) == sha256(data)
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+# The rate
+
+
+def test_the_rate_is_limited(wire):
+    wire.start(rate_mib_s=10)
+    source, target = wire.open()
+    began = time.monotonic()
+    source.say(stream(20 * MIB))
+    source.close()
+    seen = wire.wait_bytes(10 * MIB)
+    target.wait_end()
+    took_s = time.monotonic() - began
+    # Much slower is this machine.
+    assert took_s > 1.8 and 0 < seen["rate_mib_s"] < 12
+
+
+def test_words_and_memory_in_any_pieces_arrive_as_they_are(wire):
+    chance = random.Random(7)
+    wire.start()
+    source, target = wire.connect(), wire.accept()
+    data = b"receive\n" + stream(2 * MIB)
+    rest = data
+    while rest:
+        size = chance.choice([1, 3, 7, 1000, 65536, 300000])
+        source.say(rest[:size])
+        rest = rest[size:]
+    source.close()
+    target.wait_end()
+    target.close()
+    assert bytes(target.read) == data
+    assert wire.wait_over()["bytes"] == 2 * MIB and wire.copy_file.read_bytes() == data[8:]
+
+
+@pytest.mark.parametrize("required", [False, True])
+def test_what_is_no_plain_transfer_is_passed_on_but_not_kept(wire, required):
+    """xend speaks TLS by default where its configuration says so."""
+    wire.start(required=required)
+    source = wire.connect()
+    source.say(b"\x16\x03\x01\x00")
+    target = wire.accept()
+    if not required:
+        target.wait_for(b"\x16\x03\x01\x00")
+        target.say(b"\x16answer")
+        source.wait_for(b"\x16answer")
+        source.say(b"more")
+        source.close()
+        target.wait_end()
+        target.close()
+    else:
+        fails_to_write(source)
+        target.wait_end()
+    over = wire.wait_over()
+    assert over["copy"]["state"] == "given up" and "TLS" in over["copy"]["why"]
+    assert not wire.copy_file.exists()
 
 
 # The relay is killed

@@ -1,0 +1,35 @@
+"""A whole transfer through a relay that Python 2.7 runs, and through its guard."""
+
+import os
+import shutil
+import signal
+import sys
+
+import pytest
+
+from tests.machine.test_relay import MIB, stream, wire  # noqa: F401
+
+PYTHON2 = os.environ.get("XEND_PYTHON2") or shutil.which("python2.7")
+
+
+@pytest.mark.skipif(not PYTHON2, reason="no Python 2.7 here: make test-py27 brings one")
+@pytest.mark.parametrize("is_killed", [False, True], ids=["to its end", "killed"])
+def test_a_transfer_under_python_2(wire, monkeypatch, is_killed):  # noqa: F811
+    monkeypatch.setattr(sys, "executable", PYTHON2)
+    wire.start()
+    source, target = wire.open()
+    data = stream(8 * MIB)
+    source.say(data[:MIB])
+    wire.wait_bytes(MIB)
+    if is_killed:
+        os.kill(wire.pids()[0], signal.SIGKILL)
+    source.say(data[MIB:])
+    source.close()
+    target.wait_end()
+    assert bytes(target.read) == b"receive\n" + data
+    target.say(b"(err (type xen.xend.XendError.XendError) (value 'no disk'))\n")
+    target.close()
+    over = wire.wait_over()
+    assert (over["heard"], over["said"], over["bytes"]) == ("err", "no disk", len(data))
+    assert over["copy"]["state"] == ("given up" if is_killed else "complete")
+    assert is_killed or wire.copy_file.read_bytes() == data
