@@ -217,7 +217,6 @@ def _migrate(this, name, target, peer, live, node, timeout, safety):
     limit = max(300, int(guest["memory_mib"] / slowest_mib_s)) if timeout is None else float(timeout)
     kept = _keep(this, guest, look.text(row))
     # What was kept of an earlier journey is older than the guest that runs here.
-    _end_relay(this, guest)
     _forget_own(this, guest["uuid"])
     note = _note(this, guest, peer["id"], kept, safety)
     relay, without = _relay(this, guest, peer, live, limit, safety, note)
@@ -229,7 +228,6 @@ def _migrate(this, name, target, peer, live, node, timeout, safety):
         result = _watch(command, limit, _progress(this, guest, target, note["relay"] if relay else None))
     except CommandExecutionError:
         # Nobody has been asked to send it.
-        _end_relay(this, guest)
         _forget_own(this, guest["uuid"])
         raise
     seconds = xm_look.clock_s() - began
@@ -255,10 +253,9 @@ def _migrate(this, name, target, peer, live, node, timeout, safety):
         is_here = view["copy"] in ("running", "left")
         if result["over"] and result["retcode"] > 0 and told and told["phase"] == "listening":
             # xend has failed before, and nobody shall go that way any more.
-            _end_relay(this, guest)
+            this.end_relay(note)
         # When xm was not waited for, or killed, xend may yet begin.
         if view["copy"] == "running" and result["over"] and result["retcode"] > 0:
-            _end_relay(this, guest)
             comment += _forget_own(this, guest["uuid"])
         said = "%s was not moved: %s" if is_here else "the migration of %s has not ended well: %s"
         raise _NotMoved(said % (name, comment), said % (name, facts + ended + without))
@@ -360,23 +357,6 @@ def _relay_says(path):
     except (EnvironmentError, ValueError) as exc:
         log.warning("what a relay says cannot be told: %s", exc)
         return None
-
-
-def _end_relay(this, guest):
-    """
-    See to it that no relay goes on for a guest that runs here: nobody may be sent that way any more. One that
-    has sent all before ends by itself when what it says is removed.
-    """
-    path = xm_kept.relay_file(this.option("kept"), guest["name"], guest["uuid"])
-    try:
-        xm_relay.stop(path)
-    except (EnvironmentError, ValueError) as exc:
-        log.warning("a relay cannot be asked to end: %s", exc)
-    began, pause = xm_look.clock_s(), xm_look.pauses()
-    told = _relay_says(path)
-    while told and told["alive"] and told["phase"] != "sent" and xm_look.clock_s() - began < WORD_S:
-        next(pause)
-        told = _relay_says(path)
 
 
 def _watch(command, limit_s, look):

@@ -6,9 +6,6 @@ test_xm_recovery.py.
 """
 
 import multiprocessing
-import os
-import resource
-import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,6 +13,7 @@ import pytest
 
 import xm_relay
 from tests.functional.conftest import as_new, refused
+from tests.harness import relays
 from tests.lab import salt_config
 from tests.lab.fleet import HostSpec
 from tests.lab.layout import wait_until
@@ -265,7 +263,7 @@ def test_what_only_a_relay_can_do_is_not_done_without(on, fleet, no_loopback, op
 def test_a_guest_whose_relay_is_killed_goes_on_at_its_source(on, fleet):
     guest = fleet["xen1"].create_guest("web01")
     with Sending(on, fleet) as sending:
-        os.kill(says(fleet["xen1"])["pid"], signal.SIGKILL)
+        assert relays.kill(fleet["xen1"])
         fleet["xen2"].release()
         text = sending.fails()
     assert text.startswith("web01 was not moved: web01 runs unharmed on xen1")
@@ -280,7 +278,7 @@ def test_a_copy_that_cannot_be_kept_any_more(on, fleet, safety_copy, moves):
     """The disk is full: for this process, at once."""
     fleet["xen1"].create_guest("web01", memory_mib=4, pages=1024)
     with Sending(on, fleet, safety_copy=safety_copy) as sending:
-        resource.prlimit(says(fleet["xen1"])["pid"], resource.RLIMIT_FSIZE, (65536, 65536))
+        relays.fail_disk(fleet["xen1"])
         fleet["xen2"].release()
         if moves:
             sent = sending.job.result(END_S)

@@ -286,12 +286,18 @@ def test_a_second_run_is_told_of_the_one_that_goes_on(configured, guest):
 
 
 @pytest.mark.parametrize(
-    "fault, said",
-    [("refuse", "Connection refused"), ("no-route", "No route to host"), ("reset", "[Errno ")],
+    "fault, relay, said",
+    [
+        ("refuse", False, "Connection refused"),
+        ("no-route", False, "No route to host"),
+        # The simulated network can do no more to a relay than reset its connection.
+        ("refuse", True, "can't connect: [Errno "),
+        ("reset", True, "[Errno "),
+    ],
 )
-def test_the_network_fails_between_the_check_and_the_transfer(configured, guest, fault, said):
+def test_the_network_fails_between_the_check_and_the_transfer(configured, guest, fault, relay, said):
     configured.xen2.fault(fault)
-    run = configured.migrate()
+    run = configured.migrate(relay=relay)
     assert run.exit_code != 0 and run.failed()[0] in (LEAVE, SEND), run.report()
     assert said in run.report() or "does not let this host in" in run.report()
     assert "web01 runs unharmed on xen1" in run.comment(LOOK)
