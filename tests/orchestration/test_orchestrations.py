@@ -1,5 +1,6 @@
 """What orchestrations make of things that the campaign does not do: the real SLS, by the conductor."""
 
+import re
 import threading
 import time
 from pathlib import Path
@@ -116,6 +117,22 @@ def test_a_guest_that_needs_a_safety_copy_stays_where_there_is_no_room_for_one(c
     assert not run.ok and step["result"] is False
     assert "no safety copy of web01 can be kept" in run.comment("web01 can leave xen1")
     assert xen1.guests()["web01"].alive and xen2.guests() == {}
+
+
+@pytest.mark.parametrize("relay", [True, False])
+def test_the_way_that_is_asked_for_is_taken(conductor, migrate, relay):
+    xen1, xen2 = conductor.fleet
+    running(xen1, "web01")
+    # So many MiB in a second that the few pages of this guest take a while.
+    options = {"safety_copy": "off", "rate_mib_s": 0.1} if relay else {"relay": False}
+    run = migrate("web01", **options)
+    assert run.ok and xen2.wait_alive("web01"), run.said()
+    (command,) = [call for call in xen1.xm_calls() if "migrate" in call]
+    assert command[-1] == (xen1.loopback if relay else xen2.address)
+    said = "no safety copy of web01 is kept, because with relay: false there is none"
+    assert (said in "".join(run.said())) is not relay
+    if relay:
+        assert float(re.search(r"was sent to \S+ in ([0-9.]+) s", "".join(run.said())).group(1)) > 2
 
 
 @pytest.mark.parametrize("options", [{"hosts": ["xen1", "xen2"]}, {}])
