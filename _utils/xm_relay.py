@@ -81,6 +81,12 @@ STATUS_BYTES = 262144
 MOST_LETTERS = 4096
 MOST_NUMBER = 10 ** 15
 
+# What xend sends behind the last page of a guest is less (states of CPUs, tables, that of the device model);
+# and for how long a source that writes on has not written that much, and has not closed.
+LAST_BYTES = MIB
+LAST_S = 1
+LOOK_S = 0.05
+
 # When the kernel does not tell how much of what xend has written is still on its way.
 UNSEEN_BYTES = 4 * MIB
 
@@ -1084,6 +1090,10 @@ class Transfer(object):
         self._is_target_gone = self._is_shut = self._is_blocked = False
         # The transfer is broken off when more than so many bytes come.
         self._limit = None
+        # Since when more than that has come, which is not taken before it is clear whether it is the end.
+        self._beyond_since = None
+        # Whether the copy may be all that there is of the guest, though the transfer was broken off.
+        self.may_be_whole = False
         self._held_up_s = 0.0
         self._rates = []
         if self._total and status.words()["began_at"] is None:
@@ -1123,6 +1133,9 @@ class Transfer(object):
             if self._is_blocked:
                 # A source that fails meanwhile would tell so again and again.
                 target |= select.POLLOUT
+            elif self._beyond_since is not None:
+                source |= POLLRDHUP
+                wait_s = LOOK_S
             elif not self._copy.is_full():
                 if self._is_target_gone or self._bucket.allows(now):
                     source |= select.POLLIN
@@ -1160,18 +1173,69 @@ class Transfer(object):
 
     def _limit_to_what_came(self, why):
         """
-        Break the transfer off as soon as xend sends anything more than it has written by now.
+        Break the transfer off as soon as xend sends more than it has written by now.
 
         What it has written may have been the last: then it destroys the guest next, and notices nothing of a
-        connection that is broken. So that only ends a transfer of which certainly more was to come.
+        connection that is broken. So that only ends a transfer of which certainly more was to come; whether
+        what comes yet is the last is judged by `_breaks_off`.
         """
         if self._limit is not None or self.end or self._status.words()["heard"] == "ok":
             return
         self.why = why
+        self._limit = self._total + self._pending_bytes()
+
+    def _pending_bytes(self):
+        """
+        What xend has written behind the handshake, and was not taken yet.
+        """
         found = self._end_of_source()
         unsent = found["unsent"] if found else UNSEEN_BYTES
         of_handshake = len(HANDSHAKE) - len(self._head) if self._is_plain is None else 0
-        self._limit = self._total + _asked(self._source, FIONREAD) + unsent - of_handshake
+        return _asked(self._source, FIONREAD) + unsent - of_handshake
+
+    def _breaks_off(self, now):
+        """
+        Whether a source that has written more than it may is to see a broken connection, which saves the
+        guest only when it writes yet more: who has written the last notices nothing. Nothing is taken
+        meanwhile.
+
+        One that was at its end closes now. One that is in the midst writes on, as much as the kernel takes.
+        Of one that does neither nobody knows: it may have stopped to suspend the guest, or may be destroying
+        it (not live, xend closes after that). So it sees that, and all that it has written is kept.
+        """
+        if self._beyond_since is None:
+            self._beyond_since = now
+        poll = select.poll()
+        poll.register(self._source, POLLRDHUP)
+        if poll.poll(0):
+            # That was all, which the copy is to have.
+            self._limit = self._beyond_since = None
+            return False
+        if self._total + self._pending_bytes() - self._limit >= LAST_BYTES:
+            return True
+        if now - self._beyond_since < LAST_S:
+            return False
+        if not self._is_target_gone and self._status.words()["heard"] != "err":
+            # It goes on until that is clear: the target takes it.
+            self._limit = self._beyond_since = None
+            return False
+        self.may_be_whole = self._take_the_rest()
+        return self.end is None
+
+    def _take_the_rest(self):
+        """
+        Keep what the source has written, without waiting for more. Returns whether that was all of it.
+        """
+        self._is_target_gone = True
+        for _ in range(LAST_BYTES // PIECE_BYTES * 2):
+            if self.end or self._copy.is_full():
+                return False
+            piece = self._next_piece()
+            if not piece:
+                return self.end is None
+            self._take(piece)
+            _discard(self._source, len(piece))
+        return False
 
     # From xend to the target
 
@@ -1188,7 +1252,10 @@ class Transfer(object):
                 break
             is_begun = self._is_plain is not None
             if is_begun and self._limit is not None and self._total + len(piece) > self._limit:
-                raise BrokenOff()
+                if self._breaks_off(_clock()):
+                    raise BrokenOff()
+                if self._beyond_since is not None or self.end:
+                    break
             count = self._sent(piece)
             if not count:
                 break
@@ -1352,7 +1419,10 @@ class Transfer(object):
         self._incoming += self._held
         if self._incoming:
             self._tell_source()
-        self._copy.drop("removed", self.why)
+        if self.may_be_whole:
+            self._copy.finish()
+        else:
+            self._copy.drop("removed", self.why)
         _make_reset(self._source)
 
 
@@ -1505,7 +1575,7 @@ class Relay(object):
             except EnvironmentError:
                 # There is none any more.
                 pass
-        if not self._transfer or self._transfer.end != "orderly":
+        if not self._transfer or self._transfer.end != "orderly" and not self._transfer.may_be_whole:
             self._copy.drop("removed", self._why)
         self._copy.go_on()
         began = _clock()

@@ -993,3 +993,72 @@ def test_killed_at_any_moment_it_loses_nothing(wire, number):
     target.close()
     assert wire.wait_over()["heard"] == "ok"
     assert not wire.copy_file.exists()
+
+
+# The last that xend sends, when the target has gone already
+
+
+def dies(wire, target, sent, words=b""):
+    """The target ends when it has got so much; returns when the relay has noticed."""
+    wire.wait_bytes(sent)
+    target.say(words)
+    target.close()
+    if words:
+        wire.wait_heard("err")
+    time.sleep(0.3)
+
+
+@pytest.mark.parametrize("words", [b"", b"(err (type XendError) (value 'xc_restore failed'))\n"])
+def test_the_last_that_xend_sends_is_kept_though_the_target_is_gone(wire, words):
+    """It notices nothing, and destroys the guest: the copy is all that is left of that."""
+    wire.start()
+    source, target = wire.open()
+    data = stream(MIB)
+    source.say(data[:-300])
+    dies(wire, target, len(data) - 300, words)
+    source.say(data[-300:])
+    source.close()
+    over = wire.wait_over()
+    assert (over["heard"], over["copy"]["state"]) == ("err" if words else "silence", "complete")
+    assert wire.copy_file.read_bytes() == data
+
+
+def test_what_may_have_been_the_last_is_kept_however_late_xend_closes(wire):
+    """Not live, it destroys the guest before it closes."""
+    wire.start()
+    source, target = wire.open()
+    data = stream(MIB)
+    source.say(data[:-300])
+    dies(wire, target, len(data) - 300)
+    source.say(data[-300:])
+    wire.wait_over()
+    source.close()
+    assert wire.status()["copy"]["state"] == "complete"
+    assert wire.copy_file.read_bytes() == data
+
+
+def test_who_stops_in_the_middle_sees_that_the_target_is_gone(wire):
+    wire.start()
+    source, target = wire.open()
+    source.say(stream(MIB))
+    dies(wire, target, MIB)
+    source.say(stream(5000))
+    # It has stopped to suspend the guest, for instance.
+    source.wait_end()
+    fails_to_write(source)
+
+
+def test_the_last_reaches_a_target_that_lives_when_a_required_copy_fails(wire):
+    wire.start(required=True)
+    source, target = wire.open()
+    data = stream(MIB)
+    source.say(data[:-300])
+    wire.wait_bytes(len(data) - 300)
+    resource.prlimit(wire.pids()[0], resource.RLIMIT_FSIZE, (65536, 65536))
+    source.say(data[-300:])
+    source.connection.shutdown(socket.SHUT_WR)
+    target.wait_end()
+    assert bytes(target.read) == b"receive\n" + data
+    target.say(b"(ok)\n")
+    target.close()
+    assert wire.wait_over()["heard"] == "ok"
