@@ -602,6 +602,7 @@ def _private(folder):
     """
     try:
         os.makedirs(folder, 0o700)
+        _sync_folder(folder)
     except EnvironmentError:
         if not os.path.isdir(folder):
             raise
@@ -735,6 +736,15 @@ class Status(object):
                 _remove(self._temporary)
             if is_durable:
                 _sync_folder(self._path)
+
+    def settle(self, **words):
+        """
+        As `write`, on the disk if that is possible; and if not, as soon as it is.
+        """
+        try:
+            self.write(**words)
+        except EnvironmentError:
+            self.tell(**words)
 
     def _is_another_there(self):
         if self._descriptor is None:
@@ -943,6 +953,8 @@ class Copy(object):
         try:
             os.fsync(self._descriptor)
             _sync_folder(self._path)
+            if not self._is_there():
+                raise IOError(errno.ENOENT, "another file is there now", self._path)
         except EnvironmentError as exc:
             # It stays: it may be all that is left of a guest, and may be whole.
             state = "given up"
@@ -951,17 +963,19 @@ class Copy(object):
             if self._dropped:
                 return
             self.state = state
-        try:
-            # Whoever reads that can rely on it.
-            self._status.write(copy=self.words())
-        except EnvironmentError:
-            self._status.tell(copy=self.words())
+        # Whoever reads that can rely on it.
+        self._status.settle(copy=self.words())
+
+    def _is_there(self):
+        return _is_same(os.lstat(self._path), os.fstat(self._descriptor))
 
     def _go(self):
         state = self._dropped
         try:
+            # The guard has it open, too: its room is to be free now.
+            os.ftruncate(self._descriptor, 0)
             # Another relay, for the same guest, may have put its own there.
-            if _is_same(os.lstat(self._path), os.fstat(self._descriptor)):
+            if self._is_there():
                 os.unlink(self._path)
         except EnvironmentError as exc:
             if exc.errno != errno.ENOENT:
@@ -1369,7 +1383,7 @@ class Transfer(object):
             self._tell_source()
         heard, text = answer(self._journal.said()) if self._is_plain else (None, None)
         if heard == "ok" and self._status.words()["heard"] != "ok":
-            self._status.write(heard="ok")
+            self._status.settle(heard="ok")
             # A guest that has run is never restored.
             self._copy.drop("removed", "the guest runs on the target")
         elif heard == "err":
@@ -1414,6 +1428,7 @@ class Transfer(object):
         """
         Let xend see that the transfer has failed: the target's own words, then writing fails.
         """
+        self._status.note(bytes=self._total)
         if self._status.words()["heard"] is None:
             self._status.note(heard="broken")
         self._incoming += self._held
@@ -1583,7 +1598,7 @@ class Relay(object):
             if _clock() - began > (SETTLE_S if self._copy.state == "growing" else REMOVE_S):
                 break
             self.poll([], 1)
-        self._status.write(phase="over", rate_mib_s=None, copy=self._copy.words())
+        self._status.settle(phase="over", rate_mib_s=None, copy=self._copy.words())
 
     # The guard
 

@@ -571,10 +571,17 @@ def test_it_outlives_whoever_has_started_it(wire):
 
 def test_it_holds_nothing_of_whoever_has_started_it(wire):
     begun = wire.start()
-    opened = {os.readlink("/proc/%d/fd/%s" % (begun["pid"], name)) for name in fds(begun["pid"])}
-    files = {path for path in opened if path.startswith("/") and path != os.devnull}
+    files = {path for path in links(begun["pid"]) if path.startswith("/") and path != os.devnull}
     assert files == {str(wire.status_file), str(wire.copy_file)}
     assert os.getsid(begun["pid"]) == begun["pid"] and os.readlink("/proc/%d/cwd" % begun["pid"]) == "/"
+
+
+def link(pid, name):
+    return os.readlink("/proc/%d/fd/%s" % (pid, name))
+
+
+def links(pid):
+    return [link(pid, name) for name in fds(pid)]
 
 
 def fds(pid):
@@ -749,6 +756,36 @@ def test_a_copy_whose_name_is_gone_in_mid_transfer_is_not_complete(wire):
     target.close()
     over = wire.wait_over()
     assert over["heard"] == "silence" and over["copy"]["state"] == "given up"
+
+
+def test_a_copy_that_somebody_removes_in_mid_transfer_is_not_complete(wire):
+    wire.start()
+    source, target = wire.open()
+    source.say(stream(MIB))
+    wire.wait_bytes(MIB)
+    wire.copy_file.unlink()
+    source.close()
+    target.wait_end()
+    target.close()
+    assert wire.wait_over()["copy"]["state"] == "given up"
+
+
+def test_a_copy_that_is_given_up_takes_no_room_any_more(wire):
+    """Neither process keeps it open in secret."""
+    begun = wire.start()
+    source, target = wire.open()
+    source.say(stream(3 * MIB))
+    wait_until(lambda: wire.status()["copy"]["bytes"] == 3 * MIB, "3 MiB")
+    (descriptor,) = [fd for fd in fds(begun["pid"]) if "web01.save" in link(begun["pid"], fd)]
+    for pid in wire.pids():
+        fill_disk(pid, 3 * MIB)
+    source.say(stream(MIB))
+    wait_until(lambda: wire.status()["copy"]["state"] == "given up", "given up")
+    wait_until(lambda: not wire.copy_file.exists(), "removal")
+    assert os.stat("/proc/%d/fd/%s" % (begun["pid"], descriptor)).st_blocks == 0
+    source.close()
+    target.wait_end()
+    target.close()
 
 
 def test_what_was_there_is_replaced_and_no_link_followed(wire, tmp_path):
