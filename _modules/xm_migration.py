@@ -508,7 +508,8 @@ def arrival(name, uuid=None, source=None, timeout=None, gone=False):
         as long as xend itself waits for its devices (device-create-timeout), and gives it up
 
     Returns ``arrived`` (bool), ``copy`` and the rest of ``xm.where``, ``lost`` (bool), ``comment`` and
-    ``facts``, the comment without what to do.
+    ``facts``, the comment without what to do; of a guest that has not arrived they say only that: its source
+    may have kept its memory.
 
     CLI Example:
 
@@ -538,16 +539,22 @@ def arrival(name, uuid=None, source=None, timeout=None, gone=False):
         view,
         _Utility,
     )
-    arrived = view["copy"] == "running"
+    arrived, facts = view["copy"] == "running", report["facts"]
+    if report["lost"]:
+        here = str(__opts__["id"])
+        facts = NOT_ARRIVED % (name, here, xm_copies.holds(name, dict(view, host=here)))
     _tell(progress.event("running" if arrived else "failed", xm_look.clock_s()))
     return dict(
         view,
         arrived=arrived,
         lost=report["lost"],
         outcome=report["outcome"],
-        facts=report["facts"],
+        facts=facts,
         comment=report["comment"],
     )
+
+
+NOT_ARRIVED = "%s has not arrived on %s: %s"
 
 
 def restart_advice(domain, source=None):

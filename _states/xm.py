@@ -378,7 +378,7 @@ def arrived(name, source=None, domain=None, settle=None, brief=False):
     settle
         seconds to wait; default: as long as xend here waits for the devices of the guest, and gives it up
     brief
-        as for ``xm.sent``; of a guest that is lost all is said at once
+        as for ``xm.sent``: whether a guest that has not arrived is lost, only both hosts together tell
 
     .. code-block:: yaml
 
@@ -401,9 +401,11 @@ def arrived(name, source=None, domain=None, settle=None, brief=False):
         if __opts__["test"]:
             return _ret(name, None, "it would be verified that %s runs here" % name, changes)
         report = __salt__["xm.arrival"](name, uuid=domain["uuid"], source=source, timeout=settle, gone=True)
-        comment = report["facts" if brief and not report["lost"] else "comment"]
+        comment = report["facts" if brief else "comment"]
         if report["lost"]:
-            comment += "." + __salt__["xm.restart_advice"](domain, source)
+            # This keeps the description here as well, whoever says what is to be done.
+            advice = __salt__["xm.restart_advice"](domain, source)
+            comment += "" if brief else "." + advice
     except CommandExecutionError as exc:
         return _ret(name, False, str(exc))
     try:

@@ -522,8 +522,8 @@ class Host(object):
 
     def end_relay(self, made):
         """
-        See that the relay of a guest that runs, or is given up, has ended: it would go on to say how far it
-        is. One that has sent all ends by itself when it has heard the target, and only then.
+        See that the relay of a guest that runs, or is given up, ends. One that has sent all ends by itself
+        when it has heard the target, or when what it says is removed.
         """
         try:
             if not made.get("relay") or not self.utility("xm_relay").stop(made["relay"]):
@@ -531,7 +531,7 @@ class Host(object):
             deadline, pause = clock_s() + RELAY_S, pauses()
             while True:
                 said = self._relay(made)
-                if not said or not said["alive"]:
+                if not said or not said["alive"] or said["phase"] == "sent":
                     return
                 if clock_s() > deadline:
                     self.utility("xm_relay").kill(made["relay"])
