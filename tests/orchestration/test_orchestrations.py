@@ -20,10 +20,10 @@ def events(host, guest):
     return [entry["event"] for entry in host.journal() if entry["uuid"] == guest.uuid]
 
 
-def held(source, migrate, part):
+def held(source, migrate, part, **options):
     """A migration of web01 that stands still after this part of the memory, in a process of its own."""
     source.link(hold_at=part)
-    run = migrate("web01", start=True)
+    run = migrate("web01", start=True, **options)
     source.wait_held(180)
     return run
 
@@ -123,11 +123,12 @@ def test_a_guest_that_needs_a_safety_copy_stays_where_there_is_no_room_for_one(c
 def test_the_way_that_is_asked_for_is_taken(conductor, migrate, relay):
     xen1, xen2 = conductor.fleet
     running(xen1, "web01")
+    before = len(xen1.xm_calls())
     # So many MiB in a second that the few pages of this guest take a while.
     options = {"safety_copy": "off", "rate_mib_s": 0.1} if relay else {"relay": False}
     run = migrate("web01", **options)
     assert run.ok and xen2.wait_alive("web01"), run.said()
-    (command,) = [call for call in xen1.xm_calls() if "migrate" in call]
+    (command,) = [call for call in xen1.xm_calls()[before:] if "migrate" in call]
     assert command[-1] == (xen1.loopback if relay else xen2.address)
     said = "no safety copy of web01 is kept, because with relay: false there is none"
     assert (said in "".join(run.said())) is not relay
@@ -161,7 +162,7 @@ def test_both_minions_go_in_mid_transfer(conductor, migrate):
 def test_an_orchestration_that_is_killed_leaves_no_guest_unaccounted_for(conductor, migrate, lost):
     xen1, xen2 = conductor.fleet
     guest = running(xen1, "web01")
-    run = held(xen1, migrate, 0.5)
+    run = held(xen1, migrate, 0.5, safety_copy="off")
     run.kill()
     if lost:
         xen2.kill_xend()
@@ -187,6 +188,27 @@ def test_an_orchestration_that_is_killed_leaves_no_guest_unaccounted_for(conduct
         assert recover(conductor, hosts=["xen1", "xen2"], remove_lost=["web01"]).ok
     last = recover(conductor, hosts=["xen1", "xen2"])
     assert last.ok and "nothing" in "\n".join(last.steps) and not last.changed()
+
+
+def test_a_guest_that_was_lost_when_nobody_looked_is_brought_back_by_the_next_look(conductor, migrate):
+    xen1, xen2 = conductor.fleet
+    guest = running(xen1, "web01")
+    run = held(xen1, migrate, 0.5)
+    run.kill()
+    xen2.kill_xend()
+    xen1.release()
+    assert wait_until(lambda: xen1.guests() == {} and not xen1.layout.roles().get("xc_save"), 30)
+    xen2.clear()
+    xen2.start()
+    dry = recover(conductor, test=True, hosts=["xen1", "xen2"])
+    assert dry.ok and xen1.guests() == {}, dry.said()
+    run = recover(conductor, hosts=["xen1", "xen2"])
+    assert run.ok and "it was brought back on xen1 from its safety copy" in "\n".join(run.said()), run.said()
+    back = xen1.guests()["web01"]
+    assert back.alive and back.uuid == guest.uuid
+    last = recover(conductor, hosts=["xen1", "xen2"])
+    assert last.ok and "nothing" in "\n".join(last.steps) and not last.changed()
+    assert not salt_config.notes(xen1)
 
 
 def test_what_is_lost_stays_lost_until_it_is_settled_by_name(conductor):
