@@ -66,7 +66,7 @@ LIFE_S = 7 * 86400
 ANSWER_S = 3
 # For the disk, once all was sent: for what is to be complete, and for what is to go.
 SETTLE_S, REMOVE_S = 900, 10
-TELL_S = 1
+TELL_S = 0.5
 RATE_S, RATE_EVERY_S = 4, 0.25
 
 # What waits in memory for the disk, what is written between two looks at the free space, and what at most
@@ -468,10 +468,11 @@ def status(path):
     be reached, worded as by xend, or what has become of the relay; and ``copy``, a dict of ``state`` ("none",
     "growing", "complete", "given up" or "removed"), ``path``, ``bytes`` and ``why`` (None: for no reason).
 
-    A copy is complete when xend has closed its end in good order and all that it has sent is on the disk. A
-    xend that fails at the sending closes in the same way: whether the guest has gone from its source, so
-    that the copy is all that is left of it, is to be seen there. Raises EnvironmentError when the file cannot
-    be read, and ValueError when it cannot be understood.
+    A copy is complete when xend has closed its end in good order, or has sent no more when the target was
+    gone (then ``sent_at`` is None), and all that it has sent is on the disk. A xend that fails at the sending
+    closes in the same way: whether the guest has gone from its source, so that the copy is all that is left
+    of it, is to be seen there. Raises EnvironmentError when the file cannot be read, and ValueError when it
+    cannot be understood.
     """
     found = _read(path)
     # It may have told more, and ended, since that was read; what it tells last stays.
@@ -663,6 +664,7 @@ class Status(object):
         self._temporary = os.path.join(os.path.dirname(path), ".%s.new" % os.path.basename(path))
         self._words = dict(words)
         self._written = None
+        self._is_urgent = False
         self._changed = threading.Condition()
         # Two may want to write: what is older must not come last.
         self._writing = threading.Lock()
@@ -697,7 +699,7 @@ class Status(object):
 
     def note(self, **words):
         """
-        What is told with the next change, or within a second.
+        What is told with the next change, or soon.
         """
         with self._changed:
             self._words.update(words)
@@ -708,6 +710,7 @@ class Status(object):
         """
         with self._changed:
             self._words.update(words)
+            self._is_urgent = True
             self._changed.notify()
 
     def write(self, is_durable=True, **words):
@@ -757,8 +760,9 @@ class Status(object):
     def _keep_writing(self):
         while not self.is_forgotten:
             with self._changed:
-                if self._words == self._written:
+                if not self._is_urgent:
                     self._changed.wait(TELL_S)
+                self._is_urgent = False
                 is_news = self._words != self._written
             if is_news:
                 try:

@@ -613,6 +613,30 @@ def test_a_status_is_whole_whenever_it_is_read(wire):
     assert None not in seen and counted == sorted(counted) and len(set(counted)) > 2
 
 
+def test_a_status_is_not_written_for_every_piece(wire):
+    wire.start(rate_mib_s=20)
+    source, target = wire.open()
+    seen, over = set(), threading.Event()
+
+    def look():
+        while not over.is_set():
+            seen.add(wire.status_file.stat().st_mtime_ns)
+            time.sleep(0.001)
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    began = time.monotonic()
+    source.say(stream(40 * MIB))
+    source.close()
+    target.wait_end()
+    took_s = time.monotonic() - began
+    over.set()
+    watcher.join()
+    target.close()
+    # Each second, and with each of a few changes.
+    assert took_s - 2 < len(seen) < 10 + 5 * took_s
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"pid": 1}', "nonsense", "\0", "[" * 100000])
 def test_a_status_that_is_none(wire, content):
     wire.status_file.parent.mkdir()
