@@ -100,7 +100,8 @@ def test_the_documented_command_tells_how_far_it_is_while_it_goes_on(configured,
     told = [line for line in lines if line != "heard"]
     assert all(line.startswith("web01 xen1 -> xen2: ") for line in told), told
     assert any(
-        re.search(r"iteration \d+, \d+ pages left, [\d.]+ MiB/s, \d+ s$", line) for line in told
+        re.search(r"iteration \d+, \d+ pages left, [\d.]+ MiB/s(, \d+ s left)?, \d+ s$", line)
+        for line in told
     )
     assert told[-1].startswith("web01 xen1 -> xen2: running, ")
 
@@ -135,7 +136,11 @@ def test_the_events_have_the_keys_and_phases_that_are_documented(
     assert None not in [event["elapsed_s"] for event in found]
     ends = {(event["domain"], event["uuid"], event["source"], event["target"]) for event in found}
     assert ends == {("web01", guest.uuid, "xen1", "xen2")}
-    rounds = [event for event in found if event["rate_mib_s"] is not None]
+    rounds = [event for event in found if event["iteration"] is not None]
     assert rounds and all(
         event["iteration"] > 0 and 0 <= event["percent"] <= 100 for event in rounds
     )
+    # What the relay has carried only grows, and is known to the end of the source's part.
+    carried = [event["bytes"] for event in found if event["bytes"] is not None]
+    assert carried == sorted(carried) and carried[-1] > 0, carried
+    assert any(event["rate_mib_s"] and event["left_s"] is not None for event in found), found
