@@ -259,12 +259,13 @@ class World:
         ]
 
     def left(self):
-        """What relays have left of guests, and safety copies."""
-        folders = [None, *[path for path in [self.source.root / "copies"] if path.is_dir()]]
-        found = [path for host in self.fleet for path in salt_config.relay_files(host)]
-        for folder in folders:
-            found += [path for host in self.fleet for path in salt_config.safety_copies(host, folder)]
-        return sorted({str(path) for path in found})
+        """What relays have left of guests, and safety copies; without those of which a note still tells."""
+        found = []
+        for host in self.fleet:
+            if host.name not in self.notes():
+                found += salt_config.relay_files(host) + salt_config.safety_copies(host)
+                found += salt_config.safety_copies(host, host.root / "copies")
+        return sorted(map(str, found))
 
     @property
     def has_copy(self):

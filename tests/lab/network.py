@@ -50,12 +50,14 @@ class Wire:
         return False
 
     def hold(self, wanted):
-        """Wait until something that a receiver says gets through; return whether it does."""
-        while self.cut or self.dead:
-            if not wanted():
-                return False
-            time.sleep(ASK_S if self.dead else POLL_S)
-        return True
+        """Wait until something that a receiver says gets through; raise OSError when it never does.
+
+        Its sender has given the connection up by then, by its retransmissions or the keepalive of a relay.
+        """
+        while self.cut and wanted():
+            self.check()
+            time.sleep(POLL_S)
+        self.check()
 
     def check(self):
         """Raise OSError as `send` does when TCP has given the connection up."""

@@ -352,8 +352,8 @@ class Conversation:
             restore.run()
             return True
         except XendError as error:
-            before_refusal()
             log_restore_failed(self.log, error)
+            before_refusal()
             self.refuse(error.kind, str(error))
             return False
 
@@ -453,7 +453,7 @@ class Restore:
                 raise VmError("Domain '%s' already exists with ID '%d'" % (name, domain["domid"]))
 
     def hold_answer(self):
-        """Wait until what is said to the sender gets through to it, for ever if it never does."""
+        """Wait until what is said to the sender gets through to it; raise OSError when it never does."""
         self.wire.hold(lambda: not self.layout.abandoned())
 
     def read(self, count, what):
