@@ -135,7 +135,7 @@ lint-yaml: $(STAMP)
 	find . -path './.*/*' -prune -o \( -name '*.yaml' -o -name pillar.example -o -name '.*-lint' \
 	    -o -name .yamllint \) -print | xargs $(VENV)/bin/yamllint --strict
 
-faults: $(STAMP) ## a campaign of disturbed migrations, each compared with the truth
+faults: $(STAMP) ## a campaign of disturbed migrations, with safety copies and without, compared with the truth
 	@$(BOUNDED) 7200 $(PY) -m tests.faults $(FAULTS_ARGS)
 
 bench: $(STAMP) ## how long things take
