@@ -4,10 +4,12 @@ On simulated hosts. What is concluded from the words of many hosts is in tests/u
 guests come to be in such files by themselves, orchestration shows.
 """
 
+import functools
 import json
 import os
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -318,6 +320,73 @@ def test_whoever_was_killed_in_the_middle_leaves_word_of_it(minion_on, on, resto
     assert "or xend.log there says that it was completed)" in refused(restore)
     restore(asked=True)
     assert fleet["xen1"].wait_alive("web01").uuid == copied.uuid
+
+
+# Guests that xend has lost, whoever looks later
+
+
+def lose(on, fleet, live=True):
+    """A guest of which the target's xend dies in mid-transfer; nobody but its source knows."""
+    guest = fleet["xen1"].create_guest("web01")
+    fleet["xen2"].link(hold_at=0.5)
+    said = []
+    migrate = functools.partial(refused, on("xen1").migrate, "web01", "xen2", live=live)
+    job = threading.Thread(target=lambda: said.append(migrate()))
+    job.start()
+    try:
+        fleet["xen2"].wait_held()
+        fleet["xen2"].kill_xend_child()
+    finally:
+        fleet["xen2"].release()
+        job.join(END_S)
+    fleet["xen2"].bring_up(END_S)
+    assert said and fleet["xen1"].guests() == {}
+    (left,) = fleet["xen2"].guests().values()
+    assert not left.alive
+    return guest
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_guest_that_was_lost_is_found_and_brought_back(on, look, mend, fleet, live):
+    guest = lose(on, fleet, live)
+    (found,) = look("xen1", "xen2", "xen3")
+    assert (found["outcome"], found["lost"]) == ("kept", False)
+    steps = [(step["do"], step["only_if_asked"]) for step in found["repairs"]]
+    assert steps == [("remove", False), ("restore", False), ("forget", True)]
+    found["repairs"].pop()
+    mend(found)
+    back = fleet["xen1"].wait_alive("web01")
+    assert back.uuid == guest.uuid and (live or back.memory_sha256 == guest.memory_sha256)
+    assert truth.crimes(truth.history([fleet["xen1"], fleet["xen2"]], guest.uuid)) == []
+    (found,) = look("xen1", "xen2", "xen3")
+    assert mend(found) == [True] and look("xen1", "xen2", "xen3") == []
+
+
+def test_a_target_that_is_silent_leaves_it_to_the_operator(on, look, fleet):
+    guest = lose(on, fleet)
+    (found,) = look("xen1", "xen3", silent=["xen2"])
+    (step,) = found["repairs"]
+    assert (step["do"], step["only_if_asked"]) == ("restore", True) and found["outcome"] == "unknown"
+    which = ("web01", guest.uuid, step["note"])
+    assert "xen2 does not say what it holds" in refused(on("xen1").restore, *which, claims=step["claims"])
+    on("xen1").restore(*which, claims=step["claims"], asked=True)
+    assert fleet["xen1"].wait_alive("web01").uuid == guest.uuid
+
+
+def test_a_guest_that_has_run_on_its_target_is_not_brought_back(on, look, fleet):
+    """It has arrived, and its target loses it then."""
+    guest = fleet["xen1"].create_guest("web01")
+    assert on("xen1").migrate("web01", "xen2")["heard"] == "ok"
+    fleet["xen2"].wait_alive("web01")
+    fleet["xen2"].xm_run("destroy", "web01")
+    assert wait_until(lambda: fleet["xen2"].guests() == {}, END_S)
+    (found,) = look("xen1", "xen2", "xen3")
+    assert found["lost"] and [step["do"] for step in found["repairs"]] == ["forget"]
+    (made,) = on("xen1").copies()["sent"]
+    assert made["safety"]["state"] == "removed" and made["safety"]["heard"] == "ok"
+    said = refused(on("xen1").restore, "web01", guest.uuid, made["id"], asked=True)
+    assert "its safety copy is" in said and "runs on the target" in said
+    assert fleet["xen1"].guests() == {}
 
 
 # What is proposed, and what goes

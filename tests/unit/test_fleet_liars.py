@@ -34,6 +34,10 @@ class World:
         self.moved = []
         # Those whose suspended memory is older than their disks.
         self.ended = set()
+        # What is logged of the last time that a guest came to a host: whether it was completed there.
+        self.received = {}
+        # How often a guest has changed its host, running; what was kept before is older than its disks.
+        self.age = collections.Counter()
         for number in range(chance.randint(1, 3)):
             guest = (chance.choice(["web01", "web01", "db"]), "u%d" % number)
             self.touched[guest] = set()
@@ -62,11 +66,16 @@ class World:
         self.touched[guest].add(target)
         by_hand = self.chance.random() < 0.3
         self.clock += 1
+        self.received[target, guest] = well
+        self.age[guest] += well
         if not by_hand:
             # One file for each guest on a host.
             self.notes = [made for made in self.notes if (made["host"], made["guest"]) != (source, guest)]
             if not (well and self.chance.random() < 0.4):
                 self.note(guest, source, target)
+                if well and self.chance.random() < 0.5:
+                    # The relay was killed right before it would have removed the copy, or heard the word.
+                    self.save(self.chance.choice(["ok", None, "unanswered"]), -1)
         if well:
             return
         how = self.chance.choice(["left", "early", "late", "after", "lost", "gone", "vanished", "stale"])
@@ -80,11 +89,35 @@ class World:
         elif how == "stale":
             # It has run on its target, and was shut down there.
             self.ended.add(guest)
+            self.received[target, guest] = True
         elif how not in ("gone", "vanished"):
             completed = self.chance.choice([False, False, None])
             self.add(guest, target, "unfinished", whole=False, completed=completed)
         if how in ("late", "vanished", "lost", "gone", "stale") and not by_hand:
             self.moved.append((guest, source, target))
+        if how in ("lost", "gone", "stale", "after") and not by_hand and self.chance.random() < 0.8:
+            words = ["err"] * 3 if how == "gone" else ["ok"] if how in ("stale", "after") else []
+            age = 0 if how in ("lost", "gone") else -1
+            self.save(self.chance.choice([*words, None, "silence"]), age)
+
+    def save(self, heard, age):
+        """The last guest that was sent has a safety copy there; AGE is below 0 when it has run since."""
+        made = self.notes[-1]
+        made["saved"] = self.age[made["guest"]] + age
+        made["safety"] = {
+            "state": "complete",
+            "path": "/kept/x.save",
+            "heard": heard,
+            "refused": heard == "err",
+            "recent": self.chance.random() < 0.9,
+            "alive": False,
+        }
+
+    def safety(self, made):
+        """What its host says of it; whether the guest has come back there since, its log tells."""
+        came_back = self.received.get((made["host"], made["guest"])) is True
+        stale = made["saved"] < self.age[made["guest"]]
+        return dict(made["safety"], tried=came_back and stale)
 
     def note(self, guest, host, target):
         self.notes.append({"host": host, "guest": guest, "target": target, "at": "%04d" % self.clock})
@@ -103,7 +136,7 @@ class World:
     def completed(self, host, guest):
         """What its log says of a guest that is not there any more, when it was sent there last."""
         here = [one for one in self.copies if (one["guest"], one["host"]) == (guest, host)]
-        return here[0]["completed"] if here else guest in self.ended
+        return here[0]["completed"] if here else self.received.get((host, guest))
 
 
 def listed(name, word):
@@ -125,10 +158,16 @@ def told_note(made):
 
 
 def truth(world, host):
+    notes = [made for made in world.notes if made["host"] == host]
     return {
         "copies": [told(one) for one in world.copies if one["host"] == host],
-        "sent": [told_note(made) for made in world.notes if made["host"] == host],
+        "sent": [
+            dict(told_note(made), safety=world.safety(made)) if "safety" in made else told_note(made)
+            for made in notes
+        ],
         "declared": HOSTS,
+        # As the runner asks where such guests were sent.
+        "completions": {guest[1]: world.completed(host, guest) for guest in world.touched},
     }
 
 
@@ -152,8 +191,15 @@ def lie(world, host):
         name, uuid = chance.choice(guests)
         made = {"guest": (name, uuid), "host": host, "target": chance.choice([*HOSTS, "10.0.0.9"])}
         made["at"] = chance.choice(["0000", "0002", "9999"])
-        said["sent"].append(dict(told_note(made), over=chance.choice([True, False])))
+        made = dict(told_note(made), over=chance.choice([True, False]))
+        if chance.random() < 0.5:
+            made["safety"] = {"state": "complete", "path": "/kept/x.save"}
+            flags = ("refused", "recent", "tried", "alive")
+            made["safety"].update((key, chance.choice([True, False])) for key in flags)
+            made["safety"]["heard"] = chance.choice([None, "ok", "err"])
+        said["sent"].append(made)
     said["completed"] = chance.choice([True, False, None])
+    said["completions"] = {guest[1]: chance.choice([True, False, None]) for guest in guests}
     said["declared"] = chance.choice([HOSTS, [], [host], HOSTS[:2]])
     return said
 
@@ -182,6 +228,21 @@ def take(world, step, liar, counted):
         counted[do] += 1
         return
     here = [one for one in world.copies if (one["guest"], one["host"]) == (guest, host)]
+    if do == "restore":
+        if here or not notes or told_note(notes[-1])["id"] != step["note"]:
+            return
+        safety = world.safety(notes[-1])
+        why = xm_fleet.denial(own["target"], step["claims"], UTILITY, safety["heard"], safety["alive"])
+        own.update((key, safety[key]) for key in ("refused", "recent", "tried"))
+        why = why or xm_fleet.doubt(do, step["name"], host, step["claims"], HOSTS, UTILITY, **own)
+        assert why == "", (step, why)
+        counted[do] += 1
+        # It has not run since, and runs nowhere.
+        has_run = notes[-1]["saved"] < world.age[guest] or guest in world.ended
+        assert is_its_own or not (has_run or world.running(guest)), step
+        notes[-1]["safety"]["state"] = "removed"
+        world.add(guest, host, "running")
+        return
     mine = [one for one in here if (told(one)["listed"], one["domid"]) == (step["listed"], step["domid"])]
     if not mine or mine[0]["copy"] not in DONE_TO[do]:
         return
@@ -223,11 +284,12 @@ def try_it(seed, counted=None):
             findings, steps = xm_fleet.gather(reports, UTILITY), []
         keys = [(found["name"], found["uuid"], found["outcome"]) for found in findings]
         assert len(set(keys)) == len(keys), keys
-        for guest in lost:
+        # One that was brought back is lost no more.
+        for guest in filter(world.is_lost, lost):
             known = [made for made in world.notes if made["guest"] == guest and made["host"] not in silent]
             if (known and not asked) or (asked and asked[0] == guest):
                 outcomes = [each[2] for each in keys if each[:2] == guest]
-                assert set(outcomes) & {"lost", "incomplete", "unknown"}, (keys, reports)
+                assert set(outcomes) & {"lost", "incomplete", "kept", "unknown"}, (keys, reports)
                 counted["hidden"] += 1
         # Nobody who answers and is honest is said to have lost what he runs.
         for found in findings:
@@ -253,7 +315,8 @@ def test_one_liar_makes_nothing_worse_than_unknown(seed):
 
 def test_what_was_tried_is_worth_it():
     counted = collections.Counter()
-    for seed in range(600):
+    for seed in range(1500):
         try_it(seed, counted)
-    for what, least in {"remove": 60, "rename": 10, "resume": 1, "forget": 60, "hidden": 60}.items():
+    least_of = {"remove": 60, "rename": 10, "resume": 1, "forget": 60, "restore": 20, "hidden": 60}
+    for what, least in least_of.items():
         assert counted[what] >= least, counted
