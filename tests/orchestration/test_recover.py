@@ -85,7 +85,7 @@ def test_a_suspended_guest_goes_on_only_when_it_is_named(configured, guest):
 
 
 def test_the_dead_copy_of_a_lost_guest_is_removed_only_when_it_is_named(configured, guest):
-    run = during_transfer(configured, configured.xen2.kill_xend_child, settle=6)
+    run = during_transfer(configured, configured.xen2.kill_xend_child, settle=6, safety_copy="off")
     assert run.exit_code != 0 and list(configured.where()) == ["xen2"]
     for options in ({}, {"remove_lost": ["web02"]}):
         run = configured.recover(**options)
@@ -93,6 +93,54 @@ def test_the_dead_copy_of_a_lost_guest_is_removed_only_when_it_is_named(configur
         assert list(configured.where()) == ["xen2"]
     run = configured.recover(remove_lost=["web01"])
     assert run.exit_code == 0 and configured.where() == {}, run.report()
+
+
+def lose_and_be_silent(site):
+    """A guest of which its target has a dead copy, and cannot say so; its source has its memory."""
+    site.xen2.link(hold_at=0.5)
+    with site.meanwhile(site.salt, "xm.migrate", "web01", "xen2", target="xen1") as finish:
+        site.xen2.wait_held()
+        site.xen2.kill_xend_child()
+        site.xen2.stop()
+        site.xen2.release()
+        finish()
+    assert site.xen1.guests() == {}
+
+
+def kept(site):
+    return sorted(path.suffix for path in (site.xen1.root / "kept").glob("web01.*") if path.suffix != ".sxp")
+
+
+def test_while_its_target_is_silent_a_guest_is_brought_back_only_when_it_is_named(configured, guest):
+    lose_and_be_silent(configured)
+    for options in ({}, {"restore": ["web02"]}, {"test": True, "restore": ["web01"]}):
+        run = configured.recover(**options)
+        said = run.comment("web01: unknown")
+        assert run.exit_code != 0 and "xen2 does not say what it holds" in said, run.report()
+        assert "restore: [web01] of xend.orch.recover brings it back" in said
+        assert kept(configured) == [".relay", ".save", ".sent"] and configured.xen1.guests() == {}
+    run = configured.recover(restore=["web01"])
+    assert "web01: restore web01 on xen1" in run.steps, run.report()
+    assert "web01 was not moved: it was brought back on xen1 from its safety copy" in run.report()
+    assert configured.xen1.wait_alive("web01").uuid == guest.uuid
+    # What the target has is removed when it answers.
+    assert configured.xen2.start().returncode == 0
+    for _ in range(2):
+        run = configured.recover()
+        assert run.exit_code == 0, run.report()
+    assert "nothing is left over" in run.steps, run.report()
+    assert list(configured.where()) == ["xen1"] and kept(configured) == []
+
+
+def test_a_guest_is_given_up_only_by_name_and_its_memory_with_it(configured, guest):
+    lose_and_be_silent(configured)
+    assert configured.xen2.start().returncode == 0
+    run = configured.recover(test=True)
+    assert "remove_lost: [web01]" in run.report() and kept(configured) == [".relay", ".save", ".sent"]
+    run = configured.recover(remove_lost=["web01"])
+    assert run.exit_code == 0, run.report()
+    assert "its safety copy was thrown away with the note, as remove_lost wants it" in run.report()
+    assert configured.where() == {} and kept(configured) == []
 
 
 def test_the_dead_copy_of_a_guest_that_runs_elsewhere_is_removed(configured, guest):
@@ -158,6 +206,11 @@ def test_a_guest_that_was_moved_back_by_hand_is_not_called_lost_later(configured
 def test_options_that_make_no_sense(configured, guest):
     for options, said in (
         ({"remove_lost": True}, "remove_lost is no list"),
+        ({"restore": "web01"}, "restore is no list"),
+        (
+            {"remove_lost": ["web01", "db"], "restore": ["db"]},
+            "db is named by remove_lost and by restore",
+        ),
         ({"hosts": "xen1"}, "hosts is no list"),
         ({"host": ["xen1"]}, "host is no option"),
     ):
