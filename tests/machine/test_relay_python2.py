@@ -11,7 +11,6 @@ import pytest
 from tests.machine.test_relay import MIB, stream, wire  # noqa: F401
 
 
-
 def python2():
     """The path of a Python 2.7, or None. A name on the search path may stand for one that is not there."""
     found = os.environ.get("XEND_PYTHON2") or shutil.which("python2.7")
