@@ -73,6 +73,28 @@ def test_every_row_of_the_table_decides_something():
     assert used == set(range(len(xm_verdict.TABLE)))
 
 
+def test_a_safety_copy_changes_only_what_is_said_of_a_guest_that_has_left_its_source():
+    used = set()
+    for source, target in PAIRS:
+        found = xm_verdict.decide(source, target, UTILITY, True)
+        rows = [
+            number
+            for number, line in enumerate(xm_verdict.KEPT)
+            if xm_copies.is_one_of(source, line[0]) and xm_copies.is_one_of(target, line[1])
+        ]
+        used.update(rows[:1])
+        if not rows:
+            assert found == decide(source, target)
+        else:
+            assert source in ("absent", "managed", "foreign")
+            assert found["outcome"] not in xm_verdict.LOST
+        restores = [step for step in found["repairs"] if step["do"] == "restore"]
+        assert not restores or target in "absent managed foreign unfinished unknown unasked".split()
+        # No host that has a copy of a guest which is lost is left out.
+        assert rows or decide(source, target)["outcome"] not in xm_verdict.LOST
+    assert used == set(range(len(xm_verdict.KEPT)))
+
+
 def test_a_word_that_is_no_copy_is_refused():
     with pytest.raises(ValueError) as caught:
         decide("running", "runs")
