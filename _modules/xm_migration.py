@@ -233,23 +233,14 @@ def _migrate(this, name, target, peer, live, node, timeout, safety):
     seconds = xm_look.clock_s() - began
     # What is not waited for any longer goes on in xend, whatever becomes of xm.
     view = this.watch(name, guest["uuid"], SETTLE_S if result["over"] else 0)
-    is_gone, here = view["copy"] in ("absent", "managed"), str(__opts__["id"])
     told = _told(note["relay"], WORD_S if result["over"] else 0) if relay else None
     xm_said = None
     if not result["over"] or result["retcode"]:
         xm_said = xm_way.xm_said(this.said(result), told, to["address"], peer["address"])
-    ended = xm_verdict.how_xm_ended(
-        view, _Utility, xm_said=xm_said, waited_s=None if result["over"] else limit
-    )
-    report = xm_verdict.report(name, here, target, view, {"copy": "unasked"}, _Utility)
-    word = xm_way.word(told, here, target, None if is_gone else ended, safety["copy"] == "required")
-    facts, advice = report["facts"], report["comment"][len(report["facts"]) :]
-    if is_gone:
-        facts += word
-    else:
-        ended += word
+    waited_s, required = None if result["over"] else limit, safety["copy"] == "required"
+    facts, advice, ended = _sayings(name, target, view, told, xm_said, waited_s, required)
     comment = facts + advice + ended + without
-    if not is_gone or xm_way.has_failed(told):
+    if not _has_left(view) or xm_way.has_failed(told):
         is_here = view["copy"] in ("running", "left")
         if result["over"] and result["retcode"] > 0 and told and told["phase"] == "listening":
             # xend has failed before, and nobody shall go that way any more.
@@ -261,7 +252,7 @@ def _migrate(this, name, target, peer, live, node, timeout, safety):
         raise _NotMoved(said % (name, comment), said % (name, facts + ended + without))
     if this.stays_managed(guest["uuid"]):
         comment += "; xend on %s still manages it: xm.forget_managed there, once it runs on %s" % (
-            here,
+            str(__opts__["id"]),
             target,
         )
     return {
@@ -275,6 +266,23 @@ def _migrate(this, name, target, peer, live, node, timeout, safety):
         "copy": told and told["copy"]["state"],
         "comment": comment,
     }
+
+
+def _has_left(view):
+    return view["copy"] in ("absent", "managed")
+
+
+def _sayings(name, target, view, told, xm_said, waited_s, required):
+    """
+    What is so of a guest after xm was run, what is to be done about that, and how it has ended.
+    """
+    here = str(__opts__["id"])
+    report = xm_verdict.report(name, here, target, view, {"copy": "unasked"}, _Utility)
+    facts, advice = report["facts"], report["comment"][len(report["facts"]) :]
+    ended = xm_verdict.how_xm_ended(view, _Utility, xm_said=xm_said, waited_s=waited_s)
+    if _has_left(view):
+        return facts + xm_way.word(told, here, target), advice, ended
+    return facts, advice, ended + xm_way.word(told, here, target, ended, required)
 
 
 # The relay
