@@ -749,6 +749,14 @@ class Status(object):
         except EnvironmentError:
             self.tell(**words)
 
+    def is_told(self):
+        """
+        Whether all is told that there is, or nobody asks for it any more.
+        """
+        with self._changed:
+            is_told = self._words == self._written
+        return is_told or self._is_another_there()
+
     def _is_another_there(self):
         if self._descriptor is None:
             return False
@@ -819,6 +827,7 @@ class Copy(object):
         _private(os.path.dirname(self._path))
         descriptor = _create(self._path)
         try:
+            self._look_at_owner(descriptor)
             self._look_for_room(descriptor)
         except EnvironmentError:
             os.close(descriptor)
@@ -940,6 +949,20 @@ class Copy(object):
         while self._queue and sum([len(piece) for piece in pieces]) < PIECE_BYTES:
             pieces.append(self._queue.pop(0))
         return b"".join(pieces)
+
+    def _look_at_owner(self, descriptor):
+        """
+        See that the file is as it was made: some file systems, FAT and CIFS among them, give all of their
+        files another owner or mode.
+        """
+        made = os.fstat(descriptor)
+        if made.st_uid != os.geteuid() or made.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise IOError(
+                errno.EPERM,
+                "others may read it, because the file system makes it one of user %d with mode %04o"
+                % (made.st_uid, stat.S_IMODE(made.st_mode)),
+                self._path,
+            )
 
     def _look_for_room(self, descriptor):
         found = os.fstatvfs(descriptor)
@@ -1125,6 +1148,8 @@ class Transfer(object):
         Forward all. Raises BrokenOff when the source is to see that it has failed.
         """
         then = _clock()
+        # Whoever has heard that may have been killed before it was told.
+        self._weigh()
         while not self._is_done(then):
             wanted, wait_s = self._wanted(then)
             is_held_up = self.end is None and self._copy.is_full()
@@ -1385,9 +1410,17 @@ class Transfer(object):
         else:
             self._incoming += said
             self._tell_source()
+        self._weigh()
+
+    def _weigh(self):
+        """
+        Tell what the target has answered so far, and do what follows from that.
+        """
         heard, text = answer(self._journal.said()) if self._is_plain else (None, None)
-        if heard == "ok" and self._status.words()["heard"] != "ok":
-            self._status.settle(heard="ok")
+        told = self._status.words()["heard"]
+        if "ok" in (heard, told):
+            if told != "ok":
+                self._status.settle(heard="ok")
             # A guest that has run is never restored.
             self._copy.drop("removed", "the guest runs on the target")
         elif heard == "err":
@@ -1603,6 +1636,10 @@ class Relay(object):
                 break
             self.poll([], 1)
         self._status.settle(phase="over", rate_mib_s=None, copy=self._copy.words())
+        while not self._status.is_told() and _clock() - began < SETTLE_S:
+            # What was heard, and whether a copy is complete, is known to nobody else.
+            time.sleep(TELL_S)
+            self._status.settle()
 
     # The guard
 

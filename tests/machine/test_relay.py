@@ -753,6 +753,33 @@ def test_without_room_a_required_copy_keeps_it_from_starting(wire):
     assert not wire.status_file.exists() and not wire.copy_file.exists()
 
 
+def test_a_file_system_that_lets_others_read_its_files_holds_no_copy(tmp_path, monkeypatch):
+    """One without modes, as FAT and CIFS: what is asked for when the file is made counts nothing."""
+
+    def opened_to_all(path, flags, mode=0o777):
+        descriptor = os.open(path, flags, mode)
+        if flags & os.O_CREAT:
+            os.fchmod(descriptor, 0o755)
+        return descriptor
+
+    monkeypatch.setattr(xm_relay, "os", Stand(os, open=opened_to_all))
+    path = tmp_path / "safe" / "web01.save"
+    with pytest.raises(EnvironmentError, match="others may read"):
+        xm_relay.Copy(str(path), 0, None, None).begin()
+    assert not path.exists()
+
+
+class Stand:
+    """A module of which something is replaced."""
+
+    def __init__(self, module, **replaced):
+        self._module = module
+        vars(self).update(replaced)
+
+    def __getattr__(self, name):
+        return getattr(self._module, name)
+
+
 @pytest.mark.parametrize("obstacle", ["file", "open to others"])
 def test_a_folder_that_cannot_hold_a_copy(wire, obstacle):
     if obstacle == "file":
@@ -827,10 +854,16 @@ def send_all_after_start(wire, data):
     return send_all(wire, data)
 
 
-# A disk whose every write of this size, and every sync, takes as long as the variable says.
+# A disk whose every write of this size takes as long as the variable says; while another file is there, none
+# gets safe on it.
 SLOW_DISK = """
 import os, stat, time
-write, sync = os.write, os.fdatasync
+write, sync = os.write, os.fsync
+def hang(descriptor):
+    while stat.S_ISREG(os.fstat(descriptor).st_mode) and os.path.exists(os.environ["HANGS"]):
+        time.sleep(0.01)
+    sync(descriptor)
+os.fsync = hang
 def slow(descriptor, data):
     if len(data) > 65536 and stat.S_ISREG(os.fstat(descriptor).st_mode):
         time.sleep(float(os.environ["SLOW_S"]))
@@ -845,6 +878,7 @@ def slow_disk(tmp_path, monkeypatch):
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(SLOW_DISK)
     monkeypatch.setenv("PYTHONPATH", str(folder))
+    monkeypatch.setenv("HANGS", str(tmp_path / "hangs"))
     return lambda seconds: monkeypatch.setenv("SLOW_S", str(seconds))
 
 
@@ -1012,6 +1046,50 @@ def test_a_complete_copy_outlives_the_process_that_wrote_it(wire):
     assert wire.copy_file.read_bytes() == data
 
 
+def test_an_ok_that_could_not_be_told_any_more_is_told_by_the_guard(wire, slow_disk, tmp_path):
+    slow_disk(0)
+    wire.start()
+    source, target = wire.open()
+    source.say(stream(MIB))
+    source.close()
+    wait_until(lambda: wire.status()["copy"]["state"] == "complete", "complete")
+    target.wait_end()
+    hangs, told = tmp_path / "hangs", wire.status_file.with_name(".web01.relay.new")
+    hangs.touch()
+    target.say(b"(ok)\n")
+    wait_until(lambda: told.exists() and b'"heard": "ok"' in told.read_bytes(), "what is about to be told")
+    assert wire.status()["heard"] is None
+    pid, _ = wire.pids()
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: xm_relay.identity(pid) is None, "its end")
+    hangs.unlink()
+    wait_until(lambda: wire.status()["pid"] != pid, "the guard")
+    target.close()
+    over = wire.wait_over()
+    assert (over["heard"], over["copy"]["state"]) == ("ok", "removed")
+    assert not wire.copy_file.exists()
+
+
+def test_an_ok_before_its_copy_was_removed_has_it_removed_by_the_guard(wire):
+    wire.start()
+    source, target = wire.open()
+    source.say(stream(MIB))
+    source.close()
+    wait_until(lambda: wire.status()["copy"]["state"] == "complete", "complete")
+    target.wait_end()
+    wait_until(lambda: wire.status()["phase"] == "sent", "what it tells last")
+    pid, _ = wire.pids()
+    # As if it were killed right after it has told that.
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: ") T " in Path("/proc/%d/stat" % pid).read_text(), "its standstill")
+    told = dict(json.loads(wire.status_file.read_text()), heard="ok")
+    wire.status_file.write_text(json.dumps(told))
+    os.kill(pid, signal.SIGKILL)
+    over = wire.wait_over()
+    assert (over["heard"], over["copy"]["state"]) == ("ok", "removed")
+    assert not wire.copy_file.exists()
+
+
 def is_whole(wire, sent, target, data):
     """Whether nothing is lost: xend knows that it has failed, the target has all, or the copy has."""
     if not sent:
@@ -1054,6 +1132,23 @@ def test_killed_at_any_moment_it_loses_nothing(wire, number):
     target.close()
     assert wire.wait_over()["heard"] == "ok"
     assert not wire.copy_file.exists()
+
+
+def test_what_was_heard_last_is_told_when_the_disk_takes_it_a_little_later(wire):
+    wire.start()
+    source, target = wire.open()
+    source.say(stream(MIB))
+    source.close()
+    target.wait_end()
+    wait_until(lambda: wire.status()["copy"]["state"] == "complete", "complete")
+    obstacle = wire.status_file.with_name(".web01.relay.new")
+    obstacle.mkdir()
+    target.say(b"(err (type XendError) (value 'no disk'))\n")
+    target.close()
+    time.sleep(2)
+    obstacle.rmdir()
+    over = wire.wait_over()
+    assert (over["phase"], over["heard"], over["said"]) == ("over", "err", "no disk")
 
 
 # The last that xend sends, when the target has gone already
