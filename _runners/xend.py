@@ -807,8 +807,11 @@ def _recovery_plan(given, pair, reports, findings, test):
         # What is to be done about it is done by the steps above; where it runs is as true after them.
         is_over = taken and not test and found["outcome"] not in ("moved", "unharmed")
         text = "found before the steps above: " + found["facts"] if is_over else found["comment"]
-        if taken and not test and "forget" in wanted and len(steps) < len(found["repairs"]):
-            text += "; its safety copy was thrown away with the note, as remove_lost wants it"
+        if taken and "forget" in wanted and len(steps) < len(found["repairs"]):
+            # What could be done instead of that is no advice any more.
+            text = text if is_over else found["facts"]
+            would = "would be" if test else "was"
+            text += "; its safety copy %s thrown away with the note, as remove_lost wants it" % would
         says.append(_say(_own_id("%s: %s" % (who, found["outcome"]), ids), text, good))
     again = None
     if mends and not test:

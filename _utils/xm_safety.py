@@ -235,7 +235,7 @@ def room(name, found, needed, seen, promised=0):
         there = "%d MiB are free for it (%d more stay free" % (least_mib, found["spare_mib"])
         there += ", %d are for guests that are being sent now)" % promised if promised else ")"
     if least_mib is None or least_mib < usual_mib:
-        lacks = "it needs %s in %s, where %s" % (size, found["folder"], there)
+        lacks = "it needs %s; in %s %s" % (size, found["folder"], there)
         remedy = "make room there, or name another folder (safety_folder)"
         if is_required:
             remedy += ", or say safety_copy: auto to send it without one"

@@ -137,6 +137,9 @@ def test_a_guest_is_given_up_only_by_name_and_its_memory_with_it(configured, gue
     assert configured.xen2.start().returncode == 0
     run = configured.recover(test=True)
     assert "remove_lost: [web01]" in run.report() and kept(configured) == [".relay", ".save", ".sent"]
+    told = configured.recover(test=True, remove_lost=["web01"]).comment("web01: kept")
+    assert "its safety copy would be thrown away with the note" in told and "restores it" not in told
+    assert kept(configured) == [".relay", ".save", ".sent"]
     run = configured.recover(remove_lost=["web01"])
     assert run.exit_code == 0, run.report()
     assert "its safety copy was thrown away with the note, as remove_lost wants it" in run.report()

@@ -211,7 +211,8 @@ def test_without_room_there_is_no_copy_and_a_guest_that_needs_one_stays(free_mib
 def test_a_folder_that_cannot_be_used_is_as_one_without_room():
     _, _, (warning,) = room("auto", None, problem="/srv/safety: Read-only file system")
     _, (blocker,), _ = room("required", None, problem="/srv/safety: Read-only file system")
-    assert "/srv/safety: Read-only file system" in warning and "/srv/safety: Read-only file system" in blocker
+    said = "to its memory; in %s there can be none (/srv/safety: Read-only file system)" % KEPT
+    assert said in warning and said in blocker
 
 
 def relay(**said):
