@@ -18,7 +18,8 @@ Options, from the minion configuration or the pillar:
 ``xend:pidfile``, ``xend:log``
     default ``/var/run/xend.pid`` and ``/var/log/xen/xend.log``
 ``xend:source``
-    the local address that ``xend.probe`` asks from; default: the routing table decides, as for xend
+    the local address that ``xend.probe`` asks from (default: the routing table decides, as for xend), and
+    that guests are sent from through a relay (default: the one that the pillar gives this host)
 ``xend:python``
     the Python that xend runs with, which tells what runs here while xend is down; default ``/usr/bin/python``
 ``xend:kept``
