@@ -1013,6 +1013,12 @@ HALF_RESTORED = (
     "with `xm list` there: when it runs, all is well; when it does not go on, `xm destroy` it and run "
     "`salt-run state.orchestrate xend.orch.recover` again"
 )
+GONE_AGAIN = (
+    "%(name)s was restored on %(host)s, or may have been, but is not there any more (%(said)s): it has run, "
+    "and has ended or crashed at once, as xend.log there says. If so, its disks are newer than the memory in "
+    "%(path)s, which must not be restored once more: remove_lost: [%(name)s] of xend.orch.recover throws it "
+    "away, and it is started afresh"
+)
 RESTORED = "%(name)s was restored here from its safety copy and runs%(still)s%(left)s"
 
 
@@ -1084,8 +1090,11 @@ def _restore(this, made, safety):
     if not result["over"]:
         words["said"] = "xm restore had not ended after %d s" % limit_s
     if view["copy"] in ("absent", "managed") and result["over"]:
-        _noted_anew(this, made, restoring_at=None)
-        raise CommandExecutionError(NOT_RESTORED % (name, STILL_WHOLE % words))
+        # What xm alone can say: whoever kills it leaves it to xend.
+        if result["retcode"] > 0:
+            _noted_anew(this, made, restoring_at=None)
+            raise CommandExecutionError(NOT_RESTORED % (name, STILL_WHOLE % words))
+        raise CommandExecutionError(GONE_AGAIN % words)
     if view["copy"] != "running" or view["uuid"] != uuid:
         raise CommandExecutionError(NOT_RESTORED % (name, HALF_RESTORED % words))
     since = safety["sent_at"] if safety["live"] else safety["began_at"]

@@ -268,7 +268,7 @@ def gather(reports, utility):
     be "forget": remove the note whose ``id`` is ``note``; a "restore" has the ``note`` of its safety copy.
     Each repair says besides ``claims``, a dict from hosts to what they say themselves of the guest, and
     ``doubt``, "" or why it is `only_if_asked` (see `doubt`). A guest that was brought back from its safety
-    copy, and of which there is still the note, has ``back``: True.
+    copy, of which there is still the note, and which is well, has ``back``: True.
     """
     return _Fleet(reports, utility).findings()
 
@@ -711,7 +711,8 @@ class _Fleet(object):
             "still": "" if still is None else STOOD_STILL % still,
             "heard": self.utility("xm_verdict").heard(made["target"], safety),
         }
-        return dict(found, comment=begin + found["comment"], facts=begin + found["facts"], back=True)
+        is_well = found["outcome"] in ("unharmed", "moved")
+        return dict(found, comment=begin + found["comment"], facts=begin + found["facts"], back=is_well)
 
     def _same(self, name, uuid):
         """

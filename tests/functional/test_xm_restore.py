@@ -292,6 +292,20 @@ def test_a_guest_that_xend_cannot_restore_is_still_whole(on, restore, copied, fl
     assert fleet["xen1"].wait_alive("web01").memory_sha256 == copied.guest.memory_sha256
 
 
+def test_a_guest_that_ends_as_soon_as_it_runs_has_run(minion_on, on, restore, copied, fleet, tmp_path):
+    """xm restore has succeeded, and whoever looks then finds nothing; xend.log may be rotated away by then."""
+    script, log = tmp_path / "xm", fleet["xen1"].layout.log
+    script.write_text(
+        '#!/bin/sh\n%s "$@" || exit\n[ "$1" = restore ] && %s destroy web01 && : > %s\nexit 0\n'
+        % (fleet["xen1"].layout.xm, fleet["xen1"].layout.xm, log)
+    )
+    script.chmod(0o755)
+    xm = minion_on("xen1", xm=str(script)).modules.xm
+    said = refused(xm.restore, "web01", copied.uuid, "i1", claims=TARGET_SAYS_NEVER)
+    assert "must not be restored once more" in said and "Nothing was removed" not in said
+    assert "it may have come back to xen1 since" in refused(restore)
+
+
 def free_mib(host):
     return int(host.hypervisor.free_kib() // 1024)
 

@@ -264,6 +264,22 @@ def test_a_guest_that_was_brought_back_is_said_to_be_so_until_its_note_goes():
     assert found["lost"] and "restore" not in [step["do"] for step in found["repairs"]]
 
 
+@pytest.mark.parametrize(
+    "mine, there, back",
+    [
+        (one("running"), [], True),
+        ([], one("running"), True),
+        # Nobody may take that for a good end.
+        ([], [], False),
+        (one("running"), one("running"), False),
+        (one("left"), dead(), False),
+    ],
+)
+def test_only_a_guest_that_is_well_has_been_brought_back(mine, there, back):
+    (found,) = findings(noted(fleet(mine, there), xen1=dict(sent(**RESTORED), over=bool(mine))))
+    assert found["back"] is back and found["comment"].startswith("web01 was not moved: it was brought back")
+
+
 def test_nothing_is_brought_back_at_first_sight():
     before = findings(noted(fleet([], one("running")), xen1=sent()))
     found = xm_fleet.confirmed(gather([], dead()), before)
