@@ -412,7 +412,8 @@ def copies(domain=None, wait=0, uuid=None):
     domain, wait
         seconds to wait while a transfer of this domain (default: of any) can still be going on here
     uuid
-        a guest of which it is asked whether xend has completed it here when it was received last
+        a guest of which it is asked whether xend has completed it here when it was received last, and whether
+        one with this uuid, or the name DOMAIN, was started afresh here since
 
     Returns a dict: ``copies``, a list of dicts: ``name`` (without migrating-), ``listed``, ``uuid``,
     ``domid``, ``state`` and ``copy`` (see HOLDS in ``_utils/xm_copies.py``), and for one that is unfinished
@@ -428,7 +429,8 @@ def copies(domain=None, wait=0, uuid=None):
     been restored since, or have come back), ``alive`` (bool: the relay still runs), ``phase``, ``live``,
     ``began_at`` and ``sent_at`` (seconds since 1970), ``restoring_at``, ``restored_at`` and
     ``stood_still_s`` (of one that was brought back);
-    ``completed``, the answer about UUID by xend's log (None: it does not tell); ``devices_s``, how many
+    ``completed`` and ``created``, the answers about UUID by xend's log (None: it does not tell);
+    ``devices_s``, how many
     seconds xend here waits for devices; and ``declared``, the minion ids of all hosts in the pillar. When xm
     gives no answer, ``copies`` is None, and there are ``problem``, ``remedy`` (what to do about it) and
     ``xend`` (bool: whether one runs here).
@@ -468,6 +470,7 @@ def copies(domain=None, wait=0, uuid=None):
                 copies=found,
                 sent=sent,
                 completed=this.completed(uuid),
+                created=this.is_created(domain, uuid),
                 devices_s=this.devices_s(),
                 declared=sorted(__salt__["xend.declared_hosts"]()),
             )

@@ -737,15 +737,17 @@ def _findings(given, pair, declared):
 
 def _ask_for_logs(reports, question):
     """
-    Ask where guests were sent that can be brought back whether they were completed there, and keep that with
-    what these hosts have said.
+    Ask all hosts about guests that can be brought back: whether they were completed where they were sent, and
+    whether they were started afresh anywhere. That is kept with what these hosts have said.
     """
     sent = [made for said in list(reports.values()) for made in said.get("sent") or []]
     whole = [made for made in sent if (made.get("safety") or {}).get("state") == "complete"]
-    for host, uuid in sorted({(made["target"], made["uuid"]) for made in whole}):
-        if reports.get(host, {}).get("copies") is not None:
-            said = _ask([host], "xm.copies", "copies", keywords=dict(question, uuid=uuid))[host]
+    hosts = sorted(host for host in reports if reports[host].get("copies") is not None)
+    for name, uuid in sorted({(made["name"], made["uuid"]) for made in whole}):
+        answers = _ask(hosts, "xm.copies", "copies", keywords=dict(question, domain=name, uuid=uuid))
+        for host, said in answers.items():
             reports[host].setdefault("completions", {})[uuid] = said.get("completed")
+            reports[host].setdefault("creations", {})[uuid] = said.get("created")
 
 
 def _nobody(given, reports):

@@ -9,6 +9,7 @@ function from the name of one to it. Nothing here knows Salt.
 
 # What a host may say of a guest besides what it holds, as a claim: see `doubt`.
 NEVER, KEEPS, SENT_ON = "never completed", "kept whole", "sent on to "
+CREATED = "started afresh"
 
 HAS_NEVER_RUN = (
     "%(name)s is on %(host)s (%(listed)s, state %(state)s), has never run there, and %(elsewhere)s"
@@ -33,6 +34,9 @@ WITHHELD = ". Nothing is repaired by itself, because %s"
 ROLES = (
     "sending migrating left suspended running halted unknown receiving arriving unfinished managed".split()
 )
+
+# What a host claims of a guest that it has not got, unless it has started it, and it has ended.
+NOT_THERE = ("absent", "managed", "unfinished", NEVER)
 
 # Of several copies on one host, the one that comes first here is what that host says of the guest.
 CLAIMED = ["running", "left"] + [word for word in ROLES if word not in ("running", "left")]
@@ -93,9 +97,14 @@ NOT_ITS_WORD = (
     "settled, remove_lost: [%(name)s] of xend.orch.recover ends this report"
 )
 TRIED = (
-    "it may have come back to %(host)s since (a restore of it was begun, or xend.log there says that it was "
-    "completed), and nobody has seen how that ended. If it has run there, its disks are newer than the "
-    "memory in this copy, which would destroy its file systems"
+    "it may have come back to %(host)s since (a restore of it was begun, or xend.log there says that one of "
+    "its name was started, or that it was completed), and nobody has seen how that ended. If it has run "
+    "there, its disks are newer than the memory in this copy, which would destroy its file systems"
+)
+STARTED_AFRESH = (
+    "by xend.log on %(starters)s, one of its name or uuid was started afresh there since it was sent. If "
+    "that was it, or uses its disks, these are newer than the memory in this copy, which would destroy its "
+    "file systems"
 )
 LONG_AGO = (
     "it left %(host)s so long ago that it may have been started somewhere since (`xm create`), and have been "
@@ -147,6 +156,7 @@ DOUBTS = (
     ("remove", {"is_noted": False}, SENT_SOMEWHERE + BY_REMOVE_LOST),
     ("remove", {}, SENT_ELSEWHERE + BY_REMOVE_LOST),
     ("restore", {"is_tried": True}, TRIED + BY_RESTORE),
+    ("restore", {"was_created": True}, STARTED_AFRESH + BY_RESTORE),
     ("restore", {"is_recent": False}, LONG_AGO + BY_RESTORE),
     ("restore", {"target_is_blind": True}, BLIND_TARGET + BY_RESTORE),
     ("restore", {"others_have_it": True}, SAYS_OTHERWISE + BY_RESTORE),
@@ -323,7 +333,8 @@ def doubt(do, name, host, claims, declared, utility, **own):
     claims
         what other hosts say themselves that they hold of the guest: a dict from host to a word for a copy; or
         to NEVER, when it was sent there, never completed, and does not run; to KEEPS, when its memory is
-        whole there in a safety copy; or to SENT_ON and a host, when it is not there any more and there is a
+        whole there in a safety copy; to CREATED, when it is not there, and one of its name or uuid was
+        started there afresh; or to SENT_ON and a host, when it is not there any more and there is a
         note where it was sent on
     declared
         all hosts that may exchange guests; the others are not believed
@@ -347,6 +358,7 @@ def doubt(do, name, host, claims, declared, utility, **own):
     others = sorted([one for one in rest if _may_have_it(believed[one], is_one_of)])
     silent = sorted([one for one in rest if is_one_of(believed[one], "blind")])
     namesakes = sorted([one for one in believed if believed[one] == "foreign"])
+    starters = sorted([one for one in believed if believed[one] == CREATED])
     is_so = {
         "target_says_never": believed.get(target) == NEVER,
         "is_over": bool(own.get("over")),
@@ -364,6 +376,7 @@ def doubt(do, name, host, claims, declared, utility, **own):
         "target_is_blind": word is None or is_one_of(word, "blind"),
         "others_have_it": bool(others),
         "has_namesakes": bool(namesakes),
+        "was_created": bool(starters),
         "all_answer": not silent,
         # Where xend knows it, somebody may have started it since.
         "target_refused": bool(own.get("refused")) and is_one_of(word, "absent unfinished"),
@@ -372,7 +385,7 @@ def doubt(do, name, host, claims, declared, utility, **own):
     words.update(who=" and ".join(who), say="say" if len(who) > 1 else "says")
     words.update(others=" and ".join(others), say_others="say" if len(others) > 1 else "says")
     words.update(silent=" and ".join(silent), do_silent="do" if len(silent) > 1 else "does")
-    words.update(namesakes=" and ".join(namesakes))
+    words.update(namesakes=" and ".join(namesakes), starters=" and ".join(starters))
     for step, needed, why in DOUBTS:
         if step == do and not [key for key in needed if is_so[key] != needed[key]]:
             return why % words
@@ -415,7 +428,7 @@ def is_claim(word, utility):
     """
     return hasattr(word, "startswith") and (
         utility("xm_copies").is_one_of(word, "any")
-        or word in (NEVER, KEEPS)
+        or word in (NEVER, KEEPS, CREATED)
         or word.startswith(SENT_ON)
         and len(word) > len(SENT_ON)
     )
@@ -741,8 +754,15 @@ class _Fleet(object):
         if not claims.get(place, "").startswith(SENT_ON):
             never = self._never_ran(target) if ran else self._was_never_completed(target, made["uuid"])
             claims[place] = NEVER if never else target["copy"]
+        for host in self.reports:
+            if self._has_created(host, made["uuid"]) and claims.get(host, "absent") in NOT_THERE:
+                claims[host] = CREATED
         claims.pop(made["host"], None)
         return claims
+
+    def _has_created(self, host, uuid):
+        said = self.reports[host]
+        return _has_said(said) and (said.get("creations") or {}).get(uuid) is True
 
     def _was_never_completed(self, view, uuid):
         """

@@ -309,7 +309,7 @@ def _copies(copies):
         {},
         (_list(copy, DOMAINS), "copies"),
         (_list(NOTE, DOMAINS), "sent"),
-        (_flag, "completed"),
+        (_flag, "completed created"),
         (_number(), "devices_s"),
         *_SILENCE
     )

@@ -503,19 +503,24 @@ class Host(object):
             problem = "what its relay has said cannot be read: %s" % exc
         found = self.utility("xm_kept").safety(made, said, now, problem)
         if found and found["state"] == "complete" and not found["tried"]:
-            found["tried"] = self._has_come_back(made["uuid"], found["sent_at"], now)
+            found["tried"] = self._has_come_back(made, found["sent_at"], now)
         return found
 
-    def _has_come_back(self, uuid, sent_at, now):
+    def _has_come_back(self, made, sent_at, now):
         """
-        Whether a guest was completed here since it was sent, by the log of xend: restored, or moved back.
+        Whether a guest was completed here since it was sent, by the log of xend: restored, or moved back; or
+        started afresh.
         """
-        progress = self.utility("xm_progress")
+        progress, uuid = self.utility("xm_progress"), made["uuid"]
         text = progress.last_part(self.option("log"))
-        since_s = progress.received_since(text, uuid, now)
+        received_s = progress.received_since(text, uuid, now)
+        created_s = progress.created_since(text, made["name"], uuid, now)
         # The log has whole seconds.
-        is_later = since_s is not None and sent_at is not None and now - since_s > sent_at - 1
-        return is_later and progress.completed(text, uuid) is True
+        came, began = [
+            since_s is not None and sent_at is not None and now - since_s > sent_at - 1
+            for since_s in (received_s, created_s)
+        ]
+        return began or came and progress.completed(text, uuid) is True
 
     def _relay(self, made):
         return self.utility("xm_relay").status(made["relay"]) if made.get("relay") else None
@@ -598,6 +603,13 @@ class Host(object):
         """
         progress = self.utility("xm_progress")
         return progress.completed(progress.last_part(self.option("log")) if uuid else "", uuid)
+
+    def is_created(self, name, uuid):
+        """
+        Whether xend has started a guest of this name or uuid afresh since that was received here, by its log.
+        """
+        progress = self.utility("xm_progress")
+        return progress.is_created(progress.last_part(self.option("log")) if uuid else "", name, uuid)
 
 
 class Look(object):

@@ -44,6 +44,9 @@ PERCENT = re.compile(r"(\d+)%")
 
 # What the target logs (xend 3.0 to 4.4), with the whole configuration of the guest, uuid included.
 RECEPTION = re.compile(r"XendDomainInfo\.restore\(.*")
+# And what a host logs that starts one afresh (xend 3.0 to 4.4, from 3.1 on also for what comes by its API).
+CREATION = re.compile(r"XendDomainInfo\.create(?:_from_dict)?\(.*")
+NAMED = r"'name(?:_label)?'[,:] [bu]?'%s'"
 STAMP = re.compile(r"\[(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)[ ,]")
 COMPLETION = "XendDomainInfo.completeRestore"
 
@@ -421,7 +424,27 @@ def received_since(text, uuid, now):
 
     Returns None when the log does not tell. xend writes local time, in whole seconds.
     """
-    found = _reception(text, uuid)
+    return _since(text, _reception(text, uuid), now)
+
+
+def created_since(text, name, uuid, now):
+    """
+    How many seconds ago xend began to start a guest of this name or uuid afresh, when it did so last; None
+    when the log does not tell of that. For the rest see `received_since`.
+    """
+    return _since(text, _creation(text, name, uuid), now)
+
+
+def is_created(text, name, uuid):
+    """
+    Whether xend has started a guest of this name or uuid afresh since it has received the latter, or ever, if
+    the log does not tell when that was. Without a uuid in its file a guest gets another one.
+    """
+    received, created = _reception(text, uuid), _creation(text, name, uuid)
+    return bool(created and (not received or created.start() > received.start()))
+
+
+def _since(text, found, now):
     stamps = STAMP.findall(text[text.rfind("\n", 0, found.start()) + 1 : found.start()]) if found else []
     if not stamps:
         return None
@@ -431,6 +454,16 @@ def received_since(text, uuid, now):
         return None
     # Else the clock was set meanwhile.
     return seconds if seconds >= 0 else None
+
+
+def _creation(text, name, uuid):
+    named = name and re.compile(NAMED % re.escape(name))
+    found = [
+        line
+        for line in CREATION.finditer(text)
+        if uuid and uuid.lower() in line.group().lower() or named and named.search(line.group())
+    ]
+    return found[-1] if found else None
 
 
 def _reception(text, uuid):

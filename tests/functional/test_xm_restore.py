@@ -293,7 +293,7 @@ def test_a_guest_that_xend_cannot_restore_is_still_whole(on, restore, copied, fl
 
 
 def test_a_guest_that_ends_as_soon_as_it_runs_has_run(minion_on, on, restore, copied, fleet, tmp_path):
-    """xm restore has succeeded, and whoever looks then finds nothing; xend.log may be rotated away by then."""
+    """xm restore has succeeded, and whoever looks then finds nothing; xend.log may be rotated by then."""
     script, log = tmp_path / "xm", fleet["xen1"].layout.log
     script.write_text(
         '#!/bin/sh\n%s "$@" || exit\n[ "$1" = restore ] && %s destroy web01 && : > %s\nexit 0\n'
@@ -331,9 +331,30 @@ def test_whoever_was_killed_in_the_middle_leaves_word_of_it(minion_on, on, resto
     assert "it may have come back to xen1 since (a restore of it was begun" in refused(restore)
     # By xend's log alone it is the same.
     copied.write(copied.words)
-    assert "or xend.log there says that it was completed)" in refused(restore)
+    assert "or that it was completed)" in refused(restore)
     restore(asked=True)
     assert fleet["xen1"].wait_alive("web01").uuid == copied.uuid
+
+
+@pytest.mark.parametrize("with_uuid", [True, False])
+def test_a_guest_that_was_started_afresh_has_newer_disks(on, restore, copied, fleet, tmp_path, with_uuid):
+    """By somebody who has shut it down again, so that nothing shows of it but what xend has logged."""
+    file = tmp_path / "web01.cfg"
+    uuid = 'uuid = "%s"\n' % copied.uuid if with_uuid else ""
+    file.write_text('name = "web01"\nmemory = 96\nkernel = "/boot/vmlinuz"\n' + uuid)
+    fleet["xen1"].layout.log.write_text("")
+    before = on("xen1").copies("web01", uuid=copied.uuid)
+    assert before["created"] is False and before["sent"][0]["safety"]["tried"] is False
+    done = fleet["xen1"].xm_run("create", file)
+    assert done.returncode == 0, done.stderr
+    fleet["xen1"].xm_run("destroy", "web01")
+    assert wait_until(lambda: fleet["xen1"].guests() == {}, END_S)
+    assert on("xen1").copies("web01", uuid=copied.uuid)["created"] is True
+    said = refused(restore)
+    assert "xend.log there says that one of its name was started" in said and copied.is_whole()
+    # Before it was sent, that means nothing.
+    copied.say(began_at=time.time() + 5, sent_at=time.time() + 5)
+    assert on("xen1").copies()["sent"][0]["safety"]["tried"] is False
 
 
 # Guests that xend has lost, whoever looks later

@@ -211,6 +211,34 @@ def test_a_guest_that_was_lost_when_nobody_looked_is_brought_back_by_the_next_lo
     assert not salt_config.notes(xen1)
 
 
+def test_a_guest_that_was_started_afresh_meanwhile_is_brought_back_only_when_it_is_named(
+    conductor, migrate, tmp_path
+):
+    """And shut down again, so that nothing shows of that but what the target's xend has logged."""
+    xen1, xen2 = conductor.fleet
+    guest = running(xen1, "web01")
+    run = held(xen1, migrate, 0.5)
+    run.kill()
+    xen2.kill_xend()
+    xen1.release()
+    assert wait_until(lambda: xen1.guests() == {} and not xen1.layout.roles().get("xc_save"), 30)
+    xen2.clear()
+    xen2.start()
+    file = tmp_path / "web01.cfg"
+    file.write_text('name = "web01"\nmemory = 96\nkernel = "/boot/vmlinuz"\n')
+    assert xen2.xm_run("create", file).returncode == 0
+    xen2.xm_run("destroy", "web01")
+    assert wait_until(lambda: xen2.guests() == {}, 30)
+    run = recover(conductor, hosts=["xen1", "xen2"])
+    said = "\n".join(run.said())
+    assert not run.ok and xen1.guests() == {}, said
+    assert "by xend.log on xen2, one of its name or uuid was started afresh there" in said
+    assert "restore: [web01] of xend.orch.recover brings it back" in said
+    assert recover(conductor, hosts=["xen1", "xen2"], restore=["web01"]).ok
+    assert xen1.guests()["web01"].uuid == guest.uuid
+    assert recover(conductor, hosts=["xen1", "xen2"]).ok
+
+
 def test_what_is_lost_stays_lost_until_it_is_settled_by_name(conductor):
     """Also two guests of one name: without a uuid in its file a guest gets a new one at each start."""
     xen1, xen2 = conductor.fleet

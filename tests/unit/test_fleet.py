@@ -410,6 +410,12 @@ def unsure(do, claims, declared=ALL, **own):
         ("restore", NEW, {"xen2": xm_fleet.NEVER, "xen3": "unknown"}, ALL, "xen3 does not"),
         ("restore", NEW, {"xen2": xm_fleet.NEVER, "xen3": "foreign"}, ALL, "in its place"),
         ("restore", TOLD, {"xen2": "foreign"}, ALL, "in its place"),
+        (
+            "restore", TOLD, {"xen2": xm_fleet.CREATED}, ALL,
+            "by xend.log on xen2, one of its name or uuid was started afresh there",
+        ),
+        ("restore", NEW, {"xen2": xm_fleet.NEVER, "xen3": xm_fleet.CREATED}, ALL, "by xend.log on xen3"),
+        ("restore", NEW, {"xen2": xm_fleet.NEVER, "xen3": xm_fleet.CREATED}, PAIR, ""),
         ("restore", dict(NEW, tried=True), {"xen2": xm_fleet.NEVER}, ALL, "may have come back"),
         ("restore", dict(NEW, recent=False), {"xen2": xm_fleet.NEVER}, ALL, "so long ago"),
     ],
@@ -426,7 +432,7 @@ def doubts():
     """What is said of every step, whatever its host and the others say."""
     found = []
     words = ["running", "suspended", "absent", "foreign", "unknown"]
-    words += [xm_fleet.NEVER, xm_fleet.KEEPS, xm_fleet.SENT_ON + "xen3"]
+    words += [xm_fleet.NEVER, xm_fleet.KEEPS, xm_fleet.CREATED, xm_fleet.SENT_ON + "xen3"]
     for do in ("rename", "resume", "forget", "remove", "restore"):
         for held, beside, over in (("unfinished", [], 0), ("suspended", [], 1), ("suspended", ["left"], 0)):
             rest = itertools.product((None, "xen2"), (None, False, True), (PAIR, ALL))

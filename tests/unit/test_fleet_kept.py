@@ -148,6 +148,22 @@ def test_what_the_log_says_of_a_copy_that_is_gone_counts():
     assert asked(found) == ASKED and "it is started afresh then" in found["comment"]
 
 
+@pytest.mark.parametrize("where", ["xen2", "xen3"])
+@pytest.mark.parametrize("safety", [{}, REFUSED])
+def test_a_guest_that_was_started_afresh_since_is_brought_back_only_when_it_is_named(where, safety):
+    """And has ended before anybody looks: its disks are newer."""
+    reports = noted(known(fleet([], [], []), completed=False), xen1=sent(**safety))
+    reports[where]["creations"] = {"u1": True}
+    for found in (findings(reports)[0], gather_one(reports)):
+        assert asked(found) == ASKED and "by xend.log on %s, one of its name" % where in found["comment"]
+        assert found["repairs"][0]["claims"][where] == xm_fleet.CREATED
+    # What is there says so itself.
+    reports = noted(fleet([], one("running")), xen1=sent(**safety))
+    reports["xen2"]["creations"] = {"u1": True}
+    for found in findings(reports) + [gather_one(reports)]:
+        assert "restore" not in [step["do"] for step in found["repairs"]]
+
+
 def test_while_the_target_is_silent_it_takes_the_word_of_the_operator():
     for held in ([[], SILENT], [[], SILENT, []]):
         (found,) = gather(*held)

@@ -176,6 +176,31 @@ def test_whether_a_guest_was_completed(lines, completed):
     assert xm_progress.completed("\n".join(lines), None) is None
 
 
+CREATED = "[00:40:00 2] DEBUG (XendDomainInfo:105) XendDomainInfo.create(['vm', ['name', '%s'], ['x', '%s']])"
+BY_API = "[00:40:00 322] DEBUG (XendDomainInfo:126) XendDomainInfo.create_from_dict({'name_label': '%s'})"
+
+
+@pytest.mark.parametrize(
+    "lines, created",
+    [
+        ([], False),
+        ([RECEIVED % "u1"], False),
+        ([RECEIVED % "u1", CREATED % ("web01", "")], True),
+        ([RECEIVED % "u1", CREATED % ("other", "U1")], True),
+        ([RECEIVED % "u1", BY_API % "web01"], True),
+        ([RECEIVED % "u1", CREATED % ("web011", "u2"), BY_API % "aweb01"], False),
+        # Before it came.
+        ([CREATED % ("web01", "u1"), RECEIVED % "u1"], False),
+        # When it came is not there any more.
+        ([CREATED % ("web01", "u1")], True),
+        ([RECEIVED % "u2", CREATED % ("web01", "u1")], True),
+    ],
+)
+def test_whether_a_guest_was_started_afresh(lines, created):
+    assert xm_progress.is_created("\n".join(lines), "web01", "u1") is created
+    assert xm_progress.is_created("\n".join(lines), None, None) is False
+
+
 def test_the_last_part_of_a_log(tmp_path):
     path = tmp_path / "xend.log"
     assert xm_progress.last_part(str(path)) == ""
