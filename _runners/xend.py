@@ -809,6 +809,8 @@ def _recovery_plan(given, pair, reports, findings, test):
         # What is to be done about it is done by the steps above; where it runs is as true after them.
         is_over = taken and not test and found["outcome"] not in ("moved", "unharmed")
         text = "found before the steps above: " + found["facts"] if is_over else found["comment"]
+        if not wanted:
+            text += ". Its name or uuid is named by remove_lost and by restore, so that neither was done"
         if taken and "forget" in wanted and len(steps) < len(found["repairs"]):
             # What could be done instead of that is no advice any more.
             text = text if is_over else found["facts"]
@@ -835,7 +837,9 @@ def _wanted(given, found):
     wanted = {"remove": lost, "forget": lost, "resume": resume, "rename": resume}
     if "restore" not in [step["do"] for step in found["repairs"]]:
         return wanted
-    # Its copy goes with its note: either the one or the other is done.
+    # Its copy goes with its note: either the one or the other is done, and of what is named for both neither.
+    if lost and named["restore"]:
+        return {}
     return wanted if lost else {"remove": named["restore"], "restore": named["restore"]}
 
 

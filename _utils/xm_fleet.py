@@ -101,6 +101,10 @@ TRIED = (
     "its name was started, or that it was completed), and nobody has seen how that ended. If it has run "
     "there, its disks are newer than the memory in this copy, which would destroy its file systems"
 )
+LEFT_HERE = (
+    "what is on %(host)s in its place may be what a restore has left that did not come to its end, and may "
+    "have been made by somebody since"
+)
 STARTED_AFRESH = (
     "by xend.log on %(starters)s, one of its name or uuid was started afresh there since it was sent. If "
     "that was it, or uses its disks, these are newer than the memory in this copy, which would destroy its "
@@ -675,12 +679,13 @@ class _Fleet(object):
         if notes and (notes[-1].get("safety") or {}).get("restored_at"):
             return self._back(found, notes[-1])
         whole = [made for made in notes if (made.get("safety") or {}).get("state") == "complete"]
-        if not whole or not (found["nowhere"] or found["outcome"] == "unknown"):
+        if not whole or not (found["nowhere"] or found["outcome"] in ("unknown", "halted")):
             return found
         made = whole[-1]
         name, known = made["name"], self._same(made["name"], made["uuid"])
         source, target = [self._end(host, name, known) for host in (made["host"], made["target"])]
-        if not self.is_one_of(source["copy"], "gone foreign"):
+        is_gone = self.is_one_of(source["copy"], "gone foreign")
+        if not is_gone and not self._is_in_place(source, target, known):
             return found
         claims = self._claims_on_copy(made, target, ran)
         safety = made["safety"]
@@ -701,6 +706,18 @@ class _Fleet(object):
         comment = begin + judged["comment"] + (THROWN_AWAY % made if forget else "")
         repairs, facts = judged["repairs"] + forget, begin + judged["facts"]
         return self._noted(judged["outcome"], comment, made, made["target"], repairs, facts)
+
+    def _is_in_place(self, source, target, known):
+        """
+        Whether all that there is of a guest has never run, on its source as well, where a restore may have
+        left it that did not come to its end.
+        """
+        mine = [one for one in known if one["host"] == source["host"]]
+        return (
+            [one["copy"] for one in mine] == ["unfinished"]
+            and self.is_one_of(target["copy"], "gone foreign unfinished")
+            and not [one for one in known if one["copy"] not in ("managed", "unfinished")]
+        )
 
     def _beside(self, found, judged, made):
         """
@@ -869,10 +886,13 @@ class _Fleet(object):
             elif made:
                 claims[made["host"]] = KEEPS
             why = self._doubt(step, claims, **own)
+            is_in_place = bool(made) and step["do"] == "remove" and step["host"] == made["host"]
+            if is_in_place:
+                why = (LEFT_HERE + BY_RESTORE) % step
             # No guest goes on beside a copy that may be it; what was suspended is renamed when it goes on.
             why = why or before.get(AFTER.get(step["do"]), "")
             before[step["do"]] = why
-            if why and step["do"] != "rename" and not found["lost"]:
+            if why and step["do"] != "rename" and not found["lost"] and not is_in_place:
                 told += YOUR_WORD % dict(step, why=why)
             step.update(claims=claims, doubt=why, only_if_asked=bool(why))
         for step in found["repairs"]:

@@ -80,6 +80,11 @@ BRING_BACK = (
     "afresh meanwhile"
 )
 
+HALF_BACK = (
+    "Do not unpause what is on %(source)s. xend.orch.recover with restore: [%(name)s] removes it, and "
+    "restores the guest there"
+)
+
 # The same table for a guest that has left its source, and of which that has a complete safety copy: the first
 # row that has both copies decides; where none has, TABLE does. A row of which both ends are seen begins with
 # IS_KEPT. A dead copy on the target goes first, so that nobody lets it run later.
@@ -96,6 +101,15 @@ KEPT = (
         (_step("target", "remove"), _step("source", "restore")),
     ),
     ("gone", "gone foreign", "kept", IS_KEPT, BRING_BACK, (_step("source", "restore"),)),
+    # What a restore has left that did not come to its end: it may also be being started by somebody.
+    (
+        "unfinished", "gone foreign", "kept", IS_KEPT, HALF_BACK,
+        (_step("source", "remove", True), _step("source", "restore", True)),
+    ),
+    (
+        "unfinished", "unfinished", "kept", IS_KEPT, HALF_BACK,
+        (_step("target", "remove", True), _step("source", "remove", True), _step("source", "restore", True)),
+    ),
     (
         "foreign", "unfinished gone foreign", "kept", IS_KEPT,
         "xend on %(source)s restores no second domain of that name: find out whether the one that is there "

@@ -445,6 +445,25 @@ def test_what_is_found_is_taken_and_told(look, mend, copied, fleet):
     assert mend(found) == [True] and look("xen1", "xen2", "xen3") == []
 
 
+def test_what_a_restore_has_left_does_not_hide_the_copy(on, look, copied, fleet):
+    """xend has died at it: what is there can never run."""
+    fleet["xen1"].create_guest("web01", uuid=copied.uuid, paused=True)
+    copied.write(dict(copied.words, restoring_at="2012-03-04 05:16:01 UTC"))
+    (found,) = look("xen1", "xen2", "xen3")
+    assert (found["outcome"], found["lost"]) == ("kept", False) and str(copied.copy) in found["comment"]
+    steps = [(step["do"], step["host"], step["only_if_asked"]) for step in found["repairs"]]
+    assert steps[:2] == [("remove", "xen1", True), ("restore", "xen1", True)]
+    remove, restore = found["repairs"][:2]
+    words = (remove["do"], remove["listed"], copied.uuid, remove["domid"])
+    which = ("web01", copied.uuid, restore["note"])
+    assert "was not touched" in refused(on("xen1").repair, *words, claims=remove["claims"])
+    assert "is here" in refused(on("xen1").restore, *which, claims=restore["claims"], asked=True)
+    on("xen1").repair(*words, claims=remove["claims"], asked=True)
+    assert "it may have come back" in refused(on("xen1").restore, *which, claims=restore["claims"])
+    on("xen1").restore(*which, claims=restore["claims"], asked=True)
+    assert fleet["xen1"].wait_alive("web01").memory_sha256 == copied.guest.memory_sha256
+
+
 def test_one_host_alone_names_a_copy_that_it_keeps(on, copied):
     (found,) = on("xen1").unfinished()
     assert str(copied.copy) in found["advice"] and "restore: [web01]" in found["advice"]

@@ -234,6 +234,10 @@ def test_a_guest_that_was_started_afresh_meanwhile_is_brought_back_only_when_it_
     assert not run.ok and xen1.guests() == {}, said
     assert "by xend.log on xen2, one of its name or uuid was started afresh there" in said
     assert "restore: [web01] of xend.orch.recover brings it back" in said
+    # The one is named for all of that name.
+    run = recover(conductor, hosts=["xen1", "xen2"], remove_lost=["web01"], restore=[guest.uuid])
+    assert not run.ok and salt_config.notes(xen1), run.said()
+    assert "named by remove_lost and by restore, so that neither was done" in "\n".join(run.said())
     assert recover(conductor, hosts=["xen1", "xen2"], restore=["web01"]).ok
     assert xen1.guests()["web01"].uuid == guest.uuid
     assert recover(conductor, hosts=["xen1", "xen2"]).ok

@@ -148,6 +148,29 @@ def test_what_the_log_says_of_a_copy_that_is_gone_counts():
     assert asked(found) == ASKED and "it is started afresh then" in found["comment"]
 
 
+@pytest.mark.parametrize("there", [[], one("managed"), one("running", uuid="u2"), dead()])
+@pytest.mark.parametrize("tried", [True, False])
+def test_what_a_restore_has_left_is_removed_when_the_guest_is_named(there, tried):
+    """xend has died at it. Without the copy, the guest would be lost."""
+    wanted = [("remove", "xen1", True), ("restore", "xen1", True)]
+    wanted[:0] = [("remove", "xen2", True)] if there == dead() else []
+    begun = {"tried": tried, "restoring_at": "2012-03-04 05:16:01 UTC" if tried else None}
+    for third in ([], dead()):
+        reports = noted(fleet(dead(), there, third), xen1=sent(**begun))
+        for found in (findings(reports)[0], gather_one(reports), gather_one(reports, ran=False)):
+            assert found["outcome"] == "kept" and not found["lost"], found["comment"]
+            assert asked(found)[: len(wanted)] == wanted
+            assert "whole in the safety copy /kept/web01.save on xen1" in found["comment"]
+            assert "restore: [web01] of xend.orch.recover brings it back" in found["comment"]
+            assert "removes this copy" not in found["comment"] and "LOST" not in found["comment"]
+    # Where it cannot be seen, where it runs, and where it comes, nothing is to be removed.
+    for there in (SILENT, one("running"), one("receiving"), one("suspended")):
+        for found in findings(noted(fleet(dead(), there), xen1=sent(**begun))):
+            assert "restore" not in [step["do"] for step in found["repairs"]]
+    (found,) = findings(noted(fleet(one("receiving"), []), xen1=sent(**begun)))
+    assert (found["outcome"], found["repairs"]) == ("going_on", [])
+
+
 @pytest.mark.parametrize("where", ["xen2", "xen3"])
 @pytest.mark.parametrize("safety", [{}, REFUSED])
 def test_a_guest_that_was_started_afresh_since_is_brought_back_only_when_it_is_named(where, safety):
@@ -343,7 +366,13 @@ def test_a_guest_is_never_restored_where_it_has_run_or_may_run(last):
                 if step["do"] != "restore":
                     continue
                 world = (source, target, third, heard, completed)
-                assert each["uuid"] == "u1" and source in ("absent", "managed"), world
+                assert each["uuid"] == "u1" and source in ("absent", "managed", "unfinished"), world
+                if source == "unfinished":
+                    # What is in its place goes first, and both only by his word.
+                    before = [(one["do"], one["host"]) for one in each["repairs"] if one["only_if_asked"]]
+                    assert step["only_if_asked"] and before.index(("remove", "xen1")) < before.index(
+                        ("restore", "xen1")
+                    ), world
                 # Not for anybody's word.
                 assert heard != "ok", world
                 assert target in ("absent", "managed", "foreign", "unfinished", "unknown", "unasked"), world
