@@ -931,7 +931,7 @@ def _repair(this, step, claims, asked):
     elif do == "remove":
         said = this.xm(["destroy", reference])
     else:
-        said = _resume(this, guest)
+        said = _resume(this, guest, uuid)
     view = this.watch(name, uuid, SETTLE_S, domid)
     if view["copy"] not in after:
         raise CommandExecutionError(
@@ -1146,12 +1146,16 @@ xs.xs().resume_domain(domid)
 """
 
 
-def _resume(this, guest):
+def _resume(this, guest, uuid):
     if not guest["suspend_cancel"]:
         raise CommandExecutionError(
             "%s was not touched: its kernel cannot cancel a suspension (it has no SUSPEND_CANCEL note), so "
             "only xend could have resumed it. What is in its memory is lost: `xm destroy %s`, then `xm "
             "create` with its configuration file" % (guest["name"], guest["name"])
         )
+    for made in this.noted():
+        if made["uuid"] == uuid and made.get("copy") and made["id"]:
+            # Its safety copy is older from now on, whatever becomes of those who want to remove it.
+            _noted_anew(this, made, restoring_at=_now())
     result = this.run([this.option("python"), "-c", RESUME, str(guest["domid"])])
     return None if result["retcode"] == 0 else this.said(result)

@@ -97,9 +97,10 @@ NOT_ITS_WORD = (
     "settled, remove_lost: [%(name)s] of xend.orch.recover ends this report"
 )
 TRIED = (
-    "it may have come back to %(host)s since (a restore of it was begun, or xend.log there says that one of "
-    "its name was started, or that it was completed), and nobody has seen how that ended. If it has run "
-    "there, its disks are newer than the memory in this copy, which would destroy its file systems"
+    "it may have come back to %(host)s since (a restore of it was begun, it was let go on, or xend.log there "
+    "says that one of its name was started, or that it was completed), and nobody has seen how that ended. "
+    "If it has run there, its disks are newer than the memory in this copy, which would destroy its file "
+    "systems"
 )
 LEFT_HERE = (
     "what is on %(host)s in its place may be what a restore has left that did not come to its end, and may "

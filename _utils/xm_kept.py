@@ -20,8 +20,8 @@ NOTE, DESCRIPTION, TOLD, RELAY, COPY = ".sent", ".sxp", ".told.sxp", ".relay", "
 WORDS = ("id", "name", "uuid", "target", "at", "what", "kept")
 # By which it can be told later whether xend may still be about to send the guest; older notes lack them.
 TRACES = ("domid", "xend", "up_s")
-# Of a guest that is brought back from its safety copy: when that was begun, when it was seen to run, and for
-# how many seconds it had stood still.
+# Of a guest that is brought back from its safety copy, or goes on without it: when that was begun; and of the
+# former when it was seen to run, and for how many seconds it had stood still.
 TRACES += ("restoring_at", "restored_at", "stood_still_s")
 # What the relay keeps, when there was one.
 FILES = ("relay", "copy")

@@ -306,6 +306,35 @@ def test_a_guest_that_ends_as_soon_as_it_runs_has_run(minion_on, on, restore, co
     assert "it may have come back to xen1 since" in refused(restore)
 
 
+def test_a_guest_that_goes_on_here_is_not_restored_though_its_note_stays(
+    minion_on, on, restore, copied, fleet, tmp_path
+):
+    """Whoever lets it go on is killed before he has removed the note; it runs then, and is shut down."""
+    guest = fleet["xen1"].create_guest("web01", uuid=copied.uuid)
+    fleet["xen1"].xm_run("rename", "web01", "migrating-web01")
+    fleet["xen1"].hypervisor.suspend(guest.domid)
+    script = tmp_path / "python"
+    script.write_text(
+        '#!/bin/sh\ncp %s %s\nexec %s "$@"\n'
+        % (copied.note, tmp_path / "note", fleet["xen1"].layout.python)
+    )
+    script.chmod(0o755)
+    data, said = copied.copy.read_bytes(), copied.relay.read_bytes()
+    xm = minion_on("xen1", python=str(script)).modules.xm
+    assert "goes on here" in xm.repair("resume", "migrating-web01", copied.uuid, guest.domid)
+    assert not copied.note.exists() and not copied.copy.exists()
+    for path, content in (
+        (copied.note, (tmp_path / "note").read_bytes()),
+        (copied.relay, said),
+        (copied.copy, data),
+    ):
+        path.write_bytes(content)
+        path.chmod(0o600)
+    fleet["xen1"].xm_run("destroy", "migrating-web01")
+    assert wait_until(lambda: fleet["xen1"].guests() == {}, END_S)
+    assert "it may have come back to xen1 since" in refused(restore) and copied.is_whole()
+
+
 def free_mib(host):
     return int(host.hypervisor.free_kib() // 1024)
 
