@@ -1020,6 +1020,11 @@ GONE_AGAIN = (
     "away, and it is started afresh"
 )
 RESTORED = "%(name)s was restored here from its safety copy and runs%(still)s%(left)s"
+# What xend gives away with --change_home_server it does not take back by itself (xend 4.4
+# XendDomain.domain_restore_fd).
+NOT_MANAGED = (
+    "; xend here managed it, and does not any more: `xm new` makes it known again, its description is in %s"
+)
 
 
 def _to_restore(this, name, uuid, note, claims, asked):
@@ -1104,6 +1109,9 @@ def _restore(this, made, safety):
         os.unlink(path)
     except EnvironmentError as exc:
         words["left"] = "; %s could not be removed (%s): never restore it again" % (path, exc.strerror)
+    # Of a managed guest the note tells no id, see `_note`.
+    if made.get("domid") is None and not this.is_managed(uuid):
+        words["left"] += NOT_MANAGED % made["kept"]
     words["still"] = "" if still_s is None else ", after about %d s in which it stood still" % still_s
     return RESTORED % words
 

@@ -152,8 +152,19 @@ def test_a_guest_that_was_sent_suspended_stood_still_from_the_beginning(on, rest
 def test_a_managed_guest_is_brought_back_as_well(on, fleet):
     copied = Copied(fleet["xen1"], managed=True)
     assert on("xen1").where("web01")["copy"] == "managed"
-    on("xen1").restore("web01", copied.uuid, "i1", claims=TARGET_SAYS_NEVER)
+    copied.write(dict(copied.words, domid=None))
+    said = on("xen1").restore("web01", copied.uuid, "i1", claims=TARGET_SAYS_NEVER)
     assert fleet["xen1"].wait_alive("web01").memory_sha256 == copied.guest.memory_sha256
+    assert "managed" not in said
+
+
+def test_whose_management_went_with_it_is_said(on, fleet):
+    """From 4.0 on xend gives it away when it sends a guest, and no restore brings it back."""
+    copied = Copied(fleet["xen1"], managed=True)
+    fleet["xen1"].managed.forget(copied.uuid)
+    copied.write(dict(copied.words, domid=None))
+    said = on("xen1").restore("web01", copied.uuid, "i1", claims=TARGET_SAYS_NEVER)
+    assert "xend here managed it, and does not any more: `xm new`" in said and "web01.sxp" in said
 
 
 def test_what_is_only_asked_about_is_not_done(minion_on, copied):
