@@ -178,12 +178,14 @@ def _read(path, utility):
         pass
     stem = path[: -len(NOTE)]
     name, _, uuid = os.path.basename(stem).rpartition(".")
+    # Nobody can tell whether that is complete, nor shall it be thrown away unseen.
+    beside = "; %s may have its memory" % (stem + COPY) if os.path.lexists(stem + COPY) else ""
     return {
         "id": "",
         "name": name,
         "uuid": uuid,
         "target": "another host",
-        "at": "some time (%s cannot be read)" % path,
+        "at": "some time (%s cannot be read%s)" % (path, beside),
         "what": "uuid %s" % uuid,
         "kept": stem + DESCRIPTION,
     }

@@ -168,6 +168,18 @@ def copied(tmp_path):
     return made, dict(SAID, copy={"state": "complete", "path": path, "bytes": 6, "why": None})
 
 
+def test_a_note_that_cannot_be_read_hides_no_copy(tmp_path):
+    """Else its guest would be called lost, and the copy be thrown away with the note."""
+    folder = str(tmp_path)
+    path = xm_kept.note_file(folder, "web01", "u1")
+    with open(path, "w") as stream:
+        stream.write("{")
+    assert "memory" not in xm_kept.noted(folder, import_module)[0]["at"]
+    copy = xm_kept.copy_file(folder, "web01", "u1")
+    open(copy, "w").close()
+    assert "cannot be read; %s may have its memory)" % copy in xm_kept.noted(folder, import_module)[0]["at"]
+
+
 def test_a_copy_is_complete_when_its_relay_says_so_and_the_file_is_there(copied):
     found = xm_kept.safety(*copied, now=NOW)
     assert found["state"] == "complete" and found["path"] == copied[0]["copy"] and found["bytes"] == 6
