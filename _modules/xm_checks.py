@@ -160,14 +160,24 @@ def _safety(this, name, asked, ssl, guest, live):
         found = xm_safety.settings(asked, __salt__["config.get"], this.option("kept"), _Utility)
     except ValueError as exc:
         return None, [str(exc)], []
-    cannot, told = xm_safety.contradictions(found, ssl), xm_safety.unprotected(name, found, ssl)
-    if ssl or not found["relay"]:
+    tool = _device_tool()
+    cannot = xm_safety.contradictions(found, ssl, tool)
+    told = xm_safety.unprotected(name, found, ssl, tool)
+    if ssl or tool or not found["relay"]:
         found.update(relay=False, copy="off")
     if guest and found["copy"] != "off":
         is_kept, lacks, warns = _room(this, name, found, guest, live)
         cannot, told = cannot + lacks, told + warns
         found["copy"] = found["copy"] if is_kept else "off"
     return found, cannot, told
+
+
+def _device_tool():
+    try:
+        return str(__salt__["xend.get"]("external-migration-tool", "")).strip()
+    except CommandExecutionError:
+        # A file that xend cannot read says nothing about the running one.
+        return ""
 
 
 def _room(this, name, found, guest, live):

@@ -80,7 +80,7 @@ def settings(given, ask, kept, utility):
     }
 
 
-def contradictions(found, ssl):
+def contradictions(found, ssl, tool=None):
     """
     What cannot be had together, as a list of sentences.
 
@@ -88,8 +88,12 @@ def contradictions(found, ssl):
         as `settings` returns it
     ssl
         whether the guest is sent over TLS: a relay would see cipher text only, so that there is none
+    tool
+        what the host's xend calls for each device of a guest that is sent (external-migration-tool), if
+        anything: it is told where the guest is sent, which would be the relay (xend 4.4
+        DevController.migrate)
     """
-    why = _without_relay(found, ssl)
+    why = _without_relay(found, ssl, tool)
     told = []
     if why and found["copy"] == "required":
         told.append(
@@ -104,26 +108,28 @@ def contradictions(found, ssl):
     return told
 
 
-def _without_relay(found, ssl):
+def _without_relay(found, ssl, tool):
     """
     Why there is no relay; "" when there is one.
     """
     if not found["relay"]:
         return "relay: false"
-    return "TLS (ssl, or xend-relocation-ssl of its host)" if ssl else ""
+    if ssl:
+        return "TLS (ssl, or xend-relocation-ssl of its host)"
+    return "an external-migration-tool, which has to be told the target itself," if tool else ""
 
 
-def unprotected(name, found, ssl):
+def unprotected(name, found, ssl, tool=None):
     """
     What is to be said beforehand where nothing will be kept of a guest because there is no relay, as a list
     of sentences; of whoever has asked for no copy it is known that he knows.
 
     name
         the guest
-    found, ssl
+    found, ssl, tool
         as for `contradictions`
     """
-    why = _without_relay(found, ssl)
+    why = _without_relay(found, ssl, tool)
     if not why or found["copy"] == "off":
         return []
     return ["no safety copy of %s is kept, because with %s there is none: %s" % (name, why, LOST_OTHERWISE)]

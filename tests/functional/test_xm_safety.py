@@ -152,6 +152,25 @@ def test_of_a_migration_over_tls_it_is_said_that_nothing_is_kept(minion_on, gues
     assert not [warning for warning in found["warnings"] if "with TLS" in warning]
 
 
+def test_a_tool_that_moves_devices_is_told_the_target_itself(minion_on, fleet, guest):
+    """xend tells it where it connects to, which a relay is not (external-migration-tool)."""
+    config = fleet["xen1"].config
+    before = config.read_text()
+    config.write_text(before + "(external-migration-tool /usr/sbin/move-devices)\n")
+    try:
+        xm = minion_on("xen1").modules.xm
+        found = xm.can_send("web01", "xen2")
+        assert found["ok"] and (found["safety"]["copy"], found["safety"]["relay"]) == ("off", False)
+        (warning,) = found["warnings"]
+        assert "with an external-migration-tool, which has to be told the target itself" in warning
+        assert not xm.can_send("web01", "xen2", safety_copy="required")["ok"]
+        assert xm.migrate("web01", "xen2")["heard"] is None
+        (command,) = [call for call in fleet["xen1"].xm_calls() if call[0] == "migrate"][-1:]
+        assert command[-1] == fleet["xen2"].address
+    finally:
+        config.write_text(before)
+
+
 def test_the_room_that_the_copy_of_another_guest_will_take_is_not_there(minion_on, fleet, guest, tmp_path):
     space = os.statvfs(tmp_path)
     free_mib = space.f_bavail * space.f_frsize // (1 << 20)

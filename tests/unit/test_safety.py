@@ -114,18 +114,26 @@ def test_all_that_is_wrong_is_named_at_once():
 # -- What cannot be had together -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("ssl, relay, why", [(True, True, "TLS"), (False, False, "relay: false")])
-def test_without_a_relay_there_is_neither_a_required_copy_nor_a_limit(ssl, relay, why):
+@pytest.mark.parametrize(
+    "ssl, tool, relay, why",
+    [
+        (True, None, True, "TLS"),
+        (False, "", False, "relay: false"),
+        (False, "/usr/sbin/move-devices", True, "an external-migration-tool"),
+    ],
+)
+def test_without_a_relay_there_is_neither_a_required_copy_nor_a_limit(ssl, tool, relay, why):
     found = settings({"safety_copy": "required", "rate_mib_s": 50, "relay": relay})
-    for_copy, for_rate = xm_safety.contradictions(found, ssl)
+    for_copy, for_rate = xm_safety.contradictions(found, ssl, tool)
     assert for_copy.startswith("safety_copy: required: with " + why)
     assert for_rate.startswith("rate_mib_s: 50: with " + why)
     found = settings({"rate_mib_s": False, "relay": relay}, rate_mib_s=50)
-    assert xm_safety.contradictions(found, ssl) == []
-    (sentence,) = xm_safety.unprotected("web01", found, ssl)
+    assert xm_safety.contradictions(found, ssl, tool) == []
+    (sentence,) = xm_safety.unprotected("web01", found, ssl, tool)
     assert why in sentence and "web01" in sentence
     # Who has asked for none knows.
-    assert xm_safety.unprotected("web01", settings({"safety_copy": "off", "relay": relay}), ssl) == []
+    off = settings({"safety_copy": "off", "relay": relay})
+    assert xm_safety.unprotected("web01", off, ssl, tool) == []
 
 
 def test_with_a_relay_all_of_it_can_be_had():
