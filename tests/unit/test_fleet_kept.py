@@ -369,7 +369,8 @@ def test_a_guest_is_never_restored_where_it_has_run_or_may_run(last):
                 assert each["uuid"] == "u1" and source in ("absent", "managed", "unfinished"), world
                 if source == "unfinished":
                     # What is in its place goes first, and both only by his word.
-                    before = [(one["do"], one["host"]) for one in each["repairs"] if one["only_if_asked"]]
+                    asked = [other for other in each["repairs"] if other["only_if_asked"]]
+                    before = [(other["do"], other["host"]) for other in asked]
                     assert step["only_if_asked"] and before.index(("remove", "xen1")) < before.index(
                         ("restore", "xen1")
                     ), world
