@@ -123,7 +123,8 @@ class World:
         self.fleet = conductor.fleet
         self.source, self.target = self.fleet[plan.source], self.fleet[plan.target]
         self.fault = faults.FAULTS[plan.fault]
-        self.name = "guest%d" % plan.number
+        # Both halves of a campaign count from 0, and an event tells no more than the name.
+        self.name = "guest%d%s" % (plan.number, "" if plan.safety_copy == "auto" else "-bare")
         self.uuid = None
         self.others = []
         self.undo = []
