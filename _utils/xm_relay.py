@@ -1402,13 +1402,15 @@ class Transfer(object):
             self._moved = _clock()
 
     def _hear(self, said):
+        is_ready = b"\n" in self._journal.said()
         self._journal.note_said(said)
-        if self._is_plain and self._total:
-            # xend reads nothing of that unless a write fails. With it unread, older ones that close at last
-            # would break the connection off, and with it what is on its way (TCP sends a reset then).
-            self._held = (self._held + said)[:MOST_SAID]
-        else:
-            self._incoming += said
+        # More than the first line xend reads only when a write fails. With it unread, older ones that close
+        # at last would break the connection off, and newer ones that have closed would lose with it what is
+        # on its way (TCP sends a reset then).
+        count = len(said) if not self._is_plain else 0 if is_ready else said.find(b"\n") + 1 or len(said)
+        self._held = (self._held + said[count:])[:MOST_SAID]
+        if count:
+            self._incoming += said[:count]
             self._tell_source()
         self._weigh()
 

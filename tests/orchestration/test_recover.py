@@ -108,7 +108,9 @@ def lose_and_be_silent(site):
 
 
 def kept(site):
-    return sorted(path.suffix for path in (site.xen1.root / "kept").glob("web01.*") if path.suffix != ".sxp")
+    """What is left of a guest that was sent; its description and its file stay."""
+    found = [path.suffix for path in (site.xen1.root / "kept").glob("web01.*")]
+    return sorted(suffix for suffix in found if suffix not in (".sxp", ".cfg"))
 
 
 def test_while_its_target_is_silent_a_guest_is_brought_back_only_when_it_is_named(configured, guest):
