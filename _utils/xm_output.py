@@ -379,7 +379,7 @@ def _devices(devices, classes, named=()):
             pairs = [
                 (_text(pair[0]), _text(pair[1]))
                 for pair in device[1:]
-                if isinstance(pair, list) and len(pair) == 2 and not isinstance(pair[1], list)
+                if isinstance(pair, list) and len(pair) == 2 and list not in [type(one) for one in pair]
             ]
             found.append(dict(pairs + ([("class", name)] if name in named else [])))
     return found

@@ -424,6 +424,10 @@ def test_a_second_kind_of_network_card_is_told_apart():
     assert found == [{"bridge": "a"}, {"bridge": "b", "class": "vif2"}]
 
 
+def test_what_is_no_setting_of_a_device_is_left_out():
+    assert described(b"(device (vbd (() x) (uname phy:vg/a) (dev (xvda))))")["disks"] == [{"uname": "phy:vg/a"}]
+
+
 def test_description_of_next_to_nothing():
     found = xm_output.describe(xend_sxp.parse(b"(domain)").forms()[0])
     assert found["name"] is None and found["disks"] == [] and found["nomigrate"] is False
