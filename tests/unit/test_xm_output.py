@@ -425,7 +425,8 @@ def test_a_second_kind_of_network_card_is_told_apart():
 
 
 def test_what_is_no_setting_of_a_device_is_left_out():
-    assert described(b"(device (vbd (() x) (uname phy:vg/a) (dev (xvda))))")["disks"] == [{"uname": "phy:vg/a"}]
+    found = described(b"(device (vbd (() x) (uname phy:vg/a) (dev (xvda))))")
+    assert found["disks"] == [{"uname": "phy:vg/a"}]
 
 
 def test_description_of_next_to_nothing():
