@@ -16,6 +16,7 @@ TARGETS = (
     f"an orchestrated migration: at most {migration.TIMES_IDLE} times a salt-run that does nothing",
     f"an orchestrated migration: at most {migration.PUBLISHES} publishes",
     f"an orchestrated migration: at most {migration.XM_RUNS} call of xm on both hosts together",
+    f"an orchestrated migration with relay and copy: at most {migration.TIMES_DIRECT} times one without",
     f"a guest through the relay, with a copy: at most {relay.TIMES_DIRECT} times as long as without",
 )
 WORDS = {True: "holds", False: "MISSED", None: "not measured"}

@@ -22,14 +22,14 @@ from tests.lab.fleet import Fleet, HostSpec
 ROUNDS = 7
 LIMIT_S = 120
 GUEST, DISK = "web01", "file:/srv/xen/web01.img,xvda,w"
-TIMES_IDLE, PUBLISHES, XM_RUNS = 2.5, 8, 1
+TIMES_IDLE, PUBLISHES, XM_RUNS, TIMES_DIRECT = 2.5, 8, 1, 1.15
 IDLE = ("salt-run", "test.arg")
 # Notes what it is called with. It is a shell's, which takes a thousandth of what xm takes.
 NOTING = '#!/bin/sh\necho "$1" >> %s\nexec %s "$@"\n'
 
 
 def measure() -> list[tuple[str, bool]]:
-    """(what was found, whether the target holds) for the time, the publishes and the calls of xm."""
+    """(what was found, whether the target holds) for times, publishes, calls of xm, and relay and copy."""
     root = Path(tempfile.mkdtemp(prefix="xend-bench-"))
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, root, ignore_errors=True)
@@ -58,12 +58,9 @@ def _compare(fleet, daemons, noted, calls):
     xen1, xen2 = fleet
     _run(daemons.command("salt", "*", "state.apply", "xend.relocation"))
     xen1.create_guest(GUEST, memory_mib=96, disks=[DISK])
-    pillar = {"xend": {"migrate": {"domain": GUEST, "source": "xen1", "target": "xen2"}}}
-    orchestrate = daemons.command(
-        "salt-run", "state.orchestrate", "xend.orch.migrate", "pillar=" + json.dumps(pillar)
-    )
+    orchestrate, direct = _orchestrate(daemons), _orchestrate(daemons, relay=False)
     idle = daemons.command(*IDLE)
-    took = {"idle": [], "orchestrated": [], "xm": []}
+    took = {"idle": [], "orchestrated": [], "xm": [], "direct": []}
     published, called = [], []
     for _ in range(ROUNDS):
         xen1.wait_alive(GUEST)
@@ -75,10 +72,21 @@ def _compare(fleet, daemons, noted, calls):
         called.append(calls.read_text().split())
         xen2.wait_alive(GUEST)
         # Not the one that notes: it is no call of an orchestration.
-        took["xm"].append(_run([str(noted[1]), "migrate", "--live", GUEST, xen1.address]))
+        back = [str(noted[1]), "migrate", "--live", GUEST, xen1.address]
+        took["xm"].append(_run(back))
+        xen1.wait_alive(GUEST)
+        took["direct"].append(_run(direct))
+        xen2.wait_alive(GUEST)
+        _run(back)
     return _found(
         {name: statistics.median(all_s) for name, all_s in took.items()}, published, called
     )
+
+
+def _orchestrate(daemons, **options):
+    wanted = {"domain": GUEST, "source": "xen1", "target": "xen2", **options}
+    pillar = "pillar=" + json.dumps({"xend": {"migrate": wanted}})
+    return daemons.command("salt-run", "state.orchestrate", "xend.orch.migrate", pillar)
 
 
 def _run(command):
@@ -126,4 +134,9 @@ def _found(median, published, called):
         ),
         (f"{len(most)} publishes: {', '.join(most)}", len(most) <= PUBLISHES),
         (f"{len(calls)} calls of xm on both hosts: {', '.join(calls)}", len(calls) <= XM_RUNS),
+        (
+            f"with relay and copy {median['orchestrated']:.2f} s, relay: false {median['direct']:.2f} s: "
+            f"{median['orchestrated'] / median['direct']:.2f}",
+            median["orchestrated"] <= TIMES_DIRECT * median["direct"],
+        ),
     ]

@@ -304,6 +304,8 @@ class World:
             # cannot be asked, or may have let a guest run of which it says that it has failed.
             takes_word = self.fault.blind or self.plan.managed
             allowed = allowed - (set() if takes_word else {faults.LOST}) | {faults.SOURCE}
+        if self.fault.may_be_lost:
+            allowed = allowed | {faults.LOST}
         if verdict.outcome not in allowed:
             self.wrong.append(
                 "the guest is %s, which %s cannot cause" % (verdict.outcome, self.plan.fault)
@@ -451,6 +453,9 @@ class World:
             return
         before = truth.everything(self.fleet)
         self.recovery(**{faults.BRING_BACK: [self.name]})
+        if self.fault.may_be_lost:
+            # By the moment in which it happened: there may be a complete copy, or none.
+            return
         if self.came_back() != self.has_copy:
             said = "was lost, and not brought back" if self.has_copy else "was brought back, and must not be"
             self.wrong.append("the guest %s" % said)

@@ -75,6 +75,8 @@ class Fault:
     for_good -- a guest that is lost by this has run on the target, which shows there: nothing may bring it
                 back unasked, and nobody asks who has looked
     heard -- the source knows that, too: nothing may bring it back, whoever asks for it
+    may_be_lost -- what a source has sent last, before it destroys its guest, may be in the hands of processes
+                   that are killed: then it is lost as by the death of its host, with a safety copy as well
     copies -- whether it is about the safety copy, so that it is not tried without one
     needs -- a fault, a delay or a method of Host without which this lab cannot show it
     """
@@ -91,6 +93,7 @@ class Fault:
     costly: bool = False
     for_good: bool = False
     heard: bool = False
+    may_be_lost: bool = False
     copies: bool = False
     needs: str = ""
 
@@ -587,9 +590,9 @@ FAULTS = {
     ),
     "relay killed, listening": Fault(BROKEN | {MOVED}, killed_in_phase("listening")),
     "relay killed, connecting": Fault(BROKEN | {MOVED}, killed_in_phase("connecting", "sending")),
-    "relay killed some time": Fault(BROKEN | {MOVED}, killed_after(2.0)),
+    "relay killed some time": Fault(BROKEN | {MOVED}, killed_after(2.0), may_be_lost=True),
     "relay killed about the end": Fault(
-        BROKEN | {MOVED}, at=SUSPENDED_AT, during=killed_after(0.1)
+        BROKEN | {MOVED}, at=SUSPENDED_AT, during=killed_after(0.1), may_be_lost=True
     ),
     "relay killed, waiting for the answer": Fault(
         frozenset([MOVED]),
