@@ -10,10 +10,12 @@ from tests.faults import truth
 from tests.harness import relays
 from tests.lab.fleet import HostSpec
 from tests.lab.layout import wait_until
-from tests.simulator.acts import LIMIT_S, calm, until
+from tests.simulator.acts import LIMIT_S, calm
 
 KILLS = 16
 MOST_S = 1.5
+# How long the target may take to let a guest run that it has whole.
+SETTLE_S = 10.0
 
 
 @pytest.fixture(scope="module")
@@ -56,12 +58,21 @@ def start(source, target, guest, live):
     return source.xm_start("migrate", *words), files["relay"]
 
 
-def in_one_place(hosts, guest):
-    """Wait until nothing goes on any more; return where the guest runs, with its history as it has to be."""
+def in_one_place(hosts, guest, killed_at):
+    """Wait until nothing goes on any more; return where the guest runs, with its history as it has to be.
+
+    None: nowhere. Only a guest that stood still already may be lost: when its source has sent the last, and
+    both processes are killed before they have passed that on.
+    """
     assert wait_until(lambda: not truth.look(hosts, guest.uuid).going_on, LIMIT_S)
-    until(lambda: truth.look(hosts, guest.uuid).alive_on())
-    (where,) = truth.look(hosts, guest.uuid).alive_on()
-    assert truth.crimes(truth.history(hosts, guest.uuid)) == []
+    wait_until(lambda: truth.look(hosts, guest.uuid).alive_on(), SETTLE_S)
+    entries = truth.history(hosts, guest.uuid)
+    assert truth.crimes(entries) == []
+    where = truth.look(hosts, guest.uuid).alive_on()
+    if not where:
+        assert [one for one in entries if one["event"] == "suspended" and one["time"] <= killed_at], entries
+        return None
+    (where,) = where
     return where
 
 
@@ -73,9 +84,11 @@ def test_killed_at_any_moment(hosts, number):
     xm, _status = start(source, target, guest, live=chance.random() < 0.7)
     time.sleep(chance.uniform(0, MOST_S))
     # Both of its processes, or the one that forwards: then the other goes on.
-    relays.kill(source, chance.choice([slice(None), slice(0, 1)]))
+    which = chance.choice([slice(None), slice(0, 1)])
+    relays.kill(source, which)
+    killed_at = time.time()
     xm.communicate(timeout=LIMIT_S)
-    in_one_place(hosts, guest)
+    assert in_one_place(hosts, guest, killed_at) or which == slice(None)
 
 
 @pytest.mark.parametrize("late_s", [0, 0.002, 0.005, 0.02, 0.05])
@@ -89,8 +102,9 @@ def test_killed_about_the_end(hosts, late_s):
     source.release()
     time.sleep(late_s)
     relays.kill(source)
+    killed_at = time.time()
     xm.communicate(timeout=LIMIT_S)
-    in_one_place(hosts, guest)
+    in_one_place(hosts, guest, killed_at)
 
 
 def test_killed_while_it_waits_for_the_answer(hosts):
@@ -101,5 +115,5 @@ def test_killed_while_it_waits_for_the_answer(hosts):
     assert relays.wait(source, lambda one: one["phase"] == "sent")
     relays.kill(source)
     xm.communicate(timeout=LIMIT_S)
-    assert in_one_place(hosts, guest) == "xen2"
+    assert in_one_place(hosts, guest, time.time()) == "xen2"
     assert xm_relay.status(status)["heard"] is None
