@@ -137,19 +137,9 @@ def can_send(
             blockers.append(answer["message"] + peer["hint"])
     else:
         warnings.append("the relocation port of %s was not asked" % target)
-    asked = _asked_safety(safety_copy, safety_folder, safety_delay_s, rate_mib_s, relay)
+    asked = xm_safety.asked(safety_copy, safety_folder, safety_delay_s, rate_mib_s, relay)
     safety, cannot, told = _safety(this, name, asked, peer["ssl"], guest, live)
     return dict(_check(blockers + cannot, warnings + told), safety=None if cannot else safety)
-
-
-def _asked_safety(safety_copy, safety_folder, safety_delay_s, rate_mib_s, relay):
-    return {
-        "safety_copy": safety_copy,
-        "safety_folder": safety_folder,
-        "safety_delay_s": safety_delay_s,
-        "rate_mib_s": rate_mib_s,
-        "relay": relay,
-    }
 
 
 def _safety(this, name, asked, ssl, guest, live):
@@ -879,7 +869,7 @@ def check_options(
 
         salt xen1 xm.check_options timeout=900 live=False
     """
-    wrong, asked = [], _asked_safety(safety_copy, safety_folder, safety_delay_s, rate_mib_s, relay)
+    wrong, asked = [], xm_safety.asked(safety_copy, safety_folder, safety_delay_s, rate_mib_s, relay)
     for look, arguments in (
         (_flag, ("live", live)),
         (_flag, ("ssl", ssl)),

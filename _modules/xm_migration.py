@@ -78,6 +78,7 @@ xm_look = _Utility("xm_look")
 xm_output = _Utility("xm_output")
 xm_progress = _Utility("xm_progress")
 xm_relay = _Utility("xm_relay")
+xm_safety = _Utility("xm_safety")
 xm_verdict = _Utility("xm_verdict")
 xm_way = _Utility("xm_way")
 
@@ -180,13 +181,7 @@ def migrate(
         salt xen1 xm.migrate web01 target=10.20.0.12 live=False timeout=900
     """
     name, target = _text("name", name), _text("target", target)
-    safety = {
-        "safety_copy": safety_copy,
-        "safety_folder": safety_folder,
-        "safety_delay_s": safety_delay_s,
-        "rate_mib_s": rate_mib_s,
-        "relay": relay,
-    }
+    safety = xm_safety.asked(safety_copy, safety_folder, safety_delay_s, rate_mib_s, relay)
     __salt__["xm.check_options"](
         live=live, port=port, ssl=ssl, node=node, timeout=timeout, accept=accept, **safety
     )
@@ -1050,7 +1045,7 @@ def _denial(this, made, safety, claims, asked):
     """
     name, uuid, target = made["name"], made["uuid"], made["target"]
     why = xm_fleet.denial(target, claims or {}, _Utility, safety["heard"], safety["alive"])
-    # xend before 3.1 restores a second one beside it.
+    # xend before 3.3 restores a second one beside it (XendCheckpoint.restore).
     here = [
         one
         for one in this.look().copies()

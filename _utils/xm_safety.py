@@ -41,6 +41,19 @@ MIB = 1024 * 1024
 READ_ONLY = 1
 
 
+def asked(safety_copy, safety_folder, safety_delay_s, rate_mib_s, relay):
+    """
+    What is asked of one migration by arguments, as `settings` takes it; None: what its host says.
+    """
+    return {
+        "safety_copy": safety_copy,
+        "safety_folder": safety_folder,
+        "safety_delay_s": safety_delay_s,
+        "rate_mib_s": rate_mib_s,
+        "relay": relay,
+    }
+
+
 def settings(given, ask, kept, utility):
     """
     What holds for one migration.

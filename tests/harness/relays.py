@@ -1,15 +1,13 @@
 """The relays that the product starts on simulated hosts: what they say and leave, what can befall them."""
 
 import json
-import os
 import resource
-import signal
 import socket
 import threading
 import time
 from contextlib import suppress
 
-from tests.lab import salt_config
+from tests.lab import layout, salt_config
 from tests.lab.layout import process_start, wait_until
 
 # Against hanging only.
@@ -66,13 +64,7 @@ def kill(host, which=slice(None)):
 
     which -- those of the processes of each
     """
-    pids = [pid for one in living(host) for pid in processes(one)[which]]
-    starts = {pid: process_start(pid) for pid in pids}
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: all(process_start(pid) != starts[pid] for pid in pids), LIMIT_S)
-    return pids
+    return layout.kill([pid for one in living(host) for pid in processes(one)[which]], LIMIT_S)
 
 
 def fail_disk(host):

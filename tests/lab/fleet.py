@@ -26,6 +26,7 @@ from tests.lab import (
     drbd,
     hotplug,
     hypervisor,
+    layout,
     lowlevel,
     managed,
     memory,
@@ -424,13 +425,7 @@ class Host:
 
     def _kill(self, *roles):
         found = self.layout.roles()
-        doomed = [pid for role in roles for pid in found.get(role, [])]
-        starts = {pid: process_start(pid) for pid in doomed}
-        for pid in doomed:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: all(process_start(pid) != starts[pid] for pid in doomed), END_LIMIT_S)
-        return doomed
+        return layout.kill([pid for role in roles for pid in found.get(role, [])], END_LIMIT_S)
 
     def kill_xend_child(self):
         """Kill the daemon only; the watchdog starts another. Return the process ids killed."""

@@ -6,7 +6,9 @@ Every process of a fleet shares this; what xend or the hypervisor do is elsewher
 
 import json
 import os
+import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 DEFAULT_TIME_SCALE = 0.1
@@ -96,6 +98,16 @@ def process_start(pid):
         return None
     is_dead = fields[0] == "Z" and int(fields[17]) <= 1
     return None if is_dead else int(fields[19])
+
+
+def kill(pids, limit_s):
+    """Kill processes as the kernel does, and wait until they are gone; return their process ids."""
+    starts = {pid: process_start(pid) for pid in pids}
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: all(process_start(pid) != starts[pid] for pid in pids), limit_s)
+    return pids
 
 
 def wait_until(condition, timeout_s, poll_s=POLL_S):
