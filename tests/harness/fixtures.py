@@ -9,26 +9,38 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.site import CONFIGS, LIMIT_S, Conducted, Real
+from tests.harness.site import LIMIT_S, Conducted, Real, config_of
 from tests.lab import salt_config
 from tests.lab.fleet import Fleet, HostSpec
 
 TIME_SCALE = 0.02
 
 
+@pytest.fixture(scope="session")
+def host_count(request):
+    """How many hosts a site has: xen1, xen2 … A file of tests asks for more than two of them by
+
+    pytestmark = pytest.mark.parametrize("host_count", [4], indirect=True)
+
+    which starts hosts and daemons anew before its tests, and after them.
+    """
+    return getattr(request, "param", 2)
+
+
 @contextlib.contextmanager
-def new_pair(folder):
+def new_hosts(folder, count):
     """The fleet of a site, started; it ends with the block."""
-    specs = [HostSpec(name, config=text, time_scale=TIME_SCALE) for name, text in CONFIGS.items()]
+    names = ["xen%d" % number for number in range(1, count + 1)]
+    specs = [HostSpec(name, config=config_of(name), time_scale=TIME_SCALE) for name in names]
     with Fleet.create(folder, specs) as fleet:
         fleet.start()
         yield fleet
 
 
 @pytest.fixture(scope="session")
-def conducted_site(tmp_path_factory):
+def conducted_site(tmp_path_factory, host_count):
     folder = tmp_path_factory.mktemp("conducted")
-    with new_pair(folder / "fleet") as fleet:
+    with new_hosts(folder / "fleet", host_count) as fleet:
         yield Conducted(fleet, folder / "salt")
 
 
@@ -36,7 +48,7 @@ def conducted_site(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def root():
+def root(host_count):
     # Short, because sockets live below it.
     path = Path(tempfile.mkdtemp(prefix="xend-it-"))
     yield path
@@ -49,8 +61,8 @@ def salt_factories_config(root):
 
 
 @pytest.fixture(scope="session")
-def real_fleet(root):
-    with new_pair(root / "fleet") as fleet:
+def real_fleet(root, host_count):
+    with new_hosts(root / "fleet", host_count) as fleet:
         yield fleet
 
 
@@ -130,14 +142,14 @@ def tidy_site(_site):
 
 @pytest.fixture
 def site(tidy_site):
-    """The fleet as it comes: no guests, closed doors, the pillar that names both hosts."""
+    """The fleet as it comes: no guests, closed doors, the pillar that names all hosts."""
     tidy_site.close()
     return tidy_site
 
 
 @pytest.fixture
 def configured(tidy_site):
-    """Both hosts configured for each other."""
+    """All hosts configured for each other."""
     tidy_site.configure()
     return tidy_site
 

@@ -1,4 +1,4 @@
-"""What an administrator does at the master of two simulated hosts, and what the hosts really hold.
+"""What an administrator does at the master of simulated hosts, and what the hosts really hold.
 
 The same over the conductor, for tests of what the SLS and the modules do, and over real daemons, for
 tests of what only these can get wrong.
@@ -21,13 +21,18 @@ from tests.lab import lies, salt_config
 # Against hanging only.
 LIMIT_S = 900
 
-# As the hosts come: the door is closed on one, open to nobody else on the other.
+# As the hosts come: the door is closed on one, open to nobody else on the other; see `config_of`.
 CONFIGS = {
     "xen1": "#(xend-relocation-server no)\n(dom0-min-mem 1024)\n",
     "xen2": "(xend-relocation-server yes)\n"
     "(xend-relocation-hosts-allow '^localhost$')\n"
     "(dom0-min-mem 1024)\n",
 }
+
+
+def config_of(name):
+    """The file that a host of this name comes with; those beside the first two are like the second."""
+    return CONFIGS.get(name, CONFIGS["xen2"])
 
 
 class Site:
@@ -110,18 +115,18 @@ class Site:
     def close(self):
         """Let the hosts be as they come: their doors are closed."""
         for host in self.fleet:
-            if host.config.read_text() != CONFIGS[host.name] or not host.running:
-                host.config.write_text(CONFIGS[host.name])
+            if host.config.read_text() != config_of(host.name) or not host.running:
+                host.config.write_text(config_of(host.name))
                 host.stop()
                 assert host.start().returncode == 0
                 # In the same 1/100 s as the start, a change of the file would not count as newer.
                 time.sleep(0.05)
 
     def configure(self):
-        """Let both hosts take guests of each other, unless they are still as this has left them."""
+        """Let all hosts take guests of each other, unless they are still as this has left them."""
         if self._configured is None or self._as_it_is() != self._configured:
             self.close()
-            found = self.states("state.apply", "xend.relocation", target="xen[12]")
+            found = self.states("state.apply", "xend.relocation")
             for states in found.values():
                 assert all(state["result"] for state in states.values()), found
             self._configured = self._as_it_is()
