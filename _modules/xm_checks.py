@@ -129,17 +129,38 @@ def can_send(
     this = _host()
     blockers, warnings, guest = _blockers_of(this, name, live, _accepted(accept))
     blockers += _options_that_xm_lacks(this, peer["ssl"], node)
-    if peer["own"]:
-        blockers.append("the target %s (%s) is this host itself" % (target, peer["address"]))
-    elif ask:
-        answer = __salt__["xend.probe"](peer["address"], port=peer["port"], ssl=peer["ssl"])
-        if answer["result"] != "accepted":
-            blockers.append(answer["message"] + peer["hint"])
-    else:
+    if not ask and not peer["own"]:
         warnings.append("the relocation port of %s was not asked" % target)
+    if ask or peer["own"]:
+        blockers += _shut({target: peer})[target]
     asked = xm_safety.asked(safety_copy, safety_folder, safety_delay_s, rate_mib_s, relay)
     safety, cannot, told = _safety(this, name, asked, peer["ssl"], guest, live)
     return dict(_check(blockers + cannot, warnings + told), safety=None if cannot else safety)
+
+
+def _shut(peers):
+    """
+    Why guests cannot be sent to these hosts, whichever guests they are: a dict from target to sentences. All
+    of their doors are asked at once.
+
+    peers
+        a dict from target to what ``xm.peer`` says of it
+    """
+    found = dict([(target, []) for target in peers])
+    asked = {}
+    for target, peer in peers.items():
+        if peer["own"]:
+            found[target].append("the target %s (%s) is this host itself" % (target, peer["address"]))
+        else:
+            asked.setdefault((peer["port"], peer["ssl"]), []).append(target)
+    for (port, ssl), targets in asked.items():
+        addresses = sorted(set([peers[target]["address"] for target in targets]))
+        answers = __salt__["xend.probe"](addresses, port=port, ssl=ssl)
+        for target in targets:
+            answer = answers[peers[target]["address"]]
+            if answer["result"] != "accepted":
+                found[target].append(answer["message"] + peers[target]["hint"])
+    return found
 
 
 def _safety(this, name, asked, ssl, guest, live):
@@ -433,56 +454,119 @@ def can_receive(
         raise CommandExecutionError(
             "file: %.60r is no mapping; give what xen_guest.find returns on the guest's host" % (file,)
         )
-    # Where it is looked at what the guest needs here, storage or a name server may keep silent.
-    patiently = _patience()
-    this = _host()
-    here, look = __salt__["xm.host"](), this.look()
-    there = [look.describe(row) for row in look.rows if row["domid"] is not None]
-    blockers = _same_identity(domain, look.rows)
-    tables_mib = xm_fit.iommu_mib(domain, here)
-    what = "here, %d of them for the tables of its IOMMU (VT-d)" % tables_mib if tables_mib else "here"
-    needed_mib = xm_fit.needed_mib(domain, here)
-    blockers += _too_little_memory(needed_mib, here["free_mib"], look, config, what)
-    here, apart_s = _when_asked(here, asked)
-    fit = xm_fit.fits(domain, source, here, accept=accept, apart_s=apart_s)
-    root = this.option("root")
-    devices = xm_devices.fits(
-        domain,
-        here,
-        source,
-        lambda path: patiently(xend_host.script_problem, path, root, xm_disks.place_of),
-        lambda path: patiently(os.path.exists, this.path(path)),
-        lambda name: _is_own_address(name, patiently, root),
-        xend_host.taken(root),
-    )
-    # Its host says so too; here whoever looks for a place for the guest hears it.
-    bound, accepted = xm_devices.hardware(domain, "devices" in accept)
-    cannot, might_not = xm_fit.reboot_warnings(
-        domain,
-        lambda path: patiently(os.path.exists, this.path(path)),
-        domain.get("image_files"),
-        str(__opts__["id"]),
-    )
-    blockers += bound + devices["blockers"] + fit["blockers"] + cannot
-    warnings = accepted + devices["warnings"] + fit["warnings"] + might_not
+    place = _Place(_host(), source, accept, asked)
+    disks = domain.get("disks") or []
+    known = _drbd(place.this, disks) if storage is None else {}
     # What was compared was compared before this had its turn.
-    seen = _disks_here(this, domain, storage is None)
-    if storage is not None:
-        told = [_subject(sentence) for verdict, sentence in storage if verdict == "missing"]
-        gone = [found for found in seen if found[0] == "missing" and _subject(found[1]) not in told]
-        seen = list(storage) + gone
-    seen += _hotplug_refusals(root, domain, there, here["tools"])
-    for verdict, sentence in seen:
-        if verdict in ("missing", "different") or verdict == "unproved" and "storage" not in accept:
-            blockers.append(sentence)
-        elif verdict in ("unproved", "unchecked") or "judged" in sentence:
-            warnings.append(sentence)
-    if file:
-        blockers += __salt__["xen_guest.check_put"](file)
-    # One that it has left here when it was here before.
-    warnings += __salt__["xen_guest.images"](domain["name"], domain.get("uuid"))
-    # What stands there is partly in the words of the source.
-    return _check([xm_files.legible(one) for one in blockers], [xm_files.legible(one) for one in warnings])
+    seen = _disks_here(xm_disks.look(disks, place.root), known, storage is None)
+    return place.check(domain, storage, seen, file, place.memory(domain, config))
+
+
+class _Place(object):
+    """
+    This host, which is asked whether it takes guests from another one: what has to be known of it for each of
+    them is looked at once.
+
+    source
+        what ``xm.host`` returned there
+    """
+
+    def __init__(self, this, source, accept, asked=None):
+        self.this, self.source, self.accept = this, source, accept
+        # Where it is looked at what a guest needs here, storage or a name server may keep silent.
+        self.patiently = _patience()
+        self.root = this.option("root")
+        self.here, self.look = __salt__["xm.host"](), this.look()
+        self.then, self.apart_s = _when_asked(self.here, asked)
+        self.there = [self.look.describe(row) for row in self.look.rows if row["domid"] is not None]
+        self.taken = xend_host.taken(self.root)
+        self._storage = None
+
+    def memory(self, domain, config=None):
+        """
+        What is to be said of the memory that a guest needs here.
+        """
+        tables_mib = xm_fit.iommu_mib(domain, self.here)
+        what = "here, %d of them for the tables of its IOMMU (VT-d)" % tables_mib if tables_mib else "here"
+        needed_mib = xm_fit.needed_mib(domain, self.here)
+        return _too_little_memory(needed_mib, self.here["free_mib"], self.look, config, what)
+
+    def check(self, domain, storage, seen, file=None, memory=()):
+        """
+        Whether it can take a guest: what ``xm.can_receive`` returns.
+
+        storage, seen
+            what is known of its disks: the verdicts of comparing them with those of its host, None where they
+            are not compared, and what can be said of them here alone
+        memory
+            sentences about the memory that it needs
+        """
+        blockers = _same_identity(domain, self.look.rows) + list(memory)
+        fit = xm_fit.fits(domain, self.source, self.then, accept=self.accept, apart_s=self.apart_s)
+        devices = xm_devices.fits(
+            domain,
+            self.then,
+            self.source,
+            lambda path: self.patiently(xend_host.script_problem, path, self.root, xm_disks.place_of),
+            self._has,
+            lambda name: _is_own_address(name, self.patiently, self.root),
+            self.taken,
+        )
+        # Its host says so too; here whoever looks for a place for the guest hears it.
+        bound, accepted = xm_devices.hardware(domain, "devices" in self.accept)
+        cannot, might_not = xm_fit.reboot_warnings(
+            domain, self._has, domain.get("image_files"), str(__opts__["id"])
+        )
+        blockers += bound + devices["blockers"] + fit["blockers"] + cannot
+        warnings = accepted + devices["warnings"] + fit["warnings"] + might_not
+        if storage is not None:
+            told = [_subject(sentence) for verdict, sentence in storage if verdict == "missing"]
+            gone = [found for found in seen if found[0] == "missing" and _subject(found[1]) not in told]
+            seen = list(storage) + gone
+        for verdict, sentence in seen + self._hotplug_refusals(domain):
+            if verdict in ("missing", "different") or verdict == "unproved" and "storage" not in self.accept:
+                blockers.append(sentence)
+            elif verdict in ("unproved", "unchecked") or "judged" in sentence:
+                warnings.append(sentence)
+        if file:
+            blockers += __salt__["xen_guest.check_put"](file)
+        # One that it has left here when it was here before.
+        warnings += __salt__["xen_guest.images"](domain["name"], domain.get("uuid"))
+        # What stands there is partly in the words of the source.
+        return _check(
+            [xm_files.legible(one) for one in blockers], [xm_files.legible(one) for one in warnings]
+        )
+
+    def _has(self, path):
+        return self.patiently(os.path.exists, self.this.path(path))
+
+    def _hotplug_refusals(self, domain):
+        """
+        What the hotplug scripts of this host would say to the disks of a guest, see xm_block.
+        """
+        disks = domain.get("disks") or []
+        if not disks:
+            return []
+        if self._storage is None:
+            self._storage = {
+                "others": [(one, xm_disks.used(one["disks"], self.root)) for one in self.there if one["disks"]],
+                "mounts": xm_disks.mounts(self.root),
+                "loops": xm_disks.loops(self.root),
+                "scripts": xm_disks.scripts(self.root),
+            }
+        # What is here of the guest itself is in nobody's way (script block, same_vm).
+        others = [(one["name"], used) for one, used in self._storage["others"] if not _is_copy(one, domain)]
+        tools = self.here["tools"]
+        return xm_block.refusals(
+            domain.get("image"),
+            xm_disks.used(disks, self.root),
+            others,
+            self._storage["mounts"],
+            self._storage["loops"],
+            self._storage["scripts"],
+            tools and tuple(tools),
+            str(__opts__["id"]),
+        )
 
 
 def _when_asked(here, asked):
@@ -557,14 +641,17 @@ def _accepted(accept):
     return _given(xm_fit.risks, accept)
 
 
-def _disks_here(this, domain, ask=True):
+def _disks_here(looked, known, alone=True):
     """
-    What can be said of the disks of a guest without its host: whether they are here. DRBD is only asked when
-    ASK.
+    What can be said of the disks of a guest without its host: whether they are here.
+
+    looked, known
+        what xm_disks.look has seen of them here, and what `_drbd` has
+    alone
+        nothing else will be said of them
     """
-    found, disks = [], domain.get("disks") or []
-    known = _drbd(this, disks) if ask else {}
-    for disk in xm_disks.look(disks, this.option("root")):
+    found = []
+    for disk in looked:
         resource = xm_drbd.resource(disk["uname"])
         name = ", ".join([part for part in (disk["dev"], disk["uname"]) if part])
         if disk["problem"]:
@@ -575,7 +662,7 @@ def _disks_here(this, domain, ask=True):
             )
         elif resource in known:
             said = _drbd_verdict(disk, None, known[resource], "its source")
-        elif disk["kind"] == "script" and ask:
+        elif disk["kind"] == "script" and alone:
             said = "unproved", (
                 "%s: a script of its own attaches it, so that nothing is known of where it is; make "
                 "sure that it is the same storage on both hosts; who knows better says accept: [storage]"
@@ -587,33 +674,6 @@ def _disks_here(this, domain, ask=True):
             continue
         found.append(said)
     return found
-
-
-def _hotplug_refusals(root, domain, there, tools):
-    """
-    What the hotplug scripts of this host would say to the disks of a guest, see xm_block. THERE: the
-    descriptions of the domains that are here.
-    """
-    disks = domain.get("disks") or []
-    if not disks:
-        return []
-    used = xm_disks.used
-    others = [
-        (one["name"], used(one["disks"], root))
-        for one in there
-        # What is here of the guest itself is in nobody's way (script block, same_vm).
-        if one["disks"] and not _is_copy(one, domain)
-    ]
-    return xm_block.refusals(
-        domain.get("image"),
-        used(disks, root),
-        others,
-        xm_disks.mounts(root),
-        xm_disks.loops(root),
-        xm_disks.scripts(root),
-        tools and tuple(tools),
-        str(__opts__["id"]),
-    )
 
 
 def _is_copy(one, other):

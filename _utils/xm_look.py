@@ -72,6 +72,14 @@ def host(name, salt, error, utility):
     return Host(name, salt, error, utility)
 
 
+def moment(name, salt, error, utility):
+    """
+    The same, for whoever asks about many guests at once: xend is asked once for each thing, so that all that
+    is said is of one moment.
+    """
+    return Moment(name, salt, error, utility)
+
+
 def pauses():
     """
     Wait, each time that the next one is asked for, longer than the last time; without end.
@@ -610,6 +618,26 @@ class Host(object):
         """
         progress = self.utility("xm_progress")
         return progress.is_created(progress.last_part(self.option("log")) if uuid else "", name, uuid)
+
+
+class Moment(Host):
+    """
+    A host at one moment: what xend has said of it and of its domains is not asked again.
+    """
+
+    def __init__(self, name, salt, error, utility):
+        Host.__init__(self, name, salt, error, utility)
+        self._said = self._seen = None
+
+    def info(self):
+        if self._said is None:
+            self._said = Host.info(self)
+        return self._said
+
+    def look(self):
+        if self._seen is None:
+            self._seen = Host.look(self)
+        return self._seen
 
 
 class Look(object):
