@@ -16,7 +16,8 @@ from tests.harness.loading import REPO
 MINION = sorted(
     path for room in ("_modules", "_states", "_utils") for path in (REPO / room).glob("[!_]*.py")
 )
-USERS = [*MINION, REPO / "_runners" / "xend.py"]
+RUNNERS = sorted((REPO / "_runners").glob("[!_]*.py"))
+USERS = [*MINION, *RUNNERS]
 MODULES = sorted((REPO / "_modules").glob("[!_]*.py"))
 
 
@@ -193,7 +194,7 @@ def test_each_option_of_the_safety_copy_is_a_hosts_and_a_migrations_and_document
     assert named <= set(importlib.import_module("xend_settings").TOP)
     (options,) = [
         ast.literal_eval(node.value)
-        for node in tree_of(REPO / "_runners" / "xend.py").body
+        for node in tree_of(REPO / "_utils" / "xm_steps.py").body
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "SAFETY_OPTIONS"
     ]
     assert set(options) == named
@@ -209,7 +210,7 @@ def test_the_test_sees_the_calls():
 
 
 def test_each_proxy_is_used_and_called_as_its_utility():
-    for path in [*MODULES, REPO / "_runners" / "xend.py"]:
+    for path in [*MODULES, *RUNNERS]:
         known = proxies(tree_of(path))
         assert known == {name: name for name in known}, path
         assert set(known) <= {utility for _line, utility, _name, _call in uses(path)}, path
@@ -219,7 +220,7 @@ def test_the_proxy_is_the_same_everywhere():
     classes = {
         # What stands before its functions is its docstring.
         ast.unparse(node.body[1:])
-        for path in [*MODULES, REPO / "_runners" / "xend.py"]
+        for path in [*MODULES, *RUNNERS]
         for node in tree_of(path).body
         if isinstance(node, ast.ClassDef) and node.name == "_Utility"
     }

@@ -1,0 +1,218 @@
+"""
+Xen hosts, asked by the master. Each is believed about itself only: hosts that the pillar does not declare
+(``xend:relocation:hosts``) are not asked, an answer that is not of the agreed form (xm_heard) is none, and
+why there is none is said with what to do about it.
+
+What the answers mean is decided elsewhere (xm_fleet, xm_steps, xm_plan), and nothing here knows Salt, whose
+functions are handed in.
+"""
+
+# What Salt puts before the message of an error.
+ERROR = "ERROR: "
+
+# Under Python 2 there are two kinds of it.
+TEXT = (str, type(b"".decode("ascii")))
+
+GRAIN = ("virtual_subtype", "Xen Dom0")
+
+START_MINION = (
+    "The minion %(host)s does not answer, and xend there goes on without it, so a guest may still be moving: "
+    "start it on that host with `service salt-minion start` (`salt-key -L` shows whether there is a minion "
+    "of that id)"
+)
+SYNC = "%(host)s lacks the modules of Xend for Salt: `salt %(host)s saltutil.sync_all` brings them"
+MALFORMED = "its answer to %s is not of the agreed form: %s"
+BY_HAND = (
+    "Look on that host itself, with `xm list`: its modules may be of another version (`salt %(host)s "
+    "saltutil.sync_all`), or somebody else speaks there"
+)
+UNANSWERED = "its minion does not answer"
+UNDECLARED = "it was not asked, because the pillar does not declare it"
+ANY_MINION = "any minion that is known here"
+NO_HOSTS = (
+    "the pillar of %s declares no hosts (xend:relocation:hosts), so nobody is asked: give it to all Xen "
+    "hosts, as pillar.example explains"
+)
+
+
+def master(opts, functions, client, utility):
+    """
+    This master.
+
+    opts
+        its options
+    functions
+        runners by name: `pillar.show_pillar`, `cache.grains`
+    client
+        a function from the path of its configuration to a client of Salt, a context manager
+    utility
+        a function from the name of another utility to that utility
+
+    Returns an object; see its class. Several threads may publish by it at once.
+    """
+    return Master(opts, functions, client, utility)
+
+
+def malformed(host, function, why):
+    """
+    What is to be said of a host of which the answer is not of the agreed form: ``problem`` and ``remedy``.
+    """
+    return {"problem": MALFORMED % (function, why), "remedy": BY_HAND % {"host": host}}
+
+
+def undeclared():
+    """
+    What is to be said of a host that the pillar does not declare.
+    """
+    return {"problem": UNDECLARED, "remedy": ""}
+
+
+class Master(object):
+    """
+    What hosts can be asked by way of their minions.
+    """
+
+    def __init__(self, opts, functions, client, utility):
+        self.opts, self.functions, self.client, self.utility = opts, functions, client, utility
+
+    def declared(self, ids=None):
+        """
+        The hosts that the pillar declares, as `xend_settings.declared` returns them, and what is wrong with
+        that.
+
+        ids
+            minions whose pillar is read, unless that of another one declares them; default: all that look
+            like Xen hosts. That a minion looks so is its own word, and decides only whose pillar, which is
+            the master's, is read
+        """
+        declared = self.utility("xend_settings").declared
+        found, wrong = {}, []
+        for host in ids or self._looking_like_xen():
+            # To compile a pillar takes a while, and that of a host which is known already says the same.
+            if host in found:
+                continue
+            pillar = self.functions["pillar.show_pillar"](host)
+            hosts, mistakes = declared(pillar.get("xend"), self.utility)
+            for name, known in hosts.items():
+                found.setdefault(name, known)
+            wrong += [mistake for mistake in mistakes if mistake not in wrong]
+        return found, wrong
+
+    def none_declared(self, wrong, whose=None):
+        """
+        Why nobody is asked: what is WRONG with the pillar, of WHOSE minions in words, that declares none.
+        """
+        return "; ".join(wrong) or NO_HOSTS % (whose or ANY_MINION)
+
+    def _looking_like_xen(self):
+        known = self.functions["cache.grains"](tgt="*")
+        known = dict([(host, known[host] if isinstance(known[host], dict) else {}) for host in known])
+        grain, wanted = GRAIN
+        return sorted([host for host in known if known[host].get(grain) == wanted]) or sorted(known)
+
+    def publish(self, hosts, function, arguments=(), keywords=None, limit_s=None):
+        """
+        Run a function on these hosts; return {host: what it returned} for those of them that have answered.
+        """
+        returned = {}
+        if not hosts:
+            return returned
+        # As the master is configured: `salt-run -t` says how long salt-run itself may take.
+        with self.client(self.opts["conf_file"]) as client:
+            answers = client.cmd_iter(
+                list(hosts),
+                function,
+                arg=list(arguments),
+                timeout=limit_s,
+                tgt_type="list",
+                kwarg=keywords or {},
+            )
+            for answer in answers:
+                for host, data in (answer or {}).items():
+                    if host in hosts and isinstance(data, dict) and "ret" in data:
+                        returned[host] = data["ret"]
+        return returned
+
+    def call(self, host, function, arguments=(), keywords=None, limit_s=None):
+        """
+        Run a function on one host; return what it returned, or None.
+        """
+        return self.publish([host], function, arguments, keywords, limit_s).get(host)
+
+    def ask(self, hosts, function, form, arguments=(), keywords=None):
+        """
+        Ask hosts, and keep of each what it has said, as far as it is of this form (see xm_heard); else
+        `problem`, why there is nothing, and `remedy`, what to do about that.
+        """
+        answers = self.publish(hosts, function, arguments, keywords)
+        return dict([(host, self.heard(host, function, form, answers.get(host))) for host in hosts])
+
+    def heard(self, host, function, form, said):
+        """
+        What a host has SAID (None: nothing) to a function, as `ask` keeps it.
+        """
+        if said is None:
+            return {"problem": UNANSWERED, "remedy": START_MINION % {"host": host}}
+        if isinstance(said, TEXT):
+            return self._failed(host, function, said)
+        try:
+            found = self._form(form)(said)
+        except ValueError as exc:
+            return malformed(host, function, exc)
+        for view in (found, found.get("view")):
+            if view and view.get("problem"):
+                problem, remedy = self.legible(view["problem"]), self._remedy(host, view.get("xend"))
+                view.update(problem=problem, remedy=remedy)
+        return found
+
+    def stranger(self, host):
+        """
+        What is to be said of a host that the pillar does not declare. Whether there is a minion is all that
+        it is asked.
+        """
+        if self.call(host, "test.ping") is None:
+            return {"problem": UNANSWERED, "remedy": ""}
+        return undeclared()
+
+    def guests_file(self, name, uuid, source, target):
+        """
+        What SOURCE says of the file of a guest, sealed for TARGET (xen_guest.sealed); or ``problem``.
+        """
+        said = self.call(source, "xen_guest.sealed", [name, uuid, self.call(target, "xen_guest.key")])
+        found = self.heard(source, "xen_guest.sealed", "file", said)
+        found.pop("remedy", None)
+        return found
+
+    def unmark(self, source, marked):
+        """
+        Remove the markers of a migration that goes no further, or of which no step may have removed them.
+        """
+        if marked and not marked.get("problem"):
+            self.call(source, "xm.unmark_disks", [marked])
+
+    def legible(self, text, most=2000):
+        """
+        Text as it may be shown, see xm_heard.
+        """
+        return self.utility("xm_heard").legible(text, most)
+
+    def _failed(self, host, function, said):
+        """
+        What is to be said where a function that returns data has returned text, with which Salt says that it
+        failed. How, minions of all versions tell by the words alone: the codes beside them differ.
+        """
+        lacking = said.startswith(("'%s' is not available" % function, "Passed invalid arguments"))
+        problem = self.legible(said[len(ERROR) :] if said.startswith(ERROR) else said, 500)
+        return {"problem": problem, "remedy": SYNC % {"host": host} if lacking else ""}
+
+    def _remedy(self, host, runs):
+        """
+        What is to be done about a host that could not say what it holds. What it advises itself is its own
+        word.
+        """
+        if runs is None:
+            return ""
+        return self.utility("xm_fleet").to_start(host, None if runs else "xend")
+
+    def _form(self, what):
+        return self.utility("xm_heard").form_of(what, self.utility("xm_copies").words())
