@@ -8,7 +8,6 @@ is told by ``_utils/xend_lifecycle.py``, which migrations are under way by ``xm`
 
 from __future__ import absolute_import
 
-import contextlib
 import logging
 import os
 import re
@@ -23,6 +22,9 @@ DOMAINS = "/var/lib/xend/domains"
 
 # How long the hypervisor and xenstore may take to answer.
 ANSWER_S = 30
+
+# More than any machine has.
+MOST_MIB = 1 << 32
 
 POLL_S = 0.2
 CLOCK_S = 0.02
@@ -65,6 +67,7 @@ xend_secrets = _Utility("xend_secrets")
 xend_settings = _Utility("xend_settings")
 xend_sxp = _Utility("xend_sxp")
 xend_text = _Utility("xend_text")
+xm_away = _Utility("xm_away")
 xm_files = _Utility("xm_files")
 xm_progress = _Utility("xm_progress")
 xm_way = _Utility("xm_way")
@@ -279,8 +282,9 @@ def restart(timeout=60, config=None, accept=None, test=False):
     config
         the configuration file
     accept
-        what may be done to guests: ``on_xend_stop``, ``on_xend_start``, or a list of them; default: the
-        setting ``restart_accept`` in the pillar ``xend:relocation``, of this host or of all, else nothing
+        what may be done to guests, ``on_xend_stop`` and ``on_xend_start``, and that this host is being
+        emptied, ``evacuation``, or a list of them; default: the setting ``restart_accept`` in the pillar
+        ``xend:relocation``, of this host or of all, else nothing
     test
         only say what would become of guests; nothing is waited for
 
@@ -293,7 +297,8 @@ def restart(timeout=60, config=None, accept=None, test=False):
     down those that have ``(on_xend_stop shutdown)`` and suspends those with ``suspend``; when it has started,
     it starts each managed guest that is halted and has ``(on_xend_start start)`` or auto_power_on, and one
     that was moved to another host before Xen 4.0 is such a guest, and would run twice. Where there are any,
-    nothing is restarted unless ACCEPT says so, and the error names them and what to do.
+    nothing is restarted unless ACCEPT says so, and the error names them and what to do. The same holds for a
+    host that is being emptied (``xm.evacuation``), where xend is not started either.
 
     When xend does not come up as configured, the file goes back to the content with which it was last
     known to start, and xend is started with that. That content is kept in the minion's cache whenever
@@ -333,7 +338,8 @@ def restart_accept(accept=None):
     accept
         as for ``xend.restart``; default: ``restart_accept`` in the pillar ``xend:relocation``
 
-    Returns a list out of ``on_xend_stop`` and ``on_xend_start``. Raises an error that names anything else.
+    Returns a list out of ``on_xend_stop``, ``on_xend_start`` and ``evacuation``. Raises an error that names
+    anything else.
 
     CLI Example:
 
@@ -348,32 +354,13 @@ def restart_accept(accept=None):
         raise CommandExecutionError(xend_text.native(exc.args[0]))
 
 
-@contextlib.contextmanager
 def _locked(name, refusal, shared=False, who="", wait_s=0):
     """
     Hold a lock of this host. REFUSAL is what to say when it is not free in time, with a place for what
     its holder says of itself.
     """
     folder = _option("kept")
-    lock = xend_lock.hold(folder, name, shared, who, wait_s)
-    # Not by `with`: an error inside the block is not one of the lock.
-    try:
-        lock.__enter__()
-    except ValueError as exc:
-        raise CommandExecutionError(refusal % (exc.who or "another process"))
-    except EnvironmentError as exc:
-        raise _unusable(folder, exc)
-    try:
-        yield
-    finally:
-        lock.__exit__(None, None, None)
-
-
-def _unusable(folder, exc):
-    return CommandExecutionError(
-        "%s: %s; locks and reservations need this folder (option xend:kept)"
-        % (exc.filename or folder, exc.strerror or exc)
-    )
+    return xend_lock.hold_or_raise(CommandExecutionError, refusal, folder, name, shared, who, wait_s)
 
 
 def _restart(path, timeout, accepted):
@@ -383,6 +370,9 @@ def _restart(path, timeout, accepted):
         data, warnings = _startable(path)
     except CommandExecutionError as exc:
         raise CommandExecutionError("%s%s" % (exc, _take_back(path)))
+    # Nobody need wait for what is not done in any case; and once more when it is waited for no longer.
+    now = _process()
+    _refuse_risks(path, now, _closure(), accepted, "was not %s" % ("restarted" if now else "started"))
     deadline = time.time() + timeout
     with _locked(
         "relocation",
@@ -669,9 +659,18 @@ def _why_not_now(path, process):
 def _spare_guests(path, process, accepted, refusal):
     """
     Raise an error when a restart of xend (without PROCESS: a start) does something to guests that nobody has
-    accepted; REFUSAL is what becomes of xend then. Returns what was accepted, as sentences.
+    accepted, or when this host is being emptied; REFUSAL is what becomes of xend then. Returns what was
+    accepted, as sentences.
     """
-    risks = _lifecycle(path, process)
+    return _refuse_risks(path, process, _closure() + _lifecycle(path, process), accepted, refusal)
+
+
+def _closure():
+    host = str(__opts__["id"])
+    return xm_away.risks(xm_away.read(_option("kept"), _Utility), host)
+
+
+def _refuse_risks(path, process, risks, accepted, refusal):
     against = _against(risks, accepted)
     if against:
         pending = ""
@@ -783,7 +782,7 @@ def _expected():
     The guests that may come at any moment, as sentences.
     """
     try:
-        return [_expectation(made) for made in _reservations(xend_lock.reserved, time.time())]
+        return [one["says"] for one in expected()]
     except CommandExecutionError as exc:
         return ["it cannot be seen which guests are expected here (%s)" % exc]
 
@@ -848,12 +847,12 @@ def _reservations(function, *arguments):
     try:
         return function(folder, *arguments)
     except EnvironmentError as exc:
-        raise _unusable(folder, exc)
+        raise CommandExecutionError(xend_lock.unusable(folder, exc))
     except ValueError as exc:
         raise CommandExecutionError(str(exc))
 
 
-def reserve(name, who="", seconds=300):
+def reserve(name, who="", seconds=300, memory_mib=0):
     """
     Announce a guest that is about to come to this host, so that nobody restarts its xend.
 
@@ -863,28 +862,37 @@ def reserve(name, who="", seconds=300):
         where it comes from, in words for those who have to wait: ``migration from xen1``
     seconds
         for how long, at most 600
+    memory_mib
+        the memory in MiB that must be free here for it, a whole number: ``xm.can_receive`` promises it to no
+        other guest as long as this one is expected and does not run here
 
     Between the check that this host can take a guest and the first byte of it, nothing here shows that it
     will come; ``xend.restart`` waits as long as a reservation holds. Once the guest is being received that
     can be seen, and the reservation may go (``xend.release``). Returns a sentence. Raises an error, and
-    reserves nothing, when xend is being restarted now.
+    reserves nothing, when xend is being restarted now, or this host takes no guests (``xm.evacuation``).
 
     CLI Example:
 
     .. code-block:: bash
 
-        salt xen2 xend.reserve web01 who='migration from xen1'
+        salt xen2 xend.reserve web01 who='migration from xen1' memory_mib=512
     """
     name = _given(xend_text.given_text, "name", name)
     seconds = _given(xend_text.given_seconds, "seconds", seconds)
     who = _given(xend_text.given_text, "who", who) if who else ""
+    if not isinstance(memory_mib, int) or isinstance(memory_mib, bool) or not 0 <= memory_mib <= MOST_MIB:
+        raise CommandExecutionError("memory_mib: %.60r is no whole number of MiB" % (memory_mib,))
     # Whoever restarts xend has the lock for itself from before it looks for reservations.
     with _locked(
         "relocation",
         "no guest can come here now, because xend is being restarted (%s); try again after that",
         shared=True,
     ):
-        made = _reservations(xend_lock.reserve, name, who, seconds, time.time(), _Utility)
+        # Since it was asked whether this host takes the guest, it may have been closed.
+        closed = xm_away.refusal(xm_away.read(_option("kept"), _Utility), str(__opts__["id"]))
+        if closed:
+            raise CommandExecutionError(closed)
+        made = _reservations(xend_lock.reserve, name, who, seconds, time.time(), _Utility, memory_mib)
     return _expectation(made)
 
 
@@ -910,6 +918,23 @@ def release(name, who=None):
     if who is not None and made != [_given(xend_text.given_text, "who", who)]:
         return False
     return _reservations(xend_lock.release, name)
+
+
+def expected():
+    """
+    The guests that may come to this host at any moment (``xend.reserve``).
+
+    Returns a list of dicts, in the order of their end: ``name``, ``who``, ``until`` (seconds since 1970),
+    ``memory_mib`` (what must be free for it; 0: nobody has said so) and ``says``, the same as a sentence.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'xen*' xend.expected
+    """
+    made = _reservations(xend_lock.reserved, time.time())
+    return [dict(one, says=_expectation(one)) for one in made]
 
 
 # Coming up

@@ -66,6 +66,7 @@ class _Utility(object):
 
 xend_lifecycle = _Utility("xend_lifecycle")
 xend_text = _Utility("xend_text")
+xm_away = _Utility("xm_away")
 xm_copies = _Utility("xm_copies")
 xm_files = _Utility("xm_files")
 xm_fit = _Utility("xm_fit")
@@ -278,7 +279,8 @@ def report(name, source=None, options=None):
     (the uuid of the guest when xend goes on managing it here after it was sent, else None), ``view`` (as
     ``xm.where``), ``declared`` (the minion ids of all hosts in the pillar; None when that cannot be
     read), ``configured`` (bool: whether the settings of relocation are as they shall be, in the file and
-    in xend), ``guarded`` (bool: whether a firewall is asked for), ``marked`` (as ``xm.mark_disks``, or
+    in xend), ``guarded`` (bool: whether a firewall is asked for), ``closed`` (None, or why this host takes no
+    guests, see ``xm.evacuation``), ``marked`` (as ``xm.mark_disks``, or
     ``problem``; None without disks to mark), ``wrong`` (what is wrong with OPTIONS, or None), ``problem``
     (why the host could not say all of it, or None) and ``seconds`` (how long it needed to say it). The
     ``time`` of the host is that of the question.
@@ -294,6 +296,7 @@ def report(name, source=None, options=None):
     found = {"domain": None, "host": None, "file": None, "announces": False, "problem": None}
     found.update(stays_managed=None, follows=False, view={"copy": "unknown"}, declared=None)
     found.update(configured=False, guarded=False, marked=None, wrong=None)
+    found["closed"] = None
     try:
         __salt__["xm.check_options"](**(options or {}))
     except CommandExecutionError as exc:
@@ -302,6 +305,7 @@ def report(name, source=None, options=None):
         # They are no mapping, or one with names that xm.check_options does not know.
         found["wrong"] = "options: %.60r are not those of a migration" % (options,)
     try:
+        found["closed"] = xm_away.refusal(xm_away.read(this.option("kept"), _Utility), this.name) or None
         found["declared"] = sorted(__salt__["xend.declared_hosts"]())
         look = this.look()
         row = look.guest(name)

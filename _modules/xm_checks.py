@@ -2,8 +2,8 @@
 Checks before a guest moves: whether it can leave this host, and whether this host can take it. Part of the
 module `xm`, see xm.py.
 
-Nothing is changed here but markers next to image files, which come and go. What fits is decided in
-``_utils``.
+Nothing is changed here but markers next to image files and reservations, which come and go. What fits is
+decided in ``_utils``.
 """
 
 from __future__ import absolute_import
@@ -18,6 +18,8 @@ from salt.exceptions import CommandExecutionError
 # How long files, scripts and names of a guest that is to come may be looked for, and what DRBD says of it.
 LOOK_S = 20
 DRBD_S = 120
+# How long others may take that look whether there is memory for a guest.
+ROOM_S = 60
 
 HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}\Z")
 
@@ -52,6 +54,7 @@ xend_lock = _Utility("xend_lock")
 xend_options = _Utility("xend_options")
 xend_secrets = _Utility("xend_secrets")
 xend_text = _Utility("xend_text")
+xm_away = _Utility("xm_away")
 xm_block = _Utility("xm_block")
 xm_copies = _Utility("xm_copies")
 xm_devices = _Utility("xm_devices")
@@ -435,6 +438,9 @@ def can_receive(
         returned as such here, and ``apart_s``, the seconds by which one may have been asked after the other.
         Without it a clock that is ahead is only told of when it is far ahead, as time passes in between
 
+    Memory that is promised to guests that are expected here (``xend.reserve``) is not there for this one, and
+    a host that is being emptied (``xm.evacuation``) takes none.
+
     Returns ``ok`` (bool), ``blockers`` and ``warnings``: lists of sentences, all that are known at once.
 
     CLI Example:
@@ -477,6 +483,9 @@ class _Place(object):
         self.patiently = _patience()
         self.root = this.option("root")
         self.here, self.look = __salt__["xm.host"](), this.look()
+        closed = xm_away.refusal(xm_away.read(this.option("kept"), _Utility), this.name)
+        self.closed = [closed] if closed else []
+        self.promised = _promised(self.look)
         self.then, self.apart_s = _when_asked(self.here, asked)
         self.there = [self.look.describe(row) for row in self.look.rows if row["domid"] is not None]
         self.taken = xend_host.taken(self.root)
@@ -486,10 +495,7 @@ class _Place(object):
         """
         What is to be said of the memory that a guest needs here.
         """
-        tables_mib = xm_fit.iommu_mib(domain, self.here)
-        what = "here, %d of them for the tables of its IOMMU (VT-d)" % tables_mib if tables_mib else "here"
-        needed_mib = xm_fit.needed_mib(domain, self.here)
-        return _too_little_memory(needed_mib, self.here["free_mib"], self.look, config, what)
+        return _no_room(domain, self.here, self.look, config, self.promised)
 
     def check(self, domain, storage, seen, file=None, memory=()):
         """
@@ -501,7 +507,7 @@ class _Place(object):
         memory
             sentences about the memory that it needs
         """
-        blockers = _same_identity(domain, self.look.rows) + list(memory)
+        blockers = self.closed + _same_identity(domain, self.look.rows) + list(memory)
         fit = xm_fit.fits(domain, self.source, self.then, accept=self.accept, apart_s=self.apart_s)
         devices = xm_devices.fits(
             domain,
@@ -549,7 +555,9 @@ class _Place(object):
             return []
         if self._storage is None:
             self._storage = {
-                "others": [(one, xm_disks.used(one["disks"], self.root)) for one in self.there if one["disks"]],
+                "others": [
+                    (one, xm_disks.used(one["disks"], self.root)) for one in self.there if one["disks"]
+                ],
                 "mounts": xm_disks.mounts(self.root),
                 "loops": xm_disks.loops(self.root),
                 "scripts": xm_disks.scripts(self.root),
@@ -567,6 +575,61 @@ class _Place(object):
             tools and tuple(tools),
             str(__opts__["id"]),
         )
+
+
+def reserve(domain, who="", seconds=300, config=None):
+    """
+    Announce a guest that is about to come to this host, with the memory that it needs here
+    (``xend.reserve``), when so much is promised to nobody else.
+
+    domain, config
+        as for ``xm.can_receive``, which has found that this host can take the guest
+    who, seconds
+        as for ``xend.reserve``
+
+    Of two guests that want the same memory at the same time, the second one is refused. Returns a sentence.
+    Raises an error, and reserves nothing, when there is not so much, or as ``xend.reserve`` does.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen2 xm.reserve '{"name": "web01", "memory_mib": 96}' who='migration from xen1'
+    """
+    domain, who = _given(xm_output.described, domain), who and _text("who", who)
+    name, this = domain["name"], _host()
+    refusal = "it cannot be seen whether there is memory for %s, as others look at it (%%s)" % name
+    with xend_lock.hold_or_raise(
+        CommandExecutionError, refusal, this.option("kept"), "memory", who=who, wait_s=ROOM_S
+    ):
+        here, look = __salt__["xm.host"](), this.look()
+        lacks = _no_room(domain, here, look, config, _promised(look))
+        if lacks:
+            raise CommandExecutionError("; ".join(lacks))
+        memory_mib = xm_fit.needed_mib(domain, here)
+        return __salt__["xend.reserve"](name, who=who, seconds=seconds, memory_mib=memory_mib)
+
+
+def _no_room(domain, here, look, config, promised):
+    """
+    What is to be said of the memory that a guest needs here, when what is PROMISED to others (see below) is
+    not there for it.
+    """
+    others = [one for one in promised if one["name"] != domain["name"]]
+    tables_mib = xm_fit.iommu_mib(domain, here)
+    what = "here, %d of them for the tables of its IOMMU (VT-d)" % tables_mib if tables_mib else "here"
+    return _too_little_memory(xm_fit.needed_mib(domain, here), here["free_mib"], look, config, what, others)
+
+
+def _promised(look):
+    """
+    The guests that are expected here with memory that they do not have yet, as ``xend.expected`` returns
+    them. One that is here has taken it; how much one has that is just coming, xend does not show.
+    """
+    is_here = ("running", "halted", "unfinished")
+    there = [row["name"] for row in look.rows if look.copy(row) in is_here]
+    made = [one for one in __salt__["xend.expected"]() if one["name"] not in there]
+    return [one for one in made if one["memory_mib"]]
 
 
 def _when_asked(here, asked):
@@ -871,16 +934,19 @@ def _other_namesake(row, wanted):
     ]
 
 
-def _too_little_memory(needed_mib, free_mib, look, config, what):
+def _too_little_memory(needed_mib, free_mib, look, config, what, promised=()):
     if free_mib is None:
         return ["xm info does not show the free memory, of which %d MiB are needed %s" % (needed_mib, what)]
-    given_back_mib = 0 if needed_mib <= free_mib else _from_dom0(look, config)
-    if needed_mib <= free_mib + given_back_mib:
+    all_mib = needed_mib + sum([one["memory_mib"] for one in promised])
+    given_back_mib = 0 if all_mib <= free_mib else _from_dom0(look, config)
+    if all_mib <= free_mib + given_back_mib:
         return []
-    return [
-        "%d MiB are needed %s; %d MiB are free, and dom0 may give back %d MiB"
-        % (needed_mib, what, free_mib, given_back_mib)
-    ]
+    said = "%d MiB are needed %s; %d MiB are free, and dom0 may give back %d MiB"
+    said = said % (needed_mib, what, free_mib, given_back_mib)
+    if promised:
+        who = ["%d MiB of that are promised: %s" % (one["memory_mib"], one["says"]) for one in promised]
+        said = "%s; %s" % (said, "; ".join(who))
+    return [said]
 
 
 def _from_dom0(look, config):

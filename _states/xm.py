@@ -149,8 +149,8 @@ def can_receive(
     left
         what its host held of it then, as ``xm.where`` returned it there, with ``host``, its minion id
     reserve, who
-        seconds for which xend is not restarted here by Salt, because the guest is about to come, and from
-        where, in words
+        seconds for which xend is not restarted here by Salt, and the memory that the guest needs is promised
+        to no other one, because it is about to come, and from where, in words
 
     Nothing but that is changed, and not under ``test=True``; warnings stand under ``changes``. When the
     guest is not described, it is looked for here: a guest that runs here already needs no more room.
@@ -183,7 +183,7 @@ def can_receive(
             asked=asked,
         )
         if check["ok"] and reserve and not __opts__["test"]:
-            __salt__["xend.reserve"](name, who=who, seconds=reserve)
+            __salt__["xm.reserve"](domain, who=who, seconds=reserve, config=config)
     except CommandExecutionError as exc:
         return _ret(name, False, "%s was not moved: %s" % (name, exc))
     if not check["ok"]:
@@ -490,6 +490,81 @@ def repaired(name, do, listed, uuid, domid=None, note=None, claims=None, asked=F
     if __opts__["test"]:
         return _ret(name, None, "%s, %s, would be %s" % (listed, which, DONE[do]), changes)
     return _ret(name, True, comment, changes)
+
+
+def host_closed(name, guests, who):
+    """
+    This host takes no guests by way of Salt, and xend is not restarted here, because it is being emptied; and
+    it is kept in mind which guests leave it, and for where.
+
+    name
+        any text
+    guests, who
+        as for the execution function ``xm.close_host``; GUESTS may also be text that ``xm.told`` understands
+
+    What is kept in mind already stays so.
+
+    .. code-block:: yaml
+
+        xen1 takes no guests:
+          xm.host_closed:
+            - who: xend.orch.evacuate
+            - guests:
+              - {name: web01, uuid: 6a3c5d52-77a1-4d9e-9d0a-5b1f2c3d4e5f, target: xen2}
+    """
+    guests = __salt__["xm.told"](guests)
+    return _opened_or_closed(name, "closed to guests", "xm.close_host", guests=guests, who=who)
+
+
+def host_opened(name):
+    """
+    This host takes guests again, and xend may be restarted here. Which guests were taken away from it is
+    still kept in mind.
+
+    name
+        any text
+
+    .. code-block:: yaml
+
+        xen1 takes guests:
+          xm.host_opened: []
+    """
+    return _opened_or_closed(name, "open to guests", "xm.open_host")
+
+
+def _opened_or_closed(name, how, function, **arguments):
+    host = str(__opts__["id"])
+    try:
+        found = __salt__[function](test=True, **arguments)
+        if found["new"] == found["old"]:
+            return _ret(name, comment="%s is %s" % (host, how))
+        changes = _kept_in_mind(found)
+        if __opts__["test"]:
+            return _ret(name, None, "%s would be %s" % (host, how), changes)
+        changes = _kept_in_mind(__salt__[function](**arguments))
+        left = __salt__[function](test=True, **arguments)
+    except CommandExecutionError as exc:
+        return _ret(name, False, str(exc))
+    if left["new"] != left["old"]:
+        return _ret(name, False, "%s was made %s, and somebody else has changed that" % (host, how), changes)
+    return _ret(name, True, "%s is %s now" % (host, how), changes)
+
+
+def _kept_in_mind(found):
+    """
+    What changes in what a host keeps in mind, one entry for each guest that does.
+    """
+    changes = {}
+    sides = [(side, found[side]) for side in ("old", "new")]
+    for key in ("closed", "since", "who"):
+        if found["old"][key] != found["new"][key]:
+            changes[key] = dict([(side, record[key]) for side, record in sides])
+    for side, record in sides:
+        for guest in record["guests"]:
+            entry = changes.setdefault("%(name)s (%(uuid)s)" % guest, {"old": None, "new": None})
+            entry[side] = "goes to %(target)s" % guest
+    unchanged = [key for key in changes if changes[key]["old"] == changes[key]["new"]]
+    return dict([(key, changes[key]) for key in changes if key not in unchanged])
 
 
 DONE = {

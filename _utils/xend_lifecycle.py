@@ -16,6 +16,9 @@ import stat
 
 STOP, START = "on_xend_stop", "on_xend_start"
 
+# What else a restart can be allowed to do: to meet a host that is being emptied (see xm_away).
+EVACUATION = "evacuation"
+
 # From when on xend acts on these two, and from when on it reads auto_power_on from its store (XendConfig,
 # XENAPI_CFG_TYPES; before, that setting ends with the xend that was told it).
 SINCE, POWER_ON_SINCE = (3, 1), (3, 4)
@@ -85,18 +88,20 @@ def accepted(given):
     What a restart of xend may do to guests, from what somebody has written.
 
     given
-        None, one of the words on_xend_stop and on_xend_start, or a list of them
+        None, one of the words on_xend_stop, on_xend_start and evacuation, or a list of them
 
     Returns a list of words. Raises ValueError for anything else.
     """
     if given is None:
         return []
     words = [given] if hasattr(given, "upper") else given
-    if not isinstance(words, (list, tuple)) or [word for word in words if word not in (STOP, START)]:
+    known = (STOP, START, EVACUATION)
+    if not isinstance(words, (list, tuple)) or [word for word in words if word not in known]:
         raise ValueError(
             "restart_accept: %s is nothing that a restart of xend can be allowed to do to guests; right is a "
-            "list out of on_xend_stop (guests that have it set are shut down or suspended) and on_xend_start "
-            "(managed guests that have it set are started)" % _shown(given)
+            "list out of on_xend_stop (guests that have it set are shut down or suspended), on_xend_start "
+            "(managed guests that have it set are started) and evacuation (the host is being emptied)"
+            % _shown(given)
         )
     return list(words)
 

@@ -66,6 +66,44 @@ def hold(folder, name, shared=False, who="", wait_s=0):
     return _holding(folder, name, shared, who, wait_s)
 
 
+def hold_or_raise(error, refusal, folder, name, shared=False, who="", wait_s=0):
+    """
+    The same, for those who raise errors of one class.
+
+    error
+        that class: what is raised, with a text
+    refusal
+        what is said when the lock is not free in time, with a place for what its holder says of itself
+    """
+    return _holding_or_raising(error, refusal, folder, name, shared, who, wait_s)
+
+
+@contextlib.contextmanager
+def _holding_or_raising(error, refusal, folder, name, shared, who, wait_s):
+    lock = _holding(folder, name, shared, who, wait_s)
+    # Not by `with`: an error inside the block is not one of the lock.
+    try:
+        lock.__enter__()
+    except Held as exc:
+        raise error(refusal % (exc.who or "another process"))
+    except EnvironmentError as exc:
+        raise error(unusable(folder, exc))
+    try:
+        yield
+    finally:
+        lock.__exit__(None, None, None)
+
+
+def unusable(folder, exc):
+    """
+    What is said when such a folder cannot be used because of an EnvironmentError.
+    """
+    return "%s: %s; locks and reservations need this folder (option xend:kept)" % (
+        exc.filename or folder,
+        exc.strerror or exc,
+    )
+
+
 @contextlib.contextmanager
 def _holding(folder, name, shared, who, wait_s):
     private(folder)
@@ -222,7 +260,7 @@ def _native(text):
 # Reservations
 
 
-def reserve(folder, name, who, seconds, now, utility):
+def reserve(folder, name, who, seconds, now, utility, memory_mib=0):
     """
     Announce something that this host must be ready for, like the arrival of a guest.
 
@@ -238,14 +276,16 @@ def reserve(folder, name, who, seconds, now, utility):
         the time, in seconds since the epoch
     utility
         a function from the name of another utility to that utility
+    memory_mib
+        the memory in MiB that it will need here, a whole number; 0: nobody says so
 
-    Returns {"name", "who", "until"} (seconds since the epoch) once it is on the disk. Raises
+    Returns {"name", "who", "until", "memory_mib"} (seconds since the epoch) once it is on the disk. Raises
     ValueError for seconds that are out of range or words without end, EnvironmentError when it cannot be
     written.
     """
     if not 0 < seconds <= MAX_S:
         raise ValueError("seconds: %s is not more than 0 and at most %d" % (seconds, MAX_S))
-    made = {"name": name, "who": who, "until": now + seconds}
+    made = {"name": name, "who": who, "until": now + seconds, "memory_mib": memory_mib}
     data = json.dumps(made).encode("ascii")
     if len(data) > RESERVATION_BYTES:
         raise ValueError("name and who: %d bytes are too many for a few words" % len(data))
@@ -259,9 +299,12 @@ def reserved(folder, now):
     The reservations that hold at the time NOW, in seconds since the epoch.
 
     Returns a list of dicts as `reserve` does, in the order of their end. What has expired, cannot be
-    understood or ends later than any reservation made now could is ignored and removed.
+    understood or ends later than any reservation made now could is ignored and removed. A folder that is
+    missing has none, and is not made.
     """
     found = []
+    if not os.path.lexists(folder):
+        return found
     with _books(folder):
         for file_name in os.listdir(folder):
             path = os.path.join(folder, file_name)
@@ -303,8 +346,12 @@ def _reservation(folder, name):
 def _understood(path):
     try:
         made = json.loads(get(path, RESERVATION_BYTES).decode("utf-8"))
-        return {"name": _native(made["name"]), "who": _native(made["who"]), "until": float(made["until"])}
-    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError):
+        name, who, until = _native(made["name"]), _native(made["who"]), float(made["until"])
+        # What was reserved by an older version asks for none.
+        memory_mib = int(made.get("memory_mib", 0))
+        found = {"name": name, "who": who, "until": until, "memory_mib": memory_mib}
+        return found if memory_mib >= 0 else None
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RuntimeError):
         # The last one for lists in lists without end.
         return None
     except EnvironmentError as exc:

@@ -218,7 +218,8 @@ def _flag(value):
 def _acceptable(value):
     listed = value if isinstance(value, (list, tuple)) else [value]
     unknown = [word for word in listed if not isinstance(word, TEXT) or word not in RESTART_ACCEPT]
-    return "is no list out of %s" % " and ".join(RESTART_ACCEPT) if unknown else None
+    words = ", ".join(RESTART_ACCEPT[:-1]), RESTART_ACCEPT[-1]
+    return "is no list out of %s and %s" % words if unknown else None
 
 
 def _backup(value):
@@ -252,7 +253,7 @@ def _is_number(value):
     return isinstance(value, WHOLE + (float,)) and not isinstance(value, bool)
 
 
-RESTART_ACCEPT = ("on_xend_stop", "on_xend_start")
+RESTART_ACCEPT = ("on_xend_stop", "on_xend_start", "evacuation")
 SAFETY_COPIES = ("auto", "required", "off")
 
 # More would be a mistake in the unit.
@@ -282,6 +283,7 @@ TOP = dict([(name, _text) for name in OPTIONS], auto=_text, domain_files=_texts,
 TOP.update(safety_copy=_safety_copy, safety_folder=_folder, safety_delay_s=_delay)
 TOP.update(rate_mib_s=_rate, relay=_flag)
 TOP.update(follow=_flag, relocation=None, firewall=None, migrate=None, recover=None, repair=None)
+TOP.update(evacuate=None, restore=None)
 
 # Under xend:relocation and in the mapping of a host, beside the settings of the file.
 BESIDE = {

@@ -291,7 +291,8 @@ def _report(copies):
         (_flag, "announces follows configured guarded"),
         (_uuid, "stays_managed"),
         (_marked, "marked"),
-        (_text(2 * SENTENCE), "wrong"),
+        # Hosts of older versions do not know that they may be closed.
+        (_text(2 * SENTENCE), "wrong closed"),
         (_number(), "seconds"),
         *_SILENCE
     )
@@ -315,6 +316,25 @@ def _copies(copies):
     )
 
 
+# What a host keeps in mind of an evacuation; it reads its own file by this, too.
+AWAY = _record({"name": _name, "uuid": _uuid, "target": _text()})
+EVACUATION = _record(
+    {"closed": _flag, "guests": _list(AWAY, DOMAINS)},
+    (_text(), "since who"),
+    (_text(SENTENCE), "problem"),
+)
+
+# What a host is to put in order when guests have moved. What other hosts claim is judged in xm_fleet.
+_FORGET = _record(
+    {"name": _name, "uuid": _text(64), "note": _text(64)}, (_table(lambda value, way: value), "claims")
+)
+SHARE = _record(
+    {},
+    (_list(_FORGET, DOMAINS), "forget"),
+    (_list(_uuid, DOMAINS), "home"),
+    (_list(_name, DOMAINS), "release"),
+)
+
 _ANSWER = _record({"result": _text(16), "message": _text(SENTENCE)})
 OUTLOOK = _record(
     {"answers": _table(_ANSWER, DOMAINS)},
@@ -331,7 +351,8 @@ def form_of(what, copies=()):
 
     what
         ``report`` (xm.report), ``copies`` (xm.copies), ``view`` (xm.where), ``file`` (xen_guest.sealed),
-        ``outlook`` (xend.outlook), ``host`` (xm.host), ``marked`` (xm.mark_disks)
+        ``outlook`` (xend.outlook), ``host`` (xm.host), ``marked`` (xm.mark_disks), ``evacuation``
+        (xm.evacuation), ``share`` (what xm.settle_moves takes for one host)
     copies
         the words for what a host holds (xm_copies.words)
     """
@@ -343,6 +364,8 @@ def form_of(what, copies=()):
         "outlook": OUTLOOK,
         "host": HOST,
         "marked": MARKED,
+        "evacuation": EVACUATION,
+        "share": SHARE,
     }[what]
     return lambda value: form(value, "")
 

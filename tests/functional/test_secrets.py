@@ -26,6 +26,7 @@ CONFIG = OPEN + "(vnc-listen '127.0.0.1')\n(vncpasswd '%s')\n(keymap de)\n" % OW
 XM_PLAIN = {
     "check_options": [],
     "copies": [],
+    "evacuation": [],
     "host": [],
     "info": [],
     "lifecycle": [],
@@ -186,6 +187,7 @@ def test_no_function_of_xm_says_one(guests, xm, spoken):
         call(there, "same_disks", marked, "xen1")
         call(here, "unmark_disks", marked)
         call(there, "restart_advice", one, "xen1")
+        call(there, "reserve", one, "migration from xen1")
     for wrong in (
         dict(described[0], memory_mib="x", sxp=MARK),
         dict(described[0], name=None, sxp=MARK),
@@ -201,7 +203,10 @@ def test_no_function_of_xm_says_one(guests, xm, spoken):
     call(here, "repair", "rename", "migrating-web01", web.uuid, 99)
     call(here, "restore", "web01", web.uuid, made["id"])
     call(here, "forget_managed", "win01", win.uuid, test=True)
+    call(here, "settle_moves", {"xen1": {"release": ["web01"], "forget": [dict(made, note="other")]}})
     call(here, "forget", "web01", web.uuid, made["id"])
+    call(here, "close_host", [{"name": "web01", "uuid": web.uuid, "target": "xen2"}], "me")
+    call(here, "open_host")
     assert sorted(done) == public("xm")
 
 
@@ -217,6 +222,8 @@ def test_no_state_of_xm_says_one(guests, xm, xm_states, spoken):
         spoken(there.migrated, "web01", "xen2", source="xen1", domain=described)
         spoken(here.unmanaged, "win01", win.uuid)
         spoken(here.repaired, "web01", "rename", "migrating-web01", web.uuid, 99)
+        spoken(here.host_closed, "c", [{"name": "web01", "uuid": web.uuid, "target": "xen2"}], "me")
+        spoken(here.host_opened, "o")
     # One that is lost: all is said of it that is needed to start it again.
     lost = spoken(
         there.migrated,
@@ -395,6 +402,7 @@ def test_no_function_says_the_password_of_a_running_xend(fleet, minion_on, spoke
         "check": [],
         "configure": [],
         "declared_hosts": [],
+        "expected": [],
         "firewall_sources": [[address]],
         "guard": [],
         "list": [],

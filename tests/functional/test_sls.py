@@ -163,7 +163,8 @@ def test_what_a_restart_cannot_be_allowed_is_named(show, wrong):
     for relocation in ({"restart_accept": wrong}, {"hosts": dict(HOSTS, xen1=own)}):
         (state,) = show("xend.relocation", **relocation).values()
         assert state[0] == "test.fail_without_changes"
-        said = "restart_accept, %s, is no list out of on_xend_stop and on_xend_start" % json.dumps(wrong)
+        said = "restart_accept, %s, is no list out of on_xend_stop, on_xend_start and evacuation"
+        said = said % json.dumps(wrong)
         assert said in state[1]["name"]
 
 

@@ -246,7 +246,7 @@ def reserve(folder, name="web01", seconds=300, now=NOW, who="migration from xen1
 
 def test_a_reservation_holds_until_it_is_released(tmp_path):
     made = reserve(tmp_path)
-    assert made == {"name": "web01", "who": "migration from xen1", "until": NOW + 300}
+    assert made == {"name": "web01", "who": "migration from xen1", "until": NOW + 300, "memory_mib": 0}
     assert xend_lock.reserved(str(tmp_path), NOW + 1) == [made]
     assert xend_lock.release(str(tmp_path), "web01") is True
     assert xend_lock.reserved(str(tmp_path), NOW + 1) == []
@@ -294,6 +294,22 @@ def test_a_reservation_that_would_last_too_long_is_refused(tmp_path, seconds):
     assert names(tmp_path) == []
 
 
+def test_a_reservation_keeps_the_memory_that_is_promised(tmp_path):
+    made = xend_lock.reserve(str(tmp_path), "web01", "xen1", 60, NOW, import_module, 512)
+    assert made["memory_mib"] == 512 and xend_lock.reserved(str(tmp_path), NOW) == [made]
+
+
+def test_a_reservation_of_an_older_version_promises_no_memory(tmp_path):
+    reserve(tmp_path)
+    old = {"name": "db01", "who": "migration from xen1", "until": NOW + 60}
+    (tmp_path / ".db01.reserved").write_text(json.dumps(old))
+    assert dict(old, memory_mib=0) in xend_lock.reserved(str(tmp_path), NOW)
+
+
+def test_to_look_for_reservations_makes_no_folder(tmp_path):
+    assert names(tmp_path / "kept") == [] and not (tmp_path / "kept").exists()
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -308,6 +324,9 @@ def test_a_reservation_that_would_last_too_long_is_refused(tmp_path, seconds):
         b'{"name": "a", "who": "b", "until": NaN}',
         b'{"name": "a", "who": "b", "until": Infinity}',
         b'{"name": 1, "who": "b", "until": 1000100}',
+        b'{"name": "a", "who": "b", "until": 1000100, "memory_mib": -1}',
+        b'{"name": "a", "who": "b", "until": 1000100, "memory_mib": Infinity}',
+        b'{"name": "a", "who": "b", "until": 1000100, "memory_mib": null}',
     ],
 )
 def test_a_broken_reservation_is_removed(tmp_path, content):

@@ -204,6 +204,7 @@ def test_both_halves_and_what_cannot_be_seen_are_told():
         ([], []),
         ("on_xend_stop", ["on_xend_stop"]),
         (["on_xend_start", "on_xend_stop"], ["on_xend_start", "on_xend_stop"]),
+        ("evacuation", ["evacuation"]),
     ],
 )
 def test_what_can_be_accepted(given, words):

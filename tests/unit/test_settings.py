@@ -266,7 +266,7 @@ def test_what_is_wrong_at_the_top(pillar, said):
         ({"config": 5}, "config, 5, is no text"),
         ({"restart": "no"}, 'restart, "no", is neither true nor false'),
         ({"restart": None}, "restart, null, is neither true nor false"),
-        ({"restart_accept": ["all"]}, '["all"], is no list out of on_xend_stop and on_xend_start'),
+        ({"restart_accept": ["all"]}, "is no list out of on_xend_stop, on_xend_start and evacuation"),
         ({"hosts_allow": []}, "an empty list would admit everybody"),
         ({"hosts_allow": ["10.0.0.1/24"]}, "has host bits set"),
         ({"hosts_allow": ["0.0.0.0/0"]}, "admits every address"),
