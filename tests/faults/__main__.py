@@ -1,4 +1,4 @@
-"""`make faults`: a campaign of disturbed migrations; prints faults x outcomes, exits 1 for any mismatch."""
+"""`make faults`: a campaign of disturbed migrations or evacuations; prints outcomes, exits 1 for mistakes."""
 
 import argparse
 import collections
@@ -8,6 +8,7 @@ import struct
 import sys
 import time
 
+from tests.faults import evacuations
 from tests.faults.campaign import Worker, plans
 from tests.faults.faults import RELAY_KILLS
 from tests.harness.processes import Failed, Gone, Process
@@ -36,7 +37,10 @@ def options():
     parser.add_argument(
         "--relay-kills", type=int, metavar="MIGRATIONS", help="only these: relays killed at any moment"
     )
-    parser.add_argument("--number", type=int, help="only the migration of this number")
+    parser.add_argument(
+        "--evacuations", type=int, metavar="HOSTS", help="only these: hosts that are emptied and filled again"
+    )
+    parser.add_argument("--number", type=int, help="only the migration, or evacuation, of this number")
     parser.add_argument("--verbose", action="store_true", help="what the product said, each time")
     return parser.parse_args()
 
@@ -89,7 +93,8 @@ def taken(todo, reader):
 
 def carry_out(todo, reader, asked):
     signal.signal(signal.SIGTERM, end)
-    return Worker(report(asked.verbose), asked.xen).run(taken(todo, reader))
+    more = {"hosts": evacuations.HOSTS, "attempt": evacuations.Night} if asked.evacuations else {}
+    return Worker(report(asked.verbose), asked.xen, **more).run(taken(todo, reader))
 
 
 def table(verdicts):
@@ -110,29 +115,26 @@ def figures(verdicts, seconds):
     """Print how many there were, and where the time went."""
     wrong = [verdict for verdict in verdicts if verdict.wrong]
     print(
-        "\n%d migrations in %.0f s (%.2f s each), %d wrong"
+        "\n%d tried in %.0f s (%.2f s each), %d wrong"
         % (len(verdicts), seconds, seconds / max(1, len(verdicts)), len(wrong))
     )
     spent = collections.Counter()
     for verdict in verdicts:
         spent.update(verdict.seconds)
     print(
-        "seconds of one migration: "
+        "seconds of one: "
         + ", ".join(
             "%s %.2f" % (what, total / len(verdicts)) for what, total in spent.most_common()
         )
     )
     for verdict in wrong[:SHOWN]:
-        again = "--safety-copy %s --seed %d --number %d" % (
-            verdict.plan.safety_copy,
-            verdict.plan.seed,
-            verdict.plan.number,
-        )
-        print("again: %s: %s" % (again, short(verdict.wrong[0])))
+        print("again: %s: %s" % (verdict.plan.again(), short(verdict.wrong[0])))
 
 
 def planned(asked):
     """The plans of all that is asked for; numbers are those of one of the two halves."""
+    if asked.evacuations:
+        return evacuations.plans(asked.seed, asked.evacuations, asked.fault)
     ways = ("auto", "off") if asked.safety_copy == "both" else (asked.safety_copy,)
     count, only = asked.migrations, asked.fault
     if asked.relay_kills:

@@ -12,8 +12,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.faults import faults, truth
-from tests.harness import relays
+from tests.faults import faults, truth, upkeep
 from tests.harness.conductor import Conductor
 from tests.harness.loading import hurry, quiet
 from tests.harness.processes import Failed, Gone
@@ -35,8 +34,6 @@ RUNS = r"%s (still )?(is|runs)\b[^.;]* on %s\b"
 # That it does not run, but has a safety copy; and that it was restored from that.
 KEPT = r"%s does not run, but is not lost: its memory is whole in the safety copy"
 BACK = r"%s was (restored here from its safety copy|brought back)"
-# Nothing happens any more when nothing has for so long.
-STEADY_S, STEADY_LIMIT_S = 0.4, 120.0
 # A fault after which Salt waits a minute for xend is planned in one round of four.
 COSTLY_EVERY = 4
 
@@ -56,6 +53,11 @@ class Plan:
     part: float
     seed: int
     safety_copy: str = "auto"
+
+    def again(self):
+        """The arguments with which the campaign does this one again."""
+        words = (self.safety_copy, self.seed, self.number)
+        return "--safety-copy %s --seed %d --number %d" % words
 
 
 @dataclass
@@ -117,6 +119,9 @@ def plan(seed, number, name, safety_copy="auto"):
 
 class World:
     """One migration in the making: what a fault can reach."""
+
+    # Whether each host has a guest that has nothing to do with it all.
+    has_neighbours = True
 
     def __init__(self, conductor, plan):
         self.conductor, self.plan = conductor, plan
@@ -252,21 +257,11 @@ class World:
 
     def notes(self):
         """The hosts that keep in mind that they have sent the guest."""
-        start = "%s." % self.name
-        return [
-            host.name
-            for host in self.fleet
-            if [path for path in salt_config.notes(host) if path.name.startswith(start)]
-        ]
+        return upkeep.noting(self.fleet, self.name)
 
     def left(self):
         """What relays have left of guests, and safety copies; without those of which a note still tells."""
-        found = []
-        for host in self.fleet:
-            if host.name not in self.notes():
-                found += salt_config.relay_files(host) + salt_config.safety_copies(host)
-                found += salt_config.safety_copies(host, host.root / "copies")
-        return sorted(map(str, found))
+        return upkeep.left([host for host in self.fleet if host.name not in self.notes()])
 
     @property
     def has_copy(self):
@@ -287,7 +282,7 @@ class World:
             (host.name, guest.name, guest.domid, guest.state, guest.alive)
             for host in self.fleet
             for guest in host.guests().values()
-            if guest.name.startswith(("neighbour", faults.BYSTANDER))
+            if guest.name.startswith((upkeep.NEIGHBOUR, faults.BYSTANDER))
         ]
 
     # judging
@@ -369,41 +364,7 @@ class World:
 
     def repair(self):
         """What an operator does: hosts and links work again, and nothing goes on any more."""
-        for undo in self.undo:
-            undo()
-        for host in self.fleet:
-            host.layout.clear_delays()
-            host.link()
-            host.restore_link()
-            for name in host.layout.faults():
-                host.fault(name, False)
-            self.conductor.minion_up(host.name)
-        self.steady()
-        for host in self.fleet:
-            roles = host.layout.roles()
-            # A receiver that never sends does not notice that its sender is gone, ever.
-            if "xc_restore" in roles and not any(
-                "xc_save" in other.layout.roles() for other in self.fleet
-            ):
-                host.kill_xc_restore()
-            if not host.running:
-                host.kill_xend()
-                host.start()
-        self.steady()
-        # As the message says that refuses a restart because of one: its migration is over.
-        for host in self.fleet:
-            for path in salt_config.reservations(host):
-                path.unlink(missing_ok=True)
-
-    def steady(self):
-        """Wait until nothing has changed for a while."""
-        deadline = time.monotonic() + STEADY_LIMIT_S
-        last, since = None, time.monotonic()
-        while time.monotonic() < deadline and time.monotonic() - since < STEADY_S:
-            now = truth.look(self.fleet, self.uuid)
-            if now != last:
-                last, since = now, time.monotonic()
-            time.sleep(POLL_S)
+        upkeep.mend(self.conductor, self.undo, lambda: truth.look(self.fleet, self.uuid))
 
     def judge_recovery(self):
         """The recovery repairs all that is safe, at once; a dry run of it changes nothing."""
@@ -485,14 +446,17 @@ class Clock:
 
 
 class Worker:
-    """A fleet of its own with its conductor, for one migration after the other."""
+    """A fleet of its own with its conductor, for one migration after the other.
 
-    def __init__(self, report, version):
+    attempt -- what is made of each plan, and runs to a Verdict
+    """
+
+    def __init__(self, report, version, hosts=HOSTS, attempt=World):
         quiet()
-        self.report = report
+        self.report, self.attempt = report, attempt
         self.root = Path(tempfile.mkdtemp(prefix="xend-faults-"))
         hurry(self.root / "compiled")
-        specs = [HostSpec(name, version, CONFIG, time_scale=TIME_SCALE) for name in HOSTS]
+        specs = [HostSpec(name, version, CONFIG, time_scale=TIME_SCALE) for name in hosts]
         self.fleet = Fleet.create(self.root / "fleet", specs)
 
     def run(self, plans):
@@ -503,32 +467,16 @@ class Worker:
             conductor = Conductor(self.fleet, self.root / "salt")
             self.prepare(conductor)
             for plan in plans:
-                world = World(conductor, plan)
-                verdicts.append(world.run())
+                verdicts.append(self.attempt(conductor, plan).run())
                 self.report(verdicts[-1])
-                self.tidy()
+                upkeep.sweep(self.fleet)
         finally:
             self.fleet.destroy()
             shutil.rmtree(self.root, ignore_errors=True)
         return verdicts
 
     def prepare(self, conductor):
-        """Every host has its settings and a guest that has nothing to do with it all."""
+        """Every host has its settings, and its neighbours."""
         conductor.call_all("state.sls", "xend.relocation")
-        for host in self.fleet:
-            host.create_guest("neighbour-%s" % host.name, memory_mib=32, pages=4)
-
-    def tidy(self):
-        """Leave nothing of the last migration to the next."""
-        for host in self.fleet:
-            for name in host.guests():
-                if not name.startswith("neighbour"):
-                    host.destroy_guest(name)
-            for uuid in host.managed.all():
-                host.managed.forget(uuid)
-            relays.kill(host)
-            for path in [*salt_config.notes(host), *salt_config.relay_files(host)]:
-                path.unlink(missing_ok=True)
-            for folder in (host.root / "kept", host.root / "copies"):
-                for path in salt_config.safety_copies(host, folder):
-                    path.unlink(missing_ok=True)
+        for host in self.fleet if self.attempt.has_neighbours else ():
+            host.create_guest("%s-%s" % (upkeep.NEIGHBOUR, host.name), memory_mib=32, pages=4)

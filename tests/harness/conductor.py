@@ -29,10 +29,10 @@ import salt.utils.state
 from salt.loader.lazy import LazyLoader
 
 from tests.harness.loading import functions_of
-from tests.harness.processes import Gone, Process
+from tests.harness.processes import Gone, Process, Survivor
 from tests.harness.run import Run
 from tests.lab import lies, salt_config
-from tests.lab.layout import write_atomic
+from tests.lab.layout import wait_until, write_atomic
 
 JOB_LIMIT_S = 600.0
 ORCHESTRATION_LIMIT_S = 800.0
@@ -244,7 +244,7 @@ class Conductor:
         """Run a function on the minions that are meant and up, all at once; return what each returned."""
         jid = salt.utils.jid.gen_jid(self.opts[next(iter(self.opts))])
         jobs = {
-            name: Process(self._job, name, fun, arg, kwarg, jid)
+            name: Survivor(self._job, name, fun, arg, kwarg, jid)
             for name in self._targets(tgt, tgt_type)
             if not self._is_down(name)
         }
@@ -338,7 +338,7 @@ class Conductor:
     def minion_down(self, name):
         """Kill a minion with its jobs; commands that these have started go on."""
         (self.folder / "down" / name).touch()
-        for note in [*self._notes(name).iterdir(), *self._notes(name, "waiting").iterdir()]:
+        for note in self._jobs(name):
             with suppress(FileNotFoundError, ProcessLookupError):
                 os.kill(salt.payload.loads(note.read_bytes())["pid"], signal.SIGKILL)
                 note.unlink()
@@ -346,6 +346,14 @@ class Conductor:
     def minion_up(self, name):
         """Start a minion again."""
         (self.folder / "down" / name).unlink(missing_ok=True)
+
+    def _jobs(self, name):
+        return [*self._notes(name).iterdir(), *self._notes(name, "waiting").iterdir()]
+
+    def wait_idle(self):
+        """Wait until no minion has a job; those of an orchestration that was killed go on without it."""
+        if not wait_until(lambda: not any(map(self._jobs, self.opts)), JOB_LIMIT_S):
+            raise TimeoutError("minions still have jobs after %s s" % JOB_LIMIT_S)
 
 
 def _called(functions, data):

@@ -31,6 +31,8 @@ class Failed(Exception):
 class Process:
     """`function(*arguments, **keywords)` in a fork of this process; what it returns must be picklable."""
 
+    # Whoever is killed takes with it what it has forked.
+    dies_with_parent = True
     # Ends of pipes that this process holds for writing: a fork has to close them, or whoever reads
     # them would wait for it too.
     writers = []
@@ -43,10 +45,10 @@ class Process:
         self.pid = os.fork()
         if self.pid == 0:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            # Whoever is killed takes with it what it has forked.
-            LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != parent:
-                os._exit(1)
+            if self.dies_with_parent:
+                LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+                if os.getppid() != parent:
+                    os._exit(1)
             os.close(self.reader)
             for other in Process.writers:
                 os.close(other)
@@ -115,3 +117,9 @@ class Process:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
             self.over(KILL_LIMIT_S)
+
+
+class Survivor(Process):
+    """A process that goes on when whoever has begun it is killed, as a job of a minion does."""
+
+    dies_with_parent = False

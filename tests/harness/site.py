@@ -86,6 +86,7 @@ class Site:
             for path in [
                 *salt_config.notes(host),
                 *salt_config.reservations(host),
+                salt_config.evacuation(host),
                 *salt_config.relay_files(host),
                 *salt_config.safety_copies(host),
             ]:

@@ -72,6 +72,11 @@ def reservations(host: Host) -> list[Path]:
     return list((host.root / "kept").glob(".*.reserved"))
 
 
+def evacuation(host: Host) -> Path:
+    """The file in which the product notes that this host is emptied, and of which guests."""
+    return host.root / "kept" / "evacuation"
+
+
 def relay_files(host: Host) -> list[Path]:
     """The files in which the relays of the product on this host tell how they are."""
     return list((host.root / "kept").glob("*.relay"))

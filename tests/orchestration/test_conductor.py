@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.faults import campaign, faults, truth
+from tests.faults import campaign, evacuations, faults, truth
+from tests.faults.troubles import TROUBLES
 from tests.harness.processes import Failed, Gone, Process
 from tests.lab.layout import wait_until
 
@@ -63,6 +64,21 @@ def test_a_minion_that_is_killed_leaves_xm_alone(conductor, migrate):
     assert run.steps["web03 is sent from xen1 to xen2"]["result"] is False
     xen1.release()
     assert xen2.wait_alive("web03")
+
+
+def test_what_minions_do_goes_on_when_the_orchestration_is_killed(conductor, migrate):
+    xen1, xen2 = conductor.fleet
+    guest = xen1.create_guest("web05")
+    xen1.link(hold_at=0.5)
+    process = migrate("web05", start=True)
+    xen1.wait_held()
+    process.kill()
+    xen1.release()
+    conductor.wait_idle()
+    assert xen2.wait_alive("web05").uuid == guest.uuid
+    # Which the job of the source has told to the end.
+    assert "sent" in [event["phase"] for event in conductor.events("xend/migrate/web05")]
+    assert migrate("web05").ok
 
 
 def test_states_of_one_minion_wait_for_each_other(conductor, migrate):
@@ -203,3 +219,47 @@ def test_a_report_that_is_not_true_is_seen(conductor):
     assert any("called lost" in text for text in world.wrong)
     assert any("nobody says so" in text for text in world.wrong)
     source.destroy_guest(world.name)
+
+
+def test_evacuations_are_the_same_for_the_same_seed():
+    some = evacuations.plans(7, len(TROUBLES))
+    assert some == evacuations.plans(7, len(TROUBLES)) and some[:9] == evacuations.plans(7, 9)
+    assert some != evacuations.plans(8, len(TROUBLES))
+    assert {plan.troubles[0] for plan in some} == set(TROUBLES)
+    assert [plan for plan in some if len(plan.troubles) > 1]
+    assert all(plan.source not in plan.targets for plan in some)
+
+
+def test_an_evacuation_of_which_untrue_things_are_said_is_seen(conductor):
+    """One guest is said to have moved and has not, one to be lost and is not, of one nobody says a word."""
+    source, target = conductor.fleet
+    plan = replace(evacuations.plan(1, 0, "none"), source=source.name, targets=(target.name,))
+    night = evacuations.Night(conductor, plan)
+    guests = [night.create(source, "night0-%d" % number, 32, 4) for number in range(3)]
+
+    class Said:
+        def __init__(self, ok, *texts):
+            self.ok, self.texts = ok, texts
+
+        def said(self):
+            return self.texts
+
+    def wrong(*said):
+        night.wrong.clear()
+        night.judge(evacuations.Evacuation(source, [target.name], guests, run=Said(*said)))
+        return "; ".join(night.wrong)
+
+    empty = "%s %s" % (source.name, evacuations.EMPTY)
+    stay = ["night0-%d still runs on %s" % (number, source.name) for number in range(3)]
+    try:
+        assert "success was reported, but night0-0 is on the source" in wrong(True, *stay, empty)
+        assert "night0-1 was called lost" in wrong(False, *stay, "night0-1 is LOST", "Some are left")
+        assert "night0-2 runs on xen1, and nobody says so" in wrong(False, *stay[:2], "Some are left")
+        assert "does not agree with the exit code" in wrong(False, *stay, empty)
+        # Nobody has done any harm, and nobody has moved.
+        assert wrong(False, *stay, "Some are left") == "what does no harm has kept guests from moving"
+        night.troubles = [TROUBLES["a target refuses"]]
+        assert wrong(False, *stay, "Some are left") == ""
+    finally:
+        for guest in guests:
+            source.destroy_guest(guest.name)
