@@ -86,14 +86,14 @@ def watcher(section, master, configured):
 
 
 def test_the_documented_command_tells_how_far_it_is_while_it_goes_on(configured, guest, watcher):
-    configured.xen1.link(rate_mib_s=0.1, hold_at=0.9)
+    configured.xen1.link(speed_mib_s=40, hold_at=0.9)
     with configured.meanwhile(configured.migrate) as finish:
         try:
             lines = watcher.until("sending")
             # That line came while the guest was still at work where it was.
             assert configured.where()["xen1"].alive
         finally:
-            configured.xen1.link(rate_mib_s=0.1)
+            configured.xen1.link(speed_mib_s=40)
         run = finish()
     assert run.exit_code == 0, run.report()
     lines += watcher.until("running")
@@ -113,7 +113,7 @@ def test_the_events_have_the_keys_and_phases_that_are_documented(
     listed = prose.partition("Salt's bus, with ")[2].partition(", all of it")[0]
     keys = set(re.findall(r"`(\w+)`", re.sub(r"\([^)]*\)", "", listed)))
     phases = re.findall(r"`(\w+)`", re.search(r"`phase` \(([^)]*)\)", listed).group(1))
-    configured.xen1.link(rate_mib_s=0.2)
+    configured.xen1.link(speed_mib_s=80)
     with salt.utils.event.get_event(
         "master", sock_dir=master.config["sock_dir"], opts=dict(master.config), listen=True
     ) as bus:

@@ -481,15 +481,22 @@ class Host:
         """
         self.layout.set_delay(what, seconds)
 
-    def link(self, rate_mib_s=None, hold_at=None):
+    def link(self, speed_mib_s=None, hold_at=None, to=None):
         """Slow transfers from and to this host down, or hold them at this part of the memory.
 
-        rate_mib_s -- MiB of guest pages a second; None: as fast as it goes
+        speed_mib_s -- how many MiB of the memory of guests its network card sends in a second, and receives
+                       at the same time; transfers that go on at once share it. None: as fast as it goes
         hold_at -- 0.0 to 1.0; 1.0 is after all memory was sent, before the end is said: the guest is
                    suspended, and from here on nothing can keep xc_save from ending well
+        to -- the name of another host: what lies between the two has this speed, in each direction, and
+              all else stays as it is. None: this host's own link; nothing else limits it then
         """
+        if to is not None:
+            speeds = dict(self.layout.link().get("speeds_mib_s", {}), **{to: speed_mib_s})
+            self.layout.set_link(speeds_mib_s=speeds)
+            return
         self.layout.held_marker.unlink(missing_ok=True)
-        self.layout.set_link(rate_mib_s=rate_mib_s, hold_at=hold_at)
+        self.layout.set_link(speed_mib_s=speed_mib_s, hold_at=hold_at, speeds_mib_s={})
 
     def wait_held(self, timeout_s=120.0):
         """Wait until a transfer is held here; raise TimeoutError when none is in time."""

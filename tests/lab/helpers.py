@@ -118,6 +118,7 @@ class Save(Helper):
         self.wire = network.Wire(layout, peer)
         self.sent = 0
         self.pages = 0
+        self.page_mib = 0
         self.rest = b""
         self.nowhere = os.open(os.devnull, os.O_WRONLY)
 
@@ -148,6 +149,7 @@ class Save(Helper):
         self.pages = domain["pages"]
         # Its stand-in pages are few; the kernel counts what a real xc_save would write.
         self.rest = bytes(max(0, domain["memory_mib"] * MIB // self.pages - hypervisor.PAGE))
+        self.page_mib = domain["memory_mib"] / self.pages
         if not self.live:
             self.suspend()
         already = domain.get("saver")
@@ -170,7 +172,7 @@ class Save(Helper):
             self.suspend()
             self.detail("SUSPEND shinfo 0007fcaf")
             self.iterate(iteration + 1, dirty | self.dirty_at_suspend)
-        self.throttle(1.0)
+        self.heed_hold(1.0)
         self.keep_close(0)
         self.send(RECORD.pack(END_RECORD, domain["vcpus"]))
         self.detail("Total pages sent= %d (%.2fx)" % (self.sent, self.sent / self.pages))
@@ -195,7 +197,7 @@ class Save(Helper):
         steps = []
         for done, page in enumerate(pages, 1):
             if number == 1:
-                self.throttle((done - 1) / self.pages)
+                self.heed_hold((done - 1) / self.pages)
             self.send_page(page)
             if done % BATCH == 0:
                 self.keep_close(2 * BATCH)
@@ -225,6 +227,7 @@ class Save(Helper):
             content = self.hypervisor.read_page(self.domid, number)
         except FileNotFoundError:
             self.wedge()
+        self.wire.carry(self.page_mib, lambda: not self.layout.abandoned())
         self.send(RECORD.pack(PAGE_RECORD, number) + content)
         os.write(self.nowhere, self.rest)
         self.sent += 1
@@ -248,14 +251,10 @@ class Save(Helper):
     def send(self, data):
         self.connection.sendall(data)
 
-    def throttle(self, progress):
-        """Wait as the links tell: rate, or a hold at this much of the memory."""
+    def heed_hold(self, progress):
+        """Wait while a link holds transfers at this much of the memory."""
         for link in self.wire.layouts:
-            state = link.link()
-            rate = state.get("rate_mib_s")
-            if rate:
-                time.sleep(hypervisor.PAGE / MIB / rate)
-            held_at = state.get("hold_at")
+            held_at = link.link().get("hold_at")
             if held_at is not None and progress >= held_at:
                 self.keep_close(0)
                 link.held_marker.write_text(str(os.getpid()))

@@ -255,7 +255,7 @@ class Layout:
         return bool(self.faults().get(name))
 
     def link(self):
-        """Return what slows or stops transfers here: rate_mib_s, hold_at, cut, cut_at, died_at …"""
+        """Return what slows or stops transfers here: speed_mib_s, hold_at, cut, cut_at, died_at …"""
         return self._read_control("link.json")
 
     def set_link(self, **changes):

@@ -1,12 +1,14 @@
-"""What lies between two hosts: whether what one has sent reaches the other, and for how long it may not.
+"""What lies between two hosts: whether what one sends reaches the other, how fast, and how long it may not.
 
-Here: one connection's view of the links of its two hosts. Cutting and mending links is layout.py's
-work; what the ends do about it is theirs.
+Here: one connection's view of the links of its two hosts, and the queues in which what is sent waits for
+its turn. Cutting and mending links is layout.py's work; what the ends do about it is theirs.
 """
 
 import errno
+import fcntl
 import os
 import select
+import struct
 import time
 
 POLL_S = 0.02
@@ -14,6 +16,11 @@ ASK_S = 1.0
 # A receiver never sends, so it has nothing to retransmit, and xend sets no keepalive: it would wait
 # for ever on a connection that is dead. A test run needs an end all the same.
 FOR_EVER_S = 3600.0
+# What takes its turn on a link at once: so two transfers share it evenly, whatever their pages stand for.
+PIECE_MIB = 0.25
+# What the buffers of the ends make up for: a sender that comes so much late to its turn loses nothing.
+SLACK_S = 0.1
+MOMENT = struct.Struct("=d")
 
 
 class Wire:
@@ -32,6 +39,34 @@ class Wire:
     def dead(self):
         """Whether the link was cut longer than TCP retransmits, so that mending it came too late."""
         return any(layout.link_died_after(self.since) for layout in self.layouts)
+
+    def carry(self, mib, wanted):
+        """Wait as long as the memory of guests, `mib` MiB of it, takes from the first host to the second.
+
+        wanted -- called now and then: whether anybody is still interested
+        What other transfers send at the same time over the same link is waited for: a host has one network
+        card, which sends and receives at its full speed at the same time, and what lies between two hosts
+        does so as well.
+        """
+        while mib > 0 and wanted():
+            piece = min(mib, PIECE_MIB)
+            mib -= piece
+            turn = max([_turn(queue, piece / speed) for queue, speed in self._queues()], default=0)
+            while (left_s := turn - time.monotonic()) > 0 and wanted():
+                time.sleep(min(left_s, ASK_S))
+
+    def _queues(self):
+        """Return (file of the queue, MiB in a second) of each link on the way that has a limit."""
+        source, *targets = self.layouts
+        speeds = source.link()
+        found = [(source.control / "out", speeds.get("speed_mib_s"))]
+        for target in targets:
+            others = target.link()
+            found.append((target.control / "in", others.get("speed_mib_s")))
+            for mine, other in ((speeds, target), (others, source)):
+                between = mine.get("speeds_mib_s", {}).get(other.name)
+                found.append((source.control / ("out-" + target.name), between))
+        return [(queue, speed) for queue, speed in found if speed]
 
     def wait(self, connection, wanted):
         """Wait until data that got through can be read; return whether it can.
@@ -63,3 +98,17 @@ class Wire:
         """Raise OSError as `send` does when TCP has given the connection up."""
         if self.dead:
             raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+
+
+def _turn(queue, seconds):
+    """Take a turn of so many seconds in a queue; return when it ends, by the clock of all processes."""
+    descriptor = os.open(queue, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        data = os.pread(descriptor, MOMENT.size, 0)
+        (last,) = MOMENT.unpack(data) if len(data) == MOMENT.size else (0.0,)
+        end = max(last, time.monotonic() - SLACK_S) + seconds
+        os.pwrite(descriptor, MOMENT.pack(end), 0)
+        return end
+    finally:
+        os.close(descriptor)

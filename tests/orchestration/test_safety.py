@@ -141,7 +141,7 @@ def test_what_a_live_migration_lacks_another_does_not_need(configured):
 
 @pytest.mark.slow_daemons
 def test_two_runs_for_one_guest_exclude_each_other(configured, guest):
-    configured.xen1.link(rate_mib_s=0.2)
+    configured.xen1.link(speed_mib_s=80)
     with configured.meanwhile(configured.migrate) as finish:
         runs = [configured.migrate(), finish()]
     reports = "\n\n".join(run.report() for run in runs)
