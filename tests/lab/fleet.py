@@ -491,6 +491,7 @@ class Host:
         to -- the name of another host: what lies between the two has this speed, in each direction, and
               all else stays as it is. None: this host's own link; nothing else limits it then
         """
+        self.layout.clear_queues()
         if to is not None:
             speeds = dict(self.layout.link().get("speeds_mib_s", {}), **{to: speed_mib_s})
             self.layout.set_link(speeds_mib_s=speeds)

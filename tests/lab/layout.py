@@ -50,6 +50,9 @@ DELAYS_S = {
 }
 BALLOON_RETRIES = 20
 
+# The files in which transfers take turns: sending, receiving, and sending to one host.
+QUEUE_OUT, QUEUE_IN, QUEUE_TO = QUEUES = "out", "in", "out-*"
+
 # Tells a helper the addresses behind a socket that only stands in for a connection.
 ENDS = "XEN_LAB_ENDS"
 
@@ -262,6 +265,12 @@ class Layout:
         link = self.link()
         link.update(changes)
         write_atomic(self.control / "link.json", json.dumps(link))
+
+    def clear_queues(self):
+        """Let nobody wait any more for the turn of a transfer that was slow, or is gone."""
+        for name in QUEUES:
+            for path in self.control.glob(name):
+                path.unlink(missing_ok=True)
 
     def cut_link(self):
         if not self.link().get("cut"):

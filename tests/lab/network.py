@@ -11,6 +11,8 @@ import select
 import struct
 import time
 
+from tests.lab.layout import QUEUE_IN, QUEUE_OUT, QUEUE_TO
+
 POLL_S = 0.02
 ASK_S = 1.0
 # A receiver never sends, so it has nothing to retransmit, and xend sets no keepalive: it would wait
@@ -59,13 +61,13 @@ class Wire:
         """Return (file of the queue, MiB in a second) of each link on the way that has a limit."""
         source, *targets = self.layouts
         speeds = source.link()
-        found = [(source.control / "out", speeds.get("speed_mib_s"))]
+        found = [(source.control / QUEUE_OUT, speeds.get("speed_mib_s"))]
         for target in targets:
             others = target.link()
-            found.append((target.control / "in", others.get("speed_mib_s")))
+            found.append((target.control / QUEUE_IN, others.get("speed_mib_s")))
             for mine, other in ((speeds, target), (others, source)):
                 between = mine.get("speeds_mib_s", {}).get(other.name)
-                found.append((source.control / ("out-" + target.name), between))
+                found.append((source.control / QUEUE_TO.replace("*", target.name), between))
         return [(queue, speed) for queue, speed in found if speed]
 
     def wait(self, connection, wanted):
