@@ -120,8 +120,9 @@ def outlook(hosts=None):
         ``xend:relocation:hosts``
 
     Returns ``answers`` (a dict from each of them to what ``xend.probe`` says), ``version`` (that of Xen's
-    tools as text; None when xm does not tell it), ``pending`` (as ``xend.status``; None when that cannot be
-    told) and ``problem`` (why the host could not say all of it, or None).
+    tools as text; None when xm does not tell it), ``free_mib`` (memory that no domain has), ``guests`` (how
+    many run), ``pending`` (as ``xend.status``; None when that cannot be told) and ``problem`` (why the host
+    could not say all of it, or None).
 
     CLI Example:
 
@@ -131,16 +132,38 @@ def outlook(hosts=None):
     """
     if hosts is not None and not isinstance(hosts, (list, tuple)):
         raise CommandExecutionError("hosts: %.60r is no list of minion ids" % (hosts,))
-    found = {"answers": {}, "version": None, "pending": None, "problem": None}
-    try:
-        others = [host for host in hosts or sorted(declared_hosts()) if host != str(__opts__["id"])]
-        found["answers"] = probe(others) if others else {}
-        found["pending"] = __salt__["xend.status"]()["pending"]
-        version = xm_output.tools_version(__salt__["xm.info"]())
-        found["version"] = version and ".".join([str(number) for number in version])
-    except CommandExecutionError as exc:
-        found["problem"] = str(exc)
-    return found
+    found = {"answers": {}, "version": None, "free_mib": None, "guests": None, "pending": None}
+    problems = []
+    # What one cannot tell, another may.
+    for ask in (lambda: _doors(hosts), _pending, _memory, _guests):
+        try:
+            found.update(ask())
+        except CommandExecutionError as exc:
+            problems += [problem for problem in (str(exc),) if problem not in problems]
+    return dict(found, problem="; ".join(problems) or None)
+
+
+def _doors(hosts):
+    others = [host for host in hosts or sorted(declared_hosts()) if host != str(__opts__["id"])]
+    return {"answers": probe(others) if others else {}}
+
+
+def _pending():
+    return {"pending": __salt__["xend.status"]()["pending"]}
+
+
+def _memory():
+    said = __salt__["xm.info"]()
+    version, free_mib = xm_output.tools_version(said), said.get("free_memory")
+    return {
+        "version": version and ".".join([str(number) for number in version]),
+        "free_mib": free_mib if isinstance(free_mib, int) else None,
+    }
+
+
+def _guests():
+    domids = [row["domid"] for row in __salt__["xm.list"]().values()]
+    return {"guests": len([domid for domid in domids if domid])}
 
 
 def peer(host, port=None, ssl=False, config=None):

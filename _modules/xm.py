@@ -141,6 +141,29 @@ def moving():
     return xm_copies.moving([dict(row, listed=row["name"], copy=look.copy(row)) for row in look.rows])
 
 
+def migrations():
+    """
+    What ``salt-run xend.watch`` asks a host: the transfers of guests that can be seen here.
+
+    Returns ``migrations``, a list of dicts: ``name``, ``uuid``, ``copy`` (``sending`` or ``receiving``;
+    ``migrating`` or ``arriving`` for one that may go on, or is left over from a migration that broke;
+    ``running`` for a guest that a relay here waits for), ``other`` (the host at the other end, its minion id
+    or its address; None when that cannot be told), ``memory_mib``, and as far as a relay tells it ``bytes``
+    (sent so far), ``rate_mib_s`` (of the last seconds) and ``seconds`` (since the first of them), else None;
+    and ``expected``, the guests that have a reservation here (``xend.reserve``), a list of dicts: ``name``
+    and ``who``. Raises an error when that cannot be seen.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'xen*' xm.migrations
+    """
+    this, now = _host(), time.time()
+    expected = [dict((key, made[key]) for key in ("name", "who")) for made in this.reserved(now)]
+    return {"migrations": this.look().migrations(now), "expected": expected}
+
+
 def domain(name):
     """
     Everything that another host must know of a guest before it can take it.
@@ -391,9 +414,10 @@ def where(name, uuid=None, wait=0):
     Returns ``copy``, what this host holds of it in one word (see HOLDS in ``_utils/xm_copies.py``),
     ``state``, ``domid`` and ``uuid`` (None when there is none), ``listed`` (the name under which ``xm list``
     shows it), ``seconds`` (how long it was watched), ``other`` (the host at the other end of a transfer, or
-    None), ``devices_s`` (how many seconds xend here waits for the devices of a guest that comes), ``problem``
-    (why it cannot be seen, or None), ``remedy`` (what to do about that, or "") and ``xend`` (bool: False when
-    there is a problem and no xend runs here).
+    None), ``devices_s`` (how many seconds xend here waits for the devices of a guest that comes), ``near``
+    (names of guests here that are like it, when there is none of that name), ``problem`` (why it cannot be
+    seen, or None), ``remedy`` (what to do about that, or "") and ``xend`` (bool: False when there is a
+    problem and no xend runs here).
 
     CLI Example:
 

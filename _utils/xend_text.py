@@ -3,6 +3,7 @@ Text and numbers as they come from people, and as messages are made of them. Not
 a text means.
 """
 
+import difflib
 import numbers
 
 # Under Python 2 there are two kinds of it.
@@ -10,6 +11,9 @@ TEXT = (str, type(b"".decode("ascii")))
 
 # No name and no path is longer.
 MOST_LETTERS = 4096
+
+# People mistype names that they can read, and to compare longer ones takes long.
+LIKE_LETTERS = 128
 
 
 def native(value):
@@ -55,3 +59,23 @@ def given(error, function, *arguments):
         return function(*arguments)
     except ValueError as exc:
         raise error(exc.args[0])
+
+
+def nearest(name, known, most=3):
+    """
+    The names that are most like one, the most like first: what somebody may have meant who has mistyped it.
+
+    name
+        text
+    known
+        names
+    most
+        how many are wanted
+    """
+    own = {}
+    for one in sorted(known):
+        if len(one) <= LIKE_LETTERS:
+            own.setdefault(native(one).lower(), native(one))
+    if len(name) > LIKE_LETTERS:
+        return []
+    return [own[one] for one in difflib.get_close_matches(native(name).lower(), sorted(own), most)]

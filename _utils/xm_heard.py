@@ -18,6 +18,8 @@ WORD, SENTENCE, DESCRIPTION = 1024, 2000, 256 * 1024
 # More domains than a Xen host of that age can have (dom0 has 4096 event channels at most, and each guest
 # takes several), more devices than a guest can, and a list of words.
 DOMAINS, DEVICES, WORDS = 1024, 256, 4096
+# Names that somebody may have meant.
+NAMES = 8
 # What a time or a size on a host can be at most.
 LARGEST = 1 << 53
 QUOTED = 60
@@ -279,6 +281,8 @@ def _view(copies):
         (_uuid, "uuid"),
         (_text(), "other"),
         (_number(), "devices_s seconds"),
+        # Hosts of older versions offer no names that are like it.
+        (_list(_name, NAMES), "near"),
         *_SILENCE
     )
 
@@ -340,8 +344,36 @@ OUTLOOK = _record(
     {"answers": _table(_ANSWER, DOMAINS)},
     (_text(64), "version"),
     (_WORDS, "pending"),
+    # Hosts of older versions do not say these.
+    (_whole(), "free_mib guests"),
+    (_text(SENTENCE), "closed"),
     (_text(SENTENCE), "problem"),
 )
+
+# What is told of a transfer on Salt's bus (see xm_progress.Progress).
+PROGRESS = _record(
+    {"domain": _name, "phase": _text(16)},
+    (_text(64), "uuid"),
+    (_text(), "source target"),
+    (_whole(0, 100), "percent"),
+    (_whole(), "bytes pages iteration"),
+    (_number(0), "rate_mib_s left_s elapsed_s"),
+    (_text(SENTENCE), "line"),
+)
+
+
+def _migrations(copies):
+    migration = _record(
+        {"name": _name, "copy": _one_of(copies)},
+        (_uuid, "uuid"),
+        (_text(), "other"),
+        (_whole(), "memory_mib bytes"),
+        (_number(0), "rate_mib_s seconds"),
+    )
+    expected = _record({"name": _name}, (_text(), "who"))
+    return _record(
+        {"migrations": _list(migration, DOMAINS)}, (_list(expected, DOMAINS), "expected"), *_SILENCE
+    )
 
 
 def form_of(what, copies=()):
@@ -352,7 +384,8 @@ def form_of(what, copies=()):
     what
         ``report`` (xm.report), ``copies`` (xm.copies), ``view`` (xm.where), ``file`` (xen_guest.sealed),
         ``outlook`` (xend.outlook), ``host`` (xm.host), ``marked`` (xm.mark_disks), ``evacuation``
-        (xm.evacuation), ``share`` (what xm.settle_moves takes for one host)
+        (xm.evacuation), ``share`` (what xm.settle_moves takes for one host), ``migrations`` (xm.migrations),
+        ``progress`` (an event that tells how far a migration is)
     copies
         the words for what a host holds (xm_copies.words)
     """
@@ -366,6 +399,8 @@ def form_of(what, copies=()):
         "marked": MARKED,
         "evacuation": EVACUATION,
         "share": SHARE,
+        "migrations": _migrations(copies),
+        "progress": PROGRESS,
     }[what]
     return lambda value: form(value, "")
 

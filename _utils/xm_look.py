@@ -306,7 +306,7 @@ class Host(object):
         The view of a guest of which nothing is known.
         """
         view = {"copy": "unknown", "problem": None, "remedy": "", "xend": True, "other": None}
-        view.update(state=None, domid=None, listed=None, uuid=None, settled=False)
+        view.update(state=None, domid=None, listed=None, uuid=None, settled=False, near=[])
         return dict(view, devices_s=self.devices_s())
 
     def watch(self, name, uuid=None, wait_s=0, domid=None):
@@ -499,6 +499,17 @@ class Host(object):
             return self.utility("xm_kept").noted(folder, self.utility)
         except EnvironmentError as exc:
             raise self._unkept(exc, "it cannot be seen which guests were sent from here")
+
+    def reserved(self, now):
+        """
+        The reservations for guests that are about to come here, at the time NOW, in seconds since 1970.
+        """
+        try:
+            return self.utility("xend_lock").reserved(self.option("kept"), now)
+        except EnvironmentError as exc:
+            raise self._unkept(exc, "it cannot be seen which guests are expected here")
+        except ValueError as exc:
+            raise self.error(exc.args[0])
 
     def safety(self, made):
         """
@@ -704,12 +715,20 @@ class Look(object):
             view["problem"] = "xm list shows domain %s without a name, which may be it" % row["domid"]
             return view
         view["copy"] = self.copy(row, bool(row and uuid and row["uuid"] and row["uuid"] != uuid))
+        if row is None:
+            view["near"] = self._near(name)
         if self._copies.is_one_of(view["copy"], "departing coming"):
             view["other"] = self.host.other_end(view["copy"], self.seen, name, view["uuid"])
         # What is only about to be listed shows as a connected peer.
         is_moving = self._copies.is_one_of(view["copy"], "departing coming unknown")
         view["settled"] = not is_moving and not (row is None and self.seen["receives"])
         return view
+
+    def _near(self, name):
+        legible = self.host.utility("xm_heard").legible
+        names = [self._copies.plain(row["name"]) for row in self.rows if row["domid"] != 0]
+        # One that no domain may have would not be taken for a name where it is told.
+        return self.host.utility("xend_text").nearest(name, [one for one in names if one == legible(one)])
 
     def copies(self):
         """
@@ -730,6 +749,32 @@ class Look(object):
             one.update(
                 name=self._copies.plain(row["name"]), copy="unknown" if nameless else self.copy(row)
             )
+            found.append(one)
+        return found
+
+    def migrations(self, now):
+        """
+        The guests that are on their way from here or to here at the time NOW, in seconds since 1970, as
+        `migrations` of `xm.migrations`.
+        """
+        relays = dict([((one["name"], one["uuid"]), one) for one in self.host.relays()])
+        found = []
+        for row in self.rows:
+            name, copy = self._copies.plain(row["name"]), self.copy(row)
+            relay = relays.get((name, row["uuid"])) or {}
+            is_about_to_leave = relay and copy == "running" and relay["phase"] not in ("sent", "over")
+            is_moving = is_about_to_leave or self._copies.is_one_of(copy, "departing coming")
+            # xend knows its name a moment later.
+            if not is_moving or self._output.is_nameless(row):
+                continue
+            one = {"name": name, "uuid": row["uuid"], "copy": copy, "memory_mib": row["memory_mib"]}
+            if is_about_to_leave:
+                one["other"] = relay["target"]
+            else:
+                one["other"] = self.host.other_end(copy, self.seen, name, row["uuid"])
+            one.update(bytes=relay.get("bytes"), rate_mib_s=relay.get("rate_mib_s"), seconds=None)
+            if relay.get("began_at") is not None:
+                one["seconds"] = round(max(0, now - relay["began_at"]), 1)
             found.append(one)
         return found
 

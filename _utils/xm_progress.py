@@ -83,6 +83,14 @@ def progress(names, domid, memory_mib, began, every_s=5):
     return Progress(names, domid, memory_mib, began, every_s)
 
 
+def phases():
+    """
+    The words for how far a transfer is, in the order in which one that succeeds goes through them; the last
+    one ends it anywhere.
+    """
+    return PHASES
+
+
 def tail(path):
     """
     A Tail of the log file at PATH.
