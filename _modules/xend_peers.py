@@ -45,6 +45,7 @@ xend_options = _Utility("xend_options")
 xend_probe = _Utility("xend_probe")
 xend_settings = _Utility("xend_settings")
 xend_text = _Utility("xend_text")
+xm_away = _Utility("xm_away")
 xm_output = _Utility("xm_output")
 
 
@@ -121,8 +122,9 @@ def outlook(hosts=None):
 
     Returns ``answers`` (a dict from each of them to what ``xend.probe`` says), ``version`` (that of Xen's
     tools as text; None when xm does not tell it), ``free_mib`` (memory that no domain has), ``guests`` (how
-    many run), ``pending`` (as ``xend.status``; None when that cannot be told) and ``problem`` (why the host
-    could not say all of it, or None).
+    many run), ``closed`` (why it takes no guests, see ``xm.evacuation``; "" when it does), ``pending`` (as
+    ``xend.status``), each None when that cannot be told, and ``problem`` (why the host could not say all of
+    it, or None).
 
     CLI Example:
 
@@ -132,10 +134,10 @@ def outlook(hosts=None):
     """
     if hosts is not None and not isinstance(hosts, (list, tuple)):
         raise CommandExecutionError("hosts: %.60r is no list of minion ids" % (hosts,))
-    found = {"answers": {}, "version": None, "free_mib": None, "guests": None, "pending": None}
+    found = {"answers": {}, "version": None, "free_mib": None, "guests": None, "closed": None, "pending": None}
     problems = []
     # What one cannot tell, another may.
-    for ask in (lambda: _doors(hosts), _pending, _memory, _guests):
+    for ask in (lambda: _doors(hosts), _pending, _memory, _guests, _closed):
         try:
             found.update(ask())
         except CommandExecutionError as exc:
@@ -164,6 +166,10 @@ def _memory():
 def _guests():
     domids = [row["domid"] for row in __salt__["xm.list"]().values()]
     return {"guests": len([domid for domid in domids if domid])}
+
+
+def _closed():
+    return {"closed": xm_away.refusal(__salt__["xm.evacuation"](), str(__opts__["id"]))}
 
 
 def peer(host, port=None, ssl=False, config=None):

@@ -8,9 +8,15 @@ not declare (``xend:relocation:hosts``) are not asked, an answer that is not of 
 ``salt-run saltutil.sync_all`` brings this file and the utilities that it needs to the master.
 """
 
+import contextlib
+import os
+import shutil
+import signal
+import sys
 import time
 
 import salt.client
+import salt.utils.event
 
 RECOVER = ("hosts", "wait", "remove_lost", "resume", "restore")
 # What xend.orch.migrate asks xend.orch.recover afterwards.
@@ -18,17 +24,26 @@ RECOVER_ONE = ("domain", "uuid", "ran", "who", "source", "target", "look")
 # Of a repair, what the state on its host is given.
 REPAIR = ("name", "do", "listed", "uuid", "domid", "claims", "note")
 
+# What tells how far a migration is, and how long it is waited for that before time goes on.
+PROGRESS, TICK_S = "xend/migrate/", 1
+# A terminal is not drawn more often.
+DRAW_S = 0.2
+TERMINAL = (80, 24)
+
 
 def __virtual__():
     try:
         # What these need themselves, too.
         xend_master.undeclared()
+        xend_matrix.table({}, 80, _Utility)
         xend_settings.declared(None, _Utility)
+        xend_text.meant("", [])
         xm_copies.words()
         xm_fleet.unheard({})
         xm_heard.legible("")
         xm_steps.option_names()
         xm_verdict.finding(None, "")
+        xm_watch.board(_Utility)
     except (ImportError, AttributeError):
         return False, "the utilities of xend are not on the master: run `salt-run saltutil.sync_all`"
     return "xend"
@@ -54,12 +69,15 @@ class _Utility(object):
 
 
 xend_master = _Utility("xend_master")
+xend_matrix = _Utility("xend_matrix")
 xend_settings = _Utility("xend_settings")
+xend_text = _Utility("xend_text")
 xm_copies = _Utility("xm_copies")
 xm_fleet = _Utility("xm_fleet")
 xm_heard = _Utility("xm_heard")
 xm_steps = _Utility("xm_steps")
 xm_verdict = _Utility("xm_verdict")
+xm_watch = _Utility("xm_watch")
 
 
 def _master():
@@ -78,7 +96,9 @@ def where(domain):
 
     Returns a dict from minion id to a dict: ``copy``, what it holds in one word (``running``, ``halted``,
     ``suspended`` …), ``state``, ``domid``, ``listed`` (the name under which ``xm list`` shows it); or
-    ``problem`` and ``remedy`` for a host that does not say. Hosts without a copy are left out.
+    ``problem`` and ``remedy`` for a host that does not say, and, when none of the others holds one, ``near``,
+    names of their guests that are like it. Hosts without a copy are left out. When all hosts have said that
+    they hold none, ``problem`` says so, and which names are like it.
 
     CLI Example:
 
@@ -86,16 +106,27 @@ def where(domain):
 
         salt-run xend.where web01
     """
-    master = _master()
+    master, name = _master(), str(domain)
     declared, wrong = master.declared()
     if not declared:
         return {"problem": master.none_declared(wrong)}
-    found = {}
-    for host, said in master.ask(sorted(declared), "xm.where", "view", [str(domain)]).items():
+    found, near = {}, {}
+    for host, said in sorted(master.ask(sorted(declared), "xm.where", "view", [name]).items()):
         if said.get("problem"):
             found[host] = {"copy": "unknown", "problem": said["problem"], "remedy": said["remedy"]}
         elif said["copy"] != "absent":
             found[host] = {key: said[key] for key in ("copy", "state", "domid", "listed")}
+        for other in said.get("near") or []:
+            near.setdefault(other, []).append(host)
+    likely = xend_text.nearest(name, near)
+    if not found:
+        shown = ["%s (on %s)" % (other, ", ".join(near[other])) for other in likely]
+        meant = "; did you mean %s?" % " or ".join(shown) if shown else ""
+        none = "no host has a guest of the name %s (%s)" % (name, ", ".join(sorted(declared)))
+        return {"problem": xm_heard.legible(none) + meant}
+    if likely and all(said["copy"] == "unknown" for said in found.values()):
+        for said in found.values():
+            said["near"] = likely
     return found
 
 
@@ -107,9 +138,10 @@ def matrix(hosts=None):
         a list of minion ids, or text with commas between them; default: all that the pillar declares
 
     Returns a dict from minion id to a dict: ``into``, a dict from each other host to ``result`` and
-    ``message`` of what ``xend.probe`` says there of it; ``version`` of the tools of Xen, ``pending`` (why a
-    restart of xend is pending there; None when that cannot be told), and ``problem`` and ``remedy`` when the
-    host does not say all of it. On a terminal it is a table; ``--out`` gives the data.
+    ``message`` of what ``xend.probe`` says there of it; ``version`` of the tools of Xen, ``free_mib`` (memory
+    that no domain has), ``guests`` (how many run), ``closed`` (why it takes no guests; "" when it does),
+    ``pending`` (why a restart of xend is pending there), each None when that cannot be told, and ``problem`` and ``remedy`` when
+    the host does not say all of it. On a terminal it is a table; ``--out`` gives the data.
 
     CLI Example:
 
@@ -118,24 +150,45 @@ def matrix(hosts=None):
         salt-run xend.matrix
         salt-run xend.matrix hosts=xen1,xen2 --out json
     """
-    ids = [host.strip() for host in hosts.split(",")] if isinstance(hosts, str) else hosts
-    master = _master()
+    ids, master = _names(hosts), _master()
     declared, wrong = master.declared(ids)
     if not declared:
         return {"problem": master.none_declared(wrong, ", ".join(ids or []))}
     wanted = sorted(ids or declared)
     known = [host for host in wanted if host in declared]
     asked = master.ask(known, "xend.outlook", "outlook", keywords={"hosts": known})
-    found = {host: _outlook(asked.get(host) or xend_master.undeclared(), known) for host in wanted}
-    # As a command by itself, and not for a program that wants the data.
-    if __opts__.get("fun") == "xend.matrix" and not __opts__.get("output"):
-        return {"data": _table(found), "outputter": "txt"}
+    found = {host: _outlook(asked.get(host) or _undeclared(host, declared), known) for host in wanted}
+    if _is_for_people("xend.matrix"):
+        width = shutil.get_terminal_size(TERMINAL).columns
+        return {"data": "\n".join(xend_matrix.table(found, width, _Utility)), "outputter": "txt"}
     return found
+
+
+def _names(given):
+    """
+    Names as people give them: a list, or text with commas between them. None: none were given.
+    """
+    if given is None or given == "":
+        return None
+    given = given if isinstance(given, (list, tuple)) else str(given).split(",")
+    return [name for name in [str(name).strip() for name in given] if name]
+
+
+def _is_for_people(function):
+    """
+    Whether this function is a command by itself, and not for a program that wants the data.
+    """
+    return __opts__.get("fun") == function and not __opts__.get("output")
+
+
+def _undeclared(host, declared):
+    found = xend_master.undeclared()
+    return dict(found, problem=found["problem"] + xend_text.meant(host, declared))
 
 
 def _outlook(said, known):
     answers = said.get("answers") or {}
-    found = {key: said.get(key) for key in ("version", "pending")}
+    found = {key: said.get(key) for key in ("version", "free_mib", "guests", "closed", "pending")}
     found["into"] = {
         host: {key: xm_heard.legible(answer[key]) for key in ("result", "message")}
         for host, answer in answers.items()
@@ -146,36 +199,145 @@ def _outlook(said, known):
     return found
 
 
-def _table(found):
+def watch(domain=None, timeout=None, quiet=None):
     """
-    A line for each host, a narrow column for each that it has asked, and a sentence for all that is not well.
+    All migrations of the fleet while they go on: by the events that tell how far they are, and by asking all
+    hosts at the beginning, and again when nothing was heard for a while.
+
+    domain
+        names of guests, a list, or text with commas between them; default: all
+    timeout
+        for how many seconds at most; default: until nothing moves any more
+    quiet
+        for how many seconds nothing may be heard before the hosts are asked again, or, when nothing moves,
+        before that is the end; default: 15
+
+    As a command it prints a line for each migration, drawn anew in its place on a terminal, else one more for
+    each step; with ``--out``, which gives the data, on stderr. Ctrl-C ends that; the migrations go on.
+
+    Returns a list of dicts, one for each migration that was seen: ``domain``, ``uuid``, ``source``,
+    ``target``, ``phase``, ``percent``, ``bytes``, ``rate_mib_s``, ``elapsed_s``, ``end``: ``running`` (its
+    target has said that it runs there), ``failed`` (one of the two hosts has said so), ``left`` (it has left
+    its source, and its target has not said more), ``gone`` (it is not moved any more, and nobody has said
+    why), ``next`` (another migration of it has begun), ``silent`` (a host does not answer any more) or None
+    (it goes on); and ``says``, that in words.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run xend.watch
+        salt-run xend.watch domain=web01,web02 timeout=600
     """
-    names = list(found)
-    rows = [["", "from", "Xen", *[str(number) for number in range(1, len(names) + 1)]]]
-    notes = []
-    for number, name in enumerate(names, 1):
-        said = found[name]
-        cells = ["-" if other == name else _cell(said["into"].get(other)) for other in names]
-        rows.append([str(number), name, xm_heard.legible(said["version"] or "?", 12), *cells])
-        notes += [
-            "%s to %s: %s: %s" % (name, other, answer["result"], answer["message"])
-            for other, answer in sorted(said["into"].items())
-            if answer["result"] != "accepted"
-        ]
-        if said["pending"]:
-            why = xm_heard.legible("; ".join(said["pending"]))
-            notes.append("%s: a restart of xend is pending: %s" % (name, why))
-        if said.get("problem"):
-            notes.append("%s: %s" % (name, ". ".join(filter(None, [said["problem"], said["remedy"]]))))
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
-    return "\n".join([*lines, "", *notes]).rstrip()
+    master, limits = _master(), []
+    for name, given in (("timeout", timeout), ("quiet", quiet)):
+        try:
+            limits.append(None if given is None else xend_text.given_seconds(name, given))
+        except ValueError as exc:
+            return {"problem": str(exc)}
+    declared, wrong = master.declared()
+    if not declared:
+        return {"problem": master.none_declared(wrong)}
+    board = xm_watch.board(_Utility, _names(domain) or ())
+    screen = _screen(board)
+
+    def ask():
+        return master.ask(sorted(declared), "xm.migrations", "migrations")
+
+    with _stoppable() as is_stopped:
+        events = _events(is_stopped)
+        # It listens before anybody is asked.
+        next(events)
+        why = xm_watch.follow(board, events, ask, screen.show, time.monotonic, *limits)
+    now = time.monotonic()
+    screen.show(now, at_last=True)
+    if _is_for_people("xend.watch"):
+        return {"data": board.ending(why), "outputter": "txt"}
+    return board.seen(now)
 
 
-def _cell(answer):
-    if answer is None:
-        return "?"
-    return "yes" if answer["result"] == "accepted" else "NO"
+@contextlib.contextmanager
+def _stoppable():
+    """
+    A function that tells whether Ctrl-C was pressed while the block lasts. The second time it does what it
+    does otherwise.
+    """
+    pressed = []
+
+    def stop(number, _frame):
+        pressed.append(number)
+        signal.signal(signal.SIGINT, before)
+
+    try:
+        before = signal.signal(signal.SIGINT, stop) or signal.SIG_DFL
+    except ValueError:
+        # It is for the main thread to hear signals.
+        yield lambda: False
+        return
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _events(is_stopped):
+    """
+    What hosts tell of migrations on Salt's bus: pairs of the host and the event, or None when there was none
+    for a second. The first is None, and comes when it listens.
+    """
+    while not is_stopped():
+        with salt.utils.event.get_event(
+            "master", sock_dir=__opts__["sock_dir"], opts=__opts__, listen=True
+        ) as bus:
+            yield None
+            while not is_stopped():
+                began = time.monotonic()
+                event = bus.get_event(wait=TICK_S, tag=PROGRESS, match_type="startswith", full=True)
+                if event is None and time.monotonic() - began < TICK_S / 2:
+                    # The master was stopped: nothing comes on that connection any more.
+                    time.sleep(TICK_S)
+                    break
+                # The master has verified who sends it.
+                yield (event["data"].get("id"), event["data"].get("data")) if event else None
+
+
+def _screen(board):
+    """
+    Where a board is shown: on stdout, beside data on stderr, and nowhere for a program.
+    """
+    if __opts__.get("fun") != "xend.watch":
+        return _Screen(board, None)
+    return _Screen(board, sys.stderr if __opts__.get("output") else sys.stdout)
+
+
+class _Screen:
+    def __init__(self, board, stream):
+        self._board, self._stream = board, stream
+        self._is_terminal = stream is not None and stream.isatty()
+        self._lines, self._drawn_at = 0, None
+
+    def show(self, now, at_last=False):
+        """
+        Show a board as it is at the time NOW.
+        """
+        if self._stream is None:
+            return
+        if not self._is_terminal:
+            self._write("".join(line + "\n" for _is_more, line in self._board.news()))
+        elif at_last or self._drawn_at is None or now - self._drawn_at >= DRAW_S:
+            try:
+                width, height = os.get_terminal_size(self._stream.fileno())
+            except OSError:
+                width, height = TERMINAL
+            lines = self._board.lines(max(width - 1, 20), max(height - 2, 1), now)
+            news = [line for is_more, line in self._board.news() if is_more]
+            self._write(xm_watch.frame(news, lines, self._lines))
+            self._lines, self._drawn_at = len(lines), now
+
+    def _write(self, text):
+        encoding = self._stream.encoding or "ascii"
+        self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        self._stream.flush()
 
 
 # What xend.orch.migrate asks

@@ -151,7 +151,8 @@ def _sentences(hosts):
         door = [name for name in doors if name != asker][0]
         answer = said[asker]["into"][door]
         whole = "all hosts" if len(doors) == len(names) else "all others"
-        words = [_listed(askers, names, whole), _listed(doors, names, "all others"), answer["result"]]
+        words = [_listed(askers, doors, names, whole), _listed(doors, askers, names, "all others")]
+        words.append(answer["result"])
         is_one_pair = len(askers) == len(doors) == 1
         words.append(answer["message"] if is_one_pair else "%s says: %s" % (asker, answer["message"]))
         lines.append("%s to %s: %s: %s" % tuple(words))
@@ -188,8 +189,10 @@ def _few(names):
     return "%s and %d more" % (", ".join(names[:MOST_NAMES]), len(names) - MOST_NAMES)
 
 
-def _listed(some, names, all_of_them):
-    return all_of_them if len(some) == len(names) > 2 else _few(some)
+def _listed(some, others, names, all_of_them):
+    # Nobody asks himself.
+    most = len(names) - 1 if len(others) == 1 else len(names)
+    return all_of_them if len(names) > 2 and len(some) >= most else _few(some)
 
 
 def _kept_out(hosts):

@@ -63,7 +63,8 @@ def given(error, function, *arguments):
 
 def nearest(name, known, most=3):
     """
-    The names that are most like one, the most like first: what somebody may have meant who has mistyped it.
+    The names that are most like one, the most like first: what somebody may have meant who has mistyped it,
+    or has left out its end, as that of a host's domain.
 
     name
         text
@@ -72,10 +73,21 @@ def nearest(name, known, most=3):
     most
         how many are wanted
     """
-    own = {}
+    wanted, own = native(name).lower(), {}
     for one in sorted(known):
         if len(one) <= LIKE_LETTERS:
             own.setdefault(native(one).lower(), native(one))
-    if len(name) > LIKE_LETTERS:
+    if not 0 < len(wanted) <= LIKE_LETTERS:
         return []
-    return [own[one] for one in difflib.get_close_matches(native(name).lower(), sorted(own), most)]
+    found = [one for one in sorted(own) if one.startswith(wanted) or wanted.startswith(one + ".")]
+    found += [one for one in difflib.get_close_matches(wanted, sorted(own), most) if one not in found]
+    return [own[one] for one in found[:most]]
+
+
+def meant(name, known):
+    """
+    What is to be said of a name that is none of those that are known, as the end of a sentence; "" when none
+    is like it.
+    """
+    near = nearest(name, known)
+    return "; did you mean %s?" % " or ".join(near) if near else ""

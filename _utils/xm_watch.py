@@ -51,6 +51,9 @@ LEFT_OVER = (
 )
 NO_ANSWER = "%s does not answer: what moves there is seen only as far as the other end tells it"
 MORE = "... and %d more"
+STOPPED = {"limit": "the time is over", "stopped": "it is watched no longer"}
+NOTHING = "nothing moves"
+ARRIVED = "nothing moves any more; %d of %d guests run where they were sent, as their targets have said"
 
 # Of a terminal: to the line so far up, and what is right of it and below it is wiped.
 UP, WIPE_LINE, WIPE_BELOW = "\x1b[%dA", "\r\x1b[K", "\x1b[J"
@@ -63,7 +66,7 @@ def board(utility, only=()):
     return Board(utility, only)
 
 
-def follow(board, events, ask, show, clock_s, limit_s=None, quiet_s=QUIET_S):
+def follow(board, events, ask, show, clock_s, limit_s=None, quiet_s=None):
     """
     Keep a board up to date until nothing moves any more.
 
@@ -81,10 +84,11 @@ def follow(board, events, ask, show, clock_s, limit_s=None, quiet_s=QUIET_S):
     limit_s
         for how many seconds at most; None: without a limit
     quiet_s
-        for how many seconds nothing may be heard before it is asked again, and before it ends
+        for how many seconds nothing may be heard before it is asked again, and before it ends; None: QUIET_S
 
     Returns why it has ended: "quiet", "limit" or "stopped".
     """
+    quiet_s = QUIET_S if quiet_s is None else max(quiet_s, 1)
     began, asked_at = clock_s(), None
     while True:
         now = clock_s()
@@ -157,7 +161,8 @@ class Board(object):
                 move[key] = told[key]
             if told["bytes"] is not None:
                 move["bytes"] = told["bytes"]
-            self._tell_step(move, is_new, now)
+            if phase not in ("running", "failed"):
+                self._tell_step(move, is_new)
         if told["elapsed_s"] is not None and (is_source or move["began_at"] is None):
             move["began_at"] = now - told["elapsed_s"]
         move.update(heard_at=now, silent=None)
@@ -252,7 +257,7 @@ class Board(object):
                 move["began_at"] = now - one["seconds"]
         if move["began_at"] is None and is_new:
             move["began_at"] = now
-        self._tell_step(move, is_new, now)
+        self._tell_step(move, is_new)
 
     def _has_come(self, name, host):
         """
@@ -319,6 +324,17 @@ class Board(object):
             found.append(one)
         return found
 
+    def ending(self, why):
+        """
+        What there is to say when `follow` has ended for this reason.
+        """
+        on = [self._legible(move["domain"]) for move in self._open()]
+        if on:
+            return "%s, and goes on: %s" % (STOPPED[why], ", ".join(on))
+        arrived = len([move for move in self._all if move["end"] == "running"])
+        told = ARRIVED % (arrived, len(self._all)) if self._all else NOTHING
+        return told if why == "quiet" else "%s; %s" % (STOPPED[why], told)
+
     def _elapsed_s(self, move, now):
         end = now if move["ended_at"] is None else move["ended_at"]
         return None if move["began_at"] is None else round(max(0, end - move["began_at"]), 1)
@@ -371,7 +387,7 @@ class Board(object):
                 told.append("%s left" % _span(move["left_s"]))
         return "  ".join(told)
 
-    def _tell_step(self, move, is_new, now):
+    def _tell_step(self, move, is_new):
         step = (move["percent"] or 0) // STEP_PERCENT
         if is_new or step > move["told"]:
             move["told"] = max(step, move["told"])

@@ -83,6 +83,7 @@ def test_both_ways_tell_the_same(fleet, both, name):
         "info": [()],
         "host": [()],
         "moving": [()],
+        "migrations": [()],
         "lifecycle": [()],
         "copies": [()],
         "unfinished": [()],

@@ -31,6 +31,7 @@ XM_PLAIN = {
     "info": [],
     "lifecycle": [],
     "list": [],
+    "migrations": [],
     "moving": [],
     "unfinished": [],
 }

@@ -1,12 +1,14 @@
 """The execution module xm on simulated hosts: seeing, checking, moving, and telling the truth."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from salt.exceptions import CommandExecutionError
 
 from tests.functional.conftest import OPEN
 from tests.lab.fleet import HostSpec
+from tests.lab.layout import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -348,6 +350,17 @@ def test_moving(on, fleet, guest):
     fleet["xen1"].wait_held()
     assert "migrating-web01" in on("xen1").xm.moving()[0]
     assert "web01" in on("xen2").xm.moving()[0]
+    on("xen2").xend.reserve("db01", who="migration from xen1")
+    (sent,) = on("xen1").xm.migrations()["migrations"]
+    there = on("xen2").xm.migrations()
+    (received,) = there["migrations"]
+    assert [(one["name"], one["uuid"], one["other"]) for one in (sent, received)] == [
+        ("web01", guest.uuid, "xen2"),
+        ("web01", guest.uuid, "xen1"),
+    ]
+    assert (sent["copy"], received["copy"], sent["memory_mib"]) == ("sending", "receiving", 96)
+    assert there["expected"] == [{"name": "db01", "who": "migration from xen1"}]
+    assert on("xen2").xend.release("db01")
     # A second migration meanwhile would find the name gone; it is told so before it tries.
     assert "being sent already" in on("xen1").xm.can_send("web01", "xen2")["blockers"][0]
     # And nobody is told that something broke, or to mend or destroy what is on its way.
@@ -356,6 +369,32 @@ def test_moving(on, fleet, guest):
     fleet["xen1"].release()
     process.communicate(timeout=300)
     assert fleet["xen2"].wait_alive("web01")
+
+
+def test_how_far_a_relay_is(on, fleet, guest):
+    def sent():
+        return on("xen1").xm.migrations()["migrations"][0]
+
+    fleet["xen1"].link(hold_at=0.5)
+    with ThreadPoolExecutor(1) as pool:
+        going = pool.submit(on("xen1").xm.migrate, "web01", "xen2")
+        fleet["xen1"].wait_held()
+        try:
+            # It says so once in a second.
+            assert wait_until(lambda: sent()["bytes"], 60)
+            found = sent()
+        finally:
+            fleet["xen1"].release()
+        going.result(300)
+    assert found["copy"] == "sending" and found["other"] == "xen2" and found["seconds"] >= 0
+    assert fleet["xen2"].wait_alive("web01")
+    assert on("xen1").xm.migrations() == on("xen2").xm.migrations() == {"migrations": [], "expected": []}
+
+
+def test_names_that_are_like_one_that_is_not_here(on, guest):
+    found = on("xen1").xm.where("web1")
+    assert found["copy"] == "absent" and found["near"] == ["web01"]
+    assert on("xen1").xm.where("web01")["near"] == on("xen2").xm.where("web01")["near"] == []
 
 
 def test_a_guest_that_somebody_created_paused_is_not_on_its_way(on, fleet):

@@ -34,7 +34,51 @@ ANSWERS = {
         ],
         "devices_s": 100,
     },
-    "view": {"copy": "suspended", "listed": "migrating-web01", "state": "---s--", "domid": 7},
+    "view": {
+        "copy": "suspended",
+        "listed": "migrating-web01",
+        "state": "---s--",
+        "domid": 7,
+        "near": ["web02"],
+    },
+    "outlook": {
+        "answers": {"xen2": {"result": "accepted", "message": "it lets this host in"}},
+        "version": "4.4.1",
+        "free_mib": 512,
+        "guests": 3,
+        "closed": "it is being emptied",
+        "pending": ["the file was changed"],
+    },
+    "migrations": {
+        "migrations": [
+            {
+                "name": "web01",
+                "uuid": UUID,
+                "copy": "running",
+                "other": "xen2",
+                "memory_mib": 96,
+                "bytes": 1 << 40,
+                "rate_mib_s": 5.5,
+                "seconds": 2.5,
+            }
+        ],
+        "expected": [{"name": "db01", "who": "migration from xen2"}],
+    },
+    "progress": {
+        "domain": "web01",
+        "uuid": UUID,
+        "source": "xen1",
+        "target": "xen2",
+        "phase": "sending",
+        "iteration": 1,
+        "percent": 50,
+        "pages": 23,
+        "bytes": 1 << 40,
+        "rate_mib_s": 5.5,
+        "left_s": 7,
+        "elapsed_s": 1.5,
+        "line": "web01 xen1 -> xen2: sending",
+    },
     "file": {"name": "web01", "path": "/etc/xen/web01", "mode": 420, "auto": None, "seal": "x", "shared": []},
 }
 SAFETY = {
@@ -156,6 +200,8 @@ def test_any_field_may_be_anything(what):
         ("report", ("host", "free_mib"), True, "host.free_mib: True is no whole number"),
         ("report", ("marked", "token"), "x" * 70000, "is not 8 to 64 letters, digits and hyphens"),
         ("file", ("mode",), 0o104755, "mode: 35309 is no whole number from 0 to 4095"),
+        ("migrations", ("migrations", 0, "copy"), "flying", "migrations[0].copy: 'flying' is none of absent"),
+        ("progress", ("percent",), 101, "percent: 101 is no whole number from 0 to 100"),
     ],
 )
 def test_what_is_wrong_is_said_by_field_and_value(what, way, new, said):

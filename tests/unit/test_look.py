@@ -258,6 +258,7 @@ def test_a_view_says_what_there_is(machine):
         "remedy": "",
         "xend": True,
         "devices_s": 100,
+        "near": [],
     }
 
 
@@ -332,6 +333,9 @@ class Relays(object):
             "phase": self.phases[name],
             "listens": ["127.0.0.1", 8002],
             "sends_to": ["10.0.0.2", 8002],
+            "bytes": 96 << 20,
+            "rate_mib_s": 4.5,
+            "began_at": 1000.0,
         }
 
 
@@ -343,6 +347,39 @@ def test_the_other_end_of_what_a_relay_carries(machine):
     assert host.other_end("sending", seen, "db", UUID) == "host of db"
     # What comes here is carried by a relay of another host.
     assert host.other_end("receiving", dict(NONE_SEEN, sources=["10.0.0.3:1"]), "web01", UUID) == "xen3"
+
+
+def test_names_that_are_like_one_that_is_not_there(machine):
+    rows = [("web02", 7, 96, 1, "-b----", 5.0), ("migrating-web03", 8, 96, 1, "-b----", 5.0)]
+    rows += [("db", 9, 96, 1, "-b----", 5.0), ("web\x07", 10, 96, 1, "-b----", 5.0)]
+    look = machine.look(rows)
+    assert sorted(look.view("Web01")["near"]) == ["web02", "web03"]
+    assert look.view("Domain-0 ")["near"] == [] and look.view("db")["near"] == []
+
+
+def test_what_is_on_its_way(machine):
+    host = machine.host(xm_relay=Relays(machine, web01="sending", db="listening", old="sent"))
+    rows = [
+        ("migrating-web01", 7, 96, 1, "-b----", 5.0),
+        # It waits for xend.
+        ("db", 8, 64, 1, "-b----", 5.0),
+        ("old", 9, 64, 1, "-b----", 5.0),
+        ("coming", 10, 32, 0, "--p---", 0.0),
+        ("plain", 11, 64, 1, "-b----", 5.0),
+    ]
+    forms = [form_of(ZERO)] + [with_uuid(row, UUID) for row in rows]
+    seen = dict(NONE_SEEN, xc_save=[7], receives=True, sources=["10.0.0.2:40001"])
+    found = xm_look.Look(host, xm_output.rows(forms), seen).migrations(1010)
+    assert [(one["name"], one["copy"], one["other"], one["memory_mib"]) for one in found] == [
+        ("web01", "sending", "host of web01", 96),
+        ("db", "running", "host of db", 64),
+        ("coming", "receiving", "xen2", 32),
+    ]
+    assert [(one["bytes"], one["rate_mib_s"], one["seconds"]) for one in found] == [
+        (96 << 20, 4.5, 10.0),
+        (96 << 20, 4.5, 10.0),
+        (None, None, None),
+    ]
 
 
 # Transfers
