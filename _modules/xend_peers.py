@@ -134,14 +134,15 @@ def outlook(hosts=None):
     """
     if hosts is not None and not isinstance(hosts, (list, tuple)):
         raise CommandExecutionError("hosts: %.60r is no list of minion ids" % (hosts,))
-    found = {"answers": {}, "version": None, "free_mib": None, "guests": None, "closed": None, "pending": None}
-    problems = []
-    # What one cannot tell, another may.
-    for ask in (lambda: _doors(hosts), _pending, _memory, _guests, _closed):
+    found = dict.fromkeys(["version", "free_mib", "guests", "closed", "pending"])
+    found["answers"], problems = {}, []
+    # What one cannot tell, another may; but a xend that does not answer is asked no more.
+    for asks in ((lambda: _doors(hosts),), (_pending,), (_memory, _guests), (_closed,)):
         try:
-            found.update(ask())
+            for ask in asks:
+                found.update(ask())
         except CommandExecutionError as exc:
-            problems += [problem for problem in (str(exc),) if problem not in problems]
+            problems.append(str(exc))
     return dict(found, problem="; ".join(problems) or None)
 
 

@@ -140,8 +140,9 @@ def matrix(hosts=None):
     Returns a dict from minion id to a dict: ``into``, a dict from each other host to ``result`` and
     ``message`` of what ``xend.probe`` says there of it; ``version`` of the tools of Xen, ``free_mib`` (memory
     that no domain has), ``guests`` (how many run), ``closed`` (why it takes no guests; "" when it does),
-    ``pending`` (why a restart of xend is pending there), each None when that cannot be told, and ``problem`` and ``remedy`` when
-    the host does not say all of it. On a terminal it is a table; ``--out`` gives the data.
+    ``pending`` (why a restart of xend is pending there), each None when that cannot be told, and ``problem``
+    and ``remedy`` when the host does not say all of it. On a terminal it is a table; ``--out`` gives the
+    data.
 
     CLI Example:
 

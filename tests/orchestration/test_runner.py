@@ -1,11 +1,16 @@
-"""What people ask the runner on the master: where a guest is, and who lets whom in."""
+"""What people ask the runner on the master: where a guest is, who lets whom in, and what moves."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
+import salt.utils.event
 
 from tests.harness.site import Real
 from tests.lab import lies
@@ -31,6 +36,26 @@ def test_where_a_guest_is(conductor, runner):
     )
 
 
+def test_a_name_that_nobody_has_gets_those_that_are_like_it(conductor, runner):
+    conductor.fleet["xen1"].create_guest("web01")
+    conductor.fleet["xen2"].create_guest("web11")
+    before = [len(conductor.questions(name)) for name in ("xen1", "xen2")]
+    found = runner["xend.where"]("web1")
+    assert found == {
+        "problem": "no host has a guest of the name web1 (xen1, xen2); did you mean web11 (on xen2) or "
+        "web01 (on xen1)?"
+    }
+    assert [len(conductor.questions(name)) for name in ("xen1", "xen2")] == [
+        count + 1 for count in before
+    ]
+    assert list(runner["xend.where"]("mail")) == ["problem"]
+    conductor.minion_down("xen2")
+    # It may have one.
+    (said,) = runner["xend.where"]("web1").values()
+    assert said["copy"] == "unknown" and said["near"] == ["web01"]
+    assert "near" not in runner["xend.where"]("web01")["xen2"]
+
+
 def test_who_lets_whom_in(conductor, runner):
     before = [len(conductor.questions(name)) for name in ("xen1", "xen2")]
     found = runner["xend.matrix"]()
@@ -38,6 +63,7 @@ def test_who_lets_whom_in(conductor, runner):
     assert sorted(found) == ["xen1", "xen2"] and list(found["xen1"]["into"]) == ["xen2"]
     for said in found.values():
         assert said["version"].startswith("4.4") and said["pending"] == [] and "problem" not in said
+        assert said["free_mib"] > 0 and said["guests"] == 0 and said["closed"] == ""
     assert json.loads(json.dumps(found)) == found
     # One question to each.
     assert [len(conductor.questions(name)) for name in ("xen1", "xen2")] == [
@@ -55,7 +81,26 @@ def test_what_is_not_well_is_said(conductor, runner):
     assert found["xen1"]["into"]["xen2"]["result"] == "refused"
     assert "nothing listens" in found["xen1"]["into"]["xen2"]["message"]
     assert any("changed after xend started" in why for why in found["xen2"]["pending"])
-    assert "not declare" in found["xen9"]["problem"] and "xen9" not in found["xen1"]["into"]
+    assert "not declare it; did you mean xen" in found["xen9"]["problem"]
+    assert "xen9" not in found["xen1"]["into"]
+
+
+def test_a_host_that_is_being_emptied_says_so(conductor, runner):
+    for name in ("web01", "web02"):
+        conductor.fleet["xen1"].create_guest(name)
+    conductor.fleet["xen1"].define_guest("sleeping")
+    conductor.call("xen1", "xm.close_host", [], "maintenance, Jo")
+    found = runner["xend.matrix"]()
+    assert "being emptied" in found["xen1"]["closed"] and "Jo" in found["xen1"]["closed"]
+    assert (found["xen1"]["guests"], found["xen2"]["closed"]) == (2, "")
+    # What is still known where xend is down.
+    conductor.fleet["xen1"].stop()
+    try:
+        said = runner["xend.matrix"]()["xen1"]
+    finally:
+        conductor.fleet["xen1"].start()
+    assert said["into"]["xen2"]["result"] == "accepted" and "being emptied" in said["closed"]
+    assert said["guests"] is None and said["problem"].count("Unable to connect to xend") == 1
 
 
 def test_a_host_that_cannot_say_is_named(conductor, runner):
@@ -86,10 +131,120 @@ def test_the_table_for_people(conductor, runner):
         del conductor.master_opts["fun"]
     lines = said["data"].splitlines()
     assert said["outputter"] == "txt" and max(map(len, lines[:3])) < 80
-    assert lines[0].split() == ["from", "Xen", "1", "2"]
-    assert lines[1].split()[:2] == ["1", "xen1"] and lines[1].split()[3:] == ["-", "yes"]
-    assert lines[2].split() == ["2", "xen2", "?", "?", "-"]
+    assert lines[0].split() == ["from", "Xen", "free", "MiB", "guests", "1", "2"]
+    assert lines[1].split()[:2] == ["1", "xen1"] and lines[1].split()[4:] == ["0", "-", "yes"]
+    assert lines[2].split() == ["2", "xen2", "?", "?", "?", "?", "-", "silent"]
     assert any("xen2: its minion does not answer" in line for line in lines)
+
+
+class Bus:
+    """In the place of Salt's: what the minions of a conductor note, from the beginning."""
+
+    def __init__(self, path):
+        self.path, self.position = Path(path), 0
+
+    def __call__(self, *_node, **_options):
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exception):
+        return None
+
+    def get_event(self, wait, tag, match_type, full):
+        assert full and match_type == "startswith"
+        deadline = time.monotonic() + wait
+        while time.monotonic() < deadline:
+            lines = self.path.read_text().splitlines() if self.path.exists() else []
+            for line in lines[self.position :]:
+                self.position += 1
+                event = json.loads(line)
+                if event["tag"].startswith(tag):
+                    return {"tag": event["tag"], "data": event}
+            time.sleep(0.05)
+        return None
+
+
+@pytest.fixture
+def bus(conductor, monkeypatch):
+    (conductor.folder / "events").unlink(missing_ok=True)
+    found = Bus(conductor.folder / "events")
+    monkeypatch.setattr(salt.utils.event, "get_event", found)
+    return found
+
+
+def test_a_migration_is_watched_to_its_end(conductor, migrate, request, capsys):
+    guest = conductor.fleet["xen1"].create_guest("web01")
+    conductor.fleet["xen1"].link(speed_mib_s=40)
+    running = migrate("web01", start=True)
+    request.getfixturevalue("bus")
+    conductor.master_opts["fun"] = "xend.watch"
+    try:
+        said = conductor._runners()["xend.watch"](quiet=5)
+    finally:
+        del conductor.master_opts["fun"]
+    run = conductor.finish(running)
+    assert run.exit_code == 0, run.report()
+    assert said["outputter"] == "txt" and "1 of 1 guests run where they were sent" in said["data"]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "web01 xen1 -> xen2: runs on xen2, as that has said"
+    assert all(line.startswith("web01 xen1 -> xen2: ") for line in lines)
+    assert any(" sending, " in line and " %" in line for line in lines), lines
+    assert not any("\x1b" in line for line in lines) and len(set(lines)) == len(lines)
+    # Told again, to a program.
+    (conductor.folder / "events").rename(conductor.folder / "events.old")
+    request.getfixturevalue("bus").position = 0
+    (conductor.folder / "events.old").rename(conductor.folder / "events")
+    (found,) = conductor._runners()["xend.watch"](quiet=1, domain="web01")
+    assert (found["uuid"], found["end"], found["phase"]) == (guest.uuid, "running", "running")
+    assert capsys.readouterr().out == "" and json.loads(json.dumps(found)) == found
+
+
+def test_what_tells_nothing_is_seen_at_both_hosts(conductor, runner, bus):
+    """xm was run by hand."""
+    xen1, xen2 = conductor.fleet["xen1"], conductor.fleet["xen2"]
+    guest = xen1.create_guest("web01")
+    xen1.link(hold_at=0.5)
+    process = xen1.xm_start("migrate", "--live", "web01", xen2.address)
+    xen1.wait_held()
+    before = [len(conductor.questions(name)) for name in ("xen1", "xen2")]
+    (found,) = runner["xend.watch"](timeout=2)
+    assert (found["domain"], found["uuid"], found["end"]) == ("web01", guest.uuid, None)
+    assert (found["source"], found["target"], found["phase"]) == ("xen1", "xen2", "sending")
+    # One question to each.
+    assert [len(conductor.questions(name)) for name in ("xen1", "xen2")] == [
+        count + 1 for count in before
+    ]
+    threading.Timer(2, xen1.release).start()
+    (found,) = runner["xend.watch"](quiet=3)
+    process.communicate(timeout=300)
+    assert found["end"] == "gone" and "salt-run xend.where web01" in found["says"]
+
+
+def test_ctrl_c_ends_the_watching_and_nothing_else(conductor, runner, bus):
+    xen1 = conductor.fleet["xen1"]
+    xen1.create_guest("web01")
+    xen1.link(hold_at=0.5)
+    process = xen1.xm_start("migrate", "--live", "web01", conductor.fleet["xen2"].address)
+    xen1.wait_held()
+    before = signal.getsignal(signal.SIGINT)
+    threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()
+    (found,) = runner["xend.watch"]()
+    assert found["end"] is None and signal.getsignal(signal.SIGINT) is before
+    xen1.release()
+    process.communicate(timeout=300)
+    assert conductor.fleet["xen2"].wait_alive("web01")
+
+
+def test_a_watch_of_nothing_and_of_nonsense(conductor, runner, bus):
+    assert runner["xend.watch"](quiet=1) == []
+    assert "timeout" in runner["xend.watch"](timeout="soon")["problem"]
+    conductor.master_opts["fun"] = "xend.watch"
+    try:
+        assert conductor._runners()["xend.watch"](quiet=1)["data"] == "nothing moves"
+    finally:
+        del conductor.master_opts["fun"]
 
 
 @pytest.mark.daemons
@@ -110,5 +265,5 @@ def test_the_matrix_at_the_master(configured):
     command = [program, "-c", configured.master.config_dir, "xend.matrix", "hosts=xen1,xen2"]
     shown = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout
     lines = [line.split() for line in shown.splitlines()]
-    assert ["from", "Xen", "1", "2"] in lines
+    assert ["from", "Xen", "free", "MiB", "guests", "1", "2"] in lines
     assert [line[-1] for line in lines if line[:2] == ["1", "xen1"]] == ["yes"]

@@ -12,5 +12,5 @@ def send(tag, data=None, **_delivery):
     CLI Example: salt-call event.send xend/migrate/web01 '{"phase": "sent"}'
     """
     with open(__opts__["events"], "a", encoding="utf-8") as stream:
-        stream.write(json.dumps({"tag": tag, "data": data}) + "\n")
+        stream.write(json.dumps({"id": __opts__["id"], "tag": tag, "data": data}) + "\n")
     return True
