@@ -17,12 +17,14 @@ import time
 
 from tests.lab import hypervisor, network, relay, stream, sxp
 from tests.lab.layout import ENDS, STALL_LIMIT_S, Layout, process_start, read_json
+from tests.lab.memory import KIB_PER_MIB
 from tests.lab.stream import END_RECORD, HEADER, MAGIC, PAGE_RECORD, RECORD
 
 MAX_ITERATIONS = 4
 LAST_ITERATION_PAGES = 2
 LIVE = 1
 BATCH = 8
+BATCHES_SINCE = (3, 4)
 # The exit code that tells the lab's xend that its time-out, not xc_save, ended it.
 WEDGED = 2
 CONNECTION_LIMIT = struct.pack("ll", 600, 0)
@@ -48,6 +50,10 @@ class Broken(Exception):
 
 class Wedged(Broken):
     """The transfer went round in circles until somebody lost patience."""
+
+
+class OutOfMemory(Exception):
+    """Xen has no more memory for a guest that comes."""
 
 
 class Helper:
@@ -297,6 +303,7 @@ class Restore(Helper):
     def __init__(self, layout, descriptor, domid):
         super().__init__(layout, descriptor, domid)
         self.sender = None
+        self.room = None
         self.wire = network.Wire(layout)
 
     def run(self):
@@ -305,6 +312,9 @@ class Restore(Helper):
             self.restore()
         except Broken as error:
             self.detail("0-length read: Internal error", "error")
+            self.detail("%s: Internal error" % error, "error")
+            code = 1
+        except OutOfMemory as error:
             self.detail("%s: Internal error" % error, "error")
             code = 1
         except OSError as error:
@@ -327,8 +337,10 @@ class Restore(Helper):
         pages, size, vcpus, _live = HEADER.unpack(self.read(HEADER.size))
         self.detail("xc_domain_restore: p2m_size = %x" % pages)
         self.detail("Mapping order 0,  %d; first pfn 0" % pages)
-        if self.hypervisor.update(self.domid, pages=pages) is None:
+        domain = self.hypervisor.update(self.domid, pages=pages)
+        if domain is None:
             raise Broken("Could not get domain info (3 = No such process)")
+        self.room = Room(self.hypervisor, domain, sxp.version_key(self.layout.version))
         with open(self.hypervisor.memory_file(self.domid), "r+b") as memory:
             memory.truncate(pages * size)
             received = self.receive(memory, size)
@@ -362,8 +374,10 @@ class Restore(Helper):
                 return received
             if kind != PAGE_RECORD:
                 raise Broken("Error when reading batch (0 = Success)")
+            content = self.read(size)
+            self.room.take(number)
             memory.seek(number * size)
-            memory.write(self.read(size))
+            memory.write(content)
             received += 1
             memory.flush()
             if counter is not None:
@@ -378,6 +392,31 @@ class Restore(Helper):
                 raise Broken("Error when reading batch size (0 = Success)")
             data += piece
         return data
+
+
+class Room:
+    """The memory of a guest that comes: before 3.4 xc_restore takes it at once, later as it fills it."""
+
+    def __init__(self, hypervisor, domain, version):
+        self.hypervisor = hypervisor
+        self.domid, self.pages = domain["domid"], domain["pages"]
+        self.before_kib = domain["allocated_kib"]
+        self.memory_kib = domain["memory_mib"] * KIB_PER_MIB
+        self.seen = set()
+        self.taken = 0
+        if version < BATCHES_SINCE and not self._populate(self.pages):
+            raise OutOfMemory("Failed to increase reservation by %x KB" % self.memory_kib)
+
+    def take(self, page):
+        """See that there is memory for a page, and the rest of its batch; raise OutOfMemory."""
+        self.seen.add(page)
+        if len(self.seen) > self.taken and not self._populate(min(self.pages, self.taken + BATCH)):
+            raise OutOfMemory("Failed to allocate memory for batch.!")
+
+    def _populate(self, pages):
+        self.taken = pages
+        kib = self.before_kib + self.memory_kib * pages // self.pages
+        return self.hypervisor.populate(self.domid, kib)
 
 
 def main(role, root, arguments):

@@ -106,7 +106,9 @@ class Hypervisor:
 
     def free_kib(self):
         """Return the memory that no domain has, in KiB."""
-        state = self._read()
+        return self._free_kib(self._read())
+
+    def _free_kib(self, state):
         used = XEN_OVERHEAD_KIB + state["dom0_kib"]
         for domain in state["domains"].values():
             used += domain["allocated_kib"] + DOMAIN_OVERHEAD_KIB
@@ -175,6 +177,17 @@ class Hypervisor:
                     domain["cpu_time"] = used
                     domain["running_since"] = time.time() if is_running(domain) else None
         return domain
+
+    def populate(self, domid, kib):
+        """Let a domain have so many KiB in all; return whether there was so much."""
+        with self._state() as state:
+            domain = state["domains"].get(str(domid))
+            if domain is None:
+                return True
+            has_room = kib - domain["allocated_kib"] <= self._free_kib(state)
+            if has_room:
+                domain["allocated_kib"] = kib
+        return has_room
 
     def pause(self, domid):
         return self.update(domid, paused=True)

@@ -553,7 +553,9 @@ class Restore:
         )
         needed_kib = memory.domain_kib(config, self.layout.version)
         self.domains.balloon(needed_kib + self.domains.tables_kib(config, restoring=True))
-        self.hypervisor.update(domid, allocated_kib=needed_kib)
+        # Nobody is kept from it until xc_restore takes it: two guests that come at once may both be let in.
+        memory_kib = int(sxp.child_value(config, "memory")) * memory.KIB_PER_MIB
+        self.hypervisor.update(domid, allocated_kib=needed_kib - memory_kib)
         frames = self.receive_memory(domid)
         for kind in ("store", "console"):
             if kind not in frames:

@@ -689,6 +689,34 @@ def test_too_little_memory(hosts, name, said):
     assert set(target.guests()) == {"filler"}
 
 
+@pytest.mark.parametrize(("name", "both"), [("xen2", True), ("old1", False)])
+def test_memory_is_taken_when_it_comes(hosts, name, both):
+    """Before 3.4 xc_restore has all of it at once, so that xend sees it missing for the next guest."""
+    source, target = hosts["xen1"], hosts[name]
+    for guest in ("web01", "web02"):
+        source.create_guest(guest, memory_mib=320)
+    target.create_guest("filler", memory_mib=target.hypervisor.free_kib() // 1024 - 500)
+    source.link(hold_at=0.5)
+    first = source.xm_start("migrate", "--live", "web01", target.address)
+    source.wait_held()
+    second = source.xm_start("migrate", "--live", "web02", target.address)
+    until(lambda: len(source.layout.roles().get("xc_save", [])) == 2 or second.poll() is not None)
+    until(lambda: "web02" in target.guests() or second.poll() is not None)
+    until(lambda: len(target.layout.roles().get("xc_restore", [])) == 2 or second.poll() is not None)
+    assert (second.poll() is None) == both
+    if both:
+        until(lambda: target.hypervisor.free_kib() < 320 * 1024)
+    source.release()
+    codes = [finish(migration)[0] for migration in (first, second)]
+    assert 1 in codes and (both or codes == [0, 1])
+    for guest, code in (("web01", codes[0]), ("web02", codes[1])):
+        here, other = (source, target) if code else (target, source)
+        assert here.wait_alive(guest)
+        until(lambda other=other, guest=guest: guest not in other.guests())
+    log = (target if both else source).log.read_text()
+    assert ("Failed to allocate memory for batch" in log) == both
+
+
 def test_dom0_shrinks_only_so_far(hosts):
     source, target = hosts["xen1"], hosts["xen2"]
     text = "(xend-relocation-server yes)\n(dom0-min-mem 1000)\n"
