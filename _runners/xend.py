@@ -391,8 +391,8 @@ def migration(given=None, test=False):
         return refused
     uuid = xm_steps.follower(given, reports)
     file = master.guests_file(name, uuid, source, target) if uuid else None
-    begun = time.strftime("%Y-%m-%d %H:%M:%S")
-    return xm_steps.plan(given, reports, file, answered_s, begun, test, _Utility)
+    who = "migration from %s, begun %s" % (source, time.strftime("%Y-%m-%d %H:%M:%S"))
+    return xm_steps.plan(given, reports, file, answered_s, who, test, _Utility)
 
 
 # How xend.orch.migrate ends
@@ -425,11 +425,8 @@ def outcome(given):
         master.unmark(given["source"], marked)
         return __salt__["state.orchestrate"]("xend.orch.recover", pillar={"xend": {"recover": given}})
     _forget(given["domain"], found)
-    text = xm_heard.legible(found["comment"], 20000)
-    said = {"name": text, "comment": text, "result": True, "changes": {}, "__run_num__": 0}
-    said["__id__"] = xm_heard.legible("%s: moved" % given["domain"], 1000)
-    states = {"test_|-%s_|-said_|-nop" % said["__id__"]: said}
-    return {"data": {__opts__["id"]: states}, "outputter": "highstate"}
+    said = _say("%s: moved" % given["domain"], found["comment"], True)
+    return {"data": {__opts__["id"]: xm_steps.as_states([said])}, "outputter": "highstate"}
 
 
 # What xend.orch.recover asks

@@ -85,6 +85,21 @@ def say(name, text, good, utility):
     return dict(stop(name, text, utility)["stop"], good=good)
 
 
+def as_states(says):
+    """
+    What there is to say, as Salt returns states.
+
+    says
+        a list of what `say` returns, in order
+    """
+    found = {}
+    for number, one in enumerate(says):
+        state = {"name": one["text"], "comment": one["text"], "result": bool(one["good"]), "changes": {}}
+        state.update(__run_num__=number, __id__=one["id"])
+        found["test_|-%s_|-said%d_|-nop" % (one["id"], number)] = state
+    return found
+
+
 def refuse(wrong, utility, held=()):
     """
     ``stop`` for a pillar that does not say what to migrate: all that is WRONG with it.
@@ -157,7 +172,7 @@ def follower(given, reports):
     return guest and guest["uuid"]
 
 
-def plan(given, reports, file, answered_s, begun, test, utility):
+def plan(given, reports, file, answered_s, who, test, utility):
     """
     What is to be done, after `refusal` has found nothing.
 
@@ -167,8 +182,8 @@ def plan(given, reports, file, answered_s, begun, test, utility):
         what the source has said of the file that follows the guest, sealed; or ``problem``; or None
     answered_s
         seconds after which both ends had answered
-    begun
-        the time, in words
+    who
+        who moves it, in words for those who have to wait
     test
         nothing will be moved: the settings of the hosts may be still to be applied
 
@@ -181,7 +196,6 @@ def plan(given, reports, file, answered_s, begun, test, utility):
         left["problem"] = left["problem"] or file["problem"]
         file = None
     guest, known = left["domain"] or {}, left["domain"] or there["domain"] or {}
-    who = "migration from %s, begun %s" % (source, begun)
     stays = left["stays_managed"]
     is_ready = all([said["configured"] and not said["guarded"] for said in (left, there)])
     nothing_to_do = [say(READY, "both hosts say so: nothing had to be changed", True, utility)]

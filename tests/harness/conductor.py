@@ -68,6 +68,7 @@ class Conductor:
         self.fleet = fleet
         self.folder = Path(folder)
         self.asked = self.folder / "asked"
+        self.published = self.folder / "published"
         (self.folder / "pillar").mkdir(parents=True)
         (self.folder / "down").mkdir()
         (self.folder / "pillar" / "top.sls").write_text(json.dumps({"base": {"*": ["xend"]}}))
@@ -171,23 +172,20 @@ class Conductor:
     def _runners(self):
         """The project's runner, as a master loads it, over jobs of this conductor."""
         opts = self.master_opts
+        functions = {
+            "pillar.show_pillar": lambda _host: copy.deepcopy(self.pillar),
+            "state.orchestrate": lambda mods, pillar: {
+                "data": {MASTER_ID: self._states(mods, pillar, False)},
+                "outputter": "highstate",
+            },
+            "cache.grains": lambda tgt: {name: options["grains"] for name, options in self.opts.items()},
+            "xend.plan": lambda **keywords: loaded["xend.plan"](**keywords),
+        }
         loaded = LazyLoader(
             [str(salt_config.REPO / "_runners")],
             opts,
             tag="runners",
-            pack={
-                "__utils__": salt.loader.utils(opts),
-                "__salt__": {
-                    "pillar.show_pillar": lambda _host: copy.deepcopy(self.pillar),
-                    "state.orchestrate": lambda mods, pillar: {
-                        "data": {MASTER_ID: self._states(mods, pillar, False)},
-                        "outputter": "highstate",
-                    },
-                    "cache.grains": lambda tgt: {
-                        name: options["grains"] for name, options in self.opts.items()
-                    },
-                },
-            },
+            pack={"__utils__": salt.loader.utils(opts), "__salt__": functions},
         )
         salt.client.get_local_client = lambda _conf_file: _Client(self._publish)
         return loaded
@@ -242,6 +240,8 @@ class Conductor:
 
     def _publish(self, tgt, fun, arg, kwarg, tgt_type, expect_minions):
         """Run a function on the minions that are meant and up, all at once; return what each returned."""
+        with self.published.open("a") as stream:
+            stream.write(fun + "\n")
         jid = salt.utils.jid.gen_jid(self.opts[next(iter(self.opts))])
         jobs = {
             name: Survivor(self._job, name, fun, arg, kwarg, jid)
@@ -315,6 +315,10 @@ class Conductor:
                 with suppress(BlockingIOError):
                     fcntl.flock(turn, fcntl.LOCK_EX | (0 if queued else fcntl.LOCK_NB))
             yield
+
+    def publishes(self):
+        """The functions that minions were asked for, in order, each once for all that were asked at once."""
+        return self.published.read_text().split() if self.published.exists() else []
 
     def questions(self, name):
         """What the minion of a host was asked, in order."""

@@ -1,7 +1,8 @@
 """Functions that run in forked processes of their own, as Salt runs jobs: they can be killed.
 
 A thread cannot be killed, and Salt's loaders are not made for two of them. What runs in the process
-is elsewhere.
+is elsewhere. Several threads may start such processes at once; a process dies with the thread that has
+started it.
 """
 
 import ctypes
@@ -10,6 +11,7 @@ import pickle
 import select
 import signal
 import sys
+import threading
 import time
 import traceback
 from contextlib import suppress
@@ -36,13 +38,18 @@ class Process:
     # Ends of pipes that this process holds for writing: a fork has to close them, or whoever reads
     # them would wait for it too.
     writers = []
+    # What another thread opens meanwhile would stay open in a fork.
+    forking = threading.Lock()
 
     def __init__(self, function, *arguments, **keywords):
-        self.reader, writer = os.pipe()
         sys.stdout.flush()
         sys.stderr.flush()
         parent = os.getpid()
-        self.pid = os.fork()
+        with Process.forking:
+            self.reader, writer = os.pipe()
+            self.pid = os.fork()
+            if self.pid:
+                os.close(writer)
         if self.pid == 0:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             if self.dies_with_parent:
@@ -50,11 +57,11 @@ class Process:
                 if os.getppid() != parent:
                     os._exit(1)
             os.close(self.reader)
+            Process.forking = threading.Lock()
             for other in Process.writers:
                 os.close(other)
             Process.writers = [writer]
             self._work(writer, lambda: function(*arguments, **keywords))
-        os.close(writer)
         called = ", ".join(map(repr, arguments))
         self.what = "%s(%.200s) in process %d" % (getattr(function, "__name__", function), called, self.pid)
         self.data = b""

@@ -59,6 +59,14 @@ class Site:
         wanted = {"domain": domain, "source": source, "target": target, **options}
         return self.orchestrate("migrate", {"xend": {"migrate": wanted}}, test=test)
 
+    def evacuate(self, source="xen1", test=False, **options):
+        """Run the orchestration that empties a host; return its Run."""
+        return self.orchestrate("evacuate", {"xend": {"evacuate": {"source": source, **options}}}, test=test)
+
+    def restore(self, host="xen1", test=False, **options):
+        """Run the orchestration that fills a host again; return its Run."""
+        return self.orchestrate("restore", {"xend": {"restore": {"host": host, **options}}}, test=test)
+
     def recover(self, test=False, **options):
         """Run the orchestration that looks for what broken migrations have left; return its Run."""
         return self.orchestrate("recover", {"xend": {"recover": options}}, test=test)

@@ -96,8 +96,12 @@ def virtual_name(path):
 @pytest.fixture(scope="module")
 def offered():
     """{"module.function": function} of all execution modules of the project."""
+    return functions_in(MODULES)
+
+
+def functions_in(paths):
     found = {}
-    for path in MODULES:
+    for path in paths:
         module = types.ModuleType(path.stem)
         exec(compile(path.read_text("utf-8"), str(path), "exec"), vars(module))
         alias = getattr(module, "__func_alias__", {})
@@ -122,7 +126,7 @@ def test_each_function_of_a_utility_is_there_and_takes_what_it_is_given(path):
     assert wrong == []
 
 
-@pytest.mark.parametrize("path", USERS, ids=lambda path: f"{path.parent.name}/{path.name}")
+@pytest.mark.parametrize("path", MINION, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_each_function_of_our_modules_is_there_and_takes_what_it_is_given(path, offered):
     rooms = {name.partition(".")[0] for name in offered}
     wrong = []

@@ -1,0 +1,19 @@
+{#- Empty a host: move its guests to the others, where they fit:
+
+      salt-run state.orchestrate xend.orch.evacuate pillar='{"xend": {"evacuate": {"source": "xen1"}}}'
+
+    Options: targets (minion ids; default: all other hosts of the pillar), domains (names; default: all guests that
+    run), parallel (how many at once, default 2; one at a time to each target), partial (default false: nothing moves
+    when a guest fits nowhere; true: the others move), order (largest, the default, smallest, or names that go first),
+    spare_mib (left free on each target); and for each move those of xend.orch.migrate. Until xend.orch.restore fills
+    it again, the host takes no guests. The same run again goes on with what is left. With test=True the plan is shown,
+    and nothing is changed. pillar.example explains them. -#}
+{%- from "xend/orch/say.jinja" import moved, prepare, sayings, step with context %}
+{%- set plan, ready = {}, "relocation is configured and works on all hosts" %}
+{%- do prepare(plan, "xend.evacuation", salt["pillar.get"]("xend:evacuate", {}), "xend_evacuation") %}
+{{ step(ready, plan.get("configures"), "xend.relocation", timeout=none, only=plan.get("configures")) }}
+{{ sayings(plan) }}
+{{ step(plan.get("source", "") ~ " takes no guests", [plan.get("source")], "xend.orch.close", plan.get("closes"),
+        [ready] if plan.get("configures") else [], only=plan.get("closes")) }}
+{#- Without requisites: it looks itself whether it may begin, and its last word is there whatever went wrong. #}
+{{ moved("the guests of " ~ plan.get("source", ""), "xend.evacuate_moves", plan.get("moves")) }}
