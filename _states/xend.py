@@ -231,11 +231,11 @@ def applied(name, restart=True, timeout=60, config=None, accept=None):
         what a restart may do to guests, as for the execution function ``xend.restart``
 
     When a restart would shut down, suspend or start guests (on_xend_stop, on_xend_start) and that is not
-    accepted, the state fails and nothing is restarted; what is written in the file stays there. When xend
-    does not come up with the file, the previous content is put back, xend is started with that, and the
-    state fails; ``xend.restart`` says which content that is. With ``watch`` on the states that change the
-    file, ``test=True`` says beforehand that xend would be restarted, and fails as well where guests are in
-    the way.
+    accepted, or while this host is being emptied (``xm.evacuation``), the state fails and nothing is
+    restarted; what is written in the file stays there. When xend does not come up with the file, the previous
+    content is put back, xend is started with that, and the state fails; ``xend.restart`` says which content
+    that is. With ``watch`` on the states that change the file, ``test=True`` says beforehand that xend would
+    be restarted, and fails as well where guests are in the way.
 
     .. code-block:: yaml
 

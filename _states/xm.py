@@ -413,7 +413,20 @@ def arrived(name, source=None, domain=None, settle=None, brief=False):
         __salt__["xend.release"](name)
     except CommandExecutionError as exc:
         comment += "; its reservation was not released: %s" % exc
+    if report["arrived"] and domain["uuid"]:
+        # If an evacuation has taken it away from here, it is home, however it has come.
+        comment += "".join(["; %s" % one for one in _settled({"home": [domain["uuid"]]})])
     return _ret(name, report["arrived"], comment, changes if report["arrived"] else {})
+
+
+def _settled(share):
+    """
+    Let this host put in order what a guest has left; returns what could not be done.
+    """
+    try:
+        return __salt__["xm.settle_moves"]({str(__opts__["id"]): share})
+    except CommandExecutionError as exc:
+        return [str(exc)]
 
 
 def unmanaged(name, uuid):

@@ -127,6 +127,9 @@ def test_nothing_moves_while_others_may_write_to_the_folder(on, fleet, guest, ke
         lambda: xend.reserve("web02"),
         lambda: xend.release("web02"),
         lambda: xend.restart(),
+        lambda: xm.close_host([], "me"),
+        lambda: xm.open_host(),
+        lambda: xm.can_receive({"name": "web02", "memory_mib": 16}),
     ]
     for call in calls:
         sentence = refused(call)

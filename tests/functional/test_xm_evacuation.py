@@ -405,3 +405,16 @@ def test_one_call_puts_in_order_what_many_guests_have_left(modules, fleet):
     assert [made["name"] for made in modules("xen2").xend.expected()] == ["web03"]
     for wrong in ("x", {"xen1": ["web01"]}, {"xen1": {"home": ["u"]}}, {"xen1": {"forget": [{}]}}):
         assert refused(modules("xen1").xm.settle_moves, wrong).startswith("shares: ")
+
+
+def test_a_guest_that_comes_home_by_a_migration_is_remembered_no_longer(modules, minion_on, fleet):
+    guest = fleet["xen2"].create_guest("web01")
+    assert fleet["xen2"].wait_alive("web01")
+    xm = modules("xen1").xm
+    xm.close_host([dict(away(1), uuid=guest.uuid), away(2)], WHO)
+    xm.open_host()
+    described = modules("xen2").xm.domain("web01")
+    modules("xen2").xm.migrate("web01", "xen1")
+    found = minion_on("xen1").states.xm.arrived("web01", source="xen2", domain=described)
+    assert found["result"] is True, found
+    assert xm.evacuation()["guests"] == [away(2)]

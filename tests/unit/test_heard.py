@@ -79,6 +79,18 @@ ANSWERS = {
         "elapsed_s": 1.5,
         "line": "web01 xen1 -> xen2: sending",
     },
+    "evacuation": {
+        "closed": True,
+        "since": "2026-11-29 04:05:06",
+        "who": "xend.orch.evacuate",
+        "guests": [{"name": "web01", "uuid": UUID, "target": "xen2"}],
+        "problem": None,
+    },
+    "share": {
+        "forget": [{"name": "web01", "uuid": UUID, "note": "i1", "claims": {"xen2": "running"}}],
+        "home": [UUID],
+        "release": ["web01"],
+    },
     "file": {"name": "web01", "path": "/etc/xen/web01", "mode": 420, "auto": None, "seal": "x", "shared": []},
 }
 SAFETY = {
@@ -99,6 +111,7 @@ SAFETY = {
     "stood_still_s": None,
 }
 ANSWERS["copies"]["sent"].append(dict(ANSWERS["copies"]["sent"][0], safety=SAFETY))
+ANSWERS["report"]["closed"] = "xen1 takes no guests"
 ANSWERS["report"]["marked"] = {
     "token": "0f3e9a51",
     "disks": GUEST["disks"],
