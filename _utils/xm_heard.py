@@ -329,9 +329,7 @@ EVACUATION = _record(
 )
 
 # What a host is to put in order when guests have moved. What other hosts claim is judged in xm_fleet.
-_FORGET = _record(
-    {"name": _name, "uuid": _text(64), "note": _text(64)}, (_table(lambda value, way: value), "claims")
-)
+_FORGET = _record({"name": _name, "uuid": _text(64), "note": _text(64)}, (_table(_text()), "claims"))
 SHARE = _record(
     {},
     (_list(_FORGET, DOMAINS), "forget"),
