@@ -6,6 +6,12 @@ VENV ?= .venv
 PYTEST_ARGS ?=
 # How many files of tests run at once. Half of the time a test waits for somebody.
 WORKERS ?= $(shell echo $$(($$(nproc) + 2)))
+# The lab: how many hosts and guests, how many of these (the last ones) have their disk on their host alone,
+# and how many MiB of their memory a host sends in a second; without RATE as fast as it goes.
+HOSTS ?= 2
+GUESTS ?= 1
+OWN ?= 0
+RATE ?=
 FAULTS_ARGS ?= --seed 1 --migrations 300
 
 PYTHONS = $(PYTHON) python3.11 python3.12 python3.13 python3.10
@@ -78,8 +84,8 @@ $(STAMP): setup.cfg tests/tools/extras.py
 demo: $(STAMP) ## the whole story on a simulated fleet, in one go
 	@$(BOUNDED) 1800 $(PY) -m tests.demo
 
-lab: $(STAMP) ## the same fleet, left running to play with
-	@$(BOUNDED) 1800 $(PY) -m tests.demo --lab
+lab: $(STAMP) ## hosts and guests left running to play with: HOSTS=4 GUESTS=6 OWN=1 RATE=20
+	@$(BOUNDED) 1800 $(PY) -m tests.demo --lab '$(HOSTS)' '$(GUESTS)' '$(OWN)' '$(RATE)'
 
 lab-stop: $(STAMP) ## end the fleet that `make lab` left running
 	@$(BOUNDED) 600 $(PY) -m tests.demo --stop

@@ -1,13 +1,12 @@
 """
 `make demo`: the whole story on two simulated Xen hosts with a real Salt master and two minions.
-`make lab` leaves the same running, `make lab-stop` ends it.
+`make lab` starts such hosts and leaves them running (lab.py), `make lab-stop` ends them.
 """
 
 import argparse
 import json
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,19 +15,15 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.demo.configs import XEN_3_0_3, XEN_4_1
+from tests.demo import lab
 from tests.lab.daemons import Daemons
-from tests.lab.fleet import Fleet, HostSpec
-from tests.lab.salt_config import REPO
+from tests.lab.fleet import Fleet
 
 GUEST = "web01"
 STEP_S = 180
 
 # Commands on the master; all others are xm on the host that is named in front.
 SALT = ("salt", "salt-run")
-
-# Where `make lab` notes what it has started.
-NOTE = REPO / ".lab"
 
 
 class Failed(Exception):
@@ -275,37 +270,10 @@ def last(host, event: str) -> dict:
     return found[-1]
 
 
-def start(root: Path, keep: bool) -> tuple[Fleet, Daemons]:
-    """Start everything below ROOT; when that fails, nothing is left of it."""
-    fleet = None
-    try:
-        fleet = Fleet.create(
-            root / "fleet",
-            [HostSpec(name="xen1", config=XEN_3_0_3), HostSpec(name="xen2", config=XEN_4_1)],
-            keep=keep,
-        )
-        daemons = Daemons(root / "salt", fleet)
-        print("starting two simulated Xen hosts, a Salt master and two minions …", flush=True)
-        fleet.start()
-        fleet["xen1"].create_guest(GUEST, memory_mib=96)
-        daemons.start()
-    except BaseException:
-        stop(root, fleet)
-        raise
-    return fleet, daemons
-
-
-def stop(root: Path, fleet: Fleet | None) -> None:
-    Daemons(root / "salt", fleet).stop()
-    if fleet:
-        fleet.destroy()
-    shutil.rmtree(root, ignore_errors=True)
-
-
 def demo() -> int:
     root = Path(tempfile.mkdtemp(prefix="xend-demo-"))
     began = time.monotonic()
-    fleet, daemons = start(root, keep=False)
+    fleet, daemons = lab.start(root, False, lab.specs(2), [lab.Guest(GUEST, 96, "xen1", False)])
     show = Show(fleet, daemons)
     failure = None
     try:
@@ -313,7 +281,7 @@ def demo() -> int:
     except (Failed, subprocess.TimeoutExpired, TimeoutError) as exc:
         failure = exc
     finally:
-        stop(root, fleet)
+        lab.stop(root, fleet)
     show.table()
     if failure:
         print(f"demo FAILED: {failure}")
@@ -324,72 +292,23 @@ def demo() -> int:
     return 0
 
 
-def lab() -> int:
-    if NOTE.exists():
-        print(f"a lab is running already ({NOTE.read_text()}); end it with `make lab-stop`")
-        return 1
-    root = Path(tempfile.mkdtemp(prefix="xend-lab-"))
-    # First the note: an end that no handler sees must leave `make lab-stop` something to go by.
-    NOTE.write_text(str(root))
-    try:
-        fleet, daemons = start(root, keep=True)
-    except BaseException:
-        NOTE.unlink()
-        raise
-    salt = shlex.join(daemons.command("salt"))
-    run = shlex.join(daemons.command("salt-run"))
-    print(f"""
-The lab runs: hosts {", ".join(f"{host.name} ({host.address})" for host in fleet)}; {GUEST} is on xen1.
-
-  alias salt='{salt}'
-  alias salt-run='{run}'
-
-  salt 'xen*' xm.list
-  salt 'xen*' xend.relocation
-  salt 'xen*' xend.probe
-  salt 'xen*' state.apply xend.relocation test=True
-  salt 'xen*' state.apply xend.relocation
-  salt-run state.orchestrate xend.orch.migrate \\
-    pillar='{{"xend": {{"migrate": {{"domain": "{GUEST}", "source": "xen1", "target": "xen2"}}}}}}'
-
-Add test=True to check everything and move nothing. To see a migration fail, pause the guest first:
-{fleet["xen1"].xm} pause {GUEST}
-
-Each host has its own xm and xend: {fleet["xen1"].xm} list
-and its own file: {fleet["xen1"].config}
-
-`make lab-stop` ends it.""")
-    return 0
-
-
-def lab_stop() -> int:
-    if not NOTE.exists():
-        print("no lab is running")
-        return 0
-    root = Path(NOTE.read_text())
-    try:
-        fleet = Fleet.load(root / "fleet")
-    except (OSError, ValueError, KeyError):
-        # It was killed before it had made its hosts.
-        fleet = None
-    stop(root, fleet)
-    NOTE.unlink()
-    print("the lab has ended")
-    return 0
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     choice = parser.add_mutually_exclusive_group()
-    choice.add_argument("--lab", action="store_true", help="leave it running")
+    choice.add_argument(
+        "--lab",
+        nargs=4,
+        metavar=("HOSTS", "GUESTS", "OWN", "RATE"),
+        help="start these and leave them running; OWN: guests with a disk of one host, RATE: MiB a second",
+    )
     choice.add_argument("--stop", action="store_true", help="end what --lab left running")
     options = parser.parse_args()
     # An ordinary end by a signal cleans up as an interrupt does.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(130))
     if options.stop:
-        return lab_stop()
-    return lab() if options.lab else demo()
+        return lab.lab_stop()
+    return lab.lab(options.lab) if options.lab else demo()
 
 
 if __name__ == "__main__":

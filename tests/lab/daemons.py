@@ -19,7 +19,7 @@ from tests.lab import salt_config
 from tests.lab.fleet import Fleet
 from tests.lab.layout import process_start, write_atomic
 
-START_S = 90
+START_S, START_OF_ONE_S = 60, 15
 STOP_S = 10
 # How long one question to all minions may take; a Salt that is still starting may never answer.
 PING_S = 40
@@ -118,7 +118,8 @@ class Daemons:
         ping = self.command(
             "salt", "*", "saltutil.sync_all", "--out", "json", "--static", "-t", "20"
         )
-        deadline = time.monotonic() + START_S
+        limit_s = START_S + START_OF_ONE_S * len(names)
+        deadline = time.monotonic() + limit_s
         while (left := deadline - time.monotonic()) > 0:
             with contextlib.suppress(subprocess.TimeoutExpired, ValueError):
                 done = subprocess.run(
@@ -133,7 +134,7 @@ class Daemons:
                     return self._sync_master()
             time.sleep(0.5)
         raise TimeoutError(
-            f"the minions did not answer within {START_S} s; see the logs in {self.root}"
+            f"the minions did not answer within {limit_s} s; see the logs in {self.root}"
         )
 
 
