@@ -192,8 +192,9 @@ def evacuate_moves(given, saltenv="base"):
         if busy:
             return _returned([_failed(busy["stop"])])
         record = _asked(master, [host], "xm.evacuation", "evacuation")[host]
-        if not record.get("closed") or record.get("problem"):
-            return _returned([_not_closed(host, record)])
+        unprepared = xm_moves.unprepared(record, given["moves"], _Utility)
+        if unprepared:
+            return _returned([_not_closed(host, unprepared)])
         fates = _Run(master, given, saltenv).fates()
         reports = _last_look(master, given, fates)
         fates = xm_moves.seen_last(fates, reports, _Utility)
@@ -210,12 +211,11 @@ def _failed(stop):
     return dict(stop, good=False)
 
 
-def _not_closed(host, record):
+def _not_closed(host, why):
     text = (
-        "Nothing was moved: %s has not been closed to guests, so that it might be filled meanwhile (%s). The "
-        "step above says why; then run this again"
+        "Nothing was moved: %s has not been closed to guests for this run, so that it might be filled "
+        "meanwhile, or not all be brought back (%s). The step above says why; then run this again"
     )
-    why = record.get("problem") or "it says that it takes guests"
     return xm_steps.say("%s takes no guests" % host, text % (host, why), False, _Utility)
 
 

@@ -194,6 +194,29 @@ def evacuation(given, plan, who, test, utility):
     }
 
 
+def unprepared(record, moves, utility):
+    """
+    Why guests must not be moved away from a host yet, by what that keeps in mind; "" when they may.
+
+    record
+        what `xm.evacuation` has returned there, or ``problem``
+    moves
+        dicts with ``domain``, ``uuid`` and ``target``
+
+    That it is closed may be the work of an earlier run. A guest that it does not keep in mind, with where it
+    goes, nobody would bring back.
+    """
+    if record.get("problem"):
+        return record["problem"]
+    if not record["closed"]:
+        return "it says that it takes guests"
+    kept = [(guest["uuid"], guest["target"]) for guest in record["guests"]]
+    others = [one for one in moves if (one["uuid"], one["target"]) not in kept]
+    told = ["%s to %s" % (one["domain"], one["target"]) for one in others]
+    legible = utility("xm_heard").legible
+    return "it does not keep in mind what leaves it: %s" % legible(", ".join(told)) if told else ""
+
+
 def _move(source, one):
     return {"domain": one["domain"], "uuid": one["uuid"], "source": source, "target": one["target"]}
 

@@ -237,3 +237,23 @@ def test_each_host_puts_in_order_what_is_its_own():
     away = dict(good, source="xen3")
     assert "xen1" not in xm_moves.settling([away], reports, "xen1", [], UTILITY)
     assert xm_moves.settling([xm_moves.not_tried(MOVE, "no")], fleet([], []), "xen1", [], UTILITY) == {}
+
+
+@pytest.mark.parametrize(
+    "record, why",
+    [
+        ({"problem": "its minion does not answer", "remedy": "start it"}, "its minion does not answer"),
+        ({"closed": False, "guests": [], "problem": None}, "it says that it takes guests"),
+        # By an earlier run, of which this one has not changed what it keeps in mind.
+        ({"closed": True, "guests": [], "problem": None}, "keep in mind what leaves it: web01 to xen2"),
+        (
+            {"closed": True, "guests": [{"name": "web01", "uuid": U1, "target": "xen3"}], "problem": None},
+            "keep in mind what leaves it: web01 to xen2",
+        ),
+    ],
+)
+def test_nothing_moves_that_nobody_would_bring_back(record, why):
+    move = {"domain": "web01", "uuid": U1, "source": "xen1", "target": "xen2"}
+    assert xm_moves.unprepared(record, [move], UTILITY).endswith(why)
+    kept = [{"name": "web01", "uuid": U1, "target": "xen2"}]
+    assert xm_moves.unprepared({"closed": True, "guests": kept, "problem": None}, [move], UTILITY) == ""
