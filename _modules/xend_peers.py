@@ -269,6 +269,34 @@ def settings():
     return xend_settings.settings(_pillar(), str(__opts__["id"]), _Utility)
 
 
+def ready():
+    """
+    Whether this host is as the pillar wants it for guests that come and go.
+
+    Returns a dict: ``configured`` (bool: the states of xend.relocation have nothing to do, in the file and in
+    xend; a firewall is not looked at) and ``guarded`` (bool: a firewall is asked for).
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'xen*' xend.ready
+    """
+    wanted = settings()
+    asked = wanted["relocation"]
+    try:
+        configured = not (
+            wanted["wrong"]
+            or __salt__["xend.configure"](test=True, **asked)["changed"]
+            or __salt__["xend.listens"](**asked)["problems"]
+            or (wanted["restart"] and __salt__["xend.status"]()["pending"])
+        )
+    except CommandExecutionError:
+        # The states say what is wrong.
+        configured = False
+    return {"configured": configured, "guarded": bool(wanted["ports"] and wanted["firewall"]["asked"])}
+
+
 def declared_hosts():
     """
     The hosts that may exchange guests, as the pillar ``xend:relocation:hosts`` declares them.

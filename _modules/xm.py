@@ -341,9 +341,7 @@ def report(name, source=None, options=None):
         found["follows"] = __salt__["xen_guest.follows"]()
         if found["domain"] and found["follows"]:
             found["file"] = __salt__["xen_guest.sealed"](name, guest["uuid"])
-        wanted = __salt__["xend.settings"]()
-        found["configured"] = _is_configured(wanted)
-        found["guarded"] = bool(wanted["ports"] and wanted["firewall"]["asked"])
+        found.update(__salt__["xend.ready"]())
         if found["domain"] and found["domain"]["disks"] and source == str(__opts__["id"]):
             found["marked"] = _marked(name)
     except CommandExecutionError as exc:
@@ -352,23 +350,6 @@ def report(name, source=None, options=None):
         if found["view"]["copy"] == "unknown":
             found["view"].update(silence)
     return dict(found, seconds=round(xm_look.clock_s() - began, 2))
-
-
-def _is_configured(wanted):
-    """
-    Whether the states of xend.relocation have nothing to do; a firewall is not looked at.
-    """
-    settings = wanted["relocation"]
-    try:
-        return not (
-            wanted["wrong"]
-            or __salt__["xend.configure"](test=True, **settings)["changed"]
-            or __salt__["xend.listens"](**settings)["problems"]
-            or (wanted["restart"] and __salt__["xend.status"]()["pending"])
-        )
-    except CommandExecutionError:
-        # The states say what is wrong.
-        return False
 
 
 def _marked(name):

@@ -8,6 +8,7 @@ decided in ``_utils``.
 
 from __future__ import absolute_import
 
+import difflib
 import os
 import re
 import socket
@@ -806,10 +807,13 @@ def mark_disks(name):
 
         salt xen1 xm.mark_disks web01
     """
-    this, guest = _host(), __salt__["xm.domain"](name)
+    guest = __salt__["xm.domain"](name)
     if not guest:
         raise CommandExecutionError("there is no domain %s here whose disks could be marked" % name)
-    disks = guest["disks"]
+    return _mark(_host(), guest["disks"])
+
+
+def _mark(this, disks):
     token = str(_uuid.uuid4())
     return {
         "token": token,
@@ -891,6 +895,212 @@ def unmark_disks(marked):
     told = _given(xm_heard.told, "marked", marked, "marked", "xm.mark_disks")
     _given(xm_disks.unmark, told["disks"], told["token"], _host().option("root"))
     return True
+
+
+# Many guests at once
+
+
+def survey(source, domains=None, options=None, doors=()):
+    """
+    All that ``salt-run xend.plan`` asks each host before guests of SOURCE are sent elsewhere, in one answer.
+    Nothing is changed, but for markers next to the image files of these guests (``xm.mark_disks``).
+
+    source
+        the minion id of the host that they shall leave
+    domains
+        the names of these guests; default: all that are there
+    options
+        those of their migrations, to be checked (``xm.check_options``)
+    doors
+        the minion ids of the hosts that they may go to, whose relocation ports SOURCE asks
+
+    Returns ``host`` (as ``xm.host``), ``dom0_mib`` (what dom0 may give back for guests), ``promised`` (the
+    memory of guests that are expected here, as ``xend.expected``), ``configured`` and ``guarded`` (as
+    ``xend.ready``), ``follows`` (bool: whether ``xend:follow`` is set), ``closed`` (None, or why this host
+    takes no guests), ``seen`` (what is here of DOMAINS, as ``copies`` of ``xm.copies``), ``near`` (names of
+    guests here that are like those of DOMAINS which are not here), ``wrong`` (what is wrong with OPTIONS, or
+    None), ``problem`` (why the host could not say all of it, or None) and ``seconds`` (how long it needed).
+    SOURCE also returns ``guests``, a list of dicts: ``name``, ``uuid``, ``view`` (as ``xm.where``),
+    ``domain`` (as ``xm.domain``, without ``sxp``; None for one that xend only knows), ``stays_managed`` (as
+    ``xm.report``), ``blockers`` and ``warnings`` (as ``xm.can_send`` says them, but for doors); ``doors``, a
+    dict from each of DOORS to why no guest can be sent there, a list of sentences; and ``marked``, as
+    ``xm.mark_disks`` returns it, of all these guests in their order (or ``problem``; None without disks).
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'xen*' xm.survey xen1 doors='[xen2]'
+    """
+    began = xm_look.clock_s()
+    source, doors = _text("source", source), _texts("doors", doors)
+    domains = None if domains is None else _texts("domains", domains)
+    this = xm_look.moment(str(__opts__["id"]), __salt__, CommandExecutionError, _Utility)
+    found = {"host": None, "dom0_mib": None, "promised": [], "follows": False, "seen": [], "near": []}
+    found.update(configured=False, guarded=False, closed=None, problem=None)
+    found.update(guests=[], doors={}, marked=None, wrong=_wrong(options))
+    try:
+        found["host"], look = __salt__["xm.host"](), this.look()
+        found["dom0_mib"], found["promised"] = _from_dom0(look, None), _promised(look)
+        found["closed"] = xm_away.refusal(xm_away.read(this.option("kept"), _Utility), this.name) or None
+        found.update(__salt__["xend.ready"]())
+        found["follows"] = __salt__["xen_guest.follows"]()
+        copies = [one for one in look.copies() if one["copy"] != "absent"]
+        names = sorted(set([one["name"] for one in copies]))
+        if domains is not None:
+            found["seen"] = [one for one in copies if one["name"] in domains]
+            lacking = [name for name in domains if name not in names]
+            found["near"] = sorted(set(sum([difflib.get_close_matches(name, names) for name in lacking], [])))
+            names = [name for name in names if name in domains]
+        if source == this.name and not found["wrong"]:
+            found.update(_leaving(this, names, dict(options or {}), doors))
+    except CommandExecutionError as exc:
+        found.update(this.silence(exc), problem=str(exc))
+    return dict(found, seconds=round(xm_look.clock_s() - began, 2))
+
+
+def _texts(argument, values):
+    if not isinstance(values, (list, tuple)):
+        raise CommandExecutionError("%s: %.60r is no list" % (argument, values))
+    return [_text(argument, value) for value in values]
+
+
+def _wrong(options):
+    try:
+        check_options(**(options or {}))
+    except CommandExecutionError as exc:
+        return str(exc)
+    except TypeError:
+        # They are no mapping, or one with names that check_options does not know.
+        return "options: %.60r are not those of a migration" % (options,)
+    return None
+
+
+def _leaving(this, names, options, doors):
+    """
+    What ``xm.survey`` says of guests that shall leave this host.
+    """
+    port, ssl = options.get("port"), options.get("ssl", False)
+    lacks = _options_that_xm_lacks(this, ssl or _always_tls(), options.get("node"))
+    guests = [_leaver(this, name, options, lacks) for name in names]
+    found = {"guests": guests, "doors": _doors(doors, port, ssl), "marked": None}
+    disks = sum([guest["domain"]["disks"] for guest in guests if guest["domain"]], [])
+    if disks:
+        # Last: whatever goes wrong before, nothing is left behind.
+        try:
+            found["marked"] = _mark(this, disks)
+        except CommandExecutionError as exc:
+            found["marked"] = {"problem": str(exc)}
+    return found
+
+
+def _leaver(this, name, options, lacks):
+    """
+    What ``xm.survey`` says of one of them. LACKS: which OPTIONS xm has not.
+    """
+    look = this.look()
+    row, view = look.guest(name), look.view(name)
+    found = {"name": name, "uuid": view.get("uuid"), "domain": None, "stays_managed": None}
+    found.update(view=dict([(key, view[key]) for key in view if key != "settled"]), blockers=[], warnings=[])
+    if row:
+        if row["domid"] is not None:
+            described = look.describe(row)
+            found["domain"] = dict([(key, described[key]) for key in described if key != "sxp"])
+        found["stays_managed"] = row["uuid"] if this.stays_managed(row["uuid"]) else None
+    if view["copy"] == "managed":
+        return found
+    live = options.get("live", True)
+    safety = ("safety_copy", "safety_folder", "safety_delay_s", "rate_mib_s", "relay")
+    try:
+        accept = _accepted(options.get("accept"))
+        blockers, warnings, guest = _blockers_of(this, name, live, accept)
+        asked = xm_safety.asked(*[options.get(key) for key in safety])
+        ssl = options.get("ssl", False) or _always_tls()
+        _, cannot, told = _safety(this, name, asked, ssl, guest, live)
+        found.update(blockers=blockers + lacks + cannot, warnings=warnings + told)
+        if not found["domain"]:
+            found["blockers"] = blockers or ["what xend says of %s is not understood" % name]
+    except CommandExecutionError as exc:
+        found["blockers"] = [str(exc)]
+    return found
+
+
+def _doors(targets, port, ssl):
+    """
+    Why guests cannot be sent to these hosts, as `_shut`, whatever is wrong with one of them.
+    """
+    found, peers = {}, {}
+    for target in targets:
+        try:
+            peers[target] = __salt__["xm.peer"](target, port, ssl)
+        except CommandExecutionError as exc:
+            found[target] = [str(exc)]
+    try:
+        found.update(_shut(peers))
+    except CommandExecutionError as exc:
+        found.update([(target, [str(exc)]) for target in peers])
+    return found
+
+
+def room_for(guests, source=None, storage=None, accept=None, asked=None):
+    """
+    Whether this host can take guests of another one, each of them. Nothing is changed. How they share the
+    memory that is free here is not looked at.
+
+    guests
+        a list of their descriptions, as ``xm.survey`` has returned them there
+    source, accept
+        as for ``xm.can_receive``
+    storage
+        what ``xm.survey`` has returned there as ``marked``, with ``host``, that minion's id, to be compared
+        now; without it disks are only looked for
+    asked
+        a dict from minion id to what ``xm.can_receive`` is given as such
+
+    Returns a dict: ``guests``, in the same order a list of dicts: ``name``, ``uuid``, ``blockers`` and
+    ``warnings`` (as ``xm.can_receive`` says them, but for memory), ``needed_mib`` (what has to be free when
+    it is received) and ``takes_mib`` (what of that it takes for good).
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt xen2 xm.room_for '[{"name": "web01", "memory_mib": 96}]'
+    """
+    if not isinstance(guests, (list, tuple)):
+        raise CommandExecutionError("guests: %.60r is no list; give descriptions of guests" % (guests,))
+    if asked is not None and not isinstance(asked, dict):
+        raise CommandExecutionError("asked: %s is no dict" % xend_secrets.quoted(asked))
+    guests = [_given(xm_output.described, guest) for guest in guests]
+    source = None if source is None else _given(xm_heard.told, "source", source, "host", "xm.host")
+    disks = [disk for guest in guests for disk in guest["disks"]]
+    compared = None if storage is None else _verdicts(_compared(storage))
+    this = xm_look.moment(str(__opts__["id"]), __salt__, CommandExecutionError, _Utility)
+    place = _Place(this, source, _accepted(accept), (asked or {}).get(this.name))
+    known = _drbd(this, disks) if compared is None else {}
+    # What was compared was compared before this had its turn.
+    looked = xm_disks.look(disks, place.root)
+    found, end = [], 0
+    for guest in guests:
+        begin, end = end, end + len(guest["disks"])
+        said = compared
+        if compared is not None and len(compared) == len(disks):
+            said = compared[begin:end]
+        elif begin == end:
+            # That nothing could be compared is said of guests that have disks.
+            said = []
+        check = place.check(guest, said, _disks_here(looked[begin:end], known, compared is None))
+        found.append(
+            {
+                "name": guest["name"],
+                "uuid": guest["uuid"],
+                "blockers": check["blockers"],
+                "warnings": check["warnings"],
+                "needed_mib": xm_fit.needed_mib(guest, place.here),
+                "takes_mib": xm_fit.needed_mib(guest),
+            }
+        )
+    return {"guests": found}
 
 
 def _same_identity(wanted, rows):

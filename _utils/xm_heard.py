@@ -20,6 +20,8 @@ WORD, SENTENCE, DESCRIPTION = 1024, 2000, 256 * 1024
 DOMAINS, DEVICES, WORDS = 1024, 256, 4096
 # Names that somebody may have meant.
 NAMES = 8
+# The disks of all guests of a host, together.
+DISKS = 64 * DEVICES
 # What a time or a size on a host can be at most.
 LARGEST = 1 << 53
 QUOTED = 60
@@ -231,11 +233,11 @@ _SEEN = _record(
     (_whole(0, 1 << 64), "size inode"),
 )
 MARKED = _record(
-    {"disks": _list(_record({}, (_PATH, "uname dev mode")), DEVICES), "token": _token},
-    (_list(_SEEN, DEVICES), "there"),
-    (_list(_record({"path": _PATH}, (_PATH, "problem")), DEVICES), "marks"),
+    {"disks": _list(_record({}, (_PATH, "uname dev mode")), DISKS), "token": _token},
+    (_list(_SEEN, DISKS), "there"),
+    (_list(_record({"path": _PATH}, (_PATH, "problem")), DISKS), "marks"),
     # That is judged word by word in xm_drbd.
-    (_table(lambda value, way: value, DEVICES), "drbd"),
+    (_table(lambda value, way: value, DISKS), "drbd"),
 )
 
 # What a host says of the safety copy of a guest that it has sent (see xm_kept.safety).
@@ -302,22 +304,60 @@ def _report(copies):
     )
 
 
-def _copies(copies):
-    copy = _record(
+def _copy(copies):
+    return _record(
         {"name": _name, "listed": _name, "copy": _one_of(copies)},
         (_uuid, "uuid"),
         (_whole(), "domid"),
         (_text(16), "state"),
         (_flag, "completed"),
     )
+
+
+def _copies(copies):
     return _record(
         {},
-        (_list(copy, DOMAINS), "copies"),
+        (_list(_copy(copies), DOMAINS), "copies"),
         (_list(NOTE, DOMAINS), "sent"),
         (_flag, "completed created"),
         (_number(), "devices_s"),
         *_SILENCE
     )
+
+
+_SENTENCES = _list(_text(2 * SENTENCE), WORDS)
+_PROMISED = _record({"name": _text(), "memory_mib": _whole(), "says": _text(SENTENCE)})
+
+
+def _survey(copies):
+    guest = _record(
+        {"name": _name, "view": _view(copies), "blockers": _SENTENCES, "warnings": _SENTENCES},
+        (_uuid, "uuid stays_managed"),
+        (GUEST, "domain"),
+    )
+    return _record(
+        {},
+        (HOST, "host"),
+        (_whole(), "dom0_mib"),
+        (_list(_PROMISED, DOMAINS), "promised"),
+        (_flag, "configured guarded follows"),
+        (_list(guest, DOMAINS), "guests"),
+        (_table(_SENTENCES, DOMAINS), "doors"),
+        (_list(_copy(copies), DOMAINS), "seen"),
+        (_list(_name, DOMAINS), "near"),
+        (_marked, "marked"),
+        (_text(2 * SENTENCE), "wrong closed"),
+        (_number(), "seconds"),
+        *_SILENCE
+    )
+
+
+_FITTING = _record(
+    {"name": _name, "blockers": _SENTENCES, "warnings": _SENTENCES},
+    (_uuid, "uuid"),
+    (_whole(), "needed_mib takes_mib"),
+)
+ROOM = _record({"guests": _list(_FITTING, DOMAINS)}, *_SILENCE)
 
 
 # What a host keeps in mind of an evacuation; it reads its own file by this, too.
@@ -383,7 +423,8 @@ def form_of(what, copies=()):
         ``report`` (xm.report), ``copies`` (xm.copies), ``view`` (xm.where), ``file`` (xen_guest.sealed),
         ``outlook`` (xend.outlook), ``host`` (xm.host), ``marked`` (xm.mark_disks), ``evacuation``
         (xm.evacuation), ``share`` (what xm.settle_moves takes for one host), ``migrations`` (xm.migrations),
-        ``progress`` (an event that tells how far a migration is)
+        ``progress`` (an event that tells how far a migration is), ``survey`` (xm.survey), ``room``
+        (xm.room_for)
     copies
         the words for what a host holds (xm_copies.words)
     """
@@ -399,6 +440,8 @@ def form_of(what, copies=()):
         "share": SHARE,
         "migrations": _migrations(copies),
         "progress": PROGRESS,
+        "survey": _survey(copies),
+        "room": ROOM,
     }[what]
     return lambda value: form(value, "")
 

@@ -30,7 +30,12 @@ def fleet(hosts: int, count: int, room: float, refuse: float) -> tuple[list[dict
     guests = []
     for number in range(count):
         takes_mib = chance.choice(SIZES_MIB) + 1
-        one = {"name": f"web{number:05}", "uuid": f"uuid {number}", "memory_mib": takes_mib - 1, "here": []}
+        one = {
+            "name": f"web{number:05}",
+            "uuid": f"uuid {number}",
+            "memory_mib": takes_mib - 1,
+            "here": [],
+        }
         guests.append(dict(one, needed_mib=takes_mib, takes_mib=takes_mib))
     each_mib = sum(guest["takes_mib"] for guest in guests) * room / hosts
     targets = {}

@@ -189,6 +189,9 @@ def test_no_function_of_xm_says_one(guests, xm, spoken):
         call(here, "unmark_disks", marked)
         call(there, "restart_advice", one, "xen1")
         call(there, "reserve", one, "migration from xen1")
+    survey = call(here, "survey", "xen1", doors=["xen2"])
+    call(there, "room_for", described, here.host(), dict(survey["marked"], host="xen1"))
+    here.unmark_disks(survey["marked"])
     for wrong in (
         dict(described[0], memory_mib="x", sxp=MARK),
         dict(described[0], name=None, sxp=MARK),
@@ -411,6 +414,7 @@ def test_no_function_says_the_password_of_a_running_xend(fleet, minion_on, spoke
         "outlook": [["xen2"]],
         "peer": ["xen2"],
         "probe": ["xen2"],
+        "ready": [],
         "reserve": ["web01"],
         "release": ["web01"],
         "relocation": [],

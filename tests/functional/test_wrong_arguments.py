@@ -78,7 +78,13 @@ RIGHT = {
     "wait": 0,
     "who": "me",
 }
-HERE = {("same_disks", "source"): "xen2", ("copies", "domain"): "web01"}
+HERE = {
+    ("same_disks", "source"): "xen2",
+    ("copies", "domain"): "web01",
+    ("room_for", "guests"): [{"name": "web01", "memory_mib": 96}],
+    ("room_for", "asked"): {"xen1": {"time": 1.0, "apart_s": 1}},
+    ("room_for", "storage"): None,
+}
 
 WRONG = {
     "none": None,

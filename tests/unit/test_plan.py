@@ -48,7 +48,8 @@ def test_nothing_to_place():
 
 def test_each_placement_says_why():
     plan = xm_plan.plan(
-        [guest("web01", 300), guest("db01", 200)], {"xen2": target(900, db01="no"), "xen3": target(400)}
+        [guest("web01", 300), guest("db01", 200)],
+        {"xen2": target(900, db01="no"), "xen3": target(400)},
     )
     assert [one["why"] for one in plan["placements"]] == [
         "of those that can take it, xen2 has the most memory left (900 MiB, with it 600 MiB)",
@@ -93,7 +94,9 @@ def test_what_is_to_stay_free_stays_free():
 
 
 @pytest.mark.parametrize("free_mib, count", [(200, 1), (203, 1), (204, 2)])
-def test_what_a_guest_needs_only_while_it_is_received_is_there_whichever_comes_last(free_mib, count):
+def test_what_a_guest_needs_only_while_it_is_received_is_there_whichever_comes_last(
+    free_mib, count
+):
     guests = [guest(name, needed_mib=104) for name in ("a", "b")]
     assert len(where(xm_plan.plan(guests, {"xen2": target(free_mib)}))) == count
 
@@ -118,7 +121,11 @@ def test_a_target_of_which_the_memory_is_not_known_takes_nobody():
 
 def test_all_that_is_in_the_way_is_said_for_each_target():
     guests = [guest("a", 300), guest("web01", 200)]
-    targets = {"xen2": target(400), "xen3": target(100, web01="no bridge"), "xen4": target(900, web01="cpu")}
+    targets = {
+        "xen2": target(400),
+        "xen3": target(100, web01="no bridge"),
+        "xen4": target(900, web01="cpu"),
+    }
     targets["xen4"]["refusals"][xm_plan.key(guests[0])] = ["cpu"]
     assert reasons(xm_plan.plan(guests, targets)) == {
         "web01": {
@@ -138,14 +145,23 @@ def test_not_all_that_take_the_memory_are_named():
 
 
 def test_a_guest_that_cannot_leave_is_not_placed():
-    (found,) = xm_plan.plan([guest("web01", here=["it is paused"])], {"xen2": target(500)})["impossible"]
+    (found,) = xm_plan.plan([guest("web01", here=["it is paused"])], {"xen2": target(500)})[
+        "impossible"
+    ]
     assert (found["here"], found["targets"]) == (["it is paused"], {"xen2": []})
 
 
 def test_a_guest_that_nobody_has_described_is_not_placed():
-    unknown = guest("web01", needed_mib=None, takes_mib=None, memory_mib=None, uuid=None, here=["unseen"])
+    unknown = guest(
+        "web01", needed_mib=None, takes_mib=None, memory_mib=None, uuid=None, here=["unseen"]
+    )
     (found,) = xm_plan.plan([unknown], {"xen2": target(50), "xen3": target(None)})["impossible"]
-    assert found == {"name": "web01", "uuid": None, "here": ["unseen"], "targets": {"xen2": [], "xen3": []}}
+    assert found == {
+        "name": "web01",
+        "uuid": None,
+        "here": ["unseen"],
+        "targets": {"xen2": [], "xen3": []},
+    }
 
 
 def test_without_targets_nothing_can_be_placed():
@@ -196,4 +212,6 @@ def moves(*targets):
 )
 def test_what_can_be_sent_now(waiting, moving, parallel, now):
     waiting = moves(*waiting)
-    assert xm_plan.next_moves(waiting, moves(*moving), parallel) == [waiting[number] for number in now]
+    assert xm_plan.next_moves(waiting, moves(*moving), parallel) == [
+        waiting[number] for number in now
+    ]

@@ -29,7 +29,9 @@ def fleets(draw, refuse=True):
         some = st.sets(st.sampled_from(keys)) if keys and refuse else st.just(set())
         needs = {key: (9, 3) for key in sorted(draw(some)) if draw(st.booleans())}
         refusals = {key: ["no"] for key in sorted(draw(some))}
-        free_mib = draw(st.one_of(st.integers(0, 1500), st.sampled_from([None] if refuse else [700])))
+        free_mib = draw(
+            st.one_of(st.integers(0, 1500), st.sampled_from([None] if refuse else [700]))
+        )
         targets[host] = {"free_mib": free_mib, "needs": needs, "refusals": refusals}
     return guests, targets
 
@@ -40,7 +42,9 @@ def needs(guest, target):
 
 
 @given(fleet=fleets(), spare_mib=st.sampled_from([0, 0, 50]), order=ORDERS, seed=st.integers(0, 99))
-def test_no_target_ever_has_too_little_memory_in_whatever_order_they_arrive(fleet, spare_mib, order, seed):
+def test_no_target_ever_has_too_little_memory_in_whatever_order_they_arrive(
+    fleet, spare_mib, order, seed
+):
     guests, targets = fleet
     plan = xm_plan.plan(guests, targets, spare_mib, order)
     known = {xm_plan.key(guest): guest for guest in guests}
@@ -106,7 +110,9 @@ def test_targets_stay_balanced(fleet):
     """Where all are taken everywhere, no target that got one is fuller than another by more than that one."""
     guests, targets = fleet
     plan = xm_plan.plan(guests, targets)
-    if not all("the most memory" in one["why"] or "no other" in one["why"] for one in plan["placements"]):
+    if not all(
+        "the most memory" in one["why"] or "no other" in one["why"] for one in plan["placements"]
+    ):
         return
     known = {xm_plan.key(guest): guest for guest in guests}
     for host in targets:
@@ -124,7 +130,9 @@ def test_guests_are_sent_in_the_order_that_is_asked_for(fleet, order):
         assert sizes == sorted(sizes, reverse=order == "largest")
     else:
         named = [one["name"] for one in sent if one["name"] in order]
-        assert named == [one["name"] for one in sent][: len(named)] == sorted(named, key=order.index)
+        assert (
+            named == [one["name"] for one in sent][: len(named)] == sorted(named, key=order.index)
+        )
 
 
 @given(
