@@ -999,13 +999,15 @@ def _leaver(this, name, options, lacks):
     What ``xm.survey`` says of one of them. LACKS: which OPTIONS xm has not.
     """
     look = this.look()
-    row, view = look.guest(name), look.view(name)
+    # One that is being sent goes by another name.
+    row, view = look.guest(name) or (look.candidates(name) or [None])[0], look.view(name)
     found = {"name": name, "uuid": view.get("uuid"), "domain": None, "stays_managed": None}
     found.update(view=dict([(key, view[key]) for key in view if key != "settled"]), blockers=[], warnings=[])
     if row:
         if row["domid"] is not None:
             described = look.describe(row)
-            found["domain"] = dict([(key, described[key]) for key in described if key != "sxp"])
+            shown = dict([(key, described[key]) for key in described if key != "sxp"])
+            found["domain"] = dict(shown, name=name)
         found["stays_managed"] = row["uuid"] if this.stays_managed(row["uuid"]) else None
     if view["copy"] == "managed":
         return found

@@ -190,8 +190,7 @@ def test_no_function_of_xm_says_one(guests, xm, spoken):
         call(there, "restart_advice", one, "xen1")
         call(there, "reserve", one, "migration from xen1")
     survey = call(here, "survey", "xen1", doors=["xen2"])
-    call(there, "room_for", described, here.host(), dict(survey["marked"], host="xen1"))
-    here.unmark_disks(survey["marked"])
+    call(there, "room_for", described, here.host(), survey["marked"])
     for wrong in (
         dict(described[0], memory_mib="x", sxp=MARK),
         dict(described[0], name=None, sxp=MARK),
