@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from tests.functional.conftest import OPEN, as_before, holding, pass_a_tick, refused, said
+from tests.functional.conftest import OPEN, as_before, held, holding, pass_a_tick, refused, said
 from tests.harness.loading import REPO, host_opts
 from tests.lab.fleet import HostSpec
 
@@ -334,6 +334,21 @@ def test_what_is_promised_to_one_guest_is_not_there_for_another(modules, fleet, 
         assert "MiB are needed" not in said(xm.can_receive(fits))
     xend.release("web01")
     assert "MiB are needed" not in said(xm.can_receive(described("web02", 200)))
+
+
+def test_a_guest_that_is_just_coming_has_not_all_of_its_memory_yet(modules, fleet, leave):
+    """How much of it is there already, nobody can see; so all of it counts."""
+    fleet["xen1"].create_guest("web01", memory_mib=200)
+    fleet["xen1"].wait_alive("web01")
+    leave(300)
+    xm = modules("xen2").xm
+    xm.reserve(modules("xen1").xm.domain("web01"), who="migration from xen1")
+    with held(fleet):
+        assert xm.where("web01")["copy"] == "receiving"
+        assert "promised: web01 is expected here" in said(xm.can_receive(described("web02", 200)))
+    assert fleet["xen2"].wait_alive("web01")
+    text = said(xm.can_receive(described("web02", 200)))
+    assert "MiB are needed" in text and "promised" not in text
 
 
 def test_what_has_come_or_never_said_so_or_is_over_takes_nothing(modules, fleet, leave):
