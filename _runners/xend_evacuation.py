@@ -345,7 +345,15 @@ def _last_look(master, given, fates):
     hosts = {given["host"]}
     for one in fates:
         hosts.update(host for host in (one["source"], one["target"]) if host)
-    return _asked(master, sorted(hosts), "xm.copies", "copies")
+    reports = _asked(master, sorted(hosts), "xm.copies", "copies")
+    # What a run before this one has sent may have arrived where nobody went this time; until that is seen its
+    # safety copy takes up room.
+    sent = [made for said in reports.values() for made in said.get("sent") or []]
+    others = {made["target"] for made in sent}.difference(hosts)
+    if others:
+        others.intersection_update(master.declared([given["host"]])[0])
+        reports.update(_asked(master, sorted(others), "xm.copies", "copies"))
+    return reports
 
 
 def _settled(master, given, fates, reports, drop):

@@ -525,7 +525,8 @@ def settling(fates, reports, host, drop, utility):
     drop
         uuids of guests that it need not keep in mind
     """
-    shares, sources = {}, set([one["source"] for one in fates])
+    # Those where a note may be of this run, or of the one that this one takes back.
+    shares, sources = {}, set([host] + [one["source"] for one in fates])
     for found in utility("xm_fleet").gather(reports, utility):
         if found["outcome"] not in ("moved", "unharmed"):
             continue

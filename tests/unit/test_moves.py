@@ -235,7 +235,7 @@ def test_each_host_puts_in_order_what_is_its_own():
     lost = noted(fleet([], []), xen1=note(target="xen2"))
     assert "xen1" not in xm_moves.settling([good], lost, "xen1", [], UTILITY)
     away = dict(good, source="xen3")
-    assert "xen1" not in xm_moves.settling([away], reports, "xen1", [], UTILITY)
+    assert "xen1" not in xm_moves.settling([away], reports, "xen3", [], UTILITY)
     assert xm_moves.settling([xm_moves.not_tried(MOVE, "no")], fleet([], []), "xen1", [], UTILITY) == {}
 
 

@@ -1,0 +1,61 @@
+"""A minion that dies in the middle of an evacuation: what is said is so, and the next run goes on."""
+
+import pytest
+
+from tests.lab import salt_config
+
+pytestmark = [
+    pytest.mark.usefixtures("host_count"),
+    pytest.mark.parametrize("host_count", [3], indirect=True),
+]
+
+NAMES = ("web01", "web02", "web03")
+LIMIT_S = 600
+
+
+@pytest.fixture
+def guests(configured):
+    for number, name in enumerate(NAMES):
+        configured.xen1.create_guest(name, memory_mib=96 - 16 * number)
+    return {name: configured.xen1.wait_alive(name) for name in NAMES}
+
+
+def places(site):
+    return {name: [host for host, one in site.where(name).items() if one.alive] for name in NAMES}
+
+
+def kept(site):
+    """What is left of transfers on all hosts."""
+    kinds = (salt_config.notes, salt_config.safety_copies, salt_config.reservations)
+    return [path for host in site.fleet for kind in kinds for path in kind(host)]
+
+
+def test_the_minion_of_the_source_dies_while_a_guest_is_sent(configured, conductor, guests):
+    configured.xen1.link(hold_at=0.5)
+    with configured.meanwhile(configured.evacuate, parallel=1, settle=20) as finish:
+        configured.xen1.wait_held(LIMIT_S)
+        conductor.minion_down("xen1")
+        configured.xen1.release()
+        run = finish()
+    assert run.exit_code == 1 and "No guest was moved" in run.report()
+    (moved,) = [name for name, hosts in places(configured).items() if hosts != ["xen1"]]
+    assert "%s runs on " % moved in run.report() and "service salt-minion start" in run.report()
+    others = [name for name in NAMES if name != moved]
+    assert "%s were not tried" % " and ".join(others) in run.report()
+    assert "xen1 is not empty of what was asked for" in run.report()
+    conductor.minion_up("xen1")
+    record = conductor.call("xen1", "xm.evacuation")
+    assert record["closed"] and {guest["name"] for guest in record["guests"]} == set(NAMES)
+    # Nobody has seen yet that it has arrived.
+    assert len(salt_config.notes(configured.xen1)) == 1
+    # None of the others goes where it went.
+    went = configured.where(moved)
+    targets = [host.name for host in configured.fleet if host.name not in ("xen1", *went)]
+    run = configured.evacuate(targets=targets)
+    assert run.exit_code == 0, run.report()
+    assert places(configured) == dict(dict.fromkeys(others, targets), **{moved: list(went)})
+    assert kept(configured) == []
+    back = configured.restore()
+    assert back.exit_code == 0, back.report()
+    assert places(configured) == dict.fromkeys(NAMES, ["xen1"]) and kept(configured) == []
+    assert conductor.call("xen1", "xm.evacuation")["guests"] == []
