@@ -1004,11 +1004,11 @@ def _leaver(this, name, options, lacks):
     found = {"name": name, "uuid": view.get("uuid"), "domain": None, "stays_managed": None}
     found.update(view=dict([(key, view[key]) for key in view if key != "settled"]), blockers=[], warnings=[])
     if row:
+        found["stays_managed"] = row["uuid"] if this.stays_managed(row["uuid"]) else None
         if row["domid"] is not None:
             described = look.describe(row)
             shown = dict([(key, described[key]) for key in described if key != "sxp"])
             found["domain"] = dict(shown, name=name)
-        found["stays_managed"] = row["uuid"] if this.stays_managed(row["uuid"]) else None
     if view["copy"] == "managed":
         return found
     live = options.get("live", True)

@@ -240,7 +240,9 @@ class _Fleet(object):
         self.said, self.unheard, self.room = {}, {}, {}
         self.apart_s = {}
         self.marked = None
-        self.guests = []
+        # All guests of the source; those of them that may leave it, that are under way already, and that do
+        # not run there at all.
+        self.guests, self.leaving, self.sent, self.known = [], [], [], []
 
     def heard(self, answers, answered_s):
         """
@@ -260,6 +262,10 @@ class _Fleet(object):
                 self.said[host] = said
         mine = self.said.get(self.source) or {}
         self.marked, self.guests = mine.get("marked"), mine.get("guests") or []
+        for guest in self.guests:
+            copy = guest["view"]["copy"]
+            kind = self.known if xm_copies.is_one_of(copy, "gone") else self.leaving
+            (self.sent if xm_copies.is_one_of(copy, "departing") else kind).append(guest)
         for host, said in self.said.items():
             took_s = min(mine.get("seconds") or 0, said["seconds"] or 0)
             self.apart_s[host] = max(0, answered_s - took_s)
@@ -302,7 +308,7 @@ class _Fleet(object):
         """
         Ask all targets that take guests at all which ones.
         """
-        guests = [guest["domain"] for guest in self._leaving() if guest["domain"]]
+        guests = [guest["domain"] for guest in self.leaving if guest["domain"]]
         asked = [
             host for host in self.targets if host in self.said and not self.said[host]["closed"]
         ]
@@ -339,27 +345,11 @@ class _Fleet(object):
                     xm_plan.key(guest): one for guest, one in zip(guests, fits, strict=True)
                 }
 
-    def _leaving(self):
-        """
-        The guests of the source that are neither under way already, nor only known to xend.
-        """
-        return [
-            guest
-            for guest in self.guests
-            if not self._is_sent(guest) and not self._is_only_known(guest)
-        ]
-
-    def _is_sent(self, guest):
-        return xm_copies.is_one_of(guest["view"]["copy"], "departing")
-
-    def _is_only_known(self, guest):
-        return xm_copies.is_one_of(guest["view"]["copy"], "gone")
-
     def plan(self, domains, spare_mib, order):
         """
         What ``xend.plan`` returns.
         """
-        guests = [self._guest(guest) for guest in self._leaving()]
+        guests = [self._guest(guest) for guest in self.leaving]
         guests += self._missing(domains)
         usable = [
             host
@@ -371,21 +361,23 @@ class _Fleet(object):
                 guest["here"].append("no other host says that it can take guests")
         places = {host: self._target(host, guests) for host in usable}
         found = xm_plan.plan(guests, places, spare_mib, order)
+        mine = {xm_plan.key(guest): guest for guest in self.leaving}
         freed_mib = sum(one["memory_mib"] for one in found["placements"])
         return {
             "source": self.source,
-            "placements": [self._placement(one) for one in found["placements"]],
+            "placements": [
+                self._placement(one, mine[xm_plan.key(one)]) for one in found["placements"]
+            ],
             "impossible": [self._impossible(one) for one in found["impossible"]],
             "order": [one["name"] for one in found["placements"]],
-            "under_way": [self._sent(guest) for guest in self.guests if self._is_sent(guest)],
+            "under_way": [self._sent(guest) for guest in self.sent],
             "stays": [
                 {
                     "domain": guest["name"],
                     "says": "%s does not run, xend on %s only knows it: it stays there"
                     % (guest["name"], self.source),
                 }
-                for guest in self.guests
-                if self._is_only_known(guest)
+                for guest in self.known
             ],
             "elsewhere": self._elsewhere(domains),
             "hosts": {
@@ -476,15 +468,14 @@ class _Fleet(object):
         said = self.said[host]
         if said["host"]["free_mib"] is None:
             return None
-        # What is promised to those that are planned here is theirs.
-        planned = {guest["name"] for guest in self._leaving()}
         promised = {one["name"]: one["memory_mib"] for one in said["promised"] or []}
-        for guest in self.guests:
+        for guest in self.sent:
             # Of what is still under way nobody knows how much memory it has there already.
-            if self._is_sent(guest) and guest["view"]["other"] == host and guest["domain"]:
-                promised[guest["name"]] = max(
-                    promised.get(guest["name"], 0), xm_fit.needed_mib(guest["domain"])
-                )
+            if guest["view"]["other"] == host and guest["domain"]:
+                needed_mib = xm_fit.needed_mib(guest["domain"])
+                promised[guest["name"]] = max(promised.get(guest["name"], 0), needed_mib)
+        # What is promised to those that are planned here is theirs.
+        planned = {guest["name"] for guest in self.leaving} if promised else ()
         others_mib = sum(size_mib for name, size_mib in promised.items() if name not in planned)
         return max(0, said["host"]["free_mib"] + (said["dom0_mib"] or 0) - others_mib)
 
@@ -496,8 +487,7 @@ class _Fleet(object):
         known = {"free_mib": free_mib, "after_mib": after_mib}
         return dict(known, **{key: bool(self.said[host][key]) for key in ("configured", "guarded")})
 
-    def _placement(self, one):
-        (guest,) = [guest for guest in self.guests if xm_plan.key(guest) == xm_plan.key(one)]
+    def _placement(self, one, guest):
         fit = self.room[one["target"]][xm_plan.key(one)]
         warnings = guest["warnings"] + fit["warnings"]
         if self.said[self.source]["follows"]:
@@ -519,10 +509,12 @@ class _Fleet(object):
         return {"domain": one["name"], "uuid": one["uuid"], "here": one["here"], "targets": targets}
 
     def _sent(self, guest):
+        # It may be an address, or anything.
+        other = guest["view"]["other"]
         return {
             "domain": guest["name"],
             "uuid": guest["uuid"],
-            "target": guest["view"]["other"],
+            "target": other if other in self.said or other in self.unheard else None,
             "says": self.master.legible(
                 xm_copies.under_way(guest["name"], self.source, guest["view"])
             ),
@@ -537,7 +529,7 @@ class _Fleet(object):
             {
                 "domain": one["name"],
                 "host": host,
-                "says": xm_copies.holds(one["name"], dict(one, host=host)),
+                "says": self.master.legible(xm_copies.holds(one["name"], dict(one, host=host))),
             }
             for host, said in sorted(self.said.items())
             for one in said["seen"] or []
@@ -555,9 +547,9 @@ def _text(found):
     """
     if found.get("problem"):
         return "nothing can be planned: " + found["problem"]
-    rows = [["", "guest", "MiB", "to", "because"]]
+    rows = [["", "guest", "MiB", "to"]]
     for number, one in enumerate(found["placements"], 1):
-        rows.append([str(number), one["domain"], str(one["memory_mib"]), one["target"], one["why"]])
+        rows.append([str(number), one["domain"], str(one["memory_mib"]), one["target"]])
     lines = (
         _columns(rows)
         if found["placements"]

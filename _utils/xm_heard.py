@@ -29,6 +29,8 @@ QUOTED = 60
 TOKEN = re.compile(r"(none|[A-Za-z0-9-]{8,64})\Z")
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z", re.IGNORECASE)
 
+# What needs no closer look.
+PLAIN = re.compile(r"[ -~]*\Z")
 # Controls, what steers the direction of writing, what is no character, and ends of lines: a terminal obeys
 # some, and a reader is deceived by others.
 UNPRINTABLE = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
@@ -53,6 +55,8 @@ def legible(text, most=SENTENCE):
     if isinstance(text, bytes):
         text = text.decode("utf-8", "replace")
     text = text if len(text) <= most else text[:most] + "..."
+    if PLAIN.match(text):
+        return _native(text)
     return _native("".join([_shown(character) for character in text]))
 
 

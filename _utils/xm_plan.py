@@ -308,7 +308,9 @@ class _Attempt(object):
             if not room.refuses(guest) and guest.key not in room.needs:
                 continue
             reasons[name] = list(room.refusals.get(guest.key) or [])
-            if guest.need[0] is not None and not room.has_room(guest):
+            # Where a host says nothing, that it does not tell its memory is no reason of its own.
+            is_told = room.free_mib is not None or not reasons[name]
+            if guest.need[0] is not None and is_told and not room.has_room(guest):
                 reasons[name].append(room.lacks(room.need(guest)[0]))
         return guest.said(here=list(guest.given["here"]), targets=reasons)
 

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import salt.exceptions
 
 from tests.functional.test_xm_disks import markers
 from tests.lab import lies
@@ -105,7 +106,7 @@ def test_what_fits_nowhere_is_listed_with_all_reasons(conductor, plan):
 
 def test_hosts_that_are_silent_lie_or_are_closed(conductor, plan):
     xen1, xen2, xen3 = conductor.fleet
-    xen1.create_guest("web01")
+    xen1.create_guest("web01", disks=["file:/srv/xen/web01.img,xvda,w"])
     conductor.minion_down("xen3")
     found = plan()
     assert where(found) == {"web01": "xen2"} and list(found["unheard"]) == ["xen3"]
@@ -139,6 +140,22 @@ def test_hosts_that_are_silent_lie_or_are_closed(conductor, plan):
     assert "xen1: its minion does not answer" in found["problem"] and plan.asked["xen2"] == [
         "xm.survey"
     ]
+
+
+def test_markers_are_removed_whatever_goes_wrong(conductor, plan, monkeypatch):
+    conductor.fleet["xen1"].create_guest("web01", disks=["file:/srv/xen/web01.img,xvda,w"])
+    publish, seen = conductor._publish, []
+
+    def gone(tgt, function, *rest):
+        if function == "xm.room_for":
+            seen.extend(markers(*conductor.fleet))
+            raise salt.exceptions.SaltClientError("the master is gone")
+        return publish(tgt, function, *rest)
+
+    monkeypatch.setattr(conductor, "_publish", gone)
+    with pytest.raises(salt.exceptions.SaltClientError):
+        plan()
+    assert seen and markers(*conductor.fleet) == []
 
 
 def test_names_that_nobody_knows_and_guests_that_are_elsewhere(conductor, plan):
@@ -200,7 +217,10 @@ def test_the_table_for_people(conductor):
         del conductor.master_opts["fun"]
     assert found["outputter"] == "txt"
     lines = found["data"].splitlines()
-    assert lines[1].startswith("1  web01  96   xen2  ") and "web02 cannot be moved:" in lines
+    assert (
+        lines[:2] == ["   guest  MiB  to", "1  web01  96   xen2"]
+        and "web02 cannot be moved:" in lines
+    )
     assert any(line.startswith("  to xen2: ") and "the bridge dmz" in line for line in lines)
     assert any(line.startswith("old01 does not run") for line in lines)
     assert any(line.startswith("xen3: its minion does not answer") for line in lines)

@@ -91,6 +91,40 @@ ANSWERS = {
         "home": [UUID],
         "release": ["web01"],
     },
+    "survey": {
+        "host": HOST,
+        "dom0_mib": 512,
+        "promised": [{"name": "db01", "memory_mib": 97, "says": "db01 may come"}],
+        "configured": True,
+        "guests": [
+            {
+                "name": "web01",
+                "uuid": UUID,
+                "domain": {"name": "web01", "memory_mib": 96},
+                "view": {"copy": "running"},
+                "stays_managed": None,
+                "blockers": [],
+                "warnings": ["its disks were not looked at"],
+            }
+        ],
+        "doors": {"xen2": ["nothing listens there"]},
+        "seen": [{"name": "web01", "listed": "web01", "uuid": UUID, "domid": 7, "copy": "running"}],
+        "near": ["web02"],
+        "wrong": None,
+        "closed": "it is being emptied",
+    },
+    "room": {
+        "guests": [
+            {
+                "name": "web01",
+                "uuid": UUID,
+                "blockers": ["there is no bridge dmz"],
+                "warnings": [],
+                "needed_mib": 98,
+                "takes_mib": 97,
+            }
+        ]
+    },
     "file": {"name": "web01", "path": "/etc/xen/web01", "mode": 420, "auto": None, "seal": "x", "shared": []},
 }
 SAFETY = {
