@@ -144,7 +144,7 @@ def test_text_is_no_leave_to_restart(show, restart):
     assert "restart" in state[1]["name"] and "neither true nor false" in state[1]["name"]
 
 
-@pytest.mark.parametrize("accept", [["on_xend_stop"], ["on_xend_start", "on_xend_stop"], [], "on_xend_stop"])
+@pytest.mark.parametrize("accept", [["on_xend_stop"], ["on_xend_start", "evacuation"], [], "on_xend_stop"])
 def test_what_a_restart_may_do_to_guests_is_handed_on(show, accept):
     for sls in ("xend.relocation", "xend.relocation.clean"):
         common = show(sls, restart_accept=accept)["xend-relocation-applied"][1]
