@@ -67,6 +67,10 @@ def refusal(given, reports, declared, utility):
         return refuse([wrong], utility, held)
     if reports[source]["follows"] and not reports[target]["follows"]:
         return _refuse_to_follow(name, source, target, held, utility)
+    if reports[source].get("domain") and reports[target].get("closed"):
+        # Before relocation is configured there: whoever empties a host wants it to be left alone.
+        text = "Nothing was moved.%s %s" % ("".join(held), reports[target]["closed"])
+        return stop("%s takes guests" % target, text, utility)
     return None
 
 

@@ -20,6 +20,11 @@ def test_a_closed_host_gets_no_guest_and_no_restart_until_it_is_opened(configure
     pillar, pids = salt_config.pillar(configured.fleet), configured.xen2.pids()
     pillar["xend"]["relocation"]["port"] = 8012
     configured.set_pillar(pillar)
+    # A migration that cannot be does not even write it.
+    before_it = [host.config.read_text() for host in configured.fleet]
+    run = configured.migrate()
+    assert run.exit_code == 1 and "xen2 takes no guests" in run.report()
+    assert [host.config.read_text() for host in configured.fleet] == before_it
     for test in (True, False):
         found = configured.states("state.highstate", test=test)
         assert found["xen2"][CONFIG]["result"] is (None if test else True)
