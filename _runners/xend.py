@@ -245,8 +245,7 @@ def watch(domain=None, timeout=None, quiet=None):
     def ask():
         return master.ask(sorted(declared), "xm.migrations", "migrations")
 
-    with _stoppable() as is_stopped:
-        events = _events(is_stopped)
+    with _stoppable() as is_stopped, contextlib.closing(_events(is_stopped)) as events:
         # It listens before anybody is asked.
         next(events)
         why = xm_watch.follow(board, events, ask, screen.show, time.monotonic, *limits)
@@ -330,7 +329,7 @@ class _Screen:
                 width, height = os.get_terminal_size(self._stream.fileno())
             except OSError:
                 width, height = TERMINAL
-            lines = self._board.lines(max(width - 1, 20), max(height - 2, 1), now)
+            lines = self._board.lines(max(width - 1, 20), max(height - 2, 1), now, at_last)
             news = [line for is_more, line in self._board.news() if is_more]
             self._write(xm_watch.frame(news, lines, self._lines))
             self._lines, self._drawn_at = len(lines), now

@@ -52,7 +52,7 @@ LEFT_OVER = (
 NO_ANSWER = "%s does not answer: what moves there is seen only as far as the other end tells it"
 MORE = "... and %d more"
 STOPPED = {"limit": "the time is over", "stopped": "it is watched no longer"}
-NOTHING = "nothing moves"
+NOTHING, IDLE = "nothing moves", "nothing moves now"
 ARRIVED = "nothing moves any more; %d of %d guests run where they were sent, as their targets have said"
 
 # Of a terminal: to the line so far up, and what is right of it and below it is wiped.
@@ -349,9 +349,10 @@ class Board(object):
         news, self._news = self._news, []
         return news
 
-    def lines(self, width, height, now):
+    def lines(self, width, height, now, at_last=False):
         """
-        The migrations that go on, a line each, at most HEIGHT of at most WIDTH cells.
+        The migrations that go on, a line each, at most HEIGHT of at most WIDTH cells; when there is none, one
+        that says so, but AT_LAST.
         """
         moves = self._open()
         ways = [
@@ -369,6 +370,8 @@ class Board(object):
         for name, host in self._expected:
             if not [move for move in moves if move["domain"] == name]:
                 lines.append(_cut(self._legible("%s is expected on %s" % (name, host)), width))
+        if not lines and not at_last:
+            lines = [IDLE]
         if len(lines) > height:
             lines[height - 1 :] = [MORE % (len(lines) - height + 1)]
         return lines

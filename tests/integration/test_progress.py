@@ -1,11 +1,16 @@
-"""Watching a migration from the master: the events on Salt's bus, and the command that the README shows."""
+"""Watching a migration from the master: the events on Salt's bus, and the commands for people."""
 
+import contextlib
+import fcntl
 import os
+import pty
 import queue
 import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
 from pathlib import Path
@@ -144,3 +149,66 @@ def test_the_events_have_the_keys_and_phases_that_are_documented(
     carried = [event["bytes"] for event in found if event["bytes"] is not None]
     assert carried == sorted(carried) and carried[-1] > 0, carried
     assert any(event["rate_mib_s"] and event["left_s"] is not None for event in found), found
+
+
+class Terminal:
+    """salt-run xend.watch at a terminal of its own, 100 characters wide, and all that it writes there."""
+
+    def __init__(self, master, *arguments):
+        program = Path(sys.executable).with_name("salt-run")
+        self.fd, there = pty.openpty()
+        fcntl.ioctl(there, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+        self.process = subprocess.Popen(
+            [program, "-c", master.config_dir, "xend.watch", *arguments],
+            stdin=there,
+            stdout=there,
+            stderr=there,
+            start_new_session=True,
+            # So that Ctrl-C comes from it.
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        os.close(there)
+        self.written, self._more = "", threading.Condition()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        with contextlib.suppress(OSError):
+            while data := os.read(self.fd, 65536):
+                with self._more:
+                    self.written += data.decode()
+                    self._more.notify_all()
+
+    def until(self, text):
+        with self._more:
+            assert self._more.wait_for(lambda: text in self.written, LINE_S), self.written
+
+    def press(self, keys):
+        os.write(self.fd, keys)
+
+    def end(self):
+        self.process.kill()
+        self.process.wait(60)
+        os.close(self.fd)
+
+
+def test_all_migrations_are_watched_at_a_terminal_until_ctrl_c(configured, guest, master):
+    configured.xen1.link(speed_mib_s=40)
+    terminal = Terminal(master, "quiet=600")
+    try:
+        # That is drawn when all hosts were asked.
+        terminal.until("nothing moves now")
+        run = configured.migrate()
+        assert run.exit_code == 0, run.report()
+        terminal.until("runs on xen2, as that has said")
+        terminal.press(b"\x03")
+        assert terminal.process.wait(LINE_S) == 0
+        terminal.until("1 of 1 guests run where they were sent")
+    finally:
+        terminal.end()
+    shown = [line for line in re.split(r"\r\x1b\[K|\r\n|\x1b\[J", terminal.written) if line.strip()]
+    bars = [line for line in shown if re.match(r"web01  xen1 -> xen2  \[[#.]{30}\]  .*%", line)]
+    # Each in the place of the one before.
+    assert len(bars) > 2 and terminal.written.count("\x1b[1A") >= len(bars) - 1, terminal.written
+    assert max(map(len, bars)) < 100 and "Traceback" not in terminal.written
+    # Salt's own farewell to Ctrl-C is for those who wait for an answer.
+    assert "Exiting" not in terminal.written

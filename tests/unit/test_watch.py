@@ -79,7 +79,8 @@ def test_a_migration_from_its_first_event_to_its_last(watch):
         "web01 xen1 -> xen2: arriving",
         "web01 xen1 -> xen2: runs on xen2, as that has said",
     ]
-    assert watch.news() == [] and not watch.board.moves() and watch.lines() == []
+    assert watch.news() == [] and not watch.board.moves() and watch.lines() == ["nothing moves now"]
+    assert watch.board.lines(80, 9, 9, at_last=True) == []
     (found,) = watch.board.seen(99)
     assert (found["end"], found["bytes"], found["says"]) == (
         "running", 4 << 20, "runs on xen2, as that has said",
