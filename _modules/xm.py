@@ -141,17 +141,21 @@ def moving():
     return xm_copies.moving([dict(row, listed=row["name"], copy=look.copy(row)) for row in look.rows])
 
 
-def migrations():
+def migrations(names=None):
     """
     What ``salt-run xend.watch`` asks a host: the transfers of guests that can be seen here.
+
+    names
+        of guests of which it is wanted what this host holds, a list
 
     Returns ``migrations``, a list of dicts: ``name``, ``uuid``, ``copy`` (``sending`` or ``receiving``;
     ``migrating`` or ``arriving`` for one that may go on, or is left over from a migration that broke;
     ``running`` for a guest that a relay here waits for), ``other`` (the host at the other end, its minion id
     or its address; None when that cannot be told), ``memory_mib``, and as far as a relay tells it ``bytes``
     (sent so far), ``rate_mib_s`` (of the last seconds) and ``seconds`` (since the first of them), else None;
-    and ``expected``, the guests that have a reservation here (``xend.reserve``), a list of dicts: ``name``
-    and ``who``. Raises an error when that cannot be seen.
+    ``expected``, the guests that have a reservation here (``xend.reserve``), a list of dicts: ``name`` and
+    ``who``; and ``held``, those of NAMES that are here, a list of dicts: ``name``, ``uuid`` and ``copy`` (see
+    HOLDS in ``_utils/xm_copies.py``). Raises an error when that cannot be seen.
 
     CLI Example:
 
@@ -159,9 +163,18 @@ def migrations():
 
         salt 'xen*' xm.migrations
     """
+    if names is not None and not isinstance(names, (list, tuple)):
+        raise CommandExecutionError("names: %.60r is no list of names" % (names,))
+    names = [_text("names", name) for name in names or []]
     this, now = _host(), time.time()
     expected = [dict((key, made[key]) for key in ("name", "who")) for made in this.reserved(now)]
-    return {"migrations": this.look().migrations(now), "expected": expected}
+    look = this.look()
+    held = [one for one in look.copies() if one["name"] in names] if names else []
+    return {
+        "migrations": look.migrations(now),
+        "expected": expected,
+        "held": [dict((key, one[key]) for key in ("name", "uuid", "copy")) for one in held],
+    }
 
 
 def domain(name):

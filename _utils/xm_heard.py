@@ -413,8 +413,12 @@ def _migrations(copies):
         (_number(0), "rate_mib_s seconds"),
     )
     expected = _record({"name": _name}, (_text(), "who"))
+    held = _record({"name": _name, "copy": _one_of(copies)}, (_uuid, "uuid"))
     return _record(
-        {"migrations": _list(migration, DOMAINS)}, (_list(expected, DOMAINS), "expected"), *_SILENCE
+        {"migrations": _list(migration, DOMAINS)},
+        (_list(expected, DOMAINS), "expected"),
+        (_list(held, DOMAINS), "held"),
+        *_SILENCE
     )
 
 

@@ -13,6 +13,10 @@ import unicodedata
 # not for so long: between two guests of an evacuation there is a pause.
 QUIET_S = 15
 
+# When all of a guest was sent, how long it is waited for the word of its target before that is asked, and
+# twice as long each time.
+WORD_S = 3
+
 # xend gives up a guest that comes when its devices do not within 120 s (xm_look.Host.gives_up_s): what is not
 # seen for certain goes on for so long at most.
 UNSURE_S = 150
@@ -38,6 +42,7 @@ ENDS = {
     "running": "runs on %(target)s, as that has said",
     "failed": "failed; %(teller)s says: %(line)s; " + WHERE,
     "left": "has left %(source)s; " + WHERE,
+    "stayed": "is not being moved any more, and runs on %(source)s, as that has said",
     "gone": "is not being moved any more; " + WHERE,
     "next": "is not being moved any more: another migration of it has begun",
     "silent": "cannot be seen any more, because %(silent)s does not answer, and may go on; " + RECOVER,
@@ -66,7 +71,7 @@ def board(utility, only=()):
     return Board(utility, only)
 
 
-def follow(board, events, ask, show, clock_s, limit_s=None, quiet_s=None):
+def follow(board, events, ask, show, clock_s, is_busy, limit_s=None, quiet_s=None):
     """
     Keep a board up to date until nothing moves any more.
 
@@ -76,11 +81,14 @@ def follow(board, events, ask, show, clock_s, limit_s=None, quiet_s=None):
         an iterator of what comes: a pair of the host that tells it and the event; None when nothing came for
         about a second. It ends when the one who watches wants no more
     ask
-        a function that asks all hosts, and returns for each what `xm.migrations` says there, or `problem`
+        a function that asks hosts (None: all of them) what they hold of guests of these names, and returns
+        for each what `xm.migrations` says there, or `problem`
     show
         a function that is called after each of that with the time
     clock_s
         a function that returns the time, in seconds
+    is_busy
+        a function that tells whether somebody is about to move guests
     limit_s
         for how many seconds at most; None: without a limit
     quiet_s
@@ -96,13 +104,16 @@ def follow(board, events, ask, show, clock_s, limit_s=None, quiet_s=None):
             return "limit"
         if asked_at is None or now - max(asked_at, board.heard_at(began)) >= quiet_s:
             is_first = asked_at is None
-            answers = ask()
+            answers = ask(None, board.names())
             asked_at = clock_s()
             board.hear(answers, now, asked_at)
-            if not is_first and not board.moves():
+            if not is_first and not board.moves() and not is_busy():
                 board.give_up(asked_at)
                 show(asked_at)
                 return "quiet"
+        targets, names = board.overdue(now)
+        if targets:
+            board.hear_some(ask(targets, names), clock_s())
         show(clock_s())
         try:
             told = next(events)
@@ -128,7 +139,7 @@ class Board(object):
         self._phases = list(utility("xm_progress").phases())
         self._only = only
         self._all, self._news, self._unsure = [], [], set()
-        self._expected, self._silent = [], []
+        self._expected, self._silent = {}, []
         self._ended_at = None
 
     # What comes
@@ -196,36 +207,44 @@ class Board(object):
         move = {"domain": name, "uuid": uuid, "end": None, "says": None, "told": 0}
         keys = ("source", "target", "phase", "percent", "bytes", "rate_mib_s", "left_s", "memory_mib")
         move.update(dict([(key, None) for key in keys]), began_at=None, heard_at=None, shown_at=None)
-        move.update(silent=None, silences=0, ended_at=None)
+        move.update(silent=None, silences=0, ended_at=None, asks=0)
         self._all.append(move)
         return move
 
     def hear(self, answers, asked_at, now):
         """
-        Take note of what hosts say who were asked at one time and have answered at another.
+        Take note of what all hosts say who were asked at one time and have answered at another.
 
         answers
             for each host what `xm.migrations` says there, or `problem`, why it does not
         """
-        self._expected = []
         silent = [host for host in sorted(answers) if answers[host].get("migrations") is None]
         for host in [host for host in silent if host not in self._silent]:
             self._news.append((True, NO_ANSWER % self._legible(host)))
-        self._silent = silent
-        for host in sorted(answers):
-            for one in answers[host].get("migrations") or []:
-                if self._is_wanted(one["name"]):
-                    self._see(host, one, now)
-        for host in sorted(answers):
-            for one in answers[host].get("expected") or []:
-                if self._is_wanted(one["name"]) and not self._has_come(one["name"], host):
-                    self._expected.append((one["name"], host))
+        self._silent, self._expected = silent, {}
+        self.hear_some(answers, now)
         for move in self._open():
             if move["shown_at"] == now:
                 move.update(silent=None, silences=0)
             elif move["heard_at"] is None or asked_at - move["heard_at"] >= QUIET_S:
                 # Before xend has connected to the target, nothing else may show it.
-                self._miss(move, now)
+                self._miss(move, answers, now)
+
+    def hear_some(self, answers, now):
+        """
+        The same of some hosts, so that what they do not show may still be on its way.
+        """
+        for host in sorted(answers):
+            for one in answers[host].get("migrations") or []:
+                if self._is_wanted(one["name"]):
+                    self._see(host, one, now)
+        for move in self._open():
+            if move["phase"] in SENT and _holds(answers, move["target"], move):
+                self._end(move, "running", now)
+        for host in sorted(answers):
+            expected = [one["name"] for one in answers[host].get("expected") or []]
+            expected = [name for name in expected if self._is_wanted(name)]
+            self._expected[host] = [name for name in expected if not self._has_come(name, host)]
 
     def _see(self, host, one, now):
         """
@@ -266,13 +285,17 @@ class Board(object):
         found = [move for move in self._all if move["domain"] == name]
         return bool(found) and found[-1]["end"] == "running" and found[-1]["target"] == host
 
-    def _miss(self, move, now):
+    def _miss(self, move, answers, now):
         """
-        No host shows a guest that was under way.
+        No host shows a guest any more that was under way.
         """
         silent = [host for host in (move["source"], move["target"]) if host in self._silent]
         if silent:
             move.update(silent=silent[0], silences=move["silences"] + 1)
+            return
+        here, there = [_holds(answers, move[end], move) for end in ("source", "target")]
+        if here != there:
+            self._end(move, "stayed" if here else "running", now)
         else:
             self._end(move, "left" if move["phase"] in SENT else "gone", now)
 
@@ -292,7 +315,29 @@ class Board(object):
         """
         Whether anything moves, or is about to: a host that was asked twice in vain is waited for no longer.
         """
-        return bool(self._expected or [move for move in self._open() if move["silences"] < 2])
+        expected = [name for names in self._expected.values() for name in names]
+        return bool(expected or [move for move in self._open() if move["silences"] < 2])
+
+    def names(self):
+        """
+        The guests that are on their way.
+        """
+        return sorted(set([move["domain"] for move in self._open()]))
+
+    def overdue(self, now):
+        """
+        The targets that have not said for a while whether a guest runs there of which all was sent, and these
+        guests. They are called so once, and then later.
+        """
+        found = []
+        for move in self._open():
+            if move["phase"] not in SENT or not move["target"] or move["heard_at"] is None:
+                move["asks"] = 0
+            elif now - move["heard_at"] >= WORD_S * (2 ** (move["asks"] + 1) - 1):
+                move["asks"] += 1
+                found.append(move)
+        targets, names = [sorted(set([move[key] for move in found])) for key in ("target", "domain")]
+        return targets, names
 
     def heard_at(self, began):
         """
@@ -367,8 +412,9 @@ class Board(object):
         for move, way in zip(moves, ways):
             head = "  ".join([_padded(text, cells) for text, cells in zip(way, widths)])
             lines.append(_cut(_with_bar(head, move, self._tail(move, now), width), width))
-        for name, host in self._expected:
-            if not [move for move in moves if move["domain"] == name]:
+        known = [move["domain"] for move in moves]
+        for host in sorted(self._expected):
+            for name in [name for name in self._expected[host] if name not in known]:
                 lines.append(_cut(self._legible("%s is expected on %s" % (name, host)), width))
         if not lines and not at_last:
             lines = [IDLE]
@@ -423,6 +469,15 @@ def frame(news, lines, drawn):
 
 def _is_same(move, name, uuid):
     return move["domain"] == name and (move["uuid"] is None or uuid is None or move["uuid"] == uuid)
+
+
+def _holds(answers, host, move):
+    """
+    Whether a host says that a guest runs there.
+    """
+    held = (answers.get(host) or {}).get("held") or []
+    running = [one for one in held if one["copy"] == "running"]
+    return bool([one for one in running if _is_same(move, one["name"], one["uuid"])])
 
 
 def _ends(move, legible):

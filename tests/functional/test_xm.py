@@ -388,7 +388,11 @@ def test_how_far_a_relay_is(on, fleet, guest):
         going.result(300)
     assert found["copy"] == "sending" and found["other"] == "xen2" and found["seconds"] >= 0
     assert fleet["xen2"].wait_alive("web01")
-    assert on("xen1").xm.migrations() == on("xen2").xm.migrations() == {"migrations": [], "expected": []}
+    nothing = {"migrations": [], "expected": [], "held": []}
+    assert on("xen1").xm.migrations(["web01"]) == on("xen2").xm.migrations() == nothing
+    assert on("xen2").xm.migrations(["web01", "web02"])["held"] == [
+        {"name": "web01", "uuid": guest.uuid, "copy": "running"}
+    ]
 
 
 def test_names_that_are_like_one_that_is_not_here(on, guest):

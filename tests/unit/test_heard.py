@@ -63,6 +63,7 @@ ANSWERS = {
             }
         ],
         "expected": [{"name": "db01", "who": "migration from xen2"}],
+        "held": [{"name": "web02", "uuid": UUID, "copy": "running"}],
     },
     "progress": {
         "domain": "web01",

@@ -21,7 +21,11 @@ def event(phase, domain="web01", source="xen1", target="xen2", **more):
 
 
 def shown(*moves, **more):
-    return dict({"migrations": list(moves), "expected": []}, **more)
+    return dict({"migrations": list(moves), "expected": [], "held": []}, **more)
+
+
+def held(name="web01", copy="running", uuid=UUID):
+    return {"name": name, "uuid": uuid, "copy": copy}
 
 
 def leaving(name="web01", other="xen2", copy="sending", **more):
@@ -236,6 +240,49 @@ def test_what_stopped_without_a_word_is_not_called_anything(watch):
     assert "is not being moved any more; `salt-run xend.where" in watch.news()[-1]
 
 
+def test_who_says_that_a_guest_runs_there_is_believed(watch):
+    """As when xm was run by hand, and a transfer has failed or not."""
+    both = {"xen1": shown(leaving()), "xen2": shown(leaving(other="xen1", copy="receiving"))}
+    watch.board.hear(both, 1, 2)
+    assert watch.board.names() == ["web01"]
+    watch.board.hear({"xen1": shown(), "xen2": shown(held=[held()])}, 20, 21)
+    watch.board.hear(both, 30, 31)
+    watch.board.hear({"xen1": shown(held=[held()]), "xen2": shown(held=[held(uuid=OTHER)])}, 50, 51)
+    watch.board.hear(both, 60, 61)
+    # Whatever that means.
+    watch.board.hear({"xen1": shown(held=[held()]), "xen2": shown(held=[held()])}, 80, 81)
+    assert watch.seen() == [
+        ("web01", "sending", "running"),
+        ("web01", "sending", "stayed"),
+        ("web01", "sending", "gone"),
+    ]
+    assert "web01 xen1 -> xen2: runs on xen2, as that has said" in watch.news()
+    assert watch.board.seen(99)[1]["says"] == (
+        "is not being moved any more, and runs on xen1, as that has said"
+    )
+
+
+def test_a_target_that_tells_nothing_by_itself_is_asked_soon(watch):
+    """As in an evacuation."""
+    watch.tell("xen1", 1, "sent")
+    watch.tell("xen1", 2, "arriving")
+    asked = [now for now in range(2, 60) if watch.board.overdue(now) == (["xen2"], ["web01"])]
+    assert asked == [5, 11, 23, 47]
+    watch.board.hear_some({"xen2": shown(leaving(other="xen1", copy="receiving"))}, 48)
+    watch.board.hear_some({"xen2": shown(held=[held(copy="unfinished")])}, 49)
+    watch.board.hear_some({}, 49)
+    watch.board.hear_some({"xen2": SILENT}, 49)
+    assert watch.seen() == [("web01", "arriving", None)]
+    watch.board.hear_some({"xen2": shown(held=[held()])}, 50)
+    assert watch.seen() == [("web01", "arriving", "running")] and watch.board.overdue(99) == ([], [])
+
+
+def test_of_what_is_still_sent_no_target_is_asked(watch):
+    watch.tell("xen1", 1, "sending", percent=99)
+    watch.board.hear_some({"xen2": shown(held=[held()])}, 2)
+    assert watch.board.overdue(60) == ([], []) and watch.seen() == [("web01", "sending", None)]
+
+
 def test_a_host_that_does_not_answer_proves_nothing(watch):
     watch.tell("xen1", 1, "sending", percent=30)
     answers = {"xen1": SILENT, "xen2": shown()}
@@ -314,9 +361,9 @@ def test_what_was_not_heard_of_for_a_while_says_so(watch):
 class Time(object):
     """A clock, and what comes at which second of it."""
 
-    def __init__(self, events, answers, end=1000):
+    def __init__(self, events, answers, end=1000, busy_until=0):
         self.now, self.events, self.answers, self.end = 0, dict(events), answers, end
-        self.asked, self.shown = [], 0
+        self.asked, self.asked_some, self.shown, self.busy_until = [], [], 0, busy_until
 
     def clock_s(self):
         return self.now
@@ -328,15 +375,20 @@ class Time(object):
             self.now += 1
             yield None
 
-    def ask(self):
-        self.asked.append(self.now)
-        return self.answers(self.now)
+    def ask(self, hosts, names):
+        (self.asked if hosts is None else self.asked_some).append(self.now)
+        found = self.answers(self.now)
+        return dict([(host, found[host]) for host in found if hosts is None or host in hosts])
+
+    def is_busy(self):
+        return self.now < self.busy_until
 
     def show(self, _now):
         self.shown += 1
 
     def follow(self, board, **more):
-        return xm_watch.follow(board, iter(self), self.ask, self.show, self.clock_s, **more)
+        arguments = (self.ask, self.show, self.clock_s, self.is_busy)
+        return xm_watch.follow(board, iter(self), *arguments, **more)
 
 
 def nothing(_now):
@@ -383,6 +435,37 @@ def test_a_longer_pause_is_bridged_by_the_reservation_of_the_next(watch):
     events.update(journey("web02", 100))
     time = Time(events, answers)
     assert time.follow(watch.board) == "quiet" and len(watch.seen()) == 2
+
+
+def test_as_long_as_somebody_empties_a_host_it_goes_on(watch):
+    time = Time({}, nothing, busy_until=100)
+    assert time.follow(watch.board) == "quiet" and time.now == 7 * QUIET_S
+
+
+def test_an_evacuation_of_two_lanes(watch):
+    """Sources tell how far they are, and targets nothing."""
+    events = {}
+    for number in range(4):
+        name, lane = "web%02d" % number, number % 2
+        told = journey(name, 10 + 40 * (number // 2) + lane, "xen1", "xen%d" % (2 + lane))
+        for second in told:
+            mine = [one for one in told[second] if one[1]["phase"] != "running"]
+            events[second] = events.get(second, []) + mine
+
+    def answers(now):
+        even, odd = shown(held=[held("web00"), held("web02")]), shown(held=[held("web01"), held("web03")])
+        return {"xen1": shown(), "xen2": even, "xen3": odd}
+
+    time = Time(events, answers)
+    assert time.follow(watch.board) == "quiet"
+    assert [(one["domain"], one["target"], one["end"]) for one in watch.board.seen(999)] == [
+        ("web00", "xen2", "running"),
+        ("web01", "xen3", "running"),
+        ("web02", "xen2", "running"),
+        ("web03", "xen3", "running"),
+    ]
+    # A few questions, and most to one host.
+    assert len(time.asked) == 2 and len(time.asked_some) == 4
 
 
 def test_what_tells_nothing_is_asked_for_again_and_again(watch):
