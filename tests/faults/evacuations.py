@@ -7,11 +7,11 @@ are in troubles.py, the truth in truth.py, the printing in __main__.py.
 import random
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tests.faults import campaign, faults, truth, upkeep
 from tests.faults.campaign import CPU_S, HELD_LIMIT_S, KEPT, POLL_S, RUNS, SETTLE_S, Clock
-from tests.faults.troubles import TROUBLES
+from tests.faults.troubles import BACK, TROUBLES
 from tests.harness.processes import Failed, Gone
 from tests.lab import salt_config
 from tests.lab.layout import wait_until
@@ -21,11 +21,20 @@ SIZES_MIB = (32, 64, 96, 128, 160)
 PAGES = (16, 32, 64, 96)
 # What one target may have left; the others have all that a host of the lab has.
 SCARCE_MIB = (200, 300, 400)
-# Of two guests at once on one host, one more evacuation; see `empty_another`.
+# A target with so much has room for any one of these guests.
+ROOMY_MIB = 300
+# The guests of another host that is emptied at the same time.
 OTHERS_MIB = (48, 80)
 # How often an operator asks for the rest, having mended all that was broken.
 ATTEMPTS = 3
-EMPTY = "is empty of what was asked for"
+# The last state of a run that has done all.
+EMPTY = "%s is empty of what was asked for"
+# How a run says of a guest that it is where it was, beside campaign.RUNS.
+STAYED = r"%s was (not tried, and was )?left on %s\b"
+# A state of a run that does nothing, because another one is at work.
+BUSY = "nobody else empties or fills %s"
+# What a run calls the outcome of a guest that it has not begun to send, beside those of a single migration.
+STAYS = ("not tried", "fits nowhere")
 
 
 @dataclass(frozen=True)
@@ -53,10 +62,13 @@ class Plan:
     safety_copy: str
     order: str | None
     named: bool
+    since: str | None
+    back: str | None
+    back_at: float
 
     @property
     def fault(self):
-        return ", ".join(self.troubles)
+        return ", ".join([*self.troubles, *(["back: " + self.back] if self.back else [])])
 
     def again(self):
         """The arguments with which the campaign does this one again."""
@@ -103,6 +115,9 @@ def plan(seed, number, name):
         safety_copy=rng.choice(("auto", "off")),
         order=rng.choice((None, "largest", "smallest")),
         named=rng.random() < 0.25,
+        since=rng.choice((None, None, "moved on", "deleted")),
+        back=rng.choice(BACK) if rng.random() < 0.3 else None,
+        back_at=rng.choice((round(rng.uniform(0.0, 0.95), 2), 1.0)),
     )
 
 
@@ -139,6 +154,8 @@ class Night:
         self.wrong = self.verdict.wrong
         self.rng = random.Random("%d %d" % (plan.seed, plan.number))
         self.troubles = [TROUBLES[name] for name in plan.troubles]
+        # Those that may come in what is run now.
+        self.comes = self.troubles
         self.source = self.fleet[plan.source]
         # The one to which the guest is sent that is held.
         self.target = self.fleet[self.rng.choice(plan.targets)]
@@ -281,8 +298,12 @@ class Night:
         """Wait until guests have left and one is held; False when the run has ended before."""
         over = self.first.process.over
         wait_until(lambda: len(self.guests_that("came")) >= moment.left or over(), HELD_LIMIT_S, POLL_S)
-        self.source.link(hold_at=moment.part)
-        marker = self.source.layout.held_marker
+        return self.hold(self.source, moment.part)
+
+    def hold(self, host, part):
+        """Hold transfers to and from a host at this part of the memory; False when the run ended before."""
+        over, marker = self.first.process.over, host.layout.held_marker
+        host.link(hold_at=part)
         wait_until(lambda: marker.exists() or over(), HELD_LIMIT_S, POLL_S)
         return marker.exists() and not over()
 
@@ -298,7 +319,7 @@ class Night:
         try:
             return self.conductor.finish(process)
         except (Gone, Failed) as error:
-            if not (process is self.first.process and any(one.ends_run for one in self.troubles)):
+            if not (process is self.first.process and any(one.ends_run for one in self.comes)):
                 self.wrong.append("an evacuation did not end by itself: %s" % error)
             return None
 
@@ -313,6 +334,9 @@ class Night:
     def place(self, source, guest):
         """Where a guest truly is, in the word of the table of faults, and the hosts on which it is alive."""
         seen = truth.look(self.fleet, guest.uuid)
+        if [copy[1:] for copy in seen.copies] == [(guest.name, "running", True)]:
+            # Others are being sent.
+            seen = replace(seen, going_on=False)
         others = [host for host in seen.alive_on() + seen.holders() if host != source.name]
         return seen.word(source.name, others[0] if others else None, guest.name), seen.alive_on()
 
@@ -330,13 +354,17 @@ class Night:
         words = Counter(self.place(self.source, guest)[0] for guest in self.first.guests)
         self.verdict.outcome = ", ".join("%d %s" % (many, word) for word, many in words.most_common())
         ended = [one for one in self.evacuations if one.run]
-        self.verdict.ok = bool(ended) and ended[-1].run.ok
-        last = {one.source.name: one for one in ended}
-        for evacuation in ended:
-            self.verdict.said += evacuation.run.said()
-            # What an earlier run says may have changed since.
-            if last[evacuation.source.name] is evacuation:
-                self.judge(evacuation)
+        for one in ended:
+            self.verdict.said += one.run.said()
+        refused = [one for one in ended if BUSY % one.source.name in one.run.steps]
+        last = {one.source.name: one for one in ended if one not in refused}
+        for one in refused:
+            if one.run.ok or one.source.name not in last:
+                self.wrong.append("a run was refused that nobody is in the way of, or did not say so")
+        self.verdict.ok = bool(last) and all(one.run.ok for one in last.values())
+        # What an earlier run says may have changed since.
+        for one in last.values():
+            self.judge(one)
 
     def judge(self, evacuation):
         """Compare what one run says with what is."""
@@ -351,6 +379,10 @@ class Night:
                 continue
             if word != faults.MOVED:
                 stays.append("%s is %s" % (guest.name, word))
+            self.judge_outcome(guest, word, run)
+            if word == faults.MOVED and evacuation is not self.first and not self.told_of(guest, run):
+                # It had left before this run began.
+                continue
             self.judge_words(guest, word, alive, text, run.ok or not blind)
         if run.ok and stays:
             self.wrong.append("success was reported, but %s" % "; ".join(stays))
@@ -358,8 +390,22 @@ class Night:
             self.wrong.append("a failure was reported, although all have moved")
         if not run.ok and harmless:
             self.wrong.append("what does no harm has kept guests from moving")
-        if run.ok != (EMPTY in run.said()[-1]):
-            self.wrong.append("the last word does not agree with the exit code: %s" % run.said()[-1])
+        last = list(run.steps)[-1] if run.steps else ""
+        if run.ok != (last == EMPTY % source.name):
+            self.wrong.append("the last word does not agree with the exit code: %s" % last)
+
+    @staticmethod
+    def told_of(guest, run):
+        """What a run calls that which has become of a guest."""
+        begin = "%s: " % guest.name
+        return [step[len(begin) :] for step in run.steps if step.startswith(begin)]
+
+    def judge_outcome(self, guest, word, run):
+        """What the outcome of a guest is called must be so."""
+        for called in self.told_of(guest, run):
+            meant = (faults.SOURCE,) if called in STAYS else faults.WORDS.get(called, (word,))
+            if word not in meant:
+                self.wrong.append("%s was called %s, but it is %s" % (guest.name, called, word))
 
     def judge_words(self, guest, word, alive, text, is_strict):
         """What is said of one guest must be so."""
@@ -370,7 +416,8 @@ class Night:
         if word == faults.LOST and not re.search("%s is LOST|%s" % (guest.name, KEPT % guest.name), text):
             self.wrong.append("%s is lost, and nobody says so" % guest.name)
         for host in alive:
-            if not re.search(RUNS % (guest.name, host), text):
+            words = (guest.name, host)
+            if not re.search(RUNS % words, text) and not re.search(STAYED % words, text):
                 self.wrong.append("%s runs on %s, and nobody says so" % (guest.name, host))
 
     # the rest, and the way back
@@ -396,38 +443,103 @@ class Night:
         """The recovery repairs what is safe, and what the operator then asks for, who knows the truth."""
         self.recover()
         for guest in evacuation.guests:
-            word, _alive = self.place(evacuation.source, guest)
-            if guest.ended and word == faults.LOST:
+            seen = truth.look(self.fleet, guest.uuid)
+            if seen.alive_on():
+                continue
+            if guest.ended:
                 self.recover(remove_lost=[guest.name])
-            elif word == faults.LOST:
-                self.bring_back(evacuation, guest)
-            elif word == faults.SUSPENDED:
+            elif "suspended" in [state for _host, _name, state, _alive in seen.copies]:
                 self.recover(resume=[guest.name])
+            else:
+                self.bring_back(guest)
 
-    def bring_back(self, evacuation, guest):
+    def bring_back(self, guest):
         """A guest that is lost comes back from its safety copy, unless there is none."""
         self.recover(**{faults.BRING_BACK: [guest.name]})
-        if self.place(evacuation.source, guest)[0] != faults.LOST:
+        if truth.look(self.fleet, guest.uuid).alive_on():
             return
-        if self.plan.safety_copy == "auto" and not any(one.may_be_lost for one in self.troubles):
+        if self.plan.safety_copy == "auto" and not any(one.may_be_lost for one in self.comes):
             self.wrong.append("%s was lost, and not brought back" % guest.name)
         self.recover(remove_lost=[guest.name])
 
     def fill(self, evacuation):
         """All that can come home does, and the host takes guests again."""
-        home = self.there(evacuation)
-        wanted = {"host": evacuation.source.name, "parallel": self.plan.parallel, "settle": SETTLE_S}
-        run = self.orchestrate("restore", wanted)
-        if run is None:
-            return
-        if not run.ok:
-            self.wrong.append("%s is not filled again: %s" % (evacuation.source.name, run.said()[-1]))
-        for guest in home:
+        there = self.there(evacuation)
+        away = there[:1] if self.plan.since and there and self.befall(evacuation, there[0]) else []
+        before = [truth.look(self.fleet, guest.uuid) for guest in away]
+        if self.plan.back and evacuation.source is self.source:
+            self.disturb_way_back(evacuation)
+        run = self.orchestrate("restore", self.wanted_back(evacuation))
+        if run is None or not run.ok:
+            why = run.said()[-1] if run else "no answer"
+            self.wrong.append("%s is not filled again: %s" % (evacuation.source.name, why))
+        left = self.there(evacuation)
+        for guest in [one for one in there[len(away) :] if one in left]:
             word, alive = self.place(evacuation.source, guest)
             if word != faults.SOURCE:
                 self.wrong.append("%s did not come home: it is %s, on %s" % (guest.name, word, alive))
+        if [truth.look(self.fleet, guest.uuid) for guest in away] != before:
+            self.wrong.append("a guest was brought back that has been %s since" % self.plan.since)
         if salt_config.evacuation(evacuation.source).exists():
             self.wrong.append("%s remembers an evacuation that is over" % evacuation.source.name)
+
+    def wanted_back(self, evacuation):
+        wanted = {"host": evacuation.source.name, "parallel": self.plan.parallel, "settle": SETTLE_S}
+        return dict(wanted, safety_copy=self.plan.safety_copy)
+
+    def disturb_way_back(self, evacuation):
+        """A first try to fill the host, in which something goes wrong; then all works again."""
+        home, trouble = evacuation.source, TROUBLES[self.plan.back]
+        self.comes, self.undo, self.doing, self.is_over = [trouble], [], [], False
+        pillar = {"xend": {"restore": self.wanted_back(evacuation)}}
+        process = self.conductor.start("xend.orch.restore", pillar)
+        self.first = replace(evacuation, process=process)
+        try:
+            if self.hold(home, self.plan.back_at):
+                senders = [host for host in self.fleet if "xc_save" in host.layout.roles()]
+                self.source, self.target = senders[0] if senders else self.target, home
+                trouble.during(self)
+            home.release()
+            run = self.finished(process)
+        finally:
+            home.release()
+            process.kill()
+            self.source, self.is_over = home, True
+            for doing in self.doing:
+                doing.end()
+        if run:
+            self.verdict.said += ["first way back: " + text for text in run.said()]
+            self.judge_way_back(evacuation, run)
+        upkeep.mend(self.conductor, self.undo, self.look)
+        self.conductor.wait_idle()
+        self.mend_guests(evacuation)
+
+    def judge_way_back(self, evacuation, run):
+        """What the disturbed way back says of guests must be so, as far as the hosts can tell."""
+        text = "\n".join(run.said())
+        for guest in evacuation.guests:
+            seen = truth.look(self.fleet, guest.uuid)
+            if not guest.ended and "%s is LOST" % guest.name in text and seen.alive_on():
+                self.wrong.append("%s was called lost, but it runs on %s" % (guest.name, seen.alive_on()))
+        if not run.ok and self.comes[0].harmless:
+            self.wrong.append("what does no harm has kept guests from coming home")
+
+    def befall(self, evacuation, guest):
+        """Let something happen to a guest between its evacuation and the way back; return whether it did."""
+        (host,) = self.place(evacuation.source, guest)[1]
+        if self.plan.since == "deleted":
+            guest.ended = True
+            self.fleet[host].destroy_guest(guest.name)
+            return True
+        # Not where it was sent: so it was on purpose, and stays.
+        others = [self.fleet[name] for name in self.plan.targets if name not in (host, self.other)]
+        roomy = [one.name for one in others if one.hypervisor.free_kib() // 1024 >= ROOMY_MIB]
+        if not roomy:
+            return False
+        run = self.orchestrate("migrate", {"domain": guest.name, "source": host, "target": roomy[0]})
+        if run is None or not run.ok:
+            self.wrong.append("%s could not move on from %s to %s" % (guest.name, host, roomy[0]))
+        return True
 
     def recover(self, test=False, **options):
         return self.orchestrate("recover", options, test)

@@ -1,5 +1,6 @@
 """The campaign's own machinery: what stands for the daemons does what they do, and the judge is strict."""
 
+import fcntl
 from dataclasses import replace
 
 import pytest
@@ -92,6 +93,25 @@ def test_states_of_one_minion_wait_for_each_other(conductor, migrate):
     xen1.release()
     assert conductor.finish(first).ok
     assert all(state["result"] for state in second.result(300).values())
+
+
+def test_states_wait_for_those_that_wait_for_nobody(conductor):
+    """As a highstate in the midst of several guests that are sent at once: Salt puts it off by its queue."""
+    xen1, xen2 = conductor.fleet
+    xen1.create_guest("web06")
+    xen1.link(hold_at=0.5)
+    step = {"xend": {"step": [{"name": "web06"}, {"target": "xen2"}]}}
+    with open(conductor.folder / "xen1.turn", "w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        sent = Process(conductor.call, "xen1", "state.sls", "xend.orch.send", pillar=step, concurrent=True)
+        xen1.wait_held()
+        # For its forks as well, which hold the same lock.
+        fcntl.flock(turn, fcntl.LOCK_UN)
+    queued = Process(conductor.call, "xen1", "state.sls", "xend.relocation", queue=True)
+    assert not queued.over(1.0)
+    xen1.release()
+    for process in (sent, queued):
+        assert all(state["result"] for state in process.result(300).values())
 
 
 def test_many_states_at_once_all_have_their_turn(conductor):
@@ -238,28 +258,32 @@ def test_an_evacuation_of_which_untrue_things_are_said_is_seen(conductor):
     guests = [night.create(source, "night0-%d" % number, 32, 4) for number in range(3)]
 
     class Said:
-        def __init__(self, ok, *texts):
+        def __init__(self, ok, last, *texts, **outcomes):
             self.ok, self.texts = ok, texts
+            self.steps = dict.fromkeys(["night0-%s: %s" % (key[1:], word) for key, word in outcomes.items()])
+            self.steps[last] = None
 
         def said(self):
             return self.texts
 
-    def wrong(*said):
+    def wrong(*said, **outcomes):
         night.wrong.clear()
-        night.judge(evacuations.Evacuation(source, [target.name], guests, run=Said(*said)))
+        run = Said(*said, **outcomes)
+        night.judge(evacuations.Evacuation(source, [target.name], guests, run=run))
         return "; ".join(night.wrong)
 
-    empty = "%s %s" % (source.name, evacuations.EMPTY)
+    empty, some = evacuations.EMPTY % source.name, "xen1 is not empty"
     stay = ["night0-%d still runs on %s" % (number, source.name) for number in range(3)]
     try:
-        assert "success was reported, but night0-0 is on the source" in wrong(True, *stay, empty)
-        assert "night0-1 was called lost" in wrong(False, *stay, "night0-1 is LOST", "Some are left")
-        assert "night0-2 runs on xen1, and nobody says so" in wrong(False, *stay[:2], "Some are left")
-        assert "does not agree with the exit code" in wrong(False, *stay, empty)
+        assert "success was reported, but night0-0 is on the source" in wrong(True, empty, *stay)
+        assert "night0-1 was called lost" in wrong(False, some, *stay, "night0-1 is LOST")
+        assert "night0-2 runs on xen1, and nobody says so" in wrong(False, some, *stay[:2])
+        assert "night0-1 was called moved, but it is on the source" in wrong(False, some, *stay, _1="moved")
+        assert "does not agree with the exit code" in wrong(False, empty, *stay)
         # Nobody has done any harm, and nobody has moved.
-        assert wrong(False, *stay, "Some are left") == "what does no harm has kept guests from moving"
+        assert wrong(False, some, *stay) == "what does no harm has kept guests from moving"
         night.troubles = [TROUBLES["a target refuses"]]
-        assert wrong(False, *stay, "Some are left") == ""
+        assert wrong(False, some, *stay, _0="unharmed", _1="not tried") == ""
     finally:
         for guest in guests:
             source.destroy_guest(guest.name)
