@@ -636,7 +636,7 @@ class _Run:
             self.master.unmark(look["source"], look["marked"])
             given = {key: value for key, value in look.items() if key != "marked"}
             run = __salt__["state.orchestrate"]("xend.orch.recover", pillar={"xend": {"recover": given}})
-            told += [state["comment"] for state in _states_in(next(iter(run["data"].values())))]
+            told += _told(next(iter(run["data"].values())))
             finding = self._found(look, 0)
         except Exception as exc:
             log.exception("what has become of %s could not be told", name)
@@ -648,13 +648,34 @@ class _Run:
         return xm_moves.fate(move, outcome, _sentence(name, told))
 
 
+def _told(returned):
+    """
+    What an orchestration of the recovery says of guests, as sentences: the one that it runs after repairs
+    knows more than it does. And what repairs say that failed.
+    """
+    failed, says, last = [], [], []
+    for state in _states_in(returned):
+        changes = state["changes"]
+        if state["function"] == "runner":
+            again = changes.get("return")
+            for inner in again.get("data", {}).values() if isinstance(again, dict) else ():
+                last += _told(inner)
+        elif state["function"] == "state":
+            inner = changes.get("ret")
+            steps = [step for ret in (inner or {}).values() for step in _states_in(ret)]
+            failed += [step["comment"] for step in steps if step["result"] is False]
+        else:
+            says.append(state["comment"])
+    return failed + (last or says)
+
+
 def _states_in(returned):
     """
-    States as Salt has returned them, in order: their ``function``, ``result`` and ``comment``.
+    States as Salt has returned them, in order: their ``function``, ``result``, ``comment`` and ``changes``.
     """
     found = []
     if not isinstance(returned, dict):
-        return [{"function": None, "result": False, "comment": "%s" % (returned,)}]
+        return [{"function": None, "result": False, "comment": "%s" % (returned,), "changes": {}}]
     for key, state in returned.items():
         if isinstance(state, dict):
             place = state.get("__run_num__")
@@ -662,6 +683,7 @@ def _states_in(returned):
             comment = xm_steps.stop("", "%s" % (comment,), _Utility)["stop"]["text"]
             function = key.split(PARTS)[-1]
             row = {"function": function, "result": state.get("result"), "comment": comment}
+            row["changes"] = state.get("changes") if isinstance(state.get("changes"), dict) else {}
             found.append((place if isinstance(place, int) else 0, row))
     return [row for _place, row in sorted(found, key=lambda pair: pair[0])]
 
