@@ -298,7 +298,8 @@ def restart(timeout=60, config=None, accept=None, test=False):
     it starts each managed guest that is halted and has ``(on_xend_start start)`` or auto_power_on, and one
     that was moved to another host before Xen 4.0 is such a guest, and would run twice. Where there are any,
     nothing is restarted unless ACCEPT says so, and the error names them and what to do. The same holds for a
-    host that is being emptied (``xm.evacuation``), where xend is not started either.
+    host that is being emptied (``xm.evacuation``); where xend is down there it is started, because no guest
+    can leave without it.
 
     When xend does not come up as configured, the file goes back to the content with which it was last
     known to start, and xend is started with that. That content is kept in the minion's cache whenever
@@ -372,7 +373,7 @@ def _restart(path, timeout, accepted):
         raise CommandExecutionError("%s%s" % (exc, _take_back(path)))
     # Nobody need wait for what is not done in any case; and once more when it is waited for no longer.
     now = _process()
-    _refuse_risks(path, now, _closure(), accepted, "was not %s" % ("restarted" if now else "started"))
+    _refuse_risks(path, now, _closure(now), accepted, "was not %s" % ("restarted" if now else "started"))
     deadline = time.time() + timeout
     with _locked(
         "relocation",
@@ -659,13 +660,19 @@ def _why_not_now(path, process):
 def _spare_guests(path, process, accepted, refusal):
     """
     Raise an error when a restart of xend (without PROCESS: a start) does something to guests that nobody has
-    accepted, or when this host is being emptied; REFUSAL is what becomes of xend then. Returns what was
+    accepted, or when this host is being emptied and xend runs; REFUSAL is what becomes of xend then. Returns what was
     accepted, as sentences.
     """
-    return _refuse_risks(path, process, _closure() + _lifecycle(path, process), accepted, refusal)
+    return _refuse_risks(path, process, _closure(process) + _lifecycle(path, process), accepted, refusal)
 
 
-def _closure():
+def _closure(process):
+    """
+    What a restart does to an evacuation, see xm_away.risks. To start a xend that is down does nothing to it,
+    and the guests that are still here could not leave without one.
+    """
+    if not process:
+        return []
     host = str(__opts__["id"])
     return xm_away.risks(xm_away.read(_option("kept"), _Utility), host)
 

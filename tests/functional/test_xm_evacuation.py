@@ -266,13 +266,29 @@ def test_what_accepts_guests_to_be_stopped_does_not_accept_that(modules, closed)
     assert len(restart(accept=["on_xend_stop", "evacuation"], test=True)["warnings"]) == 2
 
 
-def test_a_xend_that_is_down_stays_so(modules, closed):
+def test_a_xend_that_is_down_is_started_all_the_same(modules, minion_on, closed):
+    """No guest could leave this host without one."""
     closed.stop()
-    text = refused(modules("xen1").xend.restart, test=True)
-    assert text.startswith("xend would not be started: ") and "is being emptied" in text
+    assert modules("xen1").xend.restart(test=True)["warnings"] == []
+    done = minion_on("xen1").states.xend.applied("apply")
+    assert done["result"] is True and "is being emptied" not in done["comment"]
+    pids = closed.pids()
+    assert pids and "is being emptied" in refused(modules("xen1").xend.restart)
+    assert closed.pids() == pids
+
+
+def test_a_start_on_a_closed_host_harms_no_guest_either(modules, closed):
+    closed.define_guest("db01", on_xend_start="start")
+    closed.stop()
     text = refused(modules("xen1").xend.restart)
-    assert text.startswith("xend was not started: xen1 is being emptied") and closed.pids() == {}
-    assert modules("xen1").xend.restart(accept="evacuation")["pid"]["new"]
+    assert "db01 is started" in text and "is being emptied" not in text and closed.pids() == {}
+
+
+def test_where_a_record_is_not_understood_a_xend_that_is_down_is_started(modules, host):
+    place(host).parent.mkdir(mode=0o700, exist_ok=True)
+    place(host).write_text("[]")
+    host.stop()
+    assert modules("xen1").xend.restart()["pid"]["new"] == host.pids()["xend"]
 
 
 def test_a_record_that_is_not_understood_keeps_xend_as_it_is(modules, host):
