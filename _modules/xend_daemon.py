@@ -660,8 +660,8 @@ def _why_not_now(path, process):
 def _spare_guests(path, process, accepted, refusal):
     """
     Raise an error when a restart of xend (without PROCESS: a start) does something to guests that nobody has
-    accepted, or when this host is being emptied and xend runs; REFUSAL is what becomes of xend then. Returns what was
-    accepted, as sentences.
+    accepted, or when this host is being emptied and xend runs; REFUSAL is what becomes of xend then. Returns
+    what was accepted, as sentences.
     """
     return _refuse_risks(path, process, _closure(process) + _lifecycle(path, process), accepted, refusal)
 
