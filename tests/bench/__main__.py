@@ -6,7 +6,7 @@ The targets are ratios of medians measured alternately in one run, so that they 
 
 import sys
 
-from tests.bench import migration, plan, pure, relay, states
+from tests.bench import evacuation, migration, plan, pure, relay, states
 
 TARGETS = (
     "parse, set, render: at most a tenth of Augeas' reading",
@@ -17,6 +17,8 @@ TARGETS = (
     f"an orchestrated migration: at most {migration.PUBLISHES} publishes",
     f"an orchestrated migration: at most {migration.XM_RUNS} call of xm on both hosts together",
     f"an orchestrated migration with relay and copy: at most {migration.TIMES_DIRECT} times one without",
+    f"a host that is emptied: at most {evacuation.TIMES_IDEAL} times the ideal and {evacuation.MORE_S} s",
+    f"a host that is emptied: {evacuation.PUBLISHES_EACH} publishes a guest and {evacuation.PUBLISHES} more",
     f"a guest through the relay, with a copy: at most {relay.TIMES_DIRECT} times as long as without",
     f"4,000 guests of one host planned onto 200, whatever the trouble: less than {plan.SECONDS} s",
     f"4,000 guests of 200 hosts, a plan for each of these: less than {plan.SECONDS} s",
@@ -27,7 +29,8 @@ WORDS = {True: "holds", False: "MISSED", None: "not measured"}
 
 def main() -> int:
     *compared, first_use = states.measure()
-    results = [pure.against_augeas(), pure.growth(), *compared, *migration.measure(), *relay.measure()]
+    results = [pure.against_augeas(), pure.growth(), *compared, *migration.measure()]
+    results += evacuation.measure() + relay.measure()
     results += plan.measure()
     for target, (text, holds) in zip(TARGETS, results, strict=True):
         print(f"{WORDS[holds]:12} {target}\n             {text}")

@@ -56,30 +56,30 @@ def _note_calls(host, calls):
 
 def _compare(fleet, daemons, noted, calls):
     xen1, xen2 = fleet
-    _run(daemons.command("salt", "*", "state.apply", "xend.relocation"))
+    run(daemons.command("salt", "*", "state.apply", "xend.relocation"))
     xen1.create_guest(GUEST, memory_mib=96, disks=[DISK])
     orchestrate, direct = _orchestrate(daemons), _orchestrate(daemons, relay=False)
     idle = daemons.command(*IDLE)
     took = {"idle": [], "orchestrated": [], "xm": [], "direct": []}
-    published, called = [], []
+    functions, called = [], []
     for _ in range(ROUNDS):
         xen1.wait_alive(GUEST)
-        took["idle"].append(_run(idle))
+        took["idle"].append(run(idle))
         calls.write_text("")
-        with _jobs(daemons) as jobs:
-            took["orchestrated"].append(_run(orchestrate))
-        published.append(jobs)
+        with published(daemons) as jobs:
+            took["orchestrated"].append(run(orchestrate))
+        functions.append(jobs)
         called.append(calls.read_text().split())
         xen2.wait_alive(GUEST)
         # Not the one that notes: it is no call of an orchestration.
         back = [str(noted[1]), "migrate", "--live", GUEST, xen1.address]
-        took["xm"].append(_run(back))
+        took["xm"].append(run(back))
         xen1.wait_alive(GUEST)
-        took["direct"].append(_run(direct))
+        took["direct"].append(run(direct))
         xen2.wait_alive(GUEST)
-        _run(back)
+        run(back)
     return _found(
-        {name: statistics.median(all_s) for name, all_s in took.items()}, published, called
+        {name: statistics.median(all_s) for name, all_s in took.items()}, functions, called
     )
 
 
@@ -89,17 +89,17 @@ def _orchestrate(daemons, **options):
     return daemons.command("salt-run", "state.orchestrate", "xend.orch.migrate", pillar)
 
 
-def _run(command):
+def run(command, limit_s=LIMIT_S):
     """Run a command, which has to succeed; return the seconds that it took."""
     began = time.monotonic()
-    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=limit_s, check=False)
     if done.returncode:
         raise SystemExit(f"bench: {command} failed: {done.stdout}{done.stderr}")
     return time.monotonic() - began
 
 
 @contextlib.contextmanager
-def _jobs(daemons):
+def published(daemons):
     """The functions that the master publishes to minions meanwhile, a list that is filled at the end."""
     opts = salt.config.master_config(str(daemons.config / "master"))
     jobs, over = [], threading.Event()
@@ -122,8 +122,8 @@ def _jobs(daemons):
             listener.join()
 
 
-def _found(median, published, called):
-    most, calls = max(published, key=len), max(called, key=len)
+def _found(median, functions, called):
+    most, calls = max(functions, key=len), max(called, key=len)
     times = median["orchestrated"] / median["idle"]
     return [
         (

@@ -1,10 +1,14 @@
 """What `make lab` starts and says: which guests where, and commands that are there."""
 
+import re
+import subprocess
+
 import pytest
 
 from tests.demo import lab
 from tests.lab.daemons import Daemons
 from tests.lab.fleet import HostSpec
+from tests.lab.salt_config import REPO
 
 
 def wanted(hosts="2", guests="1", own="0", rate=""):
@@ -89,6 +93,36 @@ def test_it_is_said_who_is_where(guide):
     assert "web01 to web06 are on xen1, which is full, web07 to web08 are on xen2" in guide
     assert "The disk of web07 on xen2, web08 on xen2 is there alone" in guide
     assert "sends 20 MiB of guests' memory a second" in guide
+
+
+def test_all_commands_that_are_shown_are_there(guide):
+    lines = guide.replace("\\\n", "").splitlines()
+    commands = [line.strip() for line in lines if re.match(r"  (salt|alias)", line)]
+    shell = "shopt -s expand_aliases\n%s\nalias salt=show salt-run=show\n"
+    shell += "show() { printf '<%%s>' \"$@\"; echo; }\n"
+    aliases = [command for command in commands if command.startswith("alias")]
+    shown = "\n".join(command for command in commands if command not in aliases)
+    # As bash takes them apart.
+    done = subprocess.run(
+        ["bash", "-e"],
+        input=shell % "\n".join(aliases) + shown,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    words = [re.findall(r"<([^>]*)>", line) for line in done.stdout.splitlines()]
+    assert len(words) == len(commands) - 2
+    for name in {word for line in words for word in line if word.startswith("xend.orch.")}:
+        assert (REPO / "salt" / (name.replace(".", "/") + ".sls")).is_file(), name
+    runner = "".join(path.read_text() for path in (REPO / "_runners").glob("*.py"))
+    runs = [line[0] for line in words if line[0].startswith("xend.")]
+    assert len(runs) >= 4
+    for name in runs:
+        assert "\ndef %s(" % name.partition(".")[2] in runner, name
+    assert {"xend.orch.migrate", "xend.orch.evacuate", "xend.orch.restore"} <= {
+        word for line in words for word in line
+    }
 
 
 def test_a_lab_without_guests_has_no_commands_for_them(fleet, tmp_path):
