@@ -142,6 +142,52 @@ def test_hosts_that_are_silent_lie_or_are_closed(conductor, plan):
     ]
 
 
+EVIL = "\x1b[2J\u202e{{ 7 * 7 }}\n"
+
+
+def test_what_hosts_say_is_shown_as_text_and_decides_for_themselves_only(conductor, plan):
+    xen1, xen2, _xen3 = conductor.fleet
+    xen1.create_guest("web01")
+    xen1.create_guest("web02", paused=True)
+    lies.tell_all(
+        xen1,
+        {
+            "xm.survey": {
+                "change": [
+                    [["guests", 0, "warnings"], [EVIL]],
+                    [["guests", 1, "blockers"], [EVIL]],
+                    [["guests", 1, "view", "copy"], "sending"],
+                    [["guests", 1, "view", "other"], EVIL],
+                    [["doors", "xen9"], [EVIL]],
+                ]
+            }
+        },
+    )
+    lies.tell_all(
+        xen2,
+        {
+            "xm.survey": {
+                "change": [
+                    [["promised"], [{"name": EVIL, "memory_mib": 1 << 40, "says": EVIL}]],
+                    [["seen"], [{"name": "web01", "listed": "web01", "copy": "running"}]],
+                ]
+            },
+            "xm.room_for": {"change": [[["guests", 0, "blockers"], [EVIL]]]},
+        },
+    )
+    found = plan(domains="web01,web02")
+    text = json.dumps(found, ensure_ascii=False)
+    assert "\\u001b" not in text and "\u202e" not in text and "\\n" not in text
+    assert where(found) == {"web01": "xen3"} and "\\x1b[2J" in found["placements"][0]["warnings"][0]
+    (sent,) = found["under_way"]
+    assert (sent["domain"], sent["target"]) == ("web02", None)
+    assert found["hosts"]["xen2"]["free_mib"] == 0 and found["elsewhere"] == []
+    (other,) = plan(targets="xen2")["impossible"]
+    assert other["targets"]["xen2"][0].startswith("\\x1b[2J")
+    lies.tell_all(xen1, {"xm.survey": {"change": [[["guests", 0, "domain", "name"], "db01"]]}})
+    assert "not of the agreed form" in plan()["problem"]
+
+
 def test_markers_are_removed_whatever_goes_wrong(conductor, plan, monkeypatch):
     conductor.fleet["xen1"].create_guest("web01", disks=["file:/srv/xen/web01.img,xvda,w"])
     publish, seen = conductor._publish, []
