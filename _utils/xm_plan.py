@@ -12,6 +12,9 @@ import bisect
 # How the guests can be sent one after the other.
 ORDERS = ("largest", "smallest")
 
+# When guests are placed by trying: how many at most, and how often a target is tried before it is given up.
+TRIED_GUESTS, TRIES = 200, 100000
+
 # Of the guests that are in the way of another one, so many are called by name.
 NAMED = 4
 
@@ -28,9 +31,10 @@ def plan(guests, targets, spare_mib=0, order="largest"):
     Where each guest of a host can go, all of them together.
 
     The largest is placed first, onto the target with the most memory left, so that targets stay balanced.
-    When one finds no place that way, other ways are tried: those first that have the fewest targets, and onto
-    the target where the least memory is left; the way that places most guests is taken. The result depends
-    on what is given alone, not on the order in which it is.
+    When one finds no place that way, other ways are tried: those first that have the fewest targets, onto the
+    target where the least memory is left, and for up to TRIED_GUESTS at last whatever places all of them; the
+    way that places most guests is taken. The result depends on what is given alone, not on the order in which
+    it is.
 
     guests
         a list of dicts: ``name``, ``uuid`` (or None), ``memory_mib``, ``needed_mib`` (what must be free
@@ -56,14 +60,18 @@ def plan(guests, targets, spare_mib=0, order="largest"):
     guests = _guests(guests, targets)
     best = _Attempt(targets, spare_mib)
     # More than those that find a place when they are alone cannot.
-    most = len([guest for guest in guests if best.room_for(guest)])
+    some = [guest for guest in guests if best.room_for(guest)]
     for in_turn, prefers in STRATEGIES:
         tried = _Attempt(targets, spare_mib, prefers)
         tried.place(in_turn(guests, targets))
         if tried.worth > best.worth:
             best = tried
-        if len(best.placed) == most:
+        if len(best.placed) == len(some):
             break
+    else:
+        tried = _Attempt(targets, spare_mib, ALL_FIT)
+        if len(some) <= TRIED_GUESTS and tried.places_all(_choosiest_first(some, targets)):
+            best = tried
     moves = [best.placed[guest.key] for guest in guests if guest.key in best.placed]
     return {
         "placements": in_order(moves, order),
@@ -157,7 +165,7 @@ def _by_size(guest):
     return -(guest.need[1] or 0), guest.key
 
 
-MOST_LEFT, LEAST_LEFT = -1, 1
+MOST_LEFT, LEAST_LEFT, ALL_FIT = -1, 1, 0
 
 STRATEGIES = (
     (_largest_first, MOST_LEFT),
@@ -171,6 +179,8 @@ WHY = {
     "%(after)d MiB)",
     LEAST_LEFT: "of those that can take it, %(target)s is the fullest that still has room (%(left)d MiB, "
     "with it %(after)d MiB): so most find a place",
+    ALL_FIT: "%(target)s can take it (it has %(left)d MiB left, with it %(after)d MiB), and so all find a "
+    "place",
 }
 WHY_ONLY_ONE = "no other host can take it (%(target)s has %(left)d MiB left, with it %(after)d MiB)"
 
@@ -205,10 +215,19 @@ class _Room(object):
         return left_mib >= self.beside_mib and left_mib >= needed_mib - takes_mib
 
     def put(self, guest):
+        """
+        Returns what `restore` needs to take it away again.
+        """
+        before = self.left_mib, self.beside_mib
         needed_mib, takes_mib = self.need(guest)
         self.left_mib -= takes_mib
         self.beside_mib = max(self.beside_mib, needed_mib - takes_mib)
         self.guests.append(guest.given["name"])
+        return before
+
+    def restore(self, before):
+        self.left_mib, self.beside_mib = before
+        self.guests.pop()
 
     def lacks(self, needed_mib):
         """
@@ -287,16 +306,46 @@ class _Attempt(object):
             room = self.room_for(guest)
             if room is None:
                 continue
-            words = {"target": room.name, "left": room.left_mib}
             del self.queue[bisect.bisect_left(self.queue, self._rank(room))]
-            room.put(guest)
+            left_mib, _ = room.put(guest)
             bisect.insort(self.queue, self._rank(room))
-            words["after"] = room.left_mib
-            self.placed[guest.key] = guest.said(
-                memory_mib=guest.given["memory_mib"],
-                target=room.name,
-                why=(WHY_ONLY_ONE if self._is_only_one(guest) else WHY[self.prefers]) % words,
-            )
+            self._keep(guest, room, left_mib)
+
+    def _keep(self, guest, room, left_mib):
+        words = {"target": room.name, "left": left_mib, "after": left_mib - room.need(guest)[1]}
+        self.placed[guest.key] = guest.said(
+            memory_mib=guest.given["memory_mib"],
+            target=room.name,
+            why=(WHY_ONLY_ONE if self._is_only_one(guest) else WHY[self.prefers]) % words,
+        )
+
+    def places_all(self, guests):
+        """
+        Whether all of them were placed, one way or another, within TRIES.
+        """
+        self._tries = TRIES
+        rest_mib = [0]
+        for guest in reversed(guests):
+            rest_mib.append(rest_mib[-1] + guest.least_mib)
+        return self._place_rest(guests, 0, rest_mib[::-1])
+
+    def _place_rest(self, guests, number, rest_mib):
+        if number == len(guests):
+            return True
+        rooms = sorted(self.rooms.values(), key=lambda room: (-(room.left_mib or 0), room.name))
+        self._tries -= len(rooms)
+        if self._tries < 0 or sum([room.left_mib or 0 for room in rooms]) < rest_mib[number]:
+            return False
+        guest = guests[number]
+        for room in rooms:
+            if not room.has_room(guest) or room.refuses(guest):
+                continue
+            before = room.put(guest)
+            if self._place_rest(guests, number + 1, rest_mib):
+                self._keep(guest, room, before[0])
+                return True
+            room.restore(before)
+        return False
 
     def impossible(self, guest):
         """

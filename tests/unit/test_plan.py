@@ -71,6 +71,20 @@ def test_targets_are_filled_up_where_not_all_fit_otherwise():
     assert "the fullest that still has room" in plan["placements"][0]["why"]
 
 
+def test_any_way_that_places_all_is_found():
+    # Largest first onto the emptiest, or onto the fullest, leaves one without a place.
+    guests = [guest("g%d" % size, size) for size in (50, 45, 40, 35, 20, 10)]
+    plan = xm_plan.plan(guests, {"xen2": target(100), "xen3": target(100)})
+    assert len(where(plan)) == 6 and plan["impossible"] == []
+    assert all("so all find a place" in one["why"] for one in plan["placements"])
+
+
+def test_it_is_not_tried_for_ever():
+    guests = [guest("g%d" % number, 34) for number in range(90)]
+    plan = xm_plan.plan(guests, dict([("x%d" % number, target(100)) for number in range(40)]))
+    assert len(where(plan)) == 80
+
+
 def test_the_way_that_places_most_is_taken_where_not_all_can():
     guests = [guest("a", 600), guest("b", 500), guest("c", 500), guest("huge", 5000)]
     plan = xm_plan.plan(guests, {"xen2": target(1000), "xen3": target(600)})

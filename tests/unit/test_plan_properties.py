@@ -1,5 +1,6 @@
 """For all fleets: no target ever has less memory than is needed there, and nobody is forgotten."""
 
+import itertools
 import random
 
 from hypothesis import given
@@ -103,6 +104,37 @@ def test_a_single_guest_finds_a_place_exactly_when_there_is_one(fleet, spare_mib
         ]
         found = [one["target"] for one in xm_plan.plan([guest], targets, spare_mib)["placements"]]
         assert bool(found) == bool(rooms) and set(found) <= set(rooms)
+
+
+def fit(guests, targets, hosts):
+    """Whether each guest can go to the host that it has here, all of them together."""
+    for host, target in targets.items():
+        here = [
+            needs(guest, target) for guest, name in zip(guests, hosts, strict=True) if name == host
+        ]
+        if here and target["free_mib"] is None:
+            return False
+        taken_mib = sum(takes_mib for _, takes_mib in here)
+        slack_mib = max([needed_mib - takes_mib for needed_mib, takes_mib in here] or [0])
+        if here and target["free_mib"] - taken_mib < slack_mib:
+            return False
+    return not any(
+        targets[name]["refusals"].get(xm_plan.key(guest))
+        for guest, name in zip(guests, hosts, strict=True)
+    )
+
+
+@given(fleet=fleets(), room=st.floats(0.9, 1.2))
+def test_all_are_placed_where_there_is_a_way_to_place_all(fleet, room):
+    guests, targets = fleet
+    guests = [guest for guest in guests if not guest["here"]][:5]
+    targets = dict(sorted(targets.items())[:3])
+    for target in targets.values():
+        # As much as it takes, about.
+        target["free_mib"] = int(room * sum(guest["takes_mib"] for guest in guests) / len(targets))
+    ways = itertools.product(targets, repeat=len(guests))
+    if any(fit(guests, targets, hosts) for hosts in ways):
+        assert xm_plan.plan(guests, targets)["impossible"] == []
 
 
 @given(fleet=fleets(refuse=False))
