@@ -1,11 +1,15 @@
 """Where the guests of a host would go, as the master plans it for all of them."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import salt.exceptions
 
 from tests.functional.test_xm_disks import markers
+from tests.harness.site import Real
 from tests.lab import lies
 from tests.lab.fleet import HostSpec
 
@@ -270,3 +274,15 @@ def test_the_table_for_people(conductor):
     assert any(line.startswith("  to xen2: ") and "the bridge dmz" in line for line in lines)
     assert any(line.startswith("old01 does not run") for line in lines)
     assert any(line.startswith("xen3: its minion does not answer") for line in lines)
+
+
+@pytest.mark.daemons
+def test_the_plan_at_the_master(configured):
+    if not isinstance(configured, Real):
+        pytest.skip("the conductor has no command line")
+    configured.xen1.create_guest("web01", disks=["file:/srv/xen/web01.img,xvda,w"])
+    program = Path(sys.executable).with_name("salt-run")
+    command = [program, "-c", configured.master.config_dir, "xend.plan", "source=xen1"]
+    command += ["domains=web01", "targets=xen2", "spare_mib=16", "order=smallest", "accept=cpu"]
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout
+    assert ["1", "web01", "96", "xen2"] in [line.split() for line in shown.splitlines()], shown
