@@ -180,6 +180,7 @@ def lab_stop() -> int:
 def guide(fleet, daemons, guests, speed) -> str:
     """How to talk to the lab."""
     first, second = list(fleet)[:2]
+    stuck = [guest.name for guest in guests if guest.own and guest.host == first.name]
     said = [
         "The lab runs: hosts %s; %s."
         % (", ".join(f"{host.name} ({host.address})" for host in fleet), _whereabouts(fleet, guests))
@@ -187,6 +188,11 @@ def guide(fleet, daemons, guests, speed) -> str:
     own = [f"{guest.name} on {guest.host}" for guest in guests if guest.own]
     if own:
         said.append(f"The disk of {', '.join(own)} is there alone; the others' are on storage of all hosts.")
+    if stuck:
+        said.append(
+            f"So {', '.join(stuck)} cannot leave {first.name}, which an evacuation says before anything"
+            ' moves; with "partial" the others go.'
+        )
     if speed:
         said.append(f"The network card of each host sends {speed:g} MiB of guests' memory a second.")
     commands = [
@@ -209,7 +215,7 @@ def guide(fleet, daemons, guests, speed) -> str:
             ),
             "salt-run xend.watch",
             f"salt-run xend.plan source={first.name}",
-            *_orchestrate("evacuate", {"source": first.name}),
+            *_orchestrate("evacuate", {"source": first.name, **({"partial": True} if stuck else {})}),
             *_orchestrate("restore", {"host": first.name}),
         ]
     said.append("\n".join(["", *(f"  {command}".rstrip() for command in commands), ""]))

@@ -22,7 +22,8 @@ def pytest_generate_tests(metafunc):
 
 
 @pytest.fixture(scope="session")
-def _site(request):
+def _site(request, host_count):
+    # Named here, so that another number of hosts makes this anew, too.
     return request.getfixturevalue(request.param)
 
 

@@ -95,6 +95,14 @@ def test_it_is_said_who_is_where(guide):
     assert "sends 20 MiB of guests' memory a second" in guide
 
 
+@pytest.mark.parametrize(("own", "stuck"), [(2, "web04, web05"), (0, None)])
+def test_an_evacuation_that_would_be_refused_is_shown_so_that_it_goes_on(fleet, tmp_path, own, stuck):
+    guests = lab.placed([HostSpec(host.name) for host in fleet], 5, own=own)
+    said = lab.guide(fleet, Daemons(tmp_path, fleet), guests, None)
+    assert ('{"evacuate": {"source": "xen1", "partial": true}}' in said) == bool(stuck)
+    assert ("So %s cannot leave xen1" % stuck in said) == bool(stuck)
+
+
 def test_all_commands_that_are_shown_are_there(guide):
     lines = guide.replace("\\\n", "").splitlines()
     commands = [line.strip() for line in lines if re.match(r"  (salt|alias)", line)]
