@@ -551,12 +551,13 @@ class _Run:
             return float(self.options["settle"])
         return (there["view"].get("devices_s") or DEVICES_S) + SLACK_S
 
-    def _found(self, look, wait_s):
+    def _found(self, look, wait_s, hosts=None):
         """
-        What both ends hold of a guest, and what that means.
+        What both ends hold of a guest, or these hosts, and what that means.
         """
         question = {"domain": look["domain"], "uuid": look["uuid"], "wait": wait_s}
-        reports = self.master.ask([look["source"], look["target"]], "xm.copies", "copies", keywords=question)
+        hosts = hosts or [look["source"], look["target"]]
+        reports = self.master.ask(hosts, "xm.copies", "copies", keywords=question)
         return xm_fleet.gather_one(reports, xm_steps.guest_of(look), _Utility)
 
     def _follow_up(self, plan, went):
@@ -638,6 +639,9 @@ class _Run:
             run = __salt__["state.orchestrate"]("xend.orch.recover", pillar={"xend": {"recover": given}})
             told += _told(next(iter(run["data"].values())))
             finding = self._found(look, 0)
+            if finding["nowhere"]:
+                # Somebody else may have moved it meanwhile.
+                finding = self._found(look, 0, sorted(self.master.declared([look["source"]])[0]))
         except Exception as exc:
             log.exception("what has become of %s could not be told", name)
             told.append(self._broken(exc))

@@ -316,34 +316,55 @@ def returning(record, reports, host, domains, utility):
     silent = utility("xm_fleet").unheard(reports)["who"]
     found = []
     for guest in record:
-        held = _held(reports, guest["uuid"])
-        name = (held[0]["name"] if held else None) or guest["name"]
+        held = _held(reports, guest["uuid"], (host, guest["target"]))
+        facts = _facts(guest, held, host, utility)
+        name = (facts["runs"] + held + [guest])[0]["name"]
         if domains and name not in domains and guest["name"] not in domains:
             continue
-        is_one_of = utility("xm_copies").is_one_of
-        facts = {
-            "held": held,
-            "at_home": [one for one in held if one["host"] == host],
-            "moving": [one for one in held if is_one_of(one["copy"], ON_ITS_WAY)],
-            "runs": [one for one in held if one["copy"] == "running"],
-            "known": [one for one in held if one["copy"] == "managed"],
-            "target": guest["target"],
-            "silent": silent,
-            "told": told.get(guest["uuid"]),
-        }
+        facts.update(silent=silent, told=told.get(guest["uuid"]))
         is_so, drop, good, comes, text = [row for row in RETURNS if row[0](facts)][0]
-        words = {"name": name, "was": guest["name"], "host": host, "target": guest["target"]}
-        words.update(now=held[0]["host"] if held else "", silent=silent, told=facts["told"])
-        words.update(holds="; ".join([utility("xm_copies").holds(one["name"], one) for one in held]))
+        words = {"name": name, "target": guest["target"], "silent": silent, "told": facts["told"]}
+        for key in ("held", "ends", "claims"):
+            words[key] = "; ".join([utility("xm_copies").holds(one["name"], one) for one in facts[key]])
+        words["held"] = words["held"] or "none of those that answer has it"
+        words["who"] = " and ".join(sorted(set([one["host"] for one in facts["claims"]])))
         row = {"domain": name, "uuid": guest["uuid"], "target": host, "drop": drop, "good": good}
-        found.append(dict(row, source=facts["runs"][0]["host"] if comes else None, text=text % words))
+        found.append(dict(row, source=guest["target"] if comes else None, text=text % words))
     return found
 
 
-def _held(reports, uuid):
+def _facts(guest, held, host, utility):
+    """
+    What RETURNS decides by. Each host is believed about itself only: what a third one says of a guest counts
+    where neither that which it was taken from nor that which it was taken to has it.
+    """
+    is_one_of = utility("xm_copies").is_one_of
+    ends = [one for one in held if one["host"] in (host, guest["target"])]
+    known = [one for one in held if one["copy"] == "managed"]
+    # What xend only knows is nowhere in the way.
+    others = [one for one in held if one not in ends and one not in known]
+    counts = [one for one in ends if one not in known] or others
+    runs = [one for one in counts if one["copy"] == "running"]
+    in_use = "running " + ON_ITS_WAY
+    return {
+        "held": held,
+        "ends": ends,
+        "claims": [one for one in others if is_one_of(one["copy"], in_use)],
+        "known": known,
+        "moving": [one for one in counts if is_one_of(one["copy"], ON_ITS_WAY)],
+        "runs": runs,
+        "is_home": [one["host"] for one in runs] == [host],
+        "is_there": [one["host"] for one in runs] == [guest["target"]],
+    }
+
+
+def _held(reports, uuid, ends):
+    """
+    The copies of a guest, those on its two hosts first.
+    """
     return [
-        dict(one, host=host, name=one["name"])
-        for host in sorted(reports)
+        dict(one, host=host)
+        for host in sorted(reports, key=lambda host: (host not in ends, host))
         for one in reports[host].get("copies") or []
         if one["uuid"] == uuid and one["copy"] not in ("absent", "foreign")
     ]
@@ -351,6 +372,7 @@ def _held(reports, uuid):
 
 ON_ITS_WAY = "departing coming left suspended unknown"
 LOOK_FIRST = ". `" + RECOVER + "` says what to do; then run this again"
+SAY_SO_TOO = ". By their own word others have it as well (%(claims)s): look with `xm list` on %(who)s"
 
 # What is so of a guest, whether it need not be kept in mind any longer, whether that is well, whether it is
 # brought back, and what is said of it. The first row that is true decides.
@@ -358,38 +380,43 @@ RETURNS = (
     (
         lambda is_: bool(is_["moving"]),
         False, False, False,
-        "%(name)s may be on its way, or left over from a migration that broke: %(holds)s" + LOOK_FIRST,
+        "%(name)s may be on its way, or left over from a migration that broke: %(held)s" + LOOK_FIRST,
     ),
     (
         lambda is_: len(is_["runs"]) > 1,
         False, False, False,
-        "MORE THAN ONE COPY of %(name)s RUNS: %(holds)s" + LOOK_FIRST,
+        "MORE THAN ONE COPY of %(name)s RUNS: %(held)s" + LOOK_FIRST,
     ),
     (
-        lambda is_: bool(is_["at_home"]) and bool(is_["runs"]) and is_["runs"][0] in is_["at_home"],
+        lambda is_: is_["is_home"] and is_["claims"],
+        True, False, False,
+        "%(name)s is home already: %(ends)s" + SAY_SO_TOO,
+    ),
+    (
+        lambda is_: is_["is_home"],
         True, True, False,
-        "%(name)s is home already: %(holds)s",
+        "%(name)s is home already: %(held)s",
     ),
     (
-        lambda is_: bool(is_["runs"]) and is_["runs"][0]["host"] == is_["target"],
+        lambda is_: is_["is_there"] and is_["claims"],
+        False, False, True,
+        "%(name)s is to come back from %(target)s" + SAY_SO_TOO,
+    ),
+    (
+        lambda is_: is_["is_there"],
         False, True, True,
         "%(name)s is to come back from %(target)s",
     ),
+    # Who does not answer may have it. It must not be started then where it is only known.
     (
-        lambda is_: bool(is_["runs"]),
-        True, True, False,
-        "%(name)s was taken to %(target)s, and has moved on since: %(holds)s. It is left there",
-    ),
-    (
-        lambda is_: bool(is_["held"]) and len(is_["known"]) == len(is_["held"]),
-        False, True, False,
-        "%(name)s was shut down since: %(holds)s. Started there with `xm start`, it comes back with the next "
-        "run",
-    ),
-    (
-        lambda is_: bool(is_["held"]),
+        lambda is_: bool(is_["silent"]) and not is_["told"],
         False, False, False,
-        "%(name)s does not run, so it cannot be brought back: %(holds)s. Let it run, then run this again",
+        "where %(name)s is cannot be told: %(held)s, and no answer comes from %(silent)s",
+    ),
+    (
+        lambda is_: bool(is_["runs"]) and not is_["silent"],
+        True, True, False,
+        "%(name)s was taken to %(target)s, and has moved on since: %(held)s. It is left there",
     ),
     (
         lambda is_: bool(is_["told"]),
@@ -397,10 +424,15 @@ RETURNS = (
         "%(told)s",
     ),
     (
-        lambda is_: bool(is_["silent"]),
+        lambda is_: bool(is_["held"]) and len(is_["known"]) == len(is_["held"]),
+        False, True, False,
+        "%(name)s was shut down since: %(held)s. Started there with `xm start`, it comes back with the next "
+        "run",
+    ),
+    (
+        lambda is_: bool(is_["held"]),
         False, False, False,
-        "where %(name)s is cannot be told: none of those that answer has it, and no answer comes from "
-        "%(silent)s",
+        "%(name)s does not run, so it cannot be brought back: %(held)s. Let it run, then run this again",
     ),
     (
         lambda is_: True,
@@ -505,15 +537,32 @@ def seen_last(fates, reports, utility):
     """
     found = []
     for one in fates:
-        guest = dict([(key, one[key]) for key in ("uuid", "source", "target")], name=one["domain"])
-        now = utility("xm_fleet").gather_one(reports, dict(guest, ran=bool(one.get("ran"))), utility)
+        now = _seen(one, reports, utility)
         if now["moved"] and not one["good"] and not one.get("lacks"):
             one = dict(one, outcome="moved", good=True, text=now["comment"])
-        elif one["good"] and not now["moved"]:
+        # Of a guest that was seen to run where it shall, the silence of a host changes nothing.
+        elif one["good"] and not now["moved"] and not _silent(one, reports):
             text = "%s had moved, and that is not so any more: %s" % (one["domain"], now["comment"])
             one = dict(one, outcome=now["outcome"], good=False, text=text)
         found.append(one)
     return found
+
+
+def _seen(one, reports, utility):
+    """
+    Where a guest is. What others claim counts only where its two hosts do not say that it has moved.
+    """
+    guest = dict([(key, one[key]) for key in ("uuid", "source", "target")], name=one["domain"])
+    guest["ran"] = bool(one.get("ran"))
+    gather_one, ends = utility("xm_fleet").gather_one, (one["source"], one["target"])
+    own = dict([(host, reports[host]) for host in reports if host in ends])
+    now = gather_one(own, guest, utility)
+    return now if now["moved"] else gather_one(reports, guest, utility)
+
+
+def _silent(one, reports):
+    ends = (one["source"], one["target"])
+    return [host for host in ends if reports.get(host, {}).get("copies") is None]
 
 
 def settling(fates, reports, host, drop, utility):
@@ -628,7 +677,7 @@ def _undone(fates):
 def _gone(fates):
     moved = {}
     for one in fates:
-        if one["good"]:
+        if one["outcome"] == "moved":
             moved.setdefault(one["target"], []).append(one["domain"])
     told = ["%s to %s" % (" and ".join(sorted(moved[target])), target) for target in sorted(moved)]
     if not told:

@@ -121,6 +121,7 @@ RECORD = [{"name": "web01", "uuid": "u1", "target": "xen2"}]
         ([[], one("running"), []], "xen2", False, True, "is to come back from xen2"),
         ([[], one("running", name="mail01"), []], "xen2", False, True, "mail01 is to come back"),
         ([one("managed"), one("running"), []], "xen2", False, True, "is to come back from xen2"),
+        ([one("managed"), one("running", name="mail01"), []], "xen2", False, True, "mail01 is to come back"),
         ([[], one("running"), SILENT], "xen2", False, True, "is to come back from xen2"),
         ([one("running"), [], []], None, True, True, "is home already"),
         ([one("running"), one("managed"), []], None, True, True, "is home already"),
@@ -133,6 +134,15 @@ RECORD = [{"name": "web01", "uuid": "u1", "target": "xen2"}]
         ([[], one("suspended"), []], None, False, False, "left over from a migration"),
         ([[], one("halted"), []], None, False, False, "does not run"),
         ([one("halted"), [], []], None, False, False, "does not run"),
+        # Who does not answer may run it: nobody is told to start it where it is only known.
+        ([one("managed"), SILENT, []], None, False, False, "cannot be told: xend on xen1 knows it"),
+        ([one("managed"), [], SILENT], None, False, False, "cannot be told"),
+        ([[], SILENT, one("running")], None, False, False, "cannot be told: it runs on xen3"),
+        # A third host is believed about itself only.
+        ([[], one("running"), one("running")], "xen2", False, False, "from xen2. By their own word"),
+        ([[], one("running"), one("sending", name="evil")], "xen2", False, False, "`xm list` on xen3"),
+        ([[], one("running"), one("unfinished")], "xen2", False, True, "is to come back from xen2"),
+        ([one("running"), [], one("running")], None, True, False, "is home already: it runs on xen1"),
     ],
 )
 def test_what_has_become_of_those_that_were_taken_away(held, source, drop, good, said):
@@ -143,6 +153,12 @@ def test_what_has_become_of_those_that_were_taken_away(held, source, drop, good,
 
 def test_who_was_sent_and_is_nowhere_is_not_called_deleted():
     reports = noted(fleet([], [], []), xen1=note(target="xen2"))
+    (found,) = xm_moves.returning(RECORD, reports, "xen1", None, UTILITY)
+    assert "LOST" in found["text"] and not found["drop"] and not found["good"]
+
+
+def test_who_was_sent_and_is_only_known_is_not_to_be_started():
+    reports = noted(fleet(one("managed"), [], []), xen1=note(target="xen2"))
     (found,) = xm_moves.returning(RECORD, reports, "xen1", None, UTILITY)
     assert "LOST" in found["text"] and not found["drop"] and not found["good"]
 
@@ -183,6 +199,10 @@ def test_the_last_look_counts():
     assert last(moved, [], one("halted")) == ("halted", False)
     assert last(lost, [], one("running")) == ("moved", True)
     assert last(lost, [], []) == ("unknown", False)
+    # What others claim, and that nobody can look any more, changes nothing in what was seen.
+    for word in ("running", "sending", "halted", "managed"):
+        assert last(moved, [], one("running"), one(word)) == ("moved", True)
+    assert last(moved, [], SILENT) == last(moved, SILENT, one("running")) == ("moved", True)
     # What belongs to it is still not done.
     lacks = dict(xm_moves.fate(MOVE, "moved", "its file is there still"), lacks=True)
     assert last(lacks, [], one("running")) == ("moved", False)
@@ -201,6 +221,10 @@ def test_the_last_word_of_an_evacuation_stands_alone():
     last = xm_moves.emptied(GIVEN, [good], [], UTILITY)[-1]
     assert last["good"] and "1 guest was moved (web01 to xen2)" in last["text"]
     assert "xend.orch.restore" in last["text"]
+    # It has moved, whatever is still to be done for it.
+    lacks = dict(xm_moves.fate(MOVE, "moved", "web01 runs on xen2. Its file is there still"), lacks=True)
+    last = xm_moves.emptied(GIVEN, [lacks], [], UTILITY)[-1]
+    assert not last["good"] and "1 guest was moved (web01 to xen2)" in last["text"]
     rest = [xm_moves.not_tried(dict(MOVE, domain=name), "xen3 is silent") for name in ("web02", "web03")]
     bad = xm_moves.fate(dict(MOVE, domain="web04"), "lost", "web04 is LOST: nobody has it")
     last = xm_moves.emptied(GIVEN, [good, bad] + rest, [], UTILITY)[-1]
