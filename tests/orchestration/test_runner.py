@@ -14,6 +14,7 @@ import salt.utils.event
 
 from tests.harness.site import Real
 from tests.lab import lies
+from tests.lab.layout import wait_until
 
 PAIRS = (("xen1", "xen2"), ("xen2", "xen1"))
 
@@ -199,6 +200,23 @@ def test_a_migration_is_watched_to_its_end(conductor, migrate, request, capsys):
     (found,) = conductor._runners()["xend.watch"](quiet=1, domain="web01")
     assert (found["uuid"], found["end"], found["phase"]) == (guest.uuid, "running", "running")
     assert capsys.readouterr().out == "" and json.loads(json.dumps(found)) == found
+
+
+def test_an_evacuation_is_watched_to_its_end_over_its_pauses(conductor, request):
+    names = ["web01", "web02", "web03"]
+    for name in names:
+        conductor.fleet["xen1"].create_guest(name)
+    running = conductor.start("xend.orch.evacuate", {"xend": {"evacuate": {"source": "xen1"}}})
+    request.getfixturevalue("bus")
+    lock = Path(conductor.master_opts["cachedir"]) / "xend-moves-xen1.lock"
+    assert wait_until(lambda: lock.exists() and lock.read_text(), 60)
+    # Far less than the pauses.
+    found = conductor._runners()["xend.watch"](quiet=1)
+    run = conductor.finish(running)
+    assert run.exit_code == 0, run.report()
+    assert sorted((one["domain"], one["target"], one["end"]) for one in found) == [
+        (name, "xen2", "running") for name in names
+    ]
 
 
 def test_what_tells_nothing_is_seen_at_both_hosts(conductor, runner, bus):
