@@ -15,6 +15,9 @@ MOST_LETTERS = 4096
 # People mistype names that they can read, and to compare longer ones takes long.
 LIKE_LETTERS = 128
 
+# Names that are as much less like one than the one that is most like it were not meant.
+ALIKE = 0.1
+
 
 def native(value):
     """
@@ -80,7 +83,13 @@ def nearest(name, known, most=3):
     if not 0 < len(wanted) <= LIKE_LETTERS:
         return []
     found = [one for one in sorted(own) if one.startswith(wanted) or wanted.startswith(one + ".")]
-    found += [one for one in difflib.get_close_matches(wanted, sorted(own), most) if one not in found]
+    likeness = [
+        (difflib.SequenceMatcher(None, wanted, one).ratio(), one)
+        for one in difflib.get_close_matches(wanted, sorted(own), len(own) or 1)
+    ]
+    best = max([0] + [ratio for ratio, _one in likeness])
+    likely = sorted([(-ratio, one) for ratio, one in likeness if ratio >= best - ALIKE])
+    found += [one for _ratio, one in likely if one not in found]
     return [own[one] for one in found[:most]]
 
 

@@ -10,13 +10,15 @@ HOSTS = ["xen1.example.com", "xen2.example.com", "db"]
 @pytest.mark.parametrize(
     "name, known, near",
     [
-        ("web1", ["web01", "db01", "mail"], ["web01"]),
+        ("web1", ["web02", "web01", "web03", "db01", "mail"], ["web01"]),
+        ("wb01", ["web05", "web01", "db01"], ["web01"]),
         ("WEB01", ["web01"], ["web01"]),
         ("xen1", HOSTS, ["xen1.example.com"]),
         ("xen1.example.com", ["xen1", "db"], ["xen1"]),
         ("w", ["web02", "web01", "web04", "web03"], ["web01", "web02", "web03"]),
-        ("xen3.example.com", HOSTS, ["xen2.example.com", "xen1.example.com"]),
-        ("web100", ["web%02d" % number for number in range(0, 40, 10)], ["web10", "web00", "web30"]),
+        ("xen3.example.com", HOSTS, ["xen1.example.com", "xen2.example.com"]),
+        ("web100", ["web%02d" % number for number in range(0, 40, 10)], ["web00", "web10"]),
+        ("weba", ["web04", "web03", "web02", "web01"], ["web01", "web02", "web03"]),
         ("", HOSTS, []),
         ("web01", [], []),
         (u"gr\u00fc\u00dfe", [u"gr\u00fc\u00dfen"], [xend_text.native(u"gr\u00fc\u00dfen")]),
