@@ -1071,8 +1071,9 @@ def room_for(guests, source=None, storage=None, accept=None, asked=None):
     """
     if not isinstance(guests, (list, tuple)):
         raise CommandExecutionError("guests: %.60r is no list; give descriptions of guests" % (guests,))
-    if asked is not None and not isinstance(asked, dict):
-        raise CommandExecutionError("asked: %s is no dict" % xend_secrets.quoted(asked))
+    for argument, value in (("storage", storage), ("asked", asked)):
+        if value is not None and not isinstance(value, dict):
+            raise CommandExecutionError("%s: %s is no dict" % (argument, xend_secrets.quoted(value)))
     guests = [_given(xm_output.described, guest) for guest in guests]
     source = None if source is None else _given(xm_heard.told, "source", source, "host", "xm.host")
     disks = [disk for guest in guests for disk in guest["disks"]]

@@ -206,7 +206,8 @@ def test_many_guests_are_looked_at_in_a_few_questions(open_fleet, load, monkeypa
         ("survey", {"source": "xen1", "doors": [None]}, "doors: None"),
         ("room_for", {"guests": "web01"}, "guests: 'web01' is no list"),
         ("room_for", {"guests": [5]}, "domain is no description"),
-        ("room_for", {"guests": [], "asked": 5}, "asked: "),
+        ("room_for", {"guests": [], "asked": 5}, "asked: 5 is no dict"),
+        ("room_for", {"guests": [], "storage": []}, "storage: [] is no dict"),
         ("room_for", {"guests": [], "source": {"xen": "x"}}, "source: "),
     ],
 )
