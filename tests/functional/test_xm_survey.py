@@ -153,6 +153,42 @@ def test_the_others_say_what_room_they_have(on, fleet):
         fleet["xen2"].config.write_text(OPEN)
 
 
+def test_what_a_guest_leaves_behind_is_said_of_all(on, fleet):
+    """A managed one before 4.0, one that a broken migration has left, and one that is not there at all."""
+    old = fleet["old1"]
+    guest = old.create_guest("db01", managed=True)
+    old.create_guest("db02")
+    left = old.create_guest("db03")
+    old.hypervisor.update(left.domid, xend_name="migrating-db03")
+    try:
+        for accept in (None, ["managed"]):
+            options = {"accept": accept} if accept else None
+            survey = on("old1").survey("old1", ["db01", "db02", "db03", "db09"], options)
+            assert [one["name"] for one in survey["guests"]] == ["db01", "db02", "db03"]
+            for one in survey["guests"]:
+                alone = on("old1").can_send(one["name"], "xen2", accept=accept)
+                assert [one["blockers"], one["warnings"]] == [alone["blockers"], alone["warnings"]]
+            first, second, third = survey["guests"]
+            assert first["stays_managed"] == guest.uuid and second["stays_managed"] is None
+            assert bool(first["blockers"]) is not bool(accept) and third["domain"]["name"] == "db03"
+            assert "left over on old1, as migrating-db03" in third["blockers"][0]
+            assert sorted(one["listed"] for one in survey["seen"]) == ["db01", "db02", "migrating-db03"]
+    finally:
+        old.clear()
+
+
+def test_memory_is_counted_as_for_one_guest(on, fleet):
+    target = fleet["amd1"]
+    facts = on("amd1").survey("xen1")
+    free_mib = facts["host"]["free_mib"] + facts["dom0_mib"]
+    for memory_mib, is_enough in ((free_mib - 1, True), (free_mib, False)):
+        guest = {"name": "big01", "memory_mib": memory_mib}
+        (found,) = on("amd1").room_for([guest])["guests"]
+        assert (found["needed_mib"] <= free_mib) is is_enough
+        assert (MEMORY in str(on("amd1").can_receive(guest)["blockers"])) is not is_enough
+    assert target.guests() == {}
+
+
 def test_what_is_promised_and_that_a_host_is_closed(minion_on, fleet):
     minion = minion_on("xen2").modules
     minion.xend.reserve("db01", who="a test", seconds=60, memory_mib=200)
