@@ -529,7 +529,10 @@ class _Fleet(object):
             {
                 "domain": one["name"],
                 "host": host,
-                "says": self.master.legible(xm_copies.holds(one["name"], dict(one, host=host))),
+                "says": self.master.legible(
+                    "%s is not on %s: %s"
+                    % (one["name"], self.source, xm_copies.holds(one["name"], dict(one, host=host)))
+                ),
             }
             for host, said in sorted(self.said.items())
             for one in said["seen"] or []

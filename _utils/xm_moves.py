@@ -531,6 +531,12 @@ def after(name):
     return "nothing further is started after what has become of %s" % name
 
 
+GONE = (
+    "%(name)s had moved to %(target)s and run there, and is neither there nor on %(source)s any more: it was "
+    "shut down, destroyed or moved on since. xend.log on %(target)s tells"
+)
+
+
 def seen_last(fates, reports, utility):
     """
     The same fates after the last look at all hosts: what has changed since counts.
@@ -540,6 +546,10 @@ def seen_last(fates, reports, utility):
         now = _seen(one, reports, utility)
         if now["moved"] and not one["good"] and not one.get("lacks"):
             one = dict(one, outcome="moved", good=True, text=now["comment"])
+        elif one["good"] and now["outcome"] == "lost":
+            # It ran on its target when that was asked before, so that no migration has lost it.
+            text = GONE % dict(one, name=one["domain"])
+            one = dict(one, outcome="gone", good=False, text=text)
         # Of a guest that was seen to run where it shall, the silence of a host changes nothing.
         elif one["good"] and not now["moved"] and not _silent(one, reports):
             text = "%s had moved, and that is not so any more: %s" % (one["domain"], now["comment"])

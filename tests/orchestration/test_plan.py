@@ -219,6 +219,7 @@ def test_names_that_nobody_knows_and_guests_that_are_elsewhere(conductor, plan):
     found = plan(domains="web01,web02")
     assert list(where(found)) == ["web01"]
     assert [(one["domain"], one["host"]) for one in found["elsewhere"]] == [("web02", "xen2")]
+    assert found["elsewhere"][0]["says"].startswith("web02 is not on xen1: it runs on xen2 (state ")
     for given, words in (
         ({"source": 5}, "source: 5"),
         ({"targets": {}}, "targets: {}"),

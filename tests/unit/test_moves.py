@@ -197,6 +197,12 @@ def test_the_last_look_counts():
     assert last(moved, [], one("running")) == ("moved", True)
     assert last(moved, one("running"), []) == ("unharmed", False)
     assert last(moved, [], one("halted")) == ("halted", False)
+    # It was seen to run there, so that it is not the migration that has lost it.
+    ran = xm_moves.fate(dict(MOVE, ran=True), "moved", "it runs there", good=True)
+    assert last(ran, [], []) == ("gone", False)
+    (found,) = xm_moves.seen_last([ran], fleet([], []), UTILITY)
+    assert "LOST" not in found["text"] and "web01 had moved to xen2 and run there" in found["text"]
+    assert last(lost, [], [])[0] != "gone"
     assert last(lost, [], one("running")) == ("moved", True)
     assert last(lost, [], []) == ("unknown", False)
     # What others claim, and that nobody can look any more, changes nothing in what was seen.
