@@ -264,7 +264,9 @@ def restoration(given=None, test=False):
         why = "%s is none of the hosts in the pillar (%s)" % (host, ", ".join(sorted(declared)))
     if why:
         return xm_steps.stop("%s can be filled" % host, "Nothing was done: %s" % why, _Utility)
-    record = master.ask([host], "xm.evacuation", "evacuation")[host]
+    # That a guest has moved on since, its host may keep in mind, when that was emptied as well.
+    records = master.ask(sorted(declared), "xm.evacuation", "evacuation")
+    record = records[host]
     if record.get("problem"):
         why = ". ".join(part for part in (record["problem"], record.get("remedy")) if part)
         text = "Nothing was done: what was taken away from %s cannot be told: %s" % (host, why)
@@ -272,7 +274,7 @@ def restoration(given=None, test=False):
     reports, domains = {}, xm_moves.names(given.get("domains"))
     if record["guests"]:
         reports = master.ask(sorted(declared), "xm.copies", "copies")
-    returns = xm_moves.returning(record["guests"], reports, host, domains, _Utility)
+    returns = xm_moves.returning(records, reports, host, domains, _Utility)
     hosts = _readiness(master, host, returns)
     who = "restoration of %s, begun %s" % (host, _now())
     return xm_moves.restoration(given, record, returns, hosts, who, test, _Utility)
@@ -413,15 +415,28 @@ class _Run:
                     self.waiting.remove(move)
                     notes = self._notes_of(move["source"])
                     moving[self._begin(pool, self._moved, move, notes)] = move
-                done, _others = concurrent.futures.wait(
-                    moving, return_when=concurrent.futures.FIRST_COMPLETED
-                )
-                for one in done:
+                for one in self._over(moving):
                     fate = self._judged(moving.pop(one), one.result())
                     found.append(fate)
                     if fate["stops"] and not self.stopped:
                         self.stopped = xm_moves.after(fate["domain"])
         return found
+
+    def _over(self, moving):
+        """
+        Those that are over, of which it is waited for one at least. Whoever ends salt-run (Ctrl-C) ends what
+        would come after them: minions go on with a guest that is under way, so it is still told what becomes
+        of that.
+        """
+        try:
+            return concurrent.futures.wait(moving, return_when=concurrent.futures.FIRST_COMPLETED)[0]
+        except (KeyboardInterrupt, SystemExit):
+            if self.stopped == xm_moves.ended():
+                raise
+            names = sorted(move["domain"] for move in moving.values())
+            log.warning("nothing further is started; %s under way, and awaited", " and ".join(names))
+            self.stopped = xm_moves.ended()
+            return []
 
     @staticmethod
     def _begin(pool, function, move, *arguments):

@@ -294,12 +294,12 @@ def _count(number):
 # What comes home to a host
 
 
-def returning(record, reports, host, domains, utility):
+def returning(records, reports, host, domains, utility):
     """
     What has become of the guests that an evacuation has taken away from a host.
 
-    record
-        these, a list of dicts: ``name``, ``uuid`` and ``target``
+    records
+        what `xm.evacuation` has returned, by host; that of HOST has these guests
     reports
         what each host holds, as for xm_fleet.gather
     host
@@ -315,13 +315,15 @@ def returning(record, reports, host, domains, utility):
     told = dict([(found["uuid"], found["comment"]) for found in left_over])
     silent = utility("xm_fleet").unheard(reports)["who"]
     found = []
-    for guest in record:
+    for guest in records[host]["guests"]:
         held = _held(reports, guest["uuid"], (host, guest["target"]))
         facts = _facts(guest, held, host, utility)
         name = (facts["runs"] + held + [guest])[0]["name"]
         if domains and name not in domains and guest["name"] not in domains:
             continue
         facts.update(silent=silent, told=told.get(guest["uuid"]))
+        onward = (records.get(guest["target"]) or {}).get("guests") or []
+        facts["onward"] = guest["uuid"] in [one["uuid"] for one in onward]
         is_so, drop, good, comes, text = [row for row in RETURNS if row[0](facts)][0]
         words = {"name": name, "target": guest["target"], "silent": silent, "told": facts["told"]}
         for key in ("held", "ends", "claims"):
@@ -412,6 +414,12 @@ RETURNS = (
         lambda is_: bool(is_["silent"]) and not is_["told"],
         False, False, False,
         "where %(name)s is cannot be told: %(held)s, and no answer comes from %(silent)s",
+    ),
+    (
+        lambda is_: bool(is_["runs"]) and not is_["silent"] and is_["onward"],
+        False, True, False,
+        "%(name)s was taken to %(target)s, and away from there when that was emptied: %(held)s. Fill "
+        "%(target)s again, then run this again",
     ),
     (
         lambda is_: bool(is_["runs"]) and not is_["silent"],
@@ -529,6 +537,13 @@ def after(name):
     Why nothing further is started after what has become of this guest.
     """
     return "nothing further is started after what has become of %s" % name
+
+
+def ended():
+    """
+    Why nothing further is started after the run was ended from outside.
+    """
+    return "this run was ended from outside (Ctrl-C, or a signal)"
 
 
 GONE = (

@@ -1,4 +1,7 @@
-"""A minion that dies in the middle of an evacuation: what is said is so, and the next run goes on."""
+"""A minion dies in the middle of an evacuation, or salt-run is ended: what is said is so."""
+
+import os
+import signal
 
 import pytest
 
@@ -59,3 +62,29 @@ def test_the_minion_of_the_source_dies_while_a_guest_is_sent(configured, conduct
     assert back.exit_code == 0, back.report()
     assert places(configured) == dict.fromkeys(NAMES, ["xen1"]) and kept(configured) == []
     assert conductor.call("xen1", "xm.evacuation")["guests"] == []
+
+
+@pytest.fixture
+def ctrl_c():
+    """What is begun now obeys Ctrl-C, also when these tests themselves run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_who_ends_salt_run_is_told_what_became_of_the_guest_under_way(configured, conductor, guests):
+    configured.xen1.link(hold_at=0.5)
+    wanted = {"source": "xen1", "parallel": 1, "settle": 20}
+    process = conductor.start("xend.orch.evacuate", {"xend": {"evacuate": wanted}})
+    configured.xen1.wait_held(LIMIT_S)
+    os.kill(process.pid, signal.SIGINT)
+    configured.xen1.release()
+    run = conductor.finish(process)
+    assert run.exit_code == 1, run.report()
+    (moved,) = [name for name, hosts in places(configured).items() if hosts != ["xen1"]]
+    others = [name for name in NAMES if name != moved]
+    said = run.comment("xen1 is not empty")
+    assert "1 guest was moved (%s to " % moved in said and "Ctrl-C" in said
+    assert "%s were not tried, and were left on xen1" % " and ".join(others) in said
+    assert kept(configured) == []

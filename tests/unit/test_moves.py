@@ -112,7 +112,7 @@ def test_no_two_states_have_one_id():
 
 # What comes home. GUEST of tests.held is web01 with the uuid u1.
 
-RECORD = [{"name": "web01", "uuid": "u1", "target": "xen2"}]
+RECORD = {"xen1": {"guests": [{"name": "web01", "uuid": "u1", "target": "xen2"}]}}
 
 
 @pytest.mark.parametrize(
@@ -161,6 +161,21 @@ def test_who_was_sent_and_is_only_known_is_not_to_be_started():
     reports = noted(fleet(one("managed"), [], []), xen1=note(target="xen2"))
     (found,) = xm_moves.returning(RECORD, reports, "xen1", None, UTILITY)
     assert "LOST" in found["text"] and not found["drop"] and not found["good"]
+
+
+@pytest.mark.parametrize(
+    "record, onward",
+    [
+        ({"guests": [{"name": "web01", "uuid": "u1", "target": "xen3"}]}, True),
+        ({"guests": [{"name": "web01", "uuid": "u9", "target": "xen3"}]}, False),
+        ({"problem": "its minion does not answer", "remedy": ""}, False),
+    ],
+)
+def test_who_was_taken_on_when_its_host_was_emptied_stays_in_mind_until_that_is_filled(record, onward):
+    reports = fleet([], [], one("running"))
+    (found,) = xm_moves.returning(dict(RECORD, xen2=record), reports, "xen1", None, UTILITY)
+    assert (found["drop"], found["source"]) == (not onward, None)
+    assert ("Fill xen2 again" in found["text"]) == onward
 
 
 def test_only_those_that_are_asked_for_come_back():
