@@ -104,7 +104,8 @@ def plan(
     sent already: ``domain``, ``uuid``, ``target`` or None, ``says``), ``stays`` (guests that do not run, and
     that xend only knows: ``domain``, ``says``), ``elsewhere`` (guests that were asked for and are on another
     host: ``domain``, ``host``, ``says``), ``hosts`` (a dict from host to ``free_mib``, what guests can use
-    there, and ``after_mib``, the same in the end, both None when not known, ``configured`` and ``guarded``)
+    there, and ``after_mib``, the same in the end, both None when not known, ``configured``, ``guarded`` and
+    ``closed``)
     and ``unheard`` (a dict from host to ``problem`` and ``remedy``). When nothing can be planned, only
     ``problem`` and ``id``, what that is about. On a terminal it is a table; ``--out`` gives the data.
 
@@ -485,7 +486,9 @@ class _Fleet(object):
         if host == self.source and free_mib is not None:
             after_mib = free_mib + freed_mib
         known = {"free_mib": free_mib, "after_mib": after_mib}
-        return dict(known, **{key: bool(self.said[host][key]) for key in ("configured", "guarded")})
+        for key in ("configured", "guarded", "closed"):
+            known[key] = bool(self.said[host][key])
+        return known
 
     def _placement(self, one, guest):
         fit = self.room[one["target"]][xm_plan.key(one)]

@@ -172,7 +172,10 @@ def evacuation(given, plan, who, test, utility):
         says.append(_would_move(source, placements, reasons, utility))
     moving = placements + [one for one in plan["under_way"] if one["target"]]
     guests = [dict([(key, one[key]) for key in ("uuid", "target")], name=one["domain"]) for one in moving]
-    hosts, used = plan["hosts"], set([source] + [one["target"] for one in moving])
+    hosts, used = plan["hosts"], set([one["target"] for one in moving])
+    # On a host that is closed already xend is not restarted, which settings may need, and it sends as it is.
+    if not hosts[source]["closed"]:
+        used.add(source)
     return {
         "stop": None,
         "says": distinct(says),

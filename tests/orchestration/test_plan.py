@@ -71,6 +71,7 @@ def test_a_plan_for_all_guests_in_three_questions(conductor, plan):
         "after_mib": free_mib["xen2"] - 301,
         "configured": True,
         "guarded": False,
+        "closed": False,
     }
     assert plan.asked == {
         "xen1": ["xm.survey", "xm.unmark_disks"],

@@ -61,7 +61,7 @@ def plan(impossible=(), placed=("web01",), **more):
         {"domain": name, "uuid": U1, "target": "xen2", "memory_mib": 9, "why": "most room", "warnings": []}
         for name in placed
     ]
-    ready = {"configured": True, "guarded": False}
+    ready = {"configured": True, "guarded": False, "closed": False}
     found = {"placements": placements, "impossible": list(impossible), "stays": [], "under_way": []}
     found["elsewhere"] = []
     hosts = {"xen1": dict(ready), "xen2": dict(ready, configured=False), "xen3": dict(ready, guarded=True)}
@@ -84,6 +84,15 @@ def test_the_plan_of_an_evacuation_becomes_steps():
     moves = json.loads(found["moves"])
     assert moves["moves"] == [{"domain": "web01", "uuid": U1, "source": "xen1", "target": "xen2"}]
     assert moves["parallel"] == 2 and moves["options"] == {"live": False} and moves["domains"] is None
+
+
+def test_a_host_that_is_closed_already_is_not_configured():
+    """That may take a restart of its xend, which is refused there: no second run could go on."""
+    found = plan()
+    found["hosts"]["xen1"]["configured"] = False
+    assert evacuation(found)["configures"] == ["xen1", "xen2"]
+    found["hosts"]["xen1"]["closed"] = True
+    assert evacuation(found)["configures"] == ["xen2"]
 
 
 def test_who_is_still_being_sent_is_kept_in_mind_too():
