@@ -272,9 +272,13 @@ def restoration(given=None, test=False):
         text = "Nothing was done: what was taken away from %s cannot be told: %s" % (host, why)
         return xm_steps.stop("%s can be filled" % host, text, _Utility)
     reports, domains = {}, xm_moves.names(given.get("domains"))
-    if record["guests"]:
+    if record["guests"] or domains:
         reports = master.ask(sorted(declared), "xm.copies", "copies")
     returns = xm_moves.returning(records, reports, host, domains, _Utility)
+    here = reports.get(host, {}).get("copies")
+    unknown = xm_moves.strangers(domains, record["guests"], returns, here, host)
+    if unknown:
+        return xm_moves.refused("restore", unknown, _Utility)
     hosts = _readiness(master, host, returns)
     who = "restoration of %s, begun %s" % (host, _now())
     return xm_moves.restoration(given, record, returns, hosts, who, test, _Utility)

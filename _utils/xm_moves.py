@@ -375,6 +375,27 @@ def _held(reports, uuid, ends):
     ]
 
 
+def strangers(domains, record, returns, here, host):
+    """
+    What is wrong with a pillar that names guests which were not taken away from a host, as sentences.
+
+    domains
+        the names; None for all
+    record, returns
+        the guests that were taken away from HOST, and what `returning` says of those that are named
+    here
+        what the host holds, a list of copies (None: not known): who is home is kept in mind no longer
+    """
+    known = [guest["name"] for guest in record] + [one["domain"] for one in returns]
+    known += [one["name"] for one in here or [] if one["copy"] == "running"]
+    taken = ", ".join(sorted([guest["name"] for guest in record])) or "nobody"
+    return [
+        "domains: %s is not among those that were taken away from %s (%s)" % (name, host, taken)
+        for name in domains or []
+        if name not in known
+    ]
+
+
 ON_ITS_WAY = "departing coming left suspended unknown"
 LOOK_FIRST = ". `" + RECOVER + "` says what to do; then run this again"
 SAY_SO_TOO = ". By their own word others have it as well (%(claims)s): look with `xm list` on %(who)s"

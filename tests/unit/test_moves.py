@@ -193,6 +193,18 @@ def test_only_those_that_are_asked_for_come_back():
         assert len(xm_moves.returning(RECORD, reports, "xen1", names, UTILITY)) == count
 
 
+def test_a_name_that_means_nobody_is_told():
+    def strangers(names, here):
+        record = [{"name": "web01", "uuid": "u1", "target": "xen2"}]
+        return xm_moves.strangers(names, record, [{"domain": "mail01"}], here, "xen1")
+
+    assert strangers(["web01", "mail01"], []) == strangers(None, None) == []
+    assert strangers(["web02"], []) == strangers(["web02"], None)
+    assert strangers(["web02"], [])[0].startswith("domains: web02 is not among those that were taken away")
+    # It is home, by an earlier run.
+    assert strangers(["web02"], [one("running", name="web02")]) == []
+
+
 # What has become of them.
 
 MOVE = {"domain": "web01", "uuid": "u1", "source": "xen1", "target": "xen2"}

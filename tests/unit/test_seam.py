@@ -138,6 +138,13 @@ def test_each_function_of_our_modules_is_there_and_takes_what_it_is_given(path, 
     assert wrong == []
 
 
+def test_each_function_of_the_runner_that_another_file_of_it_calls_is_there_and_takes_what_it_is_given():
+    offered = functions_in(RUNNERS)
+    calls = [found for path in RUNNERS for found in salt_calls(path) if found[1].startswith("xend.")]
+    assert [name for _line, name, _call in calls] == ["xend.plan"]
+    assert [name for _line, name, call in calls if misfit(offered[name], call)] == []
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
 def test_a_module_with_another_name_than_its_file_says_so_in_the_way_that_old_salts_want(path):
     """The loader of Salt 2016.11 does not take such a file without __virtualname__."""
