@@ -955,7 +955,7 @@ def survey(source, domains=None, options=None, doors=()):
         if source == this.name and not found["wrong"]:
             found.update(_leaving(this, names, dict(options or {}), doors))
     except CommandExecutionError as exc:
-        found.update(this.silence(exc), problem=str(exc))
+        found.update(this.silence(exc))
     return dict(found, seconds=round(xm_look.clock_s() - began, 2))
 
 

@@ -195,9 +195,11 @@ def evacuate_moves(given, saltenv="base"):
         unprepared = xm_moves.unprepared(record, given["moves"], _Utility)
         if unprepared:
             return _returned([_not_closed(host, unprepared)])
-        fates = _Run(master, given, saltenv).fates()
+        run = _Run(master, given, saltenv)
+        fates = run.fates()
         reports = _last_look(master, given, fates)
         fates = xm_moves.seen_last(fates, reports, _Utility)
+        fates += run.missed(record["guests"], reports, fates)
         left = xm_moves.left_on(host, reports, given["domains"], fates + given["impossible"])
         says = xm_moves.emptied(given, fates, left, _Utility)
         return _returned(_settled(master, given, fates, reports, []) + says)
@@ -396,6 +398,7 @@ class _Run:
 
     def __init__(self, master, given, saltenv):
         self.master, self.saltenv, self.who = master, saltenv, given["who"]
+        self.host, self.domains = given["host"], given.get("domains")
         self.options, self.parallel = given["options"], given["parallel"]
         self.waiting, self.former = list(given["moves"]), list(given.get("under_way") or [])
         # Why nothing further is started, on any host, or with these.
@@ -424,6 +427,31 @@ class _Run:
                     found.append(fate)
                     if fate["stops"] and not self.stopped:
                         self.stopped = xm_moves.after(fate["domain"])
+        return found
+
+    def missed(self, kept, reports, fates):
+        """
+        The fates of guests that a former run has sent, and that are neither here nor where they shall be: who
+        is not on the host any more would not be missed.
+
+        kept
+            the guests that the host keeps in mind
+        """
+        host, known = self.host, {one["uuid"] for one in fates}
+        kept, found = {guest["uuid"] for guest in kept} - known, []
+        for made in reports[host].get("sent") or []:
+            if made["uuid"] not in kept or self.domains and made["name"] not in self.domains:
+                continue
+            move = {"domain": made["name"], "uuid": made["uuid"], "source": host, "target": made["target"]}
+            try:
+                # It may have moved on.
+                finding = self._found(move, 0, sorted(self.master.declared([host])[0]))
+            except Exception as exc:
+                log.exception("where %s is could not be told", move["domain"])
+                found.append(xm_moves.fate(move, "unknown", self._broken(exc)))
+                continue
+            if finding["outcome"] not in ("moved", "unharmed"):
+                found.append(xm_moves.fate(move, finding["outcome"], finding["comment"]))
         return found
 
     def _over(self, moving):
@@ -702,7 +730,8 @@ def _states_in(returned):
     for key, state in returned.items():
         if isinstance(state, dict):
             place = state.get("__run_num__")
-            comment = state.get("comment")
+            # What Salt says of one that it has not run is about its requisites.
+            comment = state.get("comment") if state.get("__state_ran__", True) else ""
             comment = xm_steps.stop("", "%s" % (comment,), _Utility)["stop"]["text"]
             function = key.split(PARTS)[-1]
             row = {"function": function, "result": state.get("result"), "comment": comment}

@@ -170,7 +170,7 @@ def evacuation(given, plan, who, test, utility):
         return dict(_nothing_moves(source, reasons, len(placements), utility), says=distinct(says))
     if test:
         says.append(_would_move(source, placements, reasons, utility))
-    moving = placements + [one for one in plan["under_way"] if one["target"]]
+    moving = placements + [one for one in plan["under_way"] if one["target"] and one["uuid"]]
     guests = [dict([(key, one[key]) for key in ("uuid", "target")], name=one["domain"]) for one in moving]
     hosts, used = plan["hosts"], set([one["target"] for one in moving])
     # On a host that is closed already xend is not restarted, which settings may need, and it sends as it is.
@@ -448,7 +448,7 @@ RETURNS = (
     (
         lambda is_: bool(is_["runs"]) and not is_["silent"],
         True, True, False,
-        "%(name)s was taken to %(target)s, and has moved on since: %(held)s. It is left there",
+        "%(name)s was to go to %(target)s, and has moved on since: %(held)s. It is left there",
     ),
     (
         lambda is_: bool(is_["told"]),
@@ -469,7 +469,7 @@ RETURNS = (
     (
         lambda is_: True,
         True, True, False,
-        "no host has %(name)s any more (it was on %(target)s): it was shut down or deleted since",
+        "no host has %(name)s any more (it was to go to %(target)s): it has ended, or was deleted, since",
     ),
 )
 

@@ -88,3 +88,26 @@ def test_who_ends_salt_run_is_told_what_became_of_the_guest_under_way(configured
     assert "1 guest was moved (%s to " % moved in said and "Ctrl-C" in said
     assert "%s were not tried, and were left on xen1" % " and ".join(others) in said
     assert kept(configured) == []
+
+
+def test_a_guest_that_a_former_run_has_lost_is_not_forgotten(configured, conductor, guests):
+    configured.xen1.link(hold_at=0.5)
+    wanted = {"source": "xen1", "parallel": 1, "settle": 6, "safety_copy": "off"}
+    process = conductor.start("xend.orch.evacuate", {"xend": {"evacuate": wanted}})
+    configured.xen1.wait_held(LIMIT_S)
+    went = {name: [host for host in configured.where(name) if host != "xen1"] for name in NAMES}
+    ((lost, target),) = [(name, configured.fleet[hosts[0]]) for name, hosts in went.items() if hosts]
+    process.kill()
+    target.kill_xend_child()
+    configured.xen1.release()
+    conductor.wait_idle()
+    target.bring_up()
+    for _again in range(2):
+        run = configured.evacuate(settle=6)
+        assert run.exit_code == 1 and places(configured)[lost] == [], run.report()
+        said = run.comment("xen1 is not empty")
+        assert "%s was sent from xen1 to %s at " % (lost, target.name) in said, said
+        assert "First `salt-run state.orchestrate xend.orch.recover`" in said
+    configured.recover(remove_lost=[lost])
+    run = configured.evacuate()
+    assert run.exit_code == 0 and salt_config.notes(configured.xen1) == [], run.report()
