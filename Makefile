@@ -13,6 +13,7 @@ GUESTS ?= 1
 OWN ?= 0
 RATE ?=
 FAULTS_ARGS ?= --seed 1 --migrations 300
+FLEET_FAULTS_ARGS ?= --seed 1 --evacuations 20
 
 PYTHONS = $(PYTHON) python3.11 python3.12 python3.13 python3.10
 PY = $(VENV)/bin/python
@@ -49,7 +50,7 @@ LINTS = lint-style lint-docstrings lint-python26 lint-sls lint-yaml
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help venv demo lab lab-stop check test test-unit test-functional test-daemons test-lab \
-        test-sizes test-py27 lint $(LINTS) faults bench clean
+        test-sizes test-py27 lint $(LINTS) faults faults-fleet bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -144,6 +145,9 @@ lint-yaml: $(STAMP)
 
 faults: $(STAMP) ## a campaign of disturbed migrations, with safety copies and without, compared with the truth
 	@$(BOUNDED) 7200 $(PY) -m tests.faults $(FAULTS_ARGS)
+
+faults-fleet: $(STAMP) ## hosts that are emptied and filled again under faults, compared with the truth
+	@$(BOUNDED) 7200 $(PY) -m tests.faults $(FLEET_FAULTS_ARGS)
 
 bench: $(STAMP) ## how long things take
 	@$(BOUNDED) 3600 $(PY) -m tests.bench

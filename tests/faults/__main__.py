@@ -10,7 +10,7 @@ import time
 
 from tests.faults import evacuations
 from tests.faults.campaign import Worker, plans
-from tests.faults.faults import RELAY_KILLS
+from tests.faults.faults import FAULTS, RELAY_KILLS
 from tests.harness.processes import Failed, Gone, Process
 
 # A migration waits for somebody more than half of the time.
@@ -135,12 +135,17 @@ def planned(asked):
     """The plans of all that is asked for; numbers are those of one of the two halves."""
     if asked.evacuations:
         return evacuations.plans(asked.seed, asked.evacuations, asked.fault)
-    ways = ("auto", "off") if asked.safety_copy == "both" else (asked.safety_copy,)
     count, only = asked.migrations, asked.fault
     if asked.relay_kills:
         count, only = asked.relay_kills, RELAY_KILLS
-    found = [plans(asked.seed, -(-count // len(ways)), only, way) for way in ways]
-    return [one for half in found for one in half][:count]
+    if asked.safety_copy != "both":
+        return plans(asked.seed, count, only, asked.safety_copy)
+    kept = plans(asked.seed, -(-count // 2), only, "auto")
+    # In a short campaign, what was not tried with a copy comes first among those without.
+    tried = {one.fault for one in kept}
+    bare = plans(asked.seed, max(count // 2, len(FAULTS)), only, "off")
+    bare.sort(key=lambda one: one.fault in tried)
+    return kept + bare[: count - len(kept)]
 
 
 def main():
