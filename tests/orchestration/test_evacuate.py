@@ -9,6 +9,7 @@ import pytest
 from tests.harness.conductor import Gone
 from tests.harness.moves import arrivals
 from tests.lab import salt_config
+from tests.lab.layout import wait_until
 
 pytestmark = [
     pytest.mark.usefixtures("host_count"),
@@ -167,8 +168,12 @@ def test_a_run_that_was_killed_is_gone_on_with(configured, conductor, guests):
         conductor.finish(process)
     record = record_of(conductor)
     assert {guest["name"] for guest in record["guests"]} == set(NAMES)
-    configured.xen1.release()
-    run = configured.evacuate()
+    before = len(conductor.publishes())
+    with configured.meanwhile(configured.evacuate) as finish:
+        # It has planned and closed the host, while that guest is still being sent, and waits for it.
+        assert wait_until(lambda: "xm.evacuation" in conductor.publishes()[before:], 90)
+        configured.xen1.release()
+        run = finish()
     assert run.exit_code == 0, run.report()
     assert places(configured)[name] == [target.name] and configured.xen1.guests() == {}
     # That it was expected, nobody was left to end; that ends by itself.
