@@ -105,7 +105,7 @@ test-functional: $(STAMP) ## modules and states in Salt's loader, and the instal
 	@$(BOUNDED) 7200 $(PY) $(PYTEST) $(GROUPED) tests/functional
 
 test-daemons: $(STAMP) ## what a real master and minions take long for
-	@$(BOUNDED) 7200 $(PY) $(PYTEST) --daemons -m slow_daemons tests/orchestration
+	@$(BOUNDED) 7200 $(PY) $(PYTEST) --daemons -m slow_daemons tests/orchestration tests/integration
 
 test-lab: $(STAMP) ## the simulated hosts themselves, against what real ones did
 	@$(BOUNDED) 7200 $(PY) $(PYTEST) $(GROUPED) tests/simulator
