@@ -18,12 +18,13 @@ from tests.bench import migration
 from tests.lab.daemons import Daemons
 from tests.lab.fleet import Fleet, HostSpec
 
-SPEED_MIB_S = 40
-# Of eight guests. Real ones have more, which takes longer, so that what Salt takes matters less.
-SIZES_MIB = (384, 640, 512, 448, 576, 512, 640, 384)
+# What a line of 1 Gbit/s carries.
+SPEED_MIB_S = 112
+# Of eight guests.
+SIZES_MIB = (1536, 2560, 2048, 1792, 2304, 2048, 2560, 1536)
 PARALLEL = 2
 TIMES_IDEAL, MORE_S, PUBLISHES, PUBLISHES_EACH = 1.25, 10, 10, 4
-HOST_MIB = 8192
+HOST_MIB = 32768
 LIMIT_S = 900
 STARTED = re.compile(r"\[(\d+)\] xc: detail: xc_domain_save: starting save of domid (\d+)")
 SENT = re.compile(r"\[(\d+)\] xc: detail: Total pages sent= \d+ \(([\d.]+)x\)")

@@ -19,7 +19,7 @@ ASK_S = 1.0
 # for ever on a connection that is dead. A test run needs an end all the same.
 FOR_EVER_S = 3600.0
 # What takes its turn on a link at once: so two transfers share it evenly, whatever their pages stand for.
-PIECE_MIB = 0.25
+PIECE_S = 0.02
 # What the buffers of the ends make up for: a sender that comes so much late to its turn loses nothing.
 SLACK_S = 0.1
 MOMENT = struct.Struct("=d")
@@ -51,9 +51,12 @@ class Wire:
         does so as well.
         """
         while mib > 0 and wanted():
-            piece = min(mib, PIECE_MIB)
+            queues = self._queues()
+            if not queues:
+                return
+            piece = min(mib, PIECE_S * min(speed for _queue, speed in queues))
             mib -= piece
-            turn = max([_turn(queue, piece / speed) for queue, speed in self._queues()], default=0)
+            turn = max(_turn(queue, piece / speed) for queue, speed in queues)
             while (left_s := turn - time.monotonic()) > 0 and wanted():
                 time.sleep(min(left_s, ASK_S))
 

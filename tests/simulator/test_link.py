@@ -30,10 +30,9 @@ def hosts(fleet):
 
 def carried_s(hosts, *ways, mib=CARRIED_MIB):
     """Carry so much over each of the ways (source, target) at once; return how long each took."""
-    took = {}
+    took, began = {}, time.monotonic()
 
     def carry(number, source, target):
-        began = time.monotonic()
         Wire(hosts[source].layout, hosts[target].layout).carry(mib, lambda: True)
         took[number] = time.monotonic() - began
 
