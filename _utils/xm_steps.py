@@ -69,7 +69,7 @@ def refusal(given, reports, declared, utility):
         return _refuse_to_follow(name, source, target, held, utility)
     if reports[source].get("domain") and reports[target].get("closed"):
         # Before relocation is configured there: whoever empties a host wants it to be left alone.
-        text = "Nothing was moved.%s %s" % ("".join(held), reports[target]["closed"])
+        text = "Nothing was moved.%s %s says: %s" % ("".join(held), target, reports[target]["closed"])
         return stop("%s takes guests" % target, text, utility)
     return None
 
