@@ -576,6 +576,12 @@ GONE = (
 )
 
 
+ENDED = (
+    "%(name)s is not on %(source)s any more, and was not sent by this run: it has ended there, or somebody "
+    "else has moved it"
+)
+
+
 def seen_last(fates, reports, utility):
     """
     The same fates after the last look at all hosts: what has changed since counts.
@@ -585,6 +591,8 @@ def seen_last(fates, reports, utility):
         now = _seen(one, reports, utility)
         if now["moved"] and not one["good"] and not one.get("lacks"):
             one = dict(one, outcome="moved", good=True, text=now["comment"])
+        elif not one["started"] and _has_ended(one, reports):
+            one = dict(one, outcome="gone", good=True, text=ENDED % dict(one, name=one["domain"]))
         elif one["good"] and now["outcome"] == "lost":
             # It ran on its target when that was asked before, so that no migration has lost it.
             text = GONE % dict(one, name=one["domain"])
@@ -607,6 +615,17 @@ def _seen(one, reports, utility):
     own = dict([(host, reports[host]) for host in reports if host in ends])
     now = gather_one(own, guest, utility)
     return now if now["moved"] else gather_one(reports, guest, utility)
+
+
+def _has_ended(one, reports):
+    """
+    Whether a guest that was not sent is not there any more. Of one that somebody else has sent, and that may
+    not have arrived, there is a note.
+    """
+    said = reports.get(one["source"], {})
+    rest = [held for held in said.get("copies") or [] if held["copy"] not in ("absent", "managed")]
+    mine = [held for held in rest + (said.get("sent") or []) if held["uuid"] in (one["uuid"], None)]
+    return said.get("copies") is not None and not mine
 
 
 def _silent(one, reports):
@@ -729,11 +748,10 @@ def _gone(fates):
         if one["outcome"] == "moved":
             moved.setdefault(one["target"], []).append(one["domain"])
     told = ["%s to %s" % (" and ".join(sorted(moved[target])), target) for target in sorted(moved)]
-    if not told:
-        return "No guest was moved"
     number = sum([len(guests) for guests in moved.values()])
     has = "1 guest was" if number == 1 else "%d guests were" % number
-    return "%s moved (%s)" % (has, ", ".join(told))
+    says = "%s moved (%s)" % (has, ", ".join(told)) if told else "No guest was moved"
+    return ". ".join([says] + [one["text"] for one in fates if one["good"] and one["outcome"] != "moved"])
 
 
 def _opens(host):

@@ -245,6 +245,15 @@ def test_the_last_look_counts():
     for word in ("running", "sending", "halted", "managed"):
         assert last(moved, [], one("running"), one(word)) == ("moved", True)
     assert last(moved, [], SILENT) == last(moved, SILENT, one("running")) == ("moved", True)
+    # Who has ended before it was sent is not there any more either.
+    waited = xm_moves.not_tried(MOVE, "xen2 is silent")
+    ended = xm_moves.seen_last([waited], fleet([], []), UTILITY)
+    said = xm_moves.emptied(GIVEN, ended, [], UTILITY)[-1]
+    assert said["good"] and "No guest was moved. web01 is not on xen1 any more" in said["text"]
+    assert last(waited, [one("managed")], []) == last(waited, [], [], one("running")) == ("gone", True)
+    assert last(waited, one("running"), []) == last(waited, SILENT, []) == ("not tried", False)
+    (found,) = xm_moves.seen_last([waited], noted(fleet([], []), xen1=note(target="xen3")), UTILITY)
+    assert not found["good"]
     # What belongs to it is still not done.
     lacks = dict(xm_moves.fate(MOVE, "moved", "its file is there still"), lacks=True)
     assert last(lacks, [], one("running")) == ("moved", False)
