@@ -4,7 +4,6 @@ listens on loopback only: its default is every interface.
 
 import contextlib
 import logging
-
 import os
 
 import hypothesis
@@ -19,7 +18,11 @@ hypothesis.settings.register_profile(
     "quick", max_examples=50, deadline=None, database=None, derandomize=True
 )
 hypothesis.settings.register_profile(
-    "thorough", max_examples=int(os.environ.get("EXAMPLES", "1000")), deadline=None, database=None, print_blob=True
+    "thorough",
+    max_examples=int(os.environ.get("EXAMPLES", "1000")),
+    deadline=None,
+    database=None,
+    print_blob=True,
 )
 hypothesis.settings.load_profile("quick")
 
