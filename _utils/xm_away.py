@@ -119,13 +119,16 @@ def closing(record, guests, who, now):
     guests
         a list of dicts as there; one that is remembered already is to go where it is said now
     who, now
-        who closes the host, and the time, as text; a host that is closed stays so since it was closed first
+        who closes the host, and the time, as text; a host that is closed stays so since it was closed first,
+        and by whom, when nothing is new
     """
     given = dict([(guest["uuid"], guest) for guest in guests])
     known = [guest["uuid"] for guest in record["guests"]]
     kept = [given.get(guest["uuid"], guest) for guest in record["guests"]]
     added = [guest for guest in guests if guest["uuid"] not in known]
     since = record["since"] if record["closed"] else now
+    if record["closed"] and kept + added == record["guests"]:
+        who = record["who"]
     return dict(record, closed=True, since=since, who=who, guests=kept + added)
 
 

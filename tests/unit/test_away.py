@@ -66,6 +66,12 @@ def test_guests_are_added_and_one_that_is_known_goes_where_it_is_said_now():
     assert (again["since"], again["who"]) == (SINCE, "another one")
 
 
+def test_a_host_that_is_closed_again_for_nothing_new_stays_as_it_is():
+    record = closed(guest(1), guest(2))
+    for guests in ([], [guest(2)]):
+        assert xm_away.closing(record, guests, "another one", LATER) == record
+
+
 def test_a_host_that_is_opened_remembers_who_was_taken_away():
     opened = xm_away.opening(closed(guest(1)))
     assert opened == dict(closed(guest(1)), closed=False)
