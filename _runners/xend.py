@@ -343,9 +343,11 @@ class _Screen:
             self._write("".join(line + "\n" for _is_more, line in self._board.news()))
         elif at_last or self._drawn_at is None or now - self._drawn_at >= DRAW_S:
             try:
-                width, height = os.get_terminal_size(self._stream.fileno())
+                size = os.get_terminal_size(self._stream.fileno())
             except OSError:
-                width, height = TERMINAL
+                size = (0, 0)
+            # A serial console may not know its own.
+            width, height = (own or usual for own, usual in zip(size, TERMINAL, strict=True))
             lines = self._board.lines(max(width - 1, 20), max(height - 2, 1), now, at_last)
             news = [line for is_more, line in self._board.news() if is_more]
             self._write(xm_watch.frame(news, lines, self._lines))

@@ -180,7 +180,12 @@ def _shared(texts):
         if text and text not in whose:
             order.append(text)
         whose.setdefault(text, []).append(name)
-    return ["%s: %s" % (_few(whose[text]), text) for text in order]
+    return [_of(whose[text], text) for text in order]
+
+
+def _of(names, text):
+    begins = len(names) == 1 and text.startswith(names[0] + " ")
+    return text if begins else "%s: %s" % (_few(names), text)
 
 
 def _few(names):

@@ -185,3 +185,9 @@ def test_one_host_and_none():
     rows, sentences = table(found, names)
     assert rows[1].split()[-1] == "-" and sentences == []
     assert table({}, [])[1] == []
+
+
+def test_a_sentence_that_names_its_host_does_not_name_it_twice():
+    names, found = fleet(2)
+    found["xen02"].update(closed="xen02 takes no guests")
+    assert table(found, names)[1] == ["xen02 takes no guests"]
