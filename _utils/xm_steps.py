@@ -95,12 +95,16 @@ def as_states(says):
 
     says
         a list of what `say` returns, in order
+
+    Within an orchestration Salt shows them as data, sorted by their keys. There the last one has to be the
+    last, too, so that several have numbers.
     """
-    found = {}
+    found, digits = {}, len(str(len(says)))
     for number, one in enumerate(says):
-        state = {"name": one["text"], "comment": one["text"], "result": bool(one["good"]), "changes": {}}
+        title = "%0*d. %s" % (digits, number + 1, one["id"]) if len(says) > 1 else one["id"]
+        state = {"name": one["id"], "comment": one["text"], "result": bool(one["good"]), "changes": {}}
         state.update(__run_num__=number, __id__=one["id"])
-        found["test_|-%s_|-said%d_|-nop" % (one["id"], number)] = state
+        found["test_|-%s_|-%s_|-nop" % (title, title)] = state
     return found
 
 

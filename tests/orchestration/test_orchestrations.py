@@ -85,14 +85,19 @@ def test_a_guest_is_not_resumed_while_its_copy_is_still_there(conductor):
     assert xen1.guests()["web01"].alive and xen2.guests() == {}
 
 
+def _said(step):
+    # Under test=True, Salt before 3007 has words of its own in the place of the comment of a failed state.
+    return "%s %s" % (step["name"], step["comment"])
+
+
 @pytest.mark.parametrize("test", [True, False])
 def test_wrong_options_are_all_named_before_anything_is_done(conductor, migrate, test):
     xen1, _ = conductor.fleet
     running(xen1, "web01")
     run = migrate("web01", test=test, timeout="5m", live="no")
     (step,) = run.steps.values()
-    assert not run.ok and "Nothing was moved" in step["name"]
-    assert "timeout: '5m'" in step["name"] and "live: 'no'" in step["name"]
+    assert not run.ok and "Nothing was moved" in _said(step)
+    assert "timeout: '5m'" in _said(step) and "live: 'no'" in _said(step)
 
 
 @pytest.mark.parametrize("test", [True, False])
@@ -101,9 +106,9 @@ def test_wrong_options_of_the_safety_copy_are_named_before_anything_is_done(cond
     running(xen1, "web01")
     run = migrate("web01", test=test, safety_copy="maybe", rate_mib_s="fast", safety_folder="here")
     (step,) = run.steps.values()
-    assert not run.ok and "Nothing was moved" in step["name"]
+    assert not run.ok and "Nothing was moved" in _said(step)
     for said in ('safety_copy: "maybe" is none of auto', 'rate_mib_s: "fast"', 'safety_folder: "here" is no'):
-        assert said in step["name"]
+        assert said in _said(step)
     run = migrate("web01", test=test, safety_copy="required", relay=False)
     assert not run.ok and "safety_copy: required: with relay: false" in "".join(run.said())
 
@@ -179,8 +184,8 @@ def test_an_orchestration_that_is_killed_leaves_no_guest_unaccounted_for(conduct
         dry = recover(conductor, test=True, hosts=["xen1", "xen2"])
         for run in (dry, recover(conductor, hosts=["xen1", "xen2"])):
             (step,) = run.steps.values()
-            assert not run.ok and "web01 is LOST" in step["name"]
-            assert f"web01.{guest.uuid}.sxp on xen1" in step["name"]
+            assert not run.ok and "web01 is LOST" in _said(step)
+            assert f"web01.{guest.uuid}.sxp on xen1" in _said(step)
         again = migrate("web01")
         assert not again.ok and "web01 is LOST" in "\n".join(again.said()), again.said()
         dry = recover(conductor, test=True, hosts=["xen1", "xen2"], remove_lost=["web01"])
