@@ -7,10 +7,12 @@ who can be taken (``xm.room_for``), and to remove the markers next to image file
 compared. What fits where is decided in ``_utils/xm_plan.py``.
 """
 
-import difflib
 import time
 
 import salt.client
+
+# How guests can go one after the other, in a word.
+ORDERS = ("largest", "smallest")
 
 __virtualname__ = "xend"
 
@@ -20,6 +22,7 @@ def __virtual__():
         # What these need themselves, too.
         xend_master.undeclared()
         xend_settings.declared(None, _Utility)
+        xend_text.meant("", [])
         xm_copies.words()
         xm_fit.risks(None)
         xm_fleet.unheard({})
@@ -51,6 +54,7 @@ class _Utility(object):
 
 xend_master = _Utility("xend_master")
 xend_settings = _Utility("xend_settings")
+xend_text = _Utility("xend_text")
 xm_copies = _Utility("xm_copies")
 xm_fit = _Utility("xm_fit")
 xm_fleet = _Utility("xm_fleet")
@@ -103,11 +107,12 @@ def plan(
     is in the way there), ``order`` (the names of those that would move), ``under_way`` (guests that are being
     sent already: ``domain``, ``uuid``, ``target`` or None, ``says``), ``stays`` (guests that do not run, and
     that xend only knows: ``domain``, ``says``), ``elsewhere`` (guests that were asked for and are on another
-    host: ``domain``, ``host``, ``says``), ``hosts`` (a dict from host to ``free_mib``, what guests can use
-    there, and ``after_mib``, the same in the end, both None when not known, ``configured``, ``guarded`` and
-    ``closed``)
-    and ``unheard`` (a dict from host to ``problem`` and ``remedy``). When nothing can be planned, only
-    ``problem`` and ``id``, what that is about. On a terminal it is a table; ``--out`` gives the data.
+    host: ``domain``, ``host``, ``says``), ``unordered`` (names of ``order`` that are none of these guests:
+    ``domain``, ``says``), ``hosts`` (a dict from host to ``free_mib``, what guests can use there, also what
+    dom0 may give back, and ``after_mib``, the same in the end, both None when not known, ``configured``,
+    ``guarded`` and ``closed``) and ``unheard`` (a dict from host to ``problem`` and ``remedy``). When nothing
+    can be planned, only ``problem`` and ``id``, what that is about. On a terminal it is a table; ``--out``
+    gives the data.
 
     CLI Example:
 
@@ -139,11 +144,7 @@ def plan(
         wrong.append("source: %r is no minion id" % (source,))
     if isinstance(spare_mib, bool) or not isinstance(spare_mib, int) or spare_mib < 0:
         wrong.append("spare_mib: %r is no whole number of MiB" % (spare_mib,))
-    found = (
-        _problem("; ".join(wrong))
-        if wrong
-        else _planned(source, targets, domains, spare_mib, order, options)
-    )
+    found = _planned(source, targets, domains, spare_mib, order, options, wrong)
     # As a command by itself, and not for a program that wants the data.
     if __opts__.get("fun") == "xend.plan" and not __opts__.get("output"):
         return {"data": _text(found), "outputter": "txt"}
@@ -185,15 +186,18 @@ def _names(argument, given, wrong):
 def _order(given, wrong):
     if given is None or given == "":
         return "largest"
-    return given if given in ("largest", "smallest") else _names("order", given, wrong) or "largest"
+    return given if given in ORDERS else _names("order", given, wrong) or "largest"
 
 
-def _planned(source, targets, domains, spare_mib, order, options):
+def _planned(source, targets, domains, spare_mib, order, options, wrong):
     master = xend_master.master(__opts__, __salt__, salt.client.get_local_client, _Utility)
-    declared, mistakes = master.declared([source])
-    if not declared:
+    is_name = isinstance(source, str) and source != ""
+    declared, mistakes = master.declared([source] if is_name else None)
+    if not declared and not wrong:
         return _problem(master.none_declared(mistakes, source))
-    wrong = _unknown("source", [source], declared) + _unknown("targets", targets or [], declared)
+    if declared:
+        wrong = wrong + _unknown("source", [source] if is_name else [], declared)
+        wrong += _unknown("targets", targets or [], declared)
     if targets and source in targets:
         wrong.append("targets: %s is the source itself" % source)
     if wrong:
@@ -206,7 +210,7 @@ def _planned(source, targets, domains, spare_mib, order, options):
         time.time() - asked_at,
     )
     try:
-        problem = fleet.why_unplanned(domains)
+        problem = fleet.why_unplanned(domains, order)
         if problem:
             return problem
         fleet.ask_for_room(options)
@@ -227,8 +231,9 @@ def _unknown(argument, names, known):
 
 
 def _nearest(name, known):
-    near = sorted(difflib.get_close_matches(name, known)) or sorted(known)[:10]
-    return "; there %s %s" % ("is" if len(near) == 1 else "are", ", ".join(near)) if near else ""
+    some = sorted(known)[:10]
+    listed = "; there %s %s" % ("is" if len(some) == 1 else "are", ", ".join(some)) if some else ""
+    return xend_text.meant(name, known) or listed
 
 
 class _Fleet(object):
@@ -277,7 +282,7 @@ class _Fleet(object):
             "remedy": self.master.legible(said.get("remedy") or ""),
         }
 
-    def why_unplanned(self, domains):
+    def why_unplanned(self, domains, order):
         """
         Why there can be no plan, as `_problem`; None when there can.
         """
@@ -296,7 +301,31 @@ class _Fleet(object):
                 for name in unknown
             )
             return _problem(text)
+        # Names of guests are none of these words; one that has left already may be named for the next run.
+        mistyped = [name for name in self._not_here(order) if xend_text.nearest(name, ORDERS)]
+        if mistyped:
+            text = "order: there is no %s on %s%s"
+            meant = xend_text.meant(mistyped[0], ORDERS)
+            return _problem(text % (mistyped[0], self.source, meant))
         return None
+
+    def _not_here(self, order):
+        """
+        Names of guests that are to go first, and are not on the source.
+        """
+        here = {guest["name"] for guest in self.guests}
+        return [] if order in ORDERS else [name for name in order if name not in here]
+
+    def _unordered(self, order):
+        says = "%s was to go first, and is none of the guests of %s that this plan is about%s"
+        here = [guest["name"] for guest in self.guests]
+        return [
+            {
+                "domain": name,
+                "says": self.master.legible(says % (name, self.source, xend_text.meant(name, here))),
+            }
+            for name in self._not_here(order)
+        ]
 
     def _nowhere(self, domains):
         """
@@ -381,6 +410,7 @@ class _Fleet(object):
                 for guest in self.known
             ],
             "elsewhere": self._elsewhere(domains),
+            "unordered": self._unordered(order),
             "hosts": {
                 host: self._host(host, found["after_mib"], freed_mib)
                 for host in sorted({self.source, *usable} & set(self.said))
@@ -573,15 +603,15 @@ def _text(found):
             for host, why in sorted(one["targets"].items())
             if why
         ]
-    for one in found["under_way"] + found["stays"] + found["elsewhere"]:
+    for one in found["under_way"] + found["stays"] + found["elsewhere"] + found["unordered"]:
         lines += ["", one["says"]]
     hosts = [
         [host, _mib(said["free_mib"]), _mib(said["after_mib"])]
         for host, said in sorted(found["hosts"].items())
     ]
-    lines += ["", *_columns([["host", "MiB free", "afterwards"], *hosts])]
+    lines += ["", *_columns([["host", "MiB for guests", "afterwards"], *hosts])]
     lines += [
-        "%s is not taken into account" % _told(host, said)
+        "not taken into account: %s" % _told(host, said)
         for host, said in sorted(found["unheard"].items())
     ]
     return "\n".join(lines)

@@ -157,17 +157,19 @@ def evacuation(given, plan, who, test, utility):
     """
     source, partial = given["source"], given.get("partial") is True
     placements, impossible = plan["placements"], plan["impossible"]
-    says = [_planned(source, one, test, utility) for one in placements]
+    would = test or bool(impossible) and not partial
+    says = [_planned(source, one, would, utility) for one in placements]
     says += [_say(one["domain"], "stays", one["says"], True, utility) for one in plan["stays"]]
     says += [_say(one["domain"], "elsewhere", one["says"], True, utility) for one in plan["elsewhere"]]
     says += [_say(one["domain"], "under way", one["says"], True, utility) for one in plan["under_way"]]
+    says += [_say(one["domain"], "not there", one["says"], True, utility) for one in plan["unordered"]]
     unheard = plan["unheard"]
     says += [_unheard(host, unheard[host], utility) for host in sorted(unheard)]
     reasons = [{"domain": one["domain"], "uuid": one["uuid"], "text": why_not(one)} for one in impossible]
-    for one in reasons:
-        says.append(_say(one["domain"], "fits nowhere", one["text"], False, utility))
     if reasons and not partial:
         return dict(_nothing_moves(source, reasons, len(placements), utility), says=distinct(says))
+    for one in reasons:
+        says.append(_say(one["domain"], "fits nowhere", one["text"], False, utility))
     if test:
         says.append(_would_move(source, placements, reasons, utility))
     moving = placements + [one for one in plan["under_way"] if one["target"] and one["uuid"]]
@@ -242,10 +244,10 @@ def distinct(says):
     return says
 
 
-def _planned(source, one, test, utility):
+def _planned(source, one, would, utility):
     text = "%s %s from %s to %s: %s" % (
         one["domain"],
-        "would go" if test else "is to go",
+        "would go" if would else "is to go",
         source,
         one["target"],
         "; ".join([one["why"]] + list(one["warnings"])),
@@ -288,6 +290,10 @@ def _would_move(source, placements, reasons, utility):
         ", and %d would stay, for which there is no place" % len(reasons) if reasons else "",
     )
     return utility("xm_steps").say("%s would be emptied" % source, text, not reasons, utility)
+
+
+def _listed(names):
+    return " and ".join([part for part in (", ".join(names[:-1]), names[-1]) if part])
 
 
 def _count(number):
@@ -495,7 +501,7 @@ def restoration(given, record, returns, hosts, who, test, utility):
     moves = [one for one in returns if one["source"]]
     says = []
     for one in returns:
-        what = "comes back" if one["source"] else "stays"
+        what = "comes back" if one["source"] else "stays" if one["good"] else "does not come back"
         says.append(_say(one["domain"], what, one["text"], one["good"], utility))
     if not record["guests"]:
         text = "%s keeps no guest in mind that was taken away from it" % host
@@ -503,7 +509,10 @@ def restoration(given, record, returns, hosts, who, test, utility):
     if test:
         text = "nothing was changed: %s would be opened, and %s would come back"
         text = text % (host, _count(len(moves)))
-        says.append(utility("xm_steps").say("%s would be filled" % host, text, True, utility))
+        bad = len([one for one in returns if not one["good"]])
+        if bad:
+            text += ", and %s would not" % _count(bad)
+        says.append(utility("xm_steps").say("%s would be filled" % host, text, not bad, utility))
     wanted = ("domain", "uuid", "source", "target")
     return {
         "stop": None,
@@ -737,7 +746,7 @@ def _undone(fates):
     for source, why in sorted(waited):
         who = waited[source, why]
         was = "was" if len(who) == 1 else "were"
-        words = (" and ".join(who), was, was, source, why)
+        words = (_listed(who), was, was, source, why)
         found.append("%s %s not tried, and %s left on %s: %s" % words)
     return found
 
@@ -747,7 +756,7 @@ def _gone(fates):
     for one in fates:
         if one["outcome"] == "moved":
             moved.setdefault(one["target"], []).append(one["domain"])
-    told = ["%s to %s" % (" and ".join(sorted(moved[target])), target) for target in sorted(moved)]
+    told = ["%s to %s" % (_listed(sorted(moved[target])), target) for target in sorted(moved)]
     number = sum([len(guests) for guests in moved.values()])
     has = "1 guest was" if number == 1 else "%d guests were" % number
     says = "%s moved (%s)" % (has, ", ".join(told)) if told else "No guest was moved"

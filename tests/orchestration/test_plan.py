@@ -213,10 +213,11 @@ def test_names_that_nobody_knows_and_guests_that_are_elsewhere(conductor, plan):
     conductor.fleet["xen1"].create_guest("web01")
     conductor.fleet["xen2"].create_guest("web02")
     assert "xen9 is none of the hosts" in plan(targets="xen2,xen9")["problem"]
-    assert "there are xen1, xen2, xen3" in plan(source="xen")["problem"]
+    assert "did you mean xen1 or xen2 or xen3?" in plan(source="xen")["problem"]
+    assert "there are xen1, xen2, xen3" in plan(source="db")["problem"]
     assert "xen1 is the source itself" in plan(targets="xen1")["problem"]
     text = plan(domains="web01,web0l")["problem"]
-    assert "no web0l on xen1" in text and "there are web01, web02" in text
+    assert "no web0l on xen1" in text and "did you mean web01 or web02?" in text
     found = plan(domains="web01,web02")
     assert list(where(found)) == ["web01"]
     assert [(one["domain"], one["host"]) for one in found["elsewhere"]] == [("web02", "xen2")]
@@ -231,6 +232,24 @@ def test_names_that_nobody_knows_and_guests_that_are_elsewhere(conductor, plan):
         ({"live": "x"}, "live: 'x'"),
     ):
         assert words in plan(**given)["problem"], given
+
+
+def test_names_in_the_order_that_are_no_guests_there(conductor, plan):
+    conductor.fleet["xen1"].create_guest("web01")
+    assert "no smalest on xen1; did you mean smallest?" in plan(order="smalest")["problem"]
+    # Of a run before this one, web02 may have left.
+    found = plan(order="web02,web01,web1")
+    assert found["order"] == ["web01"]
+    assert [one["domain"] for one in found["unordered"]] == ["web02", "web1"]
+    assert "did you mean web01?" in found["unordered"][1]["says"]
+    assert plan(order="smallest")["unordered"] == plan()["unordered"] == []
+
+
+def test_all_that_is_mistyped_is_said_at_once(conductor, plan):
+    text = plan(targets="xen1,xen9", spare_mib="x")["problem"]
+    for words in ("spare_mib: 'x'", "xen9 is none of the hosts", "xen1 is the source itself"):
+        assert words in text
+    assert plan.asked == {"xen1": [], "xen2": [], "xen3": []}
 
 
 def test_a_guest_that_is_under_way_already(conductor, plan):
@@ -275,7 +294,7 @@ def test_the_table_for_people(conductor):
     )
     assert any(line.startswith("  to xen2: ") and "the bridge dmz" in line for line in lines)
     assert any(line.startswith("old01 does not run") for line in lines)
-    assert any(line.startswith("xen3: its minion does not answer") for line in lines)
+    assert any(line.startswith("not taken into account: xen3: its minion does not answer") for line in lines)
 
 
 @pytest.mark.daemons

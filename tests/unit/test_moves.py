@@ -63,7 +63,7 @@ def plan(impossible=(), placed=("web01",), **more):
     ]
     ready = {"configured": True, "guarded": False, "closed": False}
     found = {"placements": placements, "impossible": list(impossible), "stays": [], "under_way": []}
-    found["elsewhere"] = []
+    found["elsewhere"] = found["unordered"] = []
     hosts = {"xen1": dict(ready), "xen2": dict(ready, configured=False), "xen3": dict(ready, guarded=True)}
     return dict(found, unheard={}, hosts=hosts, **more)
 
@@ -108,10 +108,22 @@ def test_nothing_moves_when_one_fits_nowhere(test):
     text = found["stop"]["text"]
     assert "for 1 of 2 guests of xen1 there is no place" in text and "partial: true moves the other 1" in text
     assert "big01: nomigrate. xen3: full" in text
+    # The last word has the reasons, and nobody is said to go.
+    (said,) = found["says"]
+    assert said["id"] == "web01: to xen2" and "web01 would go" in said["text"]
     # Who is wanted all the same.
     found = evacuation(plan([NO_ROOM]), test, partial=True)
     assert found["stop"] is None and json.loads(found["moves"])["impossible"][0]["domain"] == "big01"
     assert [one["good"] for one in found["says"]] == [True, False] + ([False] if test else [])
+
+
+def test_the_last_word_is_the_last_one_also_where_states_are_sorted_by_their_names():
+    says = [{"id": "web%02d: moved" % number, "text": "it runs", "good": True} for number in range(11)]
+    says.append({"id": "alpha is empty", "text": "11 guests were moved", "good": True})
+    states = importlib.import_module("xm_steps").as_states(says)
+    shown = [states[key] for key in sorted(states)]
+    assert [state["__id__"] for state in shown] == [one["id"] for one in says]
+    assert [state["comment"] for state in shown] == [one["text"] for one in says]
 
 
 def test_no_two_states_have_one_id():
@@ -287,6 +299,20 @@ def test_the_last_word_of_an_evacuation_stands_alone():
         (GIVEN, [dict(listed="new01", state="r-----")]),
     ):
         assert not xm_moves.emptied(given, [good], left, UTILITY)[-1]["good"]
+
+
+def test_a_restoration_that_is_only_tried_says_who_would_not_come_back():
+    other = {"name": "web02", "uuid": "u2", "target": "xen3"}
+    record = dict(RECORD["xen1"], guests=RECORD["xen1"]["guests"] + [other])
+    reports = fleet([], one("running"), SILENT)
+    returns = xm_moves.returning({"xen1": record}, reports, "xen1", None, UTILITY)
+    says = xm_moves.restoration({"host": "xen1"}, record, returns, {}, "a test", True, UTILITY)["says"]
+    assert [(said["id"], said["good"]) for said in says] == [
+        ("web01: comes back", True),
+        ("web02: does not come back", False),
+        ("xen1 would be filled", False),
+    ]
+    assert says[-1]["text"].endswith("1 guest would come back, and 1 guest would not")
 
 
 def test_the_last_word_of_a_restoration_stands_alone():
