@@ -656,7 +656,7 @@ class _Run:
                 return self._arrived(move, went)
             if went["silent"] and not finding:
                 return xm_moves.not_tried(move, ". ".join(went["silent"].values()))
-            where = ["nothing was done to it"]
+            where = ["Nothing was done to it"]
             if finding:
                 where = [finding["facts" if went["said"] else "comment"]]
             return xm_moves.fate(move, outcome, _sentence(name, went["said"] + where), started=False)
