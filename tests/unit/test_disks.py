@@ -1113,7 +1113,7 @@ def changed(given, key, **changes):
         (lambda given: [given], "mapping"),
         (lambda given: dict(given, disks={}), "disks"),
         (lambda given: dict(given, disks=[None]), "disks"),
-        (lambda given: dict(given, disks=given["disks"] * 300), "disks"),
+        (lambda given: dict(given, disks=given["disks"] * (xm_heard.DISKS + 1)), "disks"),
         (lambda given: changed(given, "disks", uname=["file:/x"]), "uname"),
         (lambda given: changed(given, "disks", uname="file:/x\0y"), "uname"),
         (lambda given: changed(given, "disks", uname="file:/" + "x" * 5000), "uname"),
