@@ -341,8 +341,9 @@ class Night:
         return seen.word(source.name, others[0] if others else None, guest.name), seen.alive_on()
 
     def neighbours(self):
+        # One of another host that is emptied as well goes away and comes home, as another domain.
         return [
-            (host.name, guest.name, guest.domid, guest.state, guest.alive)
+            (host.name, guest.name, host.name == self.other or guest.domid, guest.state, guest.alive)
             for host in self.fleet
             for guest in host.guests().values()
             if guest.name.startswith(faults.BYSTANDER)
