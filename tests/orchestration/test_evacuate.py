@@ -226,3 +226,28 @@ def test_all_that_is_wrong_in_the_pillar_is_named_at_once(configured, conductor,
         assert all("%s" % key in said for key in given if key != host), said
     assert "%s is missing" % host in said and "Nothing was done" in said
     assert places(configured) == dict.fromkeys(NAMES, ["xen1"]) and not record_of(conductor)["closed"]
+
+
+def test_what_belongs_to_a_guest_goes_with_it_and_comes_home(configured, guests, tmp_path):
+    told, hook = tmp_path / "told", tmp_path / "hook"
+    hook.write_text(f'#!/bin/sh\necho "$1" >> {told}\n')
+    hook.chmod(0o755)
+    configured.follow(announce=[str(hook)])
+    text = 'name = "web01"\nmemory = 96\n'
+    files = {host.name: host.path("/etc/xen/web01.cfg") for host in configured.fleet}
+    links = {host.name: host.path("/etc/xen/auto/web01") for host in configured.fleet}
+    files["xen1"].write_text(text)
+    links["xen1"].symlink_to("../web01.cfg")
+
+    def at_home():
+        return [name for name in files if files[name].exists() or links[name].is_symlink()]
+
+    run = configured.evacuate(domains=["web01"], targets=["xen3"])
+    assert run.exit_code == 0, run.report()
+    assert places(configured)["web01"] == ["xen3"] == at_home()
+    assert files["xen3"].read_text() == text and links["xen3"].resolve() == files["xen3"].resolve()
+    run = configured.restore()
+    assert run.exit_code == 0, run.report()
+    assert places(configured) == dict.fromkeys(NAMES, ["xen1"]) and at_home() == ["xen1"]
+    assert files["xen1"].read_text() == text and links["xen1"].resolve() == files["xen1"].resolve()
+    assert told.read_text() == "web01\nweb01\n"
