@@ -137,14 +137,10 @@ def evacuation(given=None, test=False):
     """
     given = given if isinstance(given, dict) else {}
     master = _master()
-    wrong = xm_moves.wrong(given, "evacuate", _Utility)
-    if wrong:
-        wrong += _wrong_options(master, given, given.get("source"))
-        return xm_moves.refused("evacuate", wrong, _Utility)
+    refused = _refusal(master, given, "evacuate", "source")
+    if refused:
+        return refused
     source = given["source"]
-    with _alone(source, "") as busy:
-        if busy:
-            return busy
     wanted = {key: given[key] for key in ("spare_mib", "order") if given.get(key)}
     wanted.update((key, xm_moves.names(given[key])) for key in ("targets", "domains") if given.get(key))
     plan = __salt__["xend.plan"](source=source, **wanted, **xm_steps.options(given))
@@ -152,6 +148,19 @@ def evacuation(given=None, test=False):
         name = plan.get("id") or "%s can be emptied" % source
         return xm_steps.stop(name, "Nothing was moved. %s" % plan["problem"], _Utility)
     return xm_moves.evacuation(given, plan, "evacuation of %s, begun %s" % (source, _now()), test, _Utility)
+
+
+def _refusal(master, given, which, key):
+    """
+    Why a run may not begin, by its pillar, and because of another run for the host that stands there under
+    KEY: ``stop``, or None when it may.
+    """
+    wrong = xm_moves.wrong(given, which, _Utility)
+    if wrong:
+        wrong += _wrong_options(master, given, given.get(key))
+        return xm_moves.refused(which, wrong, _Utility)
+    with _alone(given[key], "") as busy:
+        return busy
 
 
 def _wrong_options(master, given, host):
@@ -250,14 +259,10 @@ def restoration(given=None, test=False):
     """
     given = given if isinstance(given, dict) else {}
     master = _master()
-    wrong = xm_moves.wrong(given, "restore", _Utility)
-    if wrong:
-        wrong += _wrong_options(master, given, given.get("host"))
-        return xm_moves.refused("restore", wrong, _Utility)
+    refused = _refusal(master, given, "restore", "host")
+    if refused:
+        return refused
     host = given["host"]
-    with _alone(host, "") as busy:
-        if busy:
-            return busy
     declared, mistakes = master.declared([host])
     why = None
     if not declared:

@@ -11,9 +11,6 @@ import time
 
 import salt.client
 
-# How guests can go one after the other, in a word.
-ORDERS = ("largest", "smallest")
-
 __virtualname__ = "xend"
 
 
@@ -186,7 +183,7 @@ def _names(argument, given, wrong):
 def _order(given, wrong):
     if given is None or given == "":
         return "largest"
-    return given if given in ORDERS else _names("order", given, wrong) or "largest"
+    return given if given in xm_plan.orders() else _names("order", given, wrong) or "largest"
 
 
 def _planned(source, targets, domains, spare_mib, order, options, wrong):
@@ -302,10 +299,10 @@ class _Fleet(object):
             )
             return _problem(text)
         # Names of guests are none of these words; one that has left already may be named for the next run.
-        mistyped = [name for name in self._not_here(order) if xend_text.nearest(name, ORDERS)]
+        mistyped = [name for name in self._not_here(order) if xend_text.nearest(name, xm_plan.orders())]
         if mistyped:
             text = "order: there is no %s on %s%s"
-            meant = xend_text.meant(mistyped[0], ORDERS)
+            meant = xend_text.meant(mistyped[0], xm_plan.orders())
             return _problem(text % (mistyped[0], self.source, meant))
         return None
 
@@ -314,7 +311,7 @@ class _Fleet(object):
         Names of guests that are to go first, and are not on the source.
         """
         here = {guest["name"] for guest in self.guests}
-        return [] if order in ORDERS else [name for name in order if name not in here]
+        return [] if order in xm_plan.orders() else [name for name in order if name not in here]
 
     def _unordered(self, order):
         says = "%s was to go first, and is none of the guests of %s that this plan is about%s"

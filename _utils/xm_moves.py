@@ -13,14 +13,11 @@ import numbers
 TEXT = (str, type(b"".decode("ascii")))
 
 PARALLEL, MOST_PARALLEL = 2, 16
-ORDERS = ("largest", "smallest")
 
 # Outcomes (see xm_verdict.decide) after which nothing further is started: the guest is lost, or it cannot be
 # told what has become of it, so that the same might become of the next one.
 STOPS = ("both", "going_on", "incomplete", "kept", "lost", "unknown")
 
-MIGRATE = "salt-run state.orchestrate xend.orch.migrate"
-EVACUATE = "salt-run state.orchestrate xend.orch.evacuate"
 RESTORE = "salt-run state.orchestrate xend.orch.restore"
 RECOVER = "salt-run state.orchestrate xend.orch.recover"
 
@@ -50,7 +47,7 @@ def _is_flag(value, utility):
 
 
 def _is_order(value, utility):
-    return value in ORDERS if isinstance(value, TEXT) and value in ORDERS else _are_names(value, utility)
+    return value in utility("xm_plan").orders() or _are_names(value, utility)
 
 
 NAME = (_is_name, "no name of a minion")

@@ -19,6 +19,13 @@ TRIED_GUESTS, TRIES = 200, 100000
 NAMED = 4
 
 
+def orders():
+    """
+    The words for how guests can be sent one after the other, beside a list of names.
+    """
+    return ORDERS
+
+
 def key(guest):
     """
     What a guest is known by among those of one host.

@@ -28,7 +28,6 @@ NAME_CELLS, BAR_CELLS, LEAST_BAR_CELLS = 30, 30, 8
 STEP_PERCENT = 10
 
 # What hosts show of a guest that is under way for certain, and where.
-LEAVING = ("sending", "running")
 COMING = ("receiving",)
 UNSURE = ("migrating", "arriving")
 # Phases in which the source has nothing more to send.
