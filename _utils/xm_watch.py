@@ -27,7 +27,7 @@ STALE_S = 20
 NAME_CELLS, BAR_CELLS, LEAST_BAR_CELLS = 30, 30, 8
 STEP_PERCENT = 10
 
-# What hosts show of a guest that is under way for certain, and where.
+# What a host shows of a guest that comes to it for certain, and of one of which that is not certain.
 COMING = ("receiving",)
 UNSURE = ("migrating", "arriving")
 # Phases in which the source has nothing more to send.
