@@ -171,7 +171,7 @@ def test_each_setting_of_the_table_is_an_argument_of_what_sets_it(path, name, ot
         node for node in tree_of(REPO / path).body if isinstance(node, ast.FunctionDef) and node.name == name
     ]
     assert {one.arg for one in function.args.args} - others == set(named)
-    manuals = [ast.get_docstring(function), (REPO / "README.md").read_text("utf-8")]
+    manuals = [ast.get_docstring(function), (REPO / "docs/configuration.md").read_text("utf-8")]
     manuals.append((REPO / "salt/xend/pillar.example").read_text("utf-8"))
     for manual in manuals:
         assert [one for one in named if not re.search(rf"\b{one}\b", manual)] == []
@@ -209,7 +209,7 @@ def test_each_option_of_the_safety_copy_is_a_hosts_and_a_migrations_and_document
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "SAFETY_OPTIONS"
     ]
     assert set(options) == named
-    manuals = ("README.md", "docs/safety-copy.md", "salt/xend/pillar.example", "salt/xend/orch/migrate.sls")
+    manuals = ("docs/configuration.md", "docs/safety-copy.md", "salt/xend/pillar.example", "salt/xend/orch/migrate.sls")
     for manual in manuals:
         text = (REPO / manual).read_text("utf-8")
         assert [one for one in named if not re.search(rf"\b{one}\b", text)] == [], manual
