@@ -45,12 +45,14 @@ PY27_PEER_TESTS = tests/unit/test_allow_python2.py tests/machine/test_relay_pyth
 PROPERTIES = $(wildcard tests/unit/test_*_properties.py) tests/unit/test_settings_start.py \
     tests/unit/test_diff.py tests/unit/test_progress.py
 TESTS = tests/integration tests/orchestration tests/functional tests/machine tests/unit
+# What runs where the hosts' old Pythons are.
+MINION_SIDE = _modules _states _utils saltext_xend
 LINTS = lint-style lint-docstrings lint-python26 lint-sls lint-yaml
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help venv demo lab lab-stop check test test-unit test-functional test-daemons test-lab \
-        test-sizes test-py27 lint $(LINTS) faults faults-fleet bench clean
+        test-sizes test-py27 lint $(LINTS) faults faults-fleet bench dist clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -130,10 +132,10 @@ lint-docstrings: $(STAMP)
 
 # Python 2 refuses a file with such a byte unless its first lines name an encoding.
 lint-python26: $(STAMP)
-	@if LC_ALL=C grep -nP '[^\x00-\x7F]' -r --include='*.py' _modules _states _utils; then \
+	@if LC_ALL=C grep -nP '[^\x00-\x7F]' -r --include='*.py' $(MINION_SIDE); then \
 	    echo "the lines above have bytes outside ASCII: write them as escapes" >&2; exit 1; \
 	fi
-	$(VENV)/bin/vermin --violations --no-tips -t=2.6- -t=3.0- _modules _states _utils
+	$(VENV)/bin/vermin --violations --no-tips -t=2.6- -t=3.0- $(MINION_SIDE)
 
 lint-sls: $(STAMP)
 	find salt -name '*.sls' -o -name '*.jinja' | xargs -r $(VENV)/bin/salt-lint -c .salt-lint
@@ -152,6 +154,9 @@ faults-fleet: $(STAMP) ## hosts that are emptied and filled again under faults, 
 bench: $(STAMP) ## how long things take
 	@$(BOUNDED) 3600 $(PY) -m tests.bench
 
+dist: $(STAMP) ## the source distribution and the wheel, into dist
+	@$(BOUNDED) 600 $(PY) tests/tools/dist.py dist
+
 clean: ## remove what make, pip and the tests left in the tree
-	rm -rf $(VENV) .py27 build *.egg-info .pytest_cache .hypothesis .ruff_cache
+	rm -rf $(VENV) .py27 build dist *.egg-info .pytest_cache .hypothesis .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

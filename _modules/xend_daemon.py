@@ -51,7 +51,7 @@ class _Utility(object):
         try:
             found = __utils__[self._name + "." + function]
         except KeyError:
-            return getattr(__import__("xend_for_salt." + self._name, fromlist=[function]), function)
+            return getattr(__import__("saltext_xend._utils." + self._name, fromlist=[function]), function)
         return getattr(found, "__wrapped__", found)
 
 

@@ -64,7 +64,7 @@ class _Utility(object):
         try:
             found = __utils__[self._name + "." + function]
         except KeyError:
-            return getattr(__import__("xend_for_salt." + self._name, fromlist=[function]), function)
+            return getattr(__import__("saltext_xend._utils." + self._name, fromlist=[function]), function)
         # Salt's wrapper switches to the loader of the utilities, where the functions that are handed to them
         # would find no __salt__, and it cannot be used by two threads at once.
         return getattr(found, "__wrapped__", found)

@@ -1,24 +1,28 @@
-"""The product as pip installs it, and as a file server syncs it, each in a Python of its own.
+"""The product as pip installs it, and as a file server syncs it from there, each in a Python of its own.
 
 Nothing here looks into the modules: what they do is tested elsewhere, here only that they are found
 and find their utilities.
 """
 
+import email
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
 from salt.loader import SALT_BASE_PATH
 
 from tests.harness.loading import REPO
+from tests.tools import dist
 
-MINION_SIDE = ("_modules", "_runners", "_states", "_utils")
-PACKAGED = ("setup.cfg", "pyproject.toml", "LICENSE", "README.md", *MINION_SIDE)
+ROOMS = ("_modules", "_runners", "_states", "_utils")
 STEP_TIMEOUT_S = 600
 # Salt's own interface for programs on a minion; salt-call makes its functions in the same way.
 CALLER = """if True:
@@ -60,18 +64,6 @@ def others(kind, *wanted):
     return sorted({path.stem for path in folder.glob("[!_]*")} - set(wanted))
 
 
-def copy_of(names, folder):
-    """Copy files and folders of the tree into ``folder``: builds and syncs leave things behind."""
-    folder.mkdir()
-    for name in names:
-        source = REPO / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        elif source.exists():
-            shutil.copy(source, folder)
-    return folder
-
-
 class Minion:
     """A masterless minion under ``root``, with the interpreter ``python`` and some file roots."""
 
@@ -99,9 +91,14 @@ class Minion:
         return json.loads(done.stdout), done.stderr
 
 
-def installed(root, *options):
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The paths of the source distribution and of the wheel."""
+    return dist.build(tmp_path_factory.mktemp("dist"))
+
+
+def installed(root, *what):
     """Return a minion whose interpreter has the project from pip, and Salt from the running one."""
-    source = copy_of(PACKAGED, root / "source")
     venv = root / "venv"
     run([sys.executable, "-m", "venv", "--without-pip", venv], root)
     python = venv / "bin" / "python"
@@ -110,28 +107,36 @@ def installed(root, *options):
     borrowed = sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
     (packages / "borrowed.pth").write_text("\n".join(borrowed), encoding="utf-8")
     offline = ["--no-deps", "--no-build-isolation", "--no-index"]
-    run([python, "-m", "pip", "install", *offline, *options, source], root)
+    run([python, "-m", "pip", "install", *offline, *what], root)
     return Minion(python, root)
 
 
-def synced(root):
-    """Return a minion that has the project from its file roots."""
-    minion = Minion(sys.executable, root, [copy_of(MINION_SIDE, root / "files")])
+def editable(root):
+    """Return a minion whose interpreter has a checkout from pip, which leaves its files there."""
+    shutil.copytree(REPO, root / "source", symlinks=True, ignore=dist.IGNORED)
+    return installed(root, "--editable", root / "source")
+
+
+def served(root, wheel):
+    """Return a minion that syncs from the folder that pip installs on a master."""
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(root / "packages")
+    minion = Minion(sys.executable, root, [root / "packages" / "saltext_xend"])
     minion.ask([["saltutil.sync_all"], {}])
     return minion
 
 
 WAYS = {
-    "installed": installed,
-    "editable": lambda root: installed(root, "--editable"),
-    "synced": synced,
+    "installed": lambda root, wheel: installed(root, wheel),
+    "editable": lambda root, wheel: editable(root),
+    "served": served,
 }
 
 
 @pytest.fixture(scope="module", params=WAYS)
-def minion(request, tmp_path_factory):
+def minion(request, built, tmp_path_factory):
     """One minion for each way in which the project gets there, with a small configuration file."""
-    minion = WAYS[request.param](tmp_path_factory.mktemp(request.param))
+    minion = WAYS[request.param](tmp_path_factory.mktemp(request.param), built[1])
     minion.config.write_text(CONFIG, encoding="utf-8")
     return minion
 
@@ -166,16 +171,21 @@ def test_package_files_are_no_modules(asked):
 
 
 @pytest.mark.parametrize("minion", ["installed", "editable"], indirect=True, scope="module")
-def test_every_entry_point_leads_to_its_files(minion):
+def test_every_entry_point_leads_to_its_files_and_the_runner_finds_its_utilities(minion):
     ask = """if True:
+        import json, sys
         from importlib.metadata import distribution
-        for point in distribution("xend-for-salt").entry_points.select(group="salt.loader"):
-            (folder,) = point.load()()
-            print(point.name, folder)
+        found = {}
+        for point in distribution("saltext-xend").entry_points.select(group="salt.loader"):
+            (found[point.name],) = point.load()()
+        import salt.config, salt.loader
+        opts = salt.config.master_config(None)
+        opts.update(root_dir=sys.argv[1], cachedir=sys.argv[1], extension_modules=sys.argv[1])
+        runners = salt.loader.runner(opts)
+        print(json.dumps([found, "xend.where" in runners, runners.missing_modules.get("xend")]))
     """
-    done = run([minion.python, "-c", ask], minion.root)
-    lines = [line.split(" ", 1) for line in done.stdout.splitlines()]
-    found = {name: Path(folder) for name, folder in lines}
+    found, *has_runner = json.loads(run([minion.python, "-c", ask, minion.root], minion.root).stdout)
+    found = {name: Path(folder) for name, folder in found.items()}
     assert {name: files_in(folder) for name, folder in found.items()} == {
         "module_dirs": files_in(REPO / "_modules"),
         "runner_dirs": files_in(REPO / "_runners"),
@@ -183,7 +193,81 @@ def test_every_entry_point_leads_to_its_files(minion):
         "utils_dirs": files_in(REPO / "_utils"),
     }
     assert all(minion.root in folder.parents for folder in found.values())
+    # It says of itself that it is none when it cannot call them.
+    assert has_runner == [True, None]
+
+
+@pytest.mark.parametrize("minion", ["served"], indirect=True, scope="module")
+def test_the_installed_folder_serves_the_sls_as_well(minion):
+    ((shown,), _log) = minion.ask([["state.show_sls", "xend"], {}])
+    assert "Each Xen host stands under xend:relocation:hosts" in json.dumps(shown)
 
 
 def files_in(folder):
     return sorted(path.name for path in folder.glob("*.py"))
+
+
+def test_the_wheel_holds_the_product_and_nothing_else(built):
+    with zipfile.ZipFile(built[1]) as archive:
+        names = set(archive.namelist())
+        tags = email.message_from_bytes(
+            archive.read(next(name for name in names if name.endswith(".dist-info/WHEEL")))
+        )
+    product = {f"saltext_xend/{room}/{path}" for room in ROOMS for path in files_in(REPO / room)}
+    product |= {f"saltext_xend/{path}" for path in tree(REPO / "salt") if path.startswith("xend/")}
+    about = {name for name in names if ".dist-info/" in name}
+    assert names - about == {"saltext_xend/__init__.py", *product}
+    assert {Path(name).name for name in about} == {
+        "LICENSE",
+        "METADATA",
+        "RECORD",
+        "WHEEL",
+        "entry_points.txt",
+        "top_level.txt",
+    }
+    # Its name says so to pip: for Python 2 as well, on any machine.
+    assert built[1].name.endswith("-py2.py3-none-any.whl")
+    assert tags.get_all("Tag") == ["py2-none-any", "py3-none-any"]
+
+
+def test_the_source_distribution_holds_what_a_packager_needs(built):
+    with tarfile.open(built[0]) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames() if archive.getmember(name).isfile()}
+    top = {"CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "MANIFEST.in", "PKG-INFO", "README.md"}
+    top |= {"pyproject.toml", "setup.cfg"}
+    product = {f"{room}/{path}" for room in ROOMS for path in files_in(REPO / room)}
+    texts = {f"{room}/{path}" for room in ("docs", "salt") for path in tree(REPO / room)}
+    assert {name for name in names if ".egg-info/" not in name} == {
+        *top,
+        *product,
+        *texts,
+        "saltext_xend/__init__.py",
+    }
+
+
+def tree(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_package_tells_its_version_and_requires_nothing(built):
+    with zipfile.ZipFile(built[1]) as archive:
+        name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        told = email.message_from_bytes(archive.read(name))
+        (version,) = re.findall(
+            '^__version__ = "(.*)"$', archive.read("saltext_xend/__init__.py").decode(), re.M
+        )
+    newest = re.search(r"^## \[?([^\s\]]+)", (REPO / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)
+    assert told["Version"] == version == newest[1]
+    assert told["Name"] == "saltext-xend" and told["Requires-Python"] == ">=2.6"
+    # A host's own Salt must stay the one that it is.
+    assert all("extra ==" in line for line in told.get_all("Requires-Dist"))
+
+
+def test_the_text_that_an_index_shows_needs_no_tree(built):
+    with zipfile.ZipFile(built[1]) as archive:
+        name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        told = email.message_from_bytes(archive.read(name))
+    text = told.get_payload(decode=True).decode("utf-8")
+    assert text.lstrip().startswith("# saltext-xend")
+    assert told["Description-Content-Type"].startswith("text/markdown")
+    assert re.findall(r"\]\((?!https?:)[^)]*\)", text) == []
