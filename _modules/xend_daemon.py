@@ -743,8 +743,6 @@ def _lifecycle(path, process):
 # domains, of which one that is dying is none, and xenstore for their names (XendDomain._init_domains,
 # XendDomainInfo.recreate and _augmentInfo, 3.1 to 4.4).
 RUNNING = """
-import sys
-sys.path += ["/usr/lib/python", "/usr/lib64/python"]
 from xen.lowlevel import xc, xs
 store = xs.xs()
 for one in xc.xc().domain_getinfo():
@@ -760,7 +758,7 @@ def _running():
     """
     try:
         result = __salt__["cmd.run_all"](
-            [_option("python"), "-c", RUNNING],
+            xend_host.in_xends_python(_option("python"), _option("root"), RUNNING),
             python_shell=False,
             ignore_retcode=True,
             timeout=ANSWER_S,
@@ -773,8 +771,7 @@ def _running():
     if result["retcode"] != 0:
         said = (result["stderr"] or result["stdout"]).strip().splitlines()
         raise CommandExecutionError(
-            "xend's own Python, %s (option xend:python), says: %s"
-            % (_option("python"), said[-1] if said else "nothing")
+            xend_host.xends_python_says(_option("python"), said[-1] if said else "nothing")
         )
     return xend_lifecycle.running(result["stdout"])
 

@@ -1130,10 +1130,8 @@ def _noted_anew(this, made, **more):
 # that has powered off or wants to reboot, whose memory must not run again; the hypervisor tells them apart,
 # and xend asks it from 3.3 on. It answers with the next domain when there is none of that id.
 RESUME = """
-import sys
-sys.path += ["/usr/lib/python", "/usr/lib64/python"]
 from xen.lowlevel import xc, xs
-domid = int(sys.argv[1])
+domid = int(sys.argv[2])
 control = xc.xc()
 found = [one for one in control.domain_getinfo(domid, 1) if one["domid"] == domid]
 if not found:
@@ -1160,5 +1158,10 @@ def _resume(this, guest, uuid):
         if made["uuid"] == uuid and made.get("copy") and made["id"]:
             # Its safety copy is older from now on, whatever becomes of those who want to remove it.
             _noted_anew(this, made, restoring_at=_now())
-    result = this.run([this.option("python"), "-c", RESUME, str(guest["domid"])])
-    return None if result["retcode"] == 0 else this.said(result)
+    python = this.option("python")
+    command = xend_host.in_xends_python(python, this.option("root"), RESUME, str(guest["domid"]))
+    try:
+        result = this.run(command)
+    except CommandExecutionError as exc:
+        return xend_host.xends_python_says(python, str(exc))
+    return None if result["retcode"] == 0 else xend_host.xends_python_says(python, this.said(result))

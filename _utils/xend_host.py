@@ -33,6 +33,54 @@ SENDING = (ESTABLISHED, CLOSE_WAIT, FIN_WAIT1, FIN_WAIT2, LAST_ACK)
 # From linux/sockios.h.
 SIOCGIFADDR = 0x8915
 
+# How a program for xend's own Python begins, which may be as old as 2.4: where it finds xend's packages. xend
+# looks into the first two folders itself (its xend and xm, 3.0.3 to 4.4); in Debian's packages they are below
+# a folder of the version (/usr/lib/xen-4.1, /usr/lib/xen-3.2-1), and several versions may be installed, of
+# which only that of the hypervisor works. A file system of the host below sys.argv[1] is looked at as well.
+FIND_XEND = """
+import glob
+import sys
+
+def folders_of_xend(root):
+    try:
+        parts = [open(root + "/sys/hypervisor/version/" + part).read().strip() for part in ("major", "minor")]
+    except IOError:
+        parts = ["*", "*"]
+    found = [root + "/usr/lib/python", root + "/usr/lib64/python"]
+    return found + glob.glob(root + "/usr/lib/xen-%s.%s*/lib/python" % tuple(parts))
+
+for root in sys.argv[1:2] + [""]:
+    sys.path += folders_of_xend(root)
+"""
+
+
+def in_xends_python(python, root, program, *arguments):
+    """
+    The command (a list) that runs a program with the Python of xend, which alone has xend's packages.
+
+    python
+        the option xend:python
+    root
+        the file system of the host, where the minion is in a container; else ""
+    program
+        its text, for Python 2.4 and later
+    arguments
+        texts, which it finds in sys.argv[2:]
+    """
+    return [python, "-c", FIND_XEND + program, root or ""] + list(arguments)
+
+
+def xends_python_says(python, said):
+    """
+    What went wrong when a program was run with the Python of xend, for people.
+
+    python
+        the option xend:python
+    said
+        the last thing that it printed, or why it could not be run
+    """
+    return "xend's own Python, %s (option xend:python), says: %s" % (python, said)
+
 
 def process(pidfile):
     """

@@ -1,7 +1,6 @@
 """docs/configuration.md and pillar.example have every option with its default, and nothing that is wrong."""
 
 import importlib
-import importlib.util
 import re
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import yaml
 import xend_options
 import xend_settings
 import xm_safety
+from tests.literals import literal
 
 REPO = Path(__file__).resolve().parents[2]
 PAGE = (REPO / "docs" / "configuration.md").read_text(encoding="utf-8")
@@ -42,15 +42,6 @@ SAID = {
 }
 
 
-def load(name):
-    """A module of _modules, as plain Python: its tables, not its functions."""
-    path = REPO / "_modules" / (name + ".py")
-    spec = importlib.util.spec_from_file_location("page_" + name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def shown(value):
     """A default as the page shows it."""
     if isinstance(value, bool):
@@ -62,7 +53,7 @@ def shown(value):
 
 def defaults():
     """What the code takes where nothing is said: {(level, option): as the page shows it}."""
-    guests = load("xen_guest").DEFAULTS
+    guests = literal("_modules/xen_guest.py", "DEFAULTS")
     found = {}
     for name in set(xend_settings.TOP) - RUNS - {"relocation"}:
         tables = (xend_settings.OPTIONS, xm_safety.DEFAULTS, guests, {"firewall": False})
