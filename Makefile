@@ -52,7 +52,7 @@ LINTS = lint-style lint-docstrings lint-python26 lint-sls lint-yaml
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help venv demo lab lab-stop check test test-unit test-functional test-daemons test-lab \
-        test-sizes test-py27 lint $(LINTS) faults faults-fleet bench dist clean
+        test-sizes test-py27 test-docs lint $(LINTS) faults faults-fleet bench dist clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -111,6 +111,9 @@ test-daemons: $(STAMP) ## what a real master and minions take long for
 
 test-lab: $(STAMP) ## the simulated hosts themselves, against what real ones did
 	@$(BOUNDED) 7200 $(PY) $(PYTEST) $(GROUPED) tests/simulator
+
+test-docs: $(STAMP) ## every command of the documentation, and what it prints, on simulated hosts
+	@$(BOUNDED) 3600 $(PY) -m tests.docs
 
 test-sizes: $(STAMP) ## files that are far too big or too deep, and many more generated examples
 	@$(BOUNDED) 7200 $(PY) $(PYTEST) -n $(WORKERS) --dist load --hypothesis-profile=thorough \

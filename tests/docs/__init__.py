@@ -1,0 +1,1 @@
+"""The pages of the documentation, run against simulated hosts: see CONTRIBUTING.md, "A page"."""

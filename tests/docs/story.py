@@ -1,0 +1,292 @@
+"""Runs the steps of a page against a lab, and collects what was not as the page says."""
+
+import importlib
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+
+import yaml
+
+from tests.docs import page, reasons, shape, verbs
+from tests.docs.lab import Refused
+from tests.lab.layout import wait_until
+
+# Against hanging only.
+LIMIT_S = 300
+READY_S, END_S = 60, 120
+
+
+@dataclass
+class Mismatch:
+    """Where a page is not right, and what is wrong there."""
+
+    page: str
+    line: int
+    command: str
+    said: list
+
+    def __str__(self):
+        head = "%s:%d: %s" % (self.page, self.line, self.command or self.said[0])
+        return "\n".join(
+            [head, *("    " + line for line in (self.said if self.command else self.said[1:]))]
+        )
+
+
+@dataclass
+class Background:
+    """A command that goes on while the reader does something else."""
+
+    command: page.Command
+    notes: dict
+    process: subprocess.Popen
+    path: object
+
+    def kill(self):
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.notes["killed"] = True
+
+
+@dataclass
+class Story:
+    """One page at one lab. After `run`, `wrong` has what was not right, `left_out` what was not run."""
+
+    lab: object
+    name: str
+    wrong: list = field(default_factory=list)
+    left_out: list = field(default_factory=list)
+    times: list = field(default_factory=list)
+
+    def run(self, text):
+        try:
+            steps = page.steps(text)
+        except page.Wrong as wrong:
+            self._wrong(wrong.line, "", [str(wrong)])
+            return
+        if not any(isinstance(step, page.Block) and step.commands for step in steps):
+            steps = [step for step in steps if isinstance(step, page.Block)]
+        elif not isinstance(steps[0], page.Fresh):
+            steps.insert(0, page.Fresh(1, []))
+        self._begin()
+        for step in steps:
+            if self._waits(step):
+                self._finish_background()
+            try:
+                self._step(step)
+            except (Refused, OSError, TimeoutError, subprocess.TimeoutExpired) as refused:
+                self._wrong(step.line, "", [str(refused)])
+        self._finish_background()
+        self._finish_later()
+
+    @staticmethod
+    def _waits(step):
+        """Whether a step comes after what was begun in the background has ended."""
+        if isinstance(step, page.Block):
+            return bool(step.commands) and not {"meanwhile", "not_run"} & set(step.notes)
+        return isinstance(step, page.Fresh)
+
+    def _begin(self):
+        self.status, self.places, self.later, self.done_at = 0, {}, None, 0
+        self.lab.background = None
+
+    def _wrong(self, line, command, said):
+        self.wrong.append(Mismatch(self.name, line, command, said))
+
+    def _step(self, step):
+        began = time.monotonic()
+        if isinstance(step, page.Fresh):
+            self._finish_later()
+            self.lab.fresh(step.words)
+            self._begin()
+            self.times.append((time.monotonic() - began, step.line, "fresh"))
+        elif isinstance(step, page.Do):
+            self._finish_later()
+            self.later, self.done_at = verbs.do(self.lab, step.words), step.line
+        else:
+            self._block(step)
+
+    def _block(self, block):
+        if "not_run" in block.notes:
+            self._leave_out(block)
+        elif block.place:
+            self.lab.put(block.place, block.text, block.notes.get("on"), block.is_added)
+        if block.language in ("yaml", "yml"):
+            self._yaml(block)
+        if "not_run" in block.notes:
+            return
+        host = self.lab.host(block.notes["on"]) if block.commands and "on" in block.notes else None
+        for command in block.commands:
+            is_last = command is block.commands[-1]
+            self._command(command, host, block.notes, is_last)
+        if not block.notes.get("background") and block.commands:
+            self._finish_later()
+
+    def _leave_out(self, block):
+        reason = block.notes["not_run"]
+        for command in block.commands:
+            refusal = reasons.refusal(reason, command.text)
+            if refusal:
+                self._wrong(command.line, command.text, [refusal])
+            else:
+                self.left_out.append((self.name, command.line, command.text, reason))
+
+    # -- Commands
+
+    def _command(self, command, host, notes, is_last):
+        try:
+            text = self.lab.real(command.text, host)
+            foreign = self.lab.foreign(text)
+            if foreign:
+                raise Refused("this path is not in the lab: %s" % ", ".join(foreign))
+            if notes.get("background") and is_last:
+                self._start(command, text, host, notes)
+                return
+            began = time.monotonic()
+            self.status, output = self._run(text, host)
+            self.times.append((time.monotonic() - began, command.line, command.text))
+        except (Refused, OSError, subprocess.TimeoutExpired) as refused:
+            self._wrong(command.line, command.text, [str(refused)])
+            return
+        self._compare(command, self.status, output, notes.get("exit", 0) if is_last else 0)
+
+    def _compare(self, command, status, output, wanted):
+        said = []
+        if status != wanted:
+            said.append("exit status %d, not %d" % (status, wanted))
+        output = self.lab.shown(output)
+        if command.output is not None:
+            said += shape.difference(command.output, output)
+        elif said:
+            said += output.splitlines()[-30:]
+        if said:
+            self._wrong(command.line, command.text, said)
+
+    def _script(self, text, host):
+        """The shell's work for one command: in the folder, and with the $?, that the last one left."""
+        place = host.name if host else "master"
+        folder = self.places.setdefault(place, str(self.lab.checkout))
+        note = self.lab.root / ("folder-of-" + place)
+        script = "cd '%s'; trap 'pwd > %s' EXIT; (exit %d)\n%s" % (folder, note, self.status, text)
+        return ["bash", "-c", script], note, place
+
+    def _run(self, text, host):
+        command, note, place = self._script(text, host)
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=self.lab.environment(host),
+            start_new_session=True,
+        )
+        try:
+            output, _ = process.communicate(timeout=LIMIT_S)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        if note.exists():
+            self.places[place] = note.read_text().strip()
+        return process.returncode, output.decode("utf-8", "backslashreplace")
+
+    def _start(self, command, text, host, notes):
+        script, _note, _place = self._script(text, host)
+        path = self.lab.root / "background"
+        before = self.lab.listeners()
+        with path.open("wb") as stream:
+            process = subprocess.Popen(
+                script,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                env=self.lab.environment(host),
+                start_new_session=True,
+            )
+        self.lab.background = Background(command, dict(notes), process, path)
+        # Until it hears the events of the master, or has come so far that it prints something.
+        wait_until(
+            lambda: (
+                process.poll() is not None or path.stat().st_size or self.lab.listeners() > before
+            ),
+            READY_S,
+        )
+
+    def _finish_background(self):
+        background, self.lab.background = self.lab.background, None
+        if background is None:
+            return
+        process, notes = background.process, background.notes
+        try:
+            size = None
+            if notes.get("ctrl_c"):
+                # What was said last may still be on its way. How Salt takes its leave is not the page's.
+                time.sleep(1)
+                size = background.path.stat().st_size
+                os.killpg(process.pid, signal.SIGINT)
+            status = process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            background.kill()
+            self._wrong(
+                background.command.line, background.command.text, ["it does not end by itself"]
+            )
+            return
+        wanted = notes.get("exit", status if notes.get("ctrl_c") or notes.get("killed") else 0)
+        output = background.path.read_bytes()[:size].decode("utf-8", "backslashreplace")
+        self._compare(background.command, status, output, wanted)
+
+    def _finish_later(self):
+        later, self.later = self.later, None
+        said = later and later.end()
+        if said:
+            self._wrong(self.done_at, "", [said])
+
+    # -- Files
+
+    def _yaml(self, block):
+        """A file of YAML can be read; a pillar of this project is right, or is said to be wrong."""
+        text = self.lab.real_pillar(block.text)
+        if "{%" in text or "#!" in text:
+            return
+        try:
+            data = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            self._wrong(block.line, "", ["no YAML: %s" % error])
+            return
+        if not isinstance(data, dict) or "xend" not in data:
+            return
+        said = wrong_in_pillar(data["xend"], self.lab.pillar()["xend"])
+        if block.notes.get("wrong"):
+            if not said:
+                self._wrong(
+                    block.line, "", ["nothing is wrong with this pillar, of which the page says so"]
+                )
+        elif said:
+            self._wrong(block.line, "", ["this pillar is wrong:", *said])
+
+
+def wrong_in_pillar(given, usual):
+    """What the product finds wrong with the pillar `xend`; where that names no hosts, with the usual ones."""
+    settings = importlib.import_module("xend_settings").settings
+    given = dict(given) if isinstance(given, dict) else given
+    hosts = ["xen1"]
+    if isinstance(given, dict):
+        relocation = given.get("relocation") or {}
+        if isinstance(relocation, dict):
+            relocation = dict(relocation)
+            relocation.setdefault("hosts", usual["relocation"]["hosts"])
+            given["relocation"] = relocation
+            hosts = (
+                [str(name) for name in relocation["hosts"]]
+                if isinstance(relocation["hosts"], dict)
+                else hosts
+            )
+    found = []
+    for host in hosts:
+        found += [
+            said
+            for said in settings(given, host, importlib.import_module)["wrong"]
+            if said not in found
+        ]
+    return found
