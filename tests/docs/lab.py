@@ -39,7 +39,7 @@ HOST_FOLDERS = (
 )  # fmt: skip
 KEPT = "/var/lib/xend-for-salt"
 # No command may get at these on this machine.
-FOREIGN = re.compile(r"(?<![\w./:-])/(?:etc|srv|var|root|home|boot|opt)(?:/[^\s'\",}\]]*)?")
+FOREIGN = re.compile(r"(?<![\w./:-])/(?:etc|srv|var|root|home|boot|opt)(?:/[^\s'\",;|&)}\]]*)?")
 # What the simulated hosts call the disks of guests; nothing is there on this machine.
 DISKS = ("/srv/xen/", "/srv/local/")
 NOISE = re.compile(

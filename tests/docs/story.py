@@ -125,12 +125,13 @@ class Story:
 
     def _leave_out(self, block):
         reason = block.notes["not_run"]
-        for command in block.commands:
-            refusal = reasons.refusal(reason, command.text)
+        left_out = [(command.line, command.text) for command in block.commands]
+        for line, what in left_out or [(block.line, block.place or "a block that is never run")]:
+            refusal = reasons.refusal(reason, what)
             if refusal:
-                self._wrong(command.line, command.text, [refusal])
+                self._wrong(line, what, [refusal])
             else:
-                self.left_out.append((self.name, command.line, command.text, reason))
+                self.left_out.append((self.name, line, what, reason))
 
     # -- Commands
 

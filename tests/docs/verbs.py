@@ -42,11 +42,12 @@ def _in_transfer(lab, verb):
 
 def _verb(lab, words):
     """The function that does it. Raise Refused at once when there is no such verb, guest or host."""
-    words = list(words)
-    host = None
-    if len(words) > 2 and words[-2] == "on":
-        host = lab.host(words[-1])
-        words = words[:-2]
+    words, host = list(words), None
+    if "on" in words[1:-1]:
+        # What is done comes before it, with what options may come behind it.
+        at = words.index("on", 1)
+        host = lab.host(words[at + 1])
+        words = words[:at] + words[at + 2 :]
     for verb, function in VERBS.items():
         parts = verb.split()
         if words[: len(parts)] == parts:
@@ -117,15 +118,12 @@ def of_host(function):
 
 
 def create(lab, host, words):
-    """`create web02 on xen1`, and with `256 MiB`, `own disk`, `managed`, `paused`, `uuid UUID`."""
+    """`create web02 on xen1`, and `with 256 MiB`, `own disk`, `managed`, `paused`, `on_xend_stop shutdown`."""
     one = _one(lab, host, words, len(words))
     if not words:
         raise Refused("create: a name is needed")
-    name, options, rest = (
-        words[0],
-        {"memory_mib": 96, "disks": ["file:/srv/xen/%s.img,xvda,w" % words[0]]},
-        words[1:],
-    )
+    name, rest = words[0], [word for word in words[1:] if word not in ("with", "and")]
+    options = {"memory_mib": 96, "disks": ["file:/srv/xen/%s.img,xvda,w" % name]}
     while rest:
         if rest[0].isdigit() and rest[1:2] == ["MiB"]:
             options["memory_mib"], rest = int(rest[0]), rest[2:]
@@ -133,9 +131,25 @@ def create(lab, host, words):
             options["disks"], rest = ["file:/srv/local/%s.img,xvda,w" % name], rest[2:]
         elif rest[0] in ("managed", "paused"):
             options[rest[0]], rest = True, rest[1:]
+        elif rest[0] in ("on_xend_stop", "on_xend_start") and len(rest) > 1:
+            options[rest[0]], rest = rest[1], rest[2:]
         else:
             raise Refused("create: %s is not understood" % " ".join(rest))
     return lambda: one.create_guest(name, **options)
+
+
+def rename(lab, host, words):
+    """`rename web01 to migrating-web01`: as xend does it while it sends a guest."""
+    if len(words) != 3 or words[1] != "to":
+        raise Refused("rename NAME to NAME")
+    _name, there = _guest(lab, host, words[:1])
+
+    def act():
+        done = there.xm_run("rename", words[0], words[2])
+        if done.returncode:
+            raise Refused("xm rename: %s" % (done.stderr or done.stdout))
+
+    return act
 
 
 def write(lab, host, words):
@@ -263,6 +277,7 @@ VERBS = {
     "shutdown": xm("shutdown"),
     "destroy": xm("destroy"),
     "create": create,
+    "rename": rename,
     "write": write,
     "link auto": link_auto,
     "hold": hold,

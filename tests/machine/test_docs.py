@@ -1,0 +1,279 @@
+"""A page is run: each way in which it can be wrong is found, and said with its line. In place of a lab, a shell."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.docs.lab import Lab, Refused
+from tests.docs.story import Story
+
+USUAL = {
+    "xend": {"relocation": {"port": 8002, "hosts": {"xen1": "10.20.0.11", "xen2": "10.20.0.12"}}}
+}
+MIGRATE = "state.orchestrate xend.orch.migrate"
+
+
+class Shell:
+    """Of a lab what a story needs: a folder, a shell, no hosts that do anything."""
+
+    background = None
+
+    def __init__(self, root):
+        self.root = self.checkout = root
+        self.asked = []
+        salt_run = root / "bin" / "salt-run"
+        salt_run.parent.mkdir()
+        salt_run.write_text(
+            "#!/bin/sh\n"
+            'if [ "$1 $2" = "%s" ]; then echo "web01 was not moved: it is paused"; exit 1; fi\n'
+            "echo 'web01: running on xen1 (domain 3)'\n" % MIGRATE
+        )
+        salt_run.chmod(0o755)
+
+    def fresh(self, words):
+        self.asked.append(["fresh", *words])
+
+    def host(self, name):
+        if name != "xen1":
+            raise Refused("there is no host %s" % name)
+
+        class Xen1:
+            name = "xen1"
+
+        return Xen1
+
+    def real(self, text, host=None):
+        return text.replace("/srv/", str(self.root) + "/")
+
+    real_pillar = real
+
+    def foreign(self, command):
+        return re.findall(r"(?<![\w/])/etc/\S*", command)
+
+    def shown(self, text):
+        return text.replace(str(self.root), "/srv")
+
+    def put(self, path, text, host, is_added):
+        self.asked.append([path, text, host, is_added])
+
+    def pillar(self):
+        return USUAL
+
+    def listeners(self):
+        return 0
+
+    def environment(self, host=None):
+        return {"PATH": "%s:%s" % (self.root / "bin", os.environ["PATH"])}
+
+
+@pytest.fixture
+def shell(tmp_path):
+    return Shell(tmp_path)
+
+
+@pytest.fixture
+def read(shell):
+    """A function that runs a page and returns its Story."""
+
+    def run(*lines):
+        story = Story(shell, "page.md")
+        story.run("\n".join(lines))
+        return story
+
+    return run
+
+
+def wrong(story):
+    """What is wrong with a page, as it is printed."""
+    return "\n".join(str(one) for one in story.wrong)
+
+
+RIGHT = [
+    "<!-- lab: fresh GUESTS=2 -->",
+    "```console",
+    "$ salt-run xend.where web01",
+    "web01: running on xen1 (domain 7)",
+    "$ cd bin",
+    "$ echo $(basename $PWD)",
+    "bin",
+    "```",
+    "<!-- lab: exit 1 -->",
+    "```console",
+    "$ salt-run %s" % MIGRATE,
+    "web01 was not moved: …",
+    "```",
+    "```console",
+    "$ echo $?",
+    "1",
+    "```",
+]
+
+
+def test_a_page_that_is_right(read, shell):
+    assert wrong(read(*RIGHT)) == ""
+    assert shell.asked == [["fresh", "GUESTS=2"]]
+
+
+def test_a_page_that_does_not_say_so_begins_with_a_fresh_lab(read, shell):
+    read("```sh", "true", "```")
+    assert shell.asked == [["fresh"]]
+
+
+@pytest.mark.parametrize(
+    "was, now, line, said",
+    [
+        (
+            "web01: running on xen1 (domain 7)",
+            "web01: running on xen2 (domain 7)",
+            3,
+            "+web01: running on xen1",
+        ),
+        (
+            "web01: running on xen1 (domain 7)",
+            "web01: is on xen1 (domain 7)",
+            3,
+            "the page has is on xen1",
+        ),
+        ("bin", "bin and more", 6, "the page has and more"),
+        ("web01 was not moved: …", "", 11, "printed was  web01 was not moved"),
+        ("<!-- lab: exit 1 -->", "", 11, "exit status 1, not 0"),
+        ("<!-- lab: exit 1 -->", "<!-- lab: exit 2 -->", 11, "exit status 1, not 2"),
+        (
+            "<!-- lab: exit 1 -->",
+            "<!-- lab: exit one -->",
+            9,
+            "unknown comment for the lab: exit one",
+        ),
+        (
+            "$ salt-run xend.where web01",
+            "$ salt-runn xend.where web01",
+            3,
+            "exit status 127, not 0",
+        ),
+        (
+            "$ salt-run xend.where web01",
+            "$ rm /etc/xen/xend-config.sxp",
+            3,
+            "this path is not in the lab",
+        ),
+        ("$ cd bin", "$ cd no-such-folder", 5, "exit status 1, not 0"),
+        ("<!-- lab: exit 1 -->", "<!-- lab: exit 1, on xen7 -->", 10, "there is no host xen7"),
+        (
+            "<!-- lab: exit 1 -->",
+            "<!-- lab: do shut web01 -->",
+            9,
+            "there is no verb for: do shut web01",
+        ),
+    ],
+)
+def test_a_page_with_one_mistake(read, was, now, line, said):
+    story = read(*[now if text == was else text for text in RIGHT])
+    assert (
+        story.wrong[0].line == line
+        and said in wrong(story)
+        and "page.md:%d: " % line in wrong(story)
+    )
+
+
+def test_a_list_of_commands_has_to_succeed(read):
+    story = read("```sh", "true", "false", "echo it is wrong >&2; exit 3", "```")
+    assert [one.line for one in story.wrong] == [3, 4] and "it is wrong" in wrong(story)
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("xend:\n  relocation:\n    hosts:\n      xen1: 10.20.0.11\n      xen2: 10.20.0.12", ""),
+        ("xend:\n  follow: true", ""),
+        ("xend:\n  folow: true", "xend:folow is no setting; did you mean follow"),
+        ("xend:\n  relocation:\n    prot: 8002", "xend:relocation:prot is no"),
+        ("xend:\n  relocation:\n    hosts:\n      xen1: 10.20.0.300", "10.20.0.300"),
+        (
+            "xend:\n  relocation:\n    hosts:\n      xen1: 10.20.0.11\n       xen2: 10.20.0.12",
+            "no YAML",
+        ),
+        ("other:\n  folow: true", ""),
+    ],
+)
+def test_mistakes_in_a_pillar(read, text, said):
+    story = read("```yaml", "# /srv/pillar/xend.sls", *text.splitlines(), "```")
+    assert said in wrong(story) if said else wrong(story) == ""
+    shown = read("<!-- lab: wrong -->", "```yaml", *text.splitlines(), "```")
+    if "no YAML" not in said:
+        assert (
+            wrong(shown) == "" if said else "xend" not in text or "nothing is wrong" in wrong(shown)
+        )
+
+
+def test_a_file_is_put_where_it_says(read, shell):
+    read(
+        "```sh",
+        "true",
+        "```",
+        "<!-- lab: on xen1 -->",
+        "```ini",
+        "# added to /srv/x.ini",
+        "a = 1",
+        "```",
+    )
+    assert shell.asked[1:] == [["/srv/x.ini", "# added to /srv/x.ini\na = 1\n", "xen1", True]]
+
+
+def test_what_is_not_run_is_told(read):
+    story = read(
+        "<!-- lab: not run, it installs packages -->", "```sh", "apt-get install salt-minion", "```"
+    )
+    assert wrong(story) == "" and story.left_out == [
+        ("page.md", 3, "apt-get install salt-minion", "it installs packages")
+    ]
+    story = read(
+        "<!-- lab: not run, it installs packages -->", "```sh", "salt-run xend.matrix", "```"
+    )
+    assert "is no reason" in wrong(story)
+
+
+def test_something_goes_on_in_the_background(read):
+    story = read(
+        "<!-- lab: in background -->",
+        "```console",
+        "$ echo begun; until [ -e ended ]; do sleep 0.05; done; echo done",
+        "begun",
+        "done",
+        "```",
+        "<!-- lab: meanwhile -->",
+        "```sh",
+        "touch ended",
+        "```",
+        "```sh",
+        "rm ended",
+        "```",
+    )
+    assert wrong(story) == ""
+
+
+def test_something_goes_on_until_ctrl_c(read):
+    begun = ["<!-- lab: in background until Ctrl-C -->", "```console", "$ echo begun; sleep 600"]
+    assert wrong(read(*begun, "begun", "```", "```sh", "true", "```")) == ""
+    assert "the page has nothing of it" in wrong(
+        read(*begun, "nothing of it", "```", "```sh", "true", "```")
+    )
+
+
+def test_paths_of_a_page_are_those_of_the_sandbox():
+    lab = Lab.__new__(Lab)
+    lab_root = Path("/lab")
+    lab.root, lab.net, lab.hosts = lab_root, "127.0.7.", []
+
+    class Salt:
+        root = lab_root / "salt"
+
+    lab.salt = Salt
+    text = "cat /srv/pillar/xend.sls /etc/salt/master.d/x.conf /tmp/a 10.20.0.11 x/srv/pillar"
+    assert lab.real(text) == (
+        "cat /lab/srv/pillar/xend.sls /lab/salt/master/master.d/x.conf /lab/tmp/a 127.0.7.11 x/srv/pillar"
+    )
+    assert lab.foreign(lab.real(text)) == []
+    assert lab.foreign("cp /lab/srv/a /etc/passwd; ls /srv/other") == ["/etc/passwd", "/srv/other"]
+    assert lab.foreign("xm create file:/srv/xen/web01.img http://xen1/etc/x") == []
