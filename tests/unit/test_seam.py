@@ -7,6 +7,7 @@ import ast
 import importlib
 import inspect
 import re
+import sys
 import types
 
 import pytest
@@ -236,3 +237,49 @@ def test_the_proxy_is_the_same_everywhere():
         if isinstance(node, ast.ClassDef) and node.name == "_Utility"
     }
     assert len(classes) == 1
+
+
+class Asked(dict):
+    """A __utils__ that keeps in mind what it was asked for and had not."""
+
+    def __init__(self, *known):
+        super().__init__(known)
+        self.missed = []
+
+    def __missing__(self, name):
+        self.missed.append(name)
+        raise KeyError(name)
+
+
+@pytest.fixture
+def proxied(monkeypatch):
+    """A function that makes the proxy over a __utils__; the installed extension has xm_one and xm_two."""
+    for name in ("", "._utils", "._utils.xm_one", "._utils.xm_two"):
+        module = types.ModuleType("saltext_xend" + name)
+        module.tell = lambda: "installed"
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    (proxy,) = (node for node in tree_of(MODULES[0]).body if getattr(node, "name", None) == "_Utility")
+
+    def make(utils):
+        namespace = {"__utils__": utils}
+        exec(ast.unparse(proxy), namespace)
+        return namespace["_Utility"]
+
+    return make
+
+
+def test_an_installed_extension_asks_salt_once_and_imports_its_utilities_then(proxied):
+    utils = Asked()
+    utility = proxied(utils)
+    assert [utility(name).tell() for name in ("xm_one", "xm_two", "xm_one")] == ["installed"] * 3
+    # Each time, Salt would look through all its folders for it.
+    assert utils.missed == ["xm_one.tell"]
+
+
+def test_what_is_synced_comes_first_whatever_is_not_there(proxied):
+    utility = proxied(Asked(("xm_one.tell", lambda: "synced"), ("xm_two.tell", lambda: "synced")))
+    with pytest.raises(AttributeError):
+        _ = utility("xm_one").nothing
+    with pytest.raises(ImportError):
+        _ = utility("xm_three").tell
+    assert [utility(name).tell() for name in ("xm_one", "xm_two")] == ["synced"] * 2
