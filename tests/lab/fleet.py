@@ -63,9 +63,11 @@ DEFAULT_CONFIG = """# -*- sh -*-
 (xend-relocation-address '')
 (xend-relocation-hosts-allow '')
 """
-# Compiled files go where this process has them, else into the fleet, but not into the source tree.
+# Compiled files go where this process has them, else into the fleet, but not into the source tree. To look
+# for garbage takes longer than what most of these programs are there for.
 SCRIPT = """#!%(python)s -IS
-import sys
+import gc, sys
+gc.disable()
 sys.pycache_prefix = %(cache)r
 sys.path.insert(0, %(source)r)
 %(body)s

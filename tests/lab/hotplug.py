@@ -5,10 +5,10 @@ How long xend waits for the answer, and what it does about it, is in relocation.
 """
 
 import os
-import shutil
 from collections import namedtuple
 
 from tests.lab import sxp
+from tests.lab.layout import remove_tree
 from tests.lab.storage import SCRIPTS, add_script, bridge_folder
 
 CARD_SCRIPTS = ("vif-bridge", "vif-nat", "vif-route", "vif-setup", "vif2")
@@ -45,7 +45,7 @@ def run(layout, config, domid, default=BRIDGE_SCRIPT):
 def detach(layout, domain):
     """Take what sysfs shows of a domain's cards away."""
     for number, kind, settings in _cards(domain["config"]):
-        shutil.rmtree(_folder(layout, kind, number, settings, domain["domid"]), ignore_errors=True)
+        remove_tree(_folder(layout, kind, number, settings, domain["domid"]), ignore_errors=True)
 
 
 def _cards(config):

@@ -83,6 +83,14 @@ def write_atomic(path, text):
     os.replace(temporary, path)
 
 
+def remove_tree(path, ignore_errors=False):
+    """Remove a folder and all that is in it."""
+    # It takes as long to be imported as all that the programs of a host do with it.
+    import shutil
+
+    shutil.rmtree(path, ignore_errors)
+
+
 def read_json(path, default):
     try:
         return json.loads(Path(path).read_text())

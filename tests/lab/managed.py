@@ -4,10 +4,9 @@ Here: the files, which real xends read when they start and write when such a dom
 shows of them is domains.py's work.
 """
 
-import shutil
 
 from tests.lab import sxp
-from tests.lab.layout import write_atomic
+from tests.lab.layout import remove_tree, write_atomic
 
 STORE = "/var/lib/xend/domains"
 # A domain that does not run has none of these.
@@ -53,4 +52,4 @@ class Managed:
         return self.folder / uuid / "checkpoint.chk"
 
     def forget(self, uuid):
-        shutil.rmtree(self._file(uuid).parent, ignore_errors=True)
+        remove_tree(self._file(uuid).parent, ignore_errors=True)

@@ -1,7 +1,7 @@
 """Asking xend over its XML-RPC socket, as the xmlrpclib in xm does.
 
-Here: one request and its answer. Python's own xmlrpc.client takes several times as long to be imported as
-the rest of the lab's xm takes altogether.
+Here: one request and its answer, and how both are written and read, for xend's side as well. Python's own
+xmlrpc.client takes several times as long to be imported as the rest of the lab's xm takes altogether.
 """
 
 import _socket
@@ -9,7 +9,8 @@ import pyexpat
 
 REQUEST = "POST /RPC2 HTTP/1.0\r\nHost: \r\nContent-Type: text/xml\r\nContent-Length: %d\r\n\r\n"
 PIECE = 1 << 16
-SCALARS = {"int": int, "double": float, "boolean": "1".__eq__, "string": str, "name": str}
+INTS = range(-(1 << 31), 1 << 31)
+SCALARS = {"int": int, "i4": int, "double": float, "boolean": "1".__eq__, "string": str, "name": str}
 
 
 Unreadable = pyexpat.ExpatError
@@ -52,46 +53,87 @@ def call(path, method, *arguments, limit_s=None):
 
 def dumps(method, arguments):
     """Return the body of a request."""
-    values = "".join("<param>%s</param>\n" % _value(one) for one in arguments)
-    text = (
+    params = "".join("<param>\n%s</param>\n" % _value(one) for one in arguments)
+    return _encoded(
         "<?xml version='1.0'?>\n<methodCall>\n<methodName>%s</methodName>\n<params>\n%s</params>\n"
-        % (
-            method,
-            values,
-        )
+        "</methodCall>\n" % (method, params)
     )
-    return (text + "</methodCall>\n").encode("utf-8", "surrogateescape")
+
+
+def dumps_answer(answer):
+    """Return the body of an answer; a Fault is one, too."""
+    if isinstance(answer, Fault):
+        shown = {"faultCode": answer.code, "faultString": answer.text}
+        content = "<fault>\n%s</fault>\n" % _value(shown)
+    else:
+        content = "<params>\n<param>\n%s</param>\n</params>\n" % _value(answer)
+    return _encoded("<?xml version='1.0'?>\n<methodResponse>\n%s</methodResponse>\n" % content)
+
+
+def _encoded(text):
+    # Python 2 sends whatever bytes a name has.
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _value(value):
+    """Return the XML of a value, as Python's own client writes it."""
     if isinstance(value, bool):
         shown = "<boolean>%d</boolean>" % value
     elif isinstance(value, int):
+        if value not in INTS:
+            raise OverflowError("int exceeds XML-RPC limits")
         shown = "<int>%d</int>" % value
     elif isinstance(value, float):
         shown = "<double>%r</double>" % value
     elif value is None:
-        shown = "<nil/>"
+        return "<value><nil/></value>"
     elif isinstance(value, str):
-        text = value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-        shown = "<string>%s</string>" % text
+        shown = "<string>%s</string>" % _escaped(value)
+    elif isinstance(value, dict):
+        members = "".join(
+            "<member>\n<name>%s</name>\n%s</member>\n" % (_escaped(key), _value(one))
+            for key, one in value.items()
+        )
+        shown = "<struct>\n%s</struct>" % members
     else:
-        shown = "<array><data>%s</data></array>" % "".join(_value(one) for one in value)
-    return "<value>%s</value>" % shown
+        shown = "<array><data>\n%s</data></array>" % "".join(_value(one) for one in value)
+    return "<value>%s</value>\n" % shown
+
+
+def _escaped(text):
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def loads(body):
     """Return the value in the body of an answer; raise Fault, Unreadable."""
-    stack, marks, text, faults = [], [], [], []
+    (value,), _method, is_fault = _parsed(body)
+    if is_fault:
+        raise Fault(value["faultCode"], value["faultString"])
+    return value
+
+
+def loads_request(body):
+    """Return the arguments and the method in the body of a request; raise Unreadable."""
+    arguments, method, _is_fault = _parsed(body)
+    return arguments, method
+
+
+def _parsed(body):
+    stack, marks, text, methods, faults = [], [], [], [], []
+    # A value without a type is a string.
+    untyped = False
 
     def start(tag, _attributes):
+        nonlocal untyped
         text.clear()
+        untyped = tag == "value"
         if tag in ("array", "struct"):
             marks.append(len(stack))
         elif tag == "fault":
             faults.append(tag)
 
     def end(tag):
+        nonlocal untyped
         if tag in SCALARS:
             stack.append(SCALARS[tag]("".join(text)))
         elif tag == "nil":
@@ -102,13 +144,15 @@ def loads(body):
             stack[mark:] = [
                 items if tag == "array" else dict(zip(items[::2], items[1::2], strict=True))
             ]
+        elif tag == "value" and untyped:
+            stack.append("".join(text))
+        elif tag == "methodName":
+            methods.append("".join(text))
+        untyped = False
 
     parser = pyexpat.ParserCreate()
     parser.buffer_text = True
     parser.StartElementHandler, parser.EndElementHandler = start, end
     parser.CharacterDataHandler = text.append
     parser.Parse(body, True)
-    (value,) = stack
-    if faults:
-        raise Fault(value["faultCode"], value["faultString"])
-    return value
+    return stack, methods[0] if methods else None, bool(faults)

@@ -1,14 +1,13 @@
 """xend's XML-RPC server: what may be asked for by which version, and how it is said.
 
 Here: the methods with their arguments as in server/XMLRPCServer.py, faults, and HTTP as util/xmlrpclib2.py
-speaks it. What the methods do is in domains.py and migration.py; the socket is xend.py's.
+speaks it. What the methods do is in domains.py and migration.py, how XML-RPC is written in rpc_client.py; the
+socket is xend.py's. Python's own http.server takes longer to be imported than all the rest of a xend.
 """
 
-import http.server
-import inspect
-import xmlrpc.client
+import time
 
-from tests.lab import description, migration, relocation
+from tests.lab import description, migration, relocation, rpc_client
 from tests.lab.domains import NoDomain, XendError
 
 # XendClient.py.
@@ -114,28 +113,24 @@ class Methods:
 
     def answer(self, data):
         """Return the body of the answer to the body of a request; raise what xend dies of in mid-call."""
-        arguments, method = xmlrpc.client.loads(data)
+        arguments, method = rpc_client.loads_request(data)
         self.layout.pause("question")
         if self.layout.has_fault("garbled"):
             return GARBLED
         try:
             value = self.call(method, arguments)
         except NoDomain as error:
-            value = xmlrpc.client.Fault(INVALID_DOMAIN, str(error))
+            value = rpc_client.Fault(INVALID_DOMAIN, str(error))
         except XendError as error:
-            value = xmlrpc.client.Fault(GENERIC, str(error))
+            value = rpc_client.Fault(GENERIC, str(error))
         except Exception as error:
             self.domains.log.failure(
                 "xmlrpclib2:185", "Internal error handling %s" % method, "%r" % error
             )
-            value = xmlrpc.client.Fault(INTERNAL, str(error))
+            value = rpc_client.Fault(INTERNAL, str(error))
         if isinstance(value, str):
             value = repr(value)[1:-1]
-        if not isinstance(value, xmlrpc.client.Fault):
-            value = (value,)
-        text = xmlrpc.client.dumps(value, methodresponse=True, allow_none=True)
-        # Python 2 sends whatever bytes a name has.
-        return text.encode("utf-8", "surrogateescape")
+        return rpc_client.dumps_answer(value)
 
     def call(self, method, arguments):
         function = self.offered.get(method)
@@ -144,28 +139,39 @@ class Methods:
             return {"Status": "Failure", "ErrorDescription": ["MESSAGE_METHOD_UNKNOWN", method]}
         if function is None:
             raise Exception('method "%s" is not supported' % method)
-        try:
-            inspect.signature(function).bind(*arguments)
-        except TypeError:
-            raise TypeError(
-                "%s() takes other arguments (%d given)" % (method, len(arguments))
-            ) from None
+        most = function.__code__.co_argcount - hasattr(function, "__self__")
+        if not most - len(function.__defaults__ or ()) <= len(arguments) <= most:
+            raise TypeError("%s() takes other arguments (%d given)" % (method, len(arguments)))
         return function(*arguments)
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    """One connection; `server` are the Methods."""
+def serve(connection, methods):
+    """Answer one request after the other that come over a connection; raise what ends it in the midst."""
+    with connection.makefile("rb") as stream:
+        while _serve_one(connection, stream, methods):
+            pass
 
-    protocol_version = "HTTP/1.1"
-    server_version, sys_version = "BaseHTTP/0.3", "Python/2.7.18"
 
-    def do_POST(self):
-        answer = self.server.answer(self.rfile.read(int(self.headers["content-length"])))
-        self.send_response(200)
-        self.send_header("Content-Type", "text/xml")
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
+def _serve_one(connection, stream, methods):
+    """Answer one request; return whether another may follow."""
+    words = stream.readline().decode("latin-1").split()
+    if not words:
+        return False
+    fields = {}
+    while (line := stream.readline().decode("latin-1")).strip():
+        name, _colon, value = line.partition(":")
+        fields[name.strip().lower()] = value.strip()
+    if len(words) != 3 or words[0] != "POST":
+        connection.sendall(_head("501 Unsupported method (%r)" % words[0], 0, "Connection: close\r\n"))
+        return False
+    body = methods.answer(stream.read(int(fields["content-length"])))
+    connection.sendall(_head("200 OK", len(body), "Content-Type: text/xml\r\n") + body)
+    wish = fields.get("connection", "").lower()
+    return wish != "close" if words[2] == "HTTP/1.1" else wish == "keep-alive"
 
-    def log_message(self, *_arguments):
-        pass
+
+def _head(status, length, more):
+    """Return the beginning of an answer, as BaseHTTPServer of Python 2 writes it."""
+    now = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())
+    text = "HTTP/1.1 %s\r\nServer: BaseHTTP/0.3 Python/2.7.18\r\nDate: %s\r\n%sContent-Length: %d\r\n\r\n"
+    return (text % (status, now, more, length)).encode()

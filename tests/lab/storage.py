@@ -9,12 +9,11 @@ sysfs shows its name and numbers, as it does for real ones.
 
 import os
 import re
-import shutil
 import stat
 from pathlib import Path, PurePosixPath
 
 from tests.lab import drbd
-from tests.lab.layout import Layout
+from tests.lab.layout import Layout, remove_tree
 from tests.lab.xendomains import SETTINGS_FILE, SHIPPED
 
 SHARED_MOUNT = "/srv/xen"
@@ -166,7 +165,7 @@ def unmount(layout, path):
 def mount(layout, path):
     """Undo `unmount`; what the host has put there meanwhile goes."""
     real = layout.shared if path == SHARED_MOUNT else layout.shared / path.lstrip("/")
-    shutil.rmtree(layout.path(path))
+    remove_tree(layout.path(path))
     layout.path(path).symlink_to(real)
 
 
@@ -312,4 +311,4 @@ def release_loops(layout, owner):
     """Take down the loop devices of a domain that is gone."""
     for folder in layout.path("/sys/block").glob("loop*/loop"):
         if (folder / "owner").read_text() == str(owner):
-            shutil.rmtree(folder)
+            remove_tree(folder)

@@ -4,6 +4,7 @@ Here: starting, stopping, surviving and being asked. What may be asked is in rpc
 then does in domains.py and migration.py, the relocation port in relocation.py.
 """
 
+import gc
 import json
 import os
 import signal
@@ -117,7 +118,7 @@ class Daemon:
         )
         self.layout.pause("answer")
         methods = rpc_server.Methods(self.domains)
-        arguments = (self.server, rpc_server.Handler, methods)
+        arguments = (self.server, rpc_server.serve, methods)
         threading.Thread(target=self.accept, args=arguments, daemon=True).start()
 
     def close_server(self):
@@ -127,20 +128,20 @@ class Daemon:
             self.server.shutdown(socket.SHUT_RDWR)
             self.server.close()
 
-    def accept(self, server, handler, methods):
+    def accept(self, server, serve, methods):
         while True:
             try:
                 connection, _peer = server.accept()
             except OSError:
                 return
-            arguments = (connection, handler, methods)
+            arguments = (connection, serve, methods)
             threading.Thread(target=self.answer, args=arguments, daemon=True).start()
 
     @staticmethod
-    def answer(connection, handler, methods):
+    def answer(connection, serve, methods):
         with connection:
             try:
-                handler(connection, "", methods)
+                serve(connection, methods)
             except Exception:
                 # Whoever asked is gone, though what it asked for is done all the same; or it has asked for
                 # something that xend cannot even read, and hears nothing.
@@ -256,6 +257,8 @@ class Control:
         # What only the daemons need, and all of them.
         from tests.lab import rpc_server  # noqa: F401
 
+        gc.freeze()
+        gc.enable()
         log = Log(self.layout)
         self.layout.register("watchdog")
         for _restart in range(MAX_RESTARTS):

@@ -374,13 +374,31 @@ def test_the_runs_of_xm_are_noted(hosts):
 def test_the_client_of_xm_says_and_understands_what_python_s_own_does(hosts):
     arguments = ("a<&>'\"b", 1, -1, 0.5, True, None, [["x"], []])
     ours = rpc_client.dumps("xend.any", arguments)
+    assert ours.decode() == xmlrpc.client.dumps(arguments, "xend.any", allow_none=True)
     assert xmlrpc.client.loads(ours) == (arguments, "xend.any")
-    for value in [*arguments, {"Status": "Failure", "of": [1]}]:
+    for value in [*arguments, {"Status": "Failure", "of": [1], "<&>": {}}]:
         text = xmlrpc.client.dumps((value,), methodresponse=True, allow_none=True)
         assert rpc_client.loads(text.encode()) == value
     with pytest.raises(rpc_client.Fault) as caught:
         rpc_client.call(hosts["xen1"].socket, "xend.domain", "nosuch")
     assert (caught.value.code, caught.value.text) == (3, "nosuch")
+
+
+def test_the_server_of_xend_says_and_understands_what_python_s_own_does():
+    values = ("a<&>'\"b", -1, 1 << 31 - 1, 0.5, False, None, [["x"], []], {"Status": {"<&>": [1]}})
+    for value in values:
+        theirs = xmlrpc.client.dumps((value,), methodresponse=True, allow_none=True)
+        assert rpc_client.dumps_answer(value).decode() == theirs
+    theirs = xmlrpc.client.dumps(xmlrpc.client.Fault(3, "a<&>b"), methodresponse=True)
+    assert rpc_client.dumps_answer(rpc_client.Fault(3, "a<&>b")).decode() == theirs
+    request = xmlrpc.client.dumps(values, "xend.any", allow_none=True)
+    assert rpc_client.loads_request(request.encode()) == (list(values), "xend.any")
+    untyped = "<params><param><value>a&lt;b</value></param><param><value><i4>7</i4></value></param></params>"
+    request = "<methodCall><methodName>xend.any</methodName>%s</methodCall>" % untyped
+    assert rpc_client.loads_request(request.encode()) == (["a<b", 7], "xend.any")
+    for side in (rpc_client.dumps_answer, lambda value: rpc_client.dumps("xend.any", [value])):
+        with pytest.raises(OverflowError):
+            side(1 << 31)
 
 
 def test_xm_lists_the_same_as_the_descriptions_say(hosts):
