@@ -7,7 +7,6 @@ Both are built outside the tree: setuptools leaves files behind, and takes up wh
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 from pathlib import Path
 
@@ -26,8 +25,7 @@ def build(into):
         tree = Path(scratch) / "tree"
         shutil.copytree(REPO, tree, symlinks=True, ignore=IGNORED)
         sdist = _built("build_sdist", tree, into)
-        with tarfile.open(sdist) as archive:
-            archive.extractall(scratch, filter="data")
+        shutil.unpack_archive(sdist, scratch)
         return sdist, _built("build_wheel", Path(scratch) / sdist.name.removesuffix(".tar.gz"), into)
 
 
