@@ -11,7 +11,7 @@ REASONS = {
     "a lab has no server of git": r"/etc/salt/master\.d/",
     "all minions of a lab are new": r"/etc/salt/master\.d/old-minions\.conf",
     "the hosts of a lab have their own": r"/etc/salt/minion\.d/",
-    "the lab serves the tree and installs no package": r"/etc/salt/master\.d/|python3 -c 'import saltext_xend",
+    "the lab serves the tree and installs no package": r"/etc/salt/master\.d/|python3 -c 'import salt",
 }
 
 

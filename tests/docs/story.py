@@ -16,6 +16,20 @@ from tests.lab.layout import wait_until
 # Against hanging only.
 LIMIT_S = 300
 READY_S, END_S = 60, 120
+# One command of a shell that goes on: it finds what the last one left, and leaves the same for the next.
+SHELL = """
+_known=" $(compgen -v | tr '\\n' ' ')_known _name _ PIPESTATUS FUNCNAME "
+%(begin)s
+_leave() {
+    printf 'cd %%q\\n' "$PWD"
+    for _name in $(compgen -v); do
+        [[ $_known == *" $_name "* ]] || declare -p "$_name"
+    done
+}
+trap "_leave | sed 's/^declare /declare -g /' > '%(note)s'" EXIT
+(exit %(status)d)
+%(text)s
+"""
 
 
 @dataclass
@@ -58,6 +72,7 @@ class Story:
     wrong: list = field(default_factory=list)
     left_out: list = field(default_factory=list)
     times: list = field(default_factory=list)
+    notes: dict = field(default_factory=dict)
 
     def run(self, text):
         try:
@@ -88,7 +103,9 @@ class Story:
         return isinstance(step, page.Fresh)
 
     def _begin(self):
-        self.status, self.places, self.later, self.done_at = 0, {}, None, 0
+        for note in self.notes.values():
+            note.unlink(missing_ok=True)
+        self.status, self.later, self.done_at = 0, None, 0
         self.lab.background = None
 
     def _wrong(self, line, command, said):
@@ -164,18 +181,22 @@ class Story:
         if said:
             self._wrong(command.line, command.text, said)
 
-    def _script(self, text, host):
-        """The shell's work for one command: in the folder, and with the $?, that the last one left."""
+    def _script(self, text, host, keeps=True):
+        """The shell's work for one command: with the folder, variables and $? that the last one left."""
         place = host.name if host else "master"
-        folder = self.places.setdefault(place, str(self.lab.checkout))
-        note = self.lab.root / ("folder-of-" + place)
-        script = "cd '%s'; trap 'pwd > %s' EXIT; (exit %d)\n%s" % (folder, note, self.status, text)
-        return ["bash", "-c", script], note, place
+        note = self.notes.setdefault(place, self.lab.root / ("shell-of-" + place))
+        begin = "source '%s'" % note if note.exists() else "cd '%s'" % self.lab.checkout
+        words = {
+            "begin": begin,
+            "note": note if keeps else os.devnull,
+            "status": self.status,
+            "text": text,
+        }
+        return ["bash", "-c", SHELL % words]
 
     def _run(self, text, host):
-        command, note, place = self._script(text, host)
         process = subprocess.Popen(
-            command,
+            self._script(text, host),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -188,17 +209,14 @@ class Story:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-        if note.exists():
-            self.places[place] = note.read_text().strip()
         return process.returncode, output.decode("utf-8", "backslashreplace")
 
     def _start(self, command, text, host, notes):
-        script, _note, _place = self._script(text, host)
         path = self.lab.root / "background"
         before = self.lab.listeners()
         with path.open("wb") as stream:
             process = subprocess.Popen(
-                script,
+                self._script(text, host, keeps=False),
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,

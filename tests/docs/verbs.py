@@ -118,7 +118,7 @@ def of_host(function):
 
 
 def create(lab, host, words):
-    """`create web02 on xen1`, and `with 256 MiB`, `own disk`, `managed`, `paused`, `on_xend_stop shutdown`."""
+    """`create web02 on xen1 with …`: `256 MiB`, `own disk`, `managed`, `paused`, `on_xend_stop shutdown`."""
     one = _one(lab, host, words, len(words))
     if not words:
         raise Refused("create: a name is needed")

@@ -1,4 +1,4 @@
-"""A page is run: each way in which it can be wrong is found, and said with its line. In place of a lab, a shell."""
+"""A page is run by a shell in place of a lab: each way in which it can be wrong is found, and said."""
 
 import os
 import re
@@ -96,7 +96,8 @@ RIGHT = [
     "$ salt-run xend.where web01",
     "web01: running on xen1 (domain 7)",
     "$ cd bin",
-    "$ echo $(basename $PWD)",
+    "$ here=$(basename $PWD)",
+    "$ echo $here",
     "bin",
     "```",
     "<!-- lab: exit 1 -->",
@@ -136,14 +137,14 @@ def test_a_page_that_does_not_say_so_begins_with_a_fresh_lab(read, shell):
             3,
             "the page has is on xen1",
         ),
-        ("bin", "bin and more", 6, "the page has and more"),
-        ("web01 was not moved: …", "", 11, "printed was  web01 was not moved"),
-        ("<!-- lab: exit 1 -->", "", 11, "exit status 1, not 0"),
-        ("<!-- lab: exit 1 -->", "<!-- lab: exit 2 -->", 11, "exit status 1, not 2"),
+        ("bin", "bin and more", 7, "the page has and more"),
+        ("web01 was not moved: …", "", 12, "printed was  web01 was not moved"),
+        ("<!-- lab: exit 1 -->", "", 12, "exit status 1, not 0"),
+        ("<!-- lab: exit 1 -->", "<!-- lab: exit 2 -->", 12, "exit status 1, not 2"),
         (
             "<!-- lab: exit 1 -->",
             "<!-- lab: exit one -->",
-            9,
+            10,
             "unknown comment for the lab: exit one",
         ),
         (
@@ -159,11 +160,11 @@ def test_a_page_that_does_not_say_so_begins_with_a_fresh_lab(read, shell):
             "this path is not in the lab",
         ),
         ("$ cd bin", "$ cd no-such-folder", 5, "exit status 1, not 0"),
-        ("<!-- lab: exit 1 -->", "<!-- lab: exit 1, on xen7 -->", 10, "there is no host xen7"),
+        ("<!-- lab: exit 1 -->", "<!-- lab: exit 1, on xen7 -->", 11, "there is no host xen7"),
         (
             "<!-- lab: exit 1 -->",
             "<!-- lab: do shut web01 -->",
-            9,
+            10,
             "there is no verb for: do shut web01",
         ),
     ],

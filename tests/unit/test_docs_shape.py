@@ -4,7 +4,6 @@ import pytest
 
 from tests.docs import shape
 
-
 SALT = "xen1:\n    ----------\n    port:\n        8002\nxen2:\n    ----------\n    port:\n        8002\n"
 
 
