@@ -47,12 +47,12 @@ PROPERTIES = $(wildcard tests/unit/test_*_properties.py) tests/unit/test_setting
 TESTS = tests/integration tests/orchestration tests/functional tests/machine tests/unit
 # What runs where the hosts' old Pythons are.
 MINION_SIDE = _modules _states _utils saltext_xend backend
-LINTS = lint-style lint-docstrings lint-python26 lint-sls lint-yaml
+LINTS = lint-style lint-docstrings lint-reference lint-python26 lint-sls lint-yaml
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help venv demo lab lab-stop check test test-unit test-functional test-daemons test-lab \
-        test-sizes test-py27 test-docs lint $(LINTS) faults faults-fleet bench dist clean
+        test-sizes test-py27 test-docs lint $(LINTS) reference faults faults-fleet bench dist clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -133,6 +133,9 @@ lint-style: $(STAMP)
 lint-docstrings: $(STAMP)
 	$(PY) tests/tools/check_docstrings.py _modules _states _runners
 
+lint-reference: $(STAMP)
+	$(PY) tests/tools/reference.py --check
+
 # Python 2 refuses a file with such a byte unless its first lines name an encoding.
 lint-python26: $(STAMP)
 	@if LC_ALL=C grep -nP '[^\x00-\x7F]' -r --include='*.py' $(MINION_SIDE); then \
@@ -147,6 +150,9 @@ lint-sls: $(STAMP)
 lint-yaml: $(STAMP)
 	find . -path './.*/*' -prune -o \( -name '*.yaml' -o -name pillar.example -o -name '.*-lint' \
 	    -o -name .yamllint \) -print | xargs $(VENV)/bin/yamllint --strict
+
+reference: $(STAMP) ## write docs/reference.md, out of the docstrings and the SLS
+	@$(PY) tests/tools/reference.py
 
 faults: $(STAMP) ## a campaign of disturbed migrations, with safety copies and without, compared with the truth
 	@$(BOUNDED) 7200 $(PY) -m tests.faults $(FAULTS_ARGS)

@@ -1,13 +1,18 @@
-"""Fails when Salt would show a function of a module that has no example for people to copy.
+"""Fails when Salt would show a function of a module that has no example for people to copy, or a wrong one.
 
 Execution modules must show the command line, state modules an SLS; a function that is only imported
-must not show at all. What a docstring says beyond that is for reviewers.
+must not show at all. What an example calls has to be there, and to take these arguments; what is an argument
+has to be told of. What a docstring says beyond that is for reviewers.
 """
 
 import ast
 import re
+import shlex
 import sys
+import textwrap
 from pathlib import Path
+
+import yaml
 
 
 def aliases(tree):
@@ -51,18 +56,116 @@ RULES = {
 HOOKS = {"mod_aggregate", "mod_init", "mod_watch"}
 
 
-def problems(path):
-    """Yield one line for each public function of the file at ``path`` that breaks its rule."""
-    shows, wanted = RULES[path.parent.name]
-    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
-    names, module = aliases(tree), users_name(path, tree)
+# What every state takes beside its own arguments.
+REQUISITES = {"watch", "require", "onchanges", "onfail", "require_in", "watch_in"}
+# Behind these words of an example, options of Salt's own commands follow.
+OPTION = re.compile(r"--?\w")
+# Arguments that mean the same wherever they are, and are told of where they are not usual.
+USUAL = {"config", "backup", "test", "name"}
+
+
+def public(tree):
+    """Yield (name in Salt, node) of each function of a parsed module that users see."""
+    names = aliases(tree)
     for node in tree.body:
         # Salt hides from its users what begins with an underscore.
-        if not isinstance(node, ast.FunctionDef) or node.name.startswith("_") or node.name in HOOKS:
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and node.name not in HOOKS:
+            yield names.get(node.name, node.name), node
+
+
+def arguments(node):
+    """Return (the names of the arguments of a function, how many of them have to be given)."""
+    names = [argument.arg for argument in node.args.args]
+    return names, len(names) - len(node.args.defaults)
+
+
+def commands(text):
+    """Return the command lines of the ``CLI Example`` of a docstring, each as its words."""
+    _, _, example = text.partition("CLI Example")
+    lines = textwrap.dedent(example.partition(".. code-block:: bash")[2]).strip()
+    # A line that is indented further goes on with the one before it.
+    return [shlex.split(line) for line in re.sub(r"\n\s+", " ", lines).splitlines() if line.strip()]
+
+
+def wrong_command(words, known):
+    """Return what is wrong with an example; None when what it calls is there and takes these arguments."""
+    words = [word for word in words if not OPTION.match(word) and word != "json"]
+    is_runner = words[0] == "salt-run"
+    # salt names its minions before the function.
+    words = words[1:] if words[0] in ("salt-run", "salt-call") else words[2:]
+    if not words:
+        return "it calls nothing"
+    node = known.get(("_runners" if is_runner else "_modules", words[0]))
+    if node is None:
+        return f"there is no {words[0]}"
+    names, needed = arguments(node)
+    given = [word.partition("=")[0] if re.match(r"[a-z_]+=", word) else None for word in words[1:]]
+    positional, named = given.count(None), [name for name in given if name]
+    for name in named:
+        if name not in names:
+            return f"{words[0]} takes no {name}"
+        if name in names[:positional]:
+            return f"{words[0]} is given {name} twice"
+    if positional > len(names):
+        return f"{words[0]} takes {len(names)} arguments, not {positional}"
+    missing = [name for name in names[positional:needed] if name not in named]
+    return f"{words[0]} is not given {', '.join(missing)}" if missing else None
+
+
+def wrong_state(module, name, text, node):
+    """Return what is wrong with the SLS of a docstring; None when the state takes what it gives."""
+    example = textwrap.dedent(text.partition(".. code-block:: yaml")[2])
+    try:
+        states = yaml.safe_load(re.sub(r"\{\{.*?\}\}", "x", example))
+        rows = [row for state in states.values() for row in state.get(f"{module}.{name}", [])]
+        given = [key for row in rows for key in row]
+    except (yaml.YAMLError, AttributeError, TypeError) as error:
+        return f"its SLS cannot be read: {error}"
+    names, needed = arguments(node)
+    for key in given:
+        if key not in names and key not in REQUISITES:
+            return f"the state takes no {key}"
+    missing = [key for key in names[1:needed] if key not in given]
+    return f"its SLS lacks {', '.join(missing)}" if missing else None
+
+
+def untold(text, node):
+    """Return the arguments of a function of which its docstring does not tell."""
+    words = set(re.findall(r"\w+", text))
+    return [name for name in arguments(node)[0] if name not in words and name not in USUAL]
+
+
+def all_public(folders):
+    """Return {(folder, name as users write it): node} of all functions below these folders."""
+    known = {}
+    for folder in folders:
+        for path in sorted(Path(folder).glob("[!_]*.py")):
+            tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+            for name, node in public(tree):
+                known[(Path(folder).name, f"{users_name(path, tree)}.{name}")] = node
+    return known
+
+
+def problems(path, known):
+    """Yield one line for each public function of the file at ``path`` that breaks its rule.
+
+    known -- as ``all_public`` returns them
+    """
+    shows, wanted = RULES[path.parent.name]
+    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    module = users_name(path, tree)
+    for name, node in public(tree):
+        text = ast.get_docstring(node) or ""
+        where = f"{path}:{node.lineno}: {module}.{name}: "
+        if not shows(module, name, text):
+            yield f"{where}its docstring needs {wanted}"
             continue
-        name = names.get(node.name, node.name)
-        if not shows(module, name, ast.get_docstring(node) or ""):
-            yield f"{path}:{node.lineno}: {module}.{name}: its docstring needs {wanted}"
+        if path.parent.name == "_states":
+            wrong = [wrong_state(module, name, text, node)]
+        else:
+            wrong = [wrong_command(words, known) for words in commands(text)]
+        yield from (f"{where}its example is wrong: {one}" for one in wrong if one)
+        yield from (f"{where}its docstring does not tell of {one}" for one in untold(text, node))
     for node, name in imported(tree):
         yield (
             f"{path}:{node.lineno}: Salt up to 3000 shows this import as {module}.{name}: "
@@ -82,13 +185,14 @@ def imported(tree):
 
 
 def main(folders):
+    known = all_public(folders)
     found = [
         problem
         for folder in folders
         for path in sorted(Path(folder).glob("[!_]*.py"))
-        for problem in problems(path)
+        for problem in problems(path, known)
     ]
-    print("\n".join(found) or "docstrings: every public function has its example")
+    print("\n".join(found) or "docstrings: every public function has its example, and each of these is right")
     return 1 if found else 0
 
 
