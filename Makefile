@@ -52,7 +52,8 @@ LINTS = lint-style lint-docstrings lint-reference lint-python26 lint-sls lint-ya
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help venv demo lab lab-stop check test test-unit test-functional test-daemons test-lab \
-        test-sizes test-py27 test-docs lint $(LINTS) reference faults faults-fleet bench dist clean
+        test-sizes test-py27 test-old-minion test-docs lint $(LINTS) reference faults faults-fleet bench dist \
+        clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
@@ -124,6 +125,9 @@ test-py27: $(STAMP) ## pure code, reading and writing of the module, under Pytho
 	@if [ -x .py27/bin/python2.7 ]; then \
 	    PATH="$(CURDIR)/.py27/bin:$$PATH" $(BOUNDED) 1800 $(PY) $(PYTEST) $(PY27_PEER_TESTS); \
 	fi
+
+test-old-minion: $(STAMP) ## hosts with minions of Salt 3000.9 and 2016.11.10, which are fetched for it
+	@$(BOUNDED) 3600 $(PY) -m tests.tools.old_salts $(PY) $(PYTEST) $(GROUPED) tests/old_minion
 
 lint: $(LINTS) ## style, docstrings, Python 2.6 compatibility, SLS and YAML files
 

@@ -5,6 +5,7 @@ listens on loopback only: its default is every interface.
 import contextlib
 import logging
 import os
+import re
 
 import hypothesis
 import pytest
@@ -67,11 +68,13 @@ def pytest_collection_modifyitems(items):
 
 def _group(nodeid):
     """
-    What one worker does in one go: a folder's tests with real daemons, which are started once; and each file,
-    whose tests share their simulated hosts.
+    What one worker does in one go: a folder's tests with real daemons, which are started once, those of one
+    old Salt for themselves; and each file, whose tests share their simulated hosts.
     """
     file = nodeid.partition("::")[0]
     folder = file.rpartition("/")[0]
+    if old_salt := re.search(r"\[(salt[\d.]+)", nodeid):
+        return DAEMONS + old_salt[1]
     has_daemons = folder.endswith("integration") or "[real_site" in nodeid
     return DAEMONS + folder if has_daemons else file
 

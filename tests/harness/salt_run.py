@@ -16,14 +16,18 @@ LIMIT_S = 900
 
 
 class SaltRun:
-    """`salt-run state.orchestrate xend.orch.NAME` on a master of the tests; it ends with the block."""
+    """
+    `salt-run state.orchestrate xend.orch.NAME` on the master that is configured in a folder; it ends with
+    the block.
+    """
 
-    def __init__(self, master, name, pillar):
+    def __init__(self, config_dir, name, pillar, test=False):
         salt_run = Path(sys.executable).with_name("salt-run")
         asked = ["state.orchestrate", "xend.orch." + name, "pillar=" + json.dumps(pillar), "--out=json"]
+        asked += ["test=True"] if test else []
         self.began = time.monotonic()
         self.process = subprocess.Popen(
-            [salt_run, "-c", master.config_dir, *asked],
+            [salt_run, "-c", config_dir, *asked],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

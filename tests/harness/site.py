@@ -124,7 +124,7 @@ class Site:
     def close(self):
         """Let the hosts be as they come: their doors are closed."""
         for host in self.fleet:
-            if host.config.read_text() != config_of(host.name) or not host.running:
+            if host.config.read_bytes() != config_of(host.name).encode() or not host.running:
                 host.config.write_text(config_of(host.name))
                 host.stop()
                 assert host.start().returncode == 0

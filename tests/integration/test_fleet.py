@@ -41,7 +41,7 @@ def evacuate(configured):
 
     def begin(**options):
         pillar = {"xend": {"evacuate": {"source": "xen1", "parallel": 2, **options}}}
-        begun.append(SaltRun(configured.master, "evacuate", pillar))
+        begun.append(SaltRun(configured.master.config_dir, "evacuate", pillar))
         return begun[-1]
 
     yield begin

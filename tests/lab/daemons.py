@@ -1,5 +1,6 @@
 """
-A Salt master and the minions of a simulated fleet as plain processes, for the demo and `make lab`.
+A Salt master and the minions of a simulated fleet as plain processes, for the demo and `make lab`, and for
+tests whose minions are of another Salt.
 
 The integration tests start theirs with pytest-salt-factories; the configuration is the same.
 """
@@ -14,24 +15,43 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import ClassVar
 
 from tests.lab import salt_config
 from tests.lab.fleet import Fleet
 from tests.lab.layout import process_start, write_atomic
 
-START_S, START_OF_ONE_S = 60, 15
+# Against hanging only.
+START_S, START_OF_ONE_S = 180, 30
 STOP_S = 10
 # How long one question to all minions may take; a Salt that is still starting may never answer.
 PING_S = 40
 
 
-class Daemons:
-    """The Salt of one fleet. Everything is kept under ROOT, so that another process can stop it."""
+class InstalledSalt:
+    """The Salt that this process runs with."""
 
-    def __init__(self, root: Path, fleet: Fleet):
+    environment: ClassVar[dict] = {}
+
+    def command(self, program: str, *arguments: str) -> list[str]:
+        """The argument list that runs one of its programs, to be run with `environment` beside the usual."""
+        return [str(Path(sys.executable).parent / program), *arguments]
+
+
+class Daemons:
+    """
+    The Salt of one fleet. Everything is kept under ROOT, so that another process can stop it.
+
+    salts -- {name of a host: what its minion is run by}, like InstalledSalt, for those of another Salt
+    master_options -- options of the master beside the usual ones
+    """
+
+    def __init__(self, root: Path, fleet: Fleet, salts=None, master_options=None):
         self.root = root
         self.fleet = fleet
         self.pids = root / "pids"
+        self.salts = salts or {}
+        self.master_options = master_options or {}
 
     @property
     def config(self) -> Path:
@@ -43,7 +63,7 @@ class Daemons:
         publish, ret = _free_ports(2)
         self.pids.mkdir(parents=True)
         self._configure("master", self._master(publish, ret))
-        self._spawn("salt-master", "master")
+        self._spawn(InstalledSalt(), "salt-master", "master")
         for host in self.fleet:
             minion = {
                 "id": host.name,
@@ -54,7 +74,7 @@ class Daemons:
                 **salt_config.minion(host),
             }
             self._configure(host.name, minion)
-            self._spawn("salt-minion", host.name)
+            self._spawn(self.salts.get(host.name, InstalledSalt()), "salt-minion", host.name)
         self._wait()
 
     def stop(self) -> None:
@@ -70,13 +90,18 @@ class Daemons:
 
     def command(self, name: str, *arguments: str) -> list[str]:
         """The argument list that runs a Salt command (salt, salt-run) against this master."""
-        return [str(Path(sys.executable).parent / name), "-c", str(self.config), *arguments]
+        return InstalledSalt().command(name, "-c", str(self.config), *arguments)
+
+    @property
+    def pillar_file(self) -> Path:
+        """The pillar of all hosts, as JSON."""
+        return self.root / "pillar" / "xend.sls"
 
     def _master(self, publish: int, ret: int) -> dict:
-        pillar = self.root / "pillar"
+        pillar = self.pillar_file.parent
         pillar.mkdir()
         (pillar / "top.sls").write_text(json.dumps({"base": {"*": ["xend"]}}))
-        (pillar / "xend.sls").write_text(json.dumps(salt_config.pillar(self.fleet)))
+        self.pillar_file.write_text(json.dumps(salt_config.pillar(self.fleet)))
         return {
             "interface": "127.0.0.1",
             "publish_port": publish,
@@ -86,6 +111,7 @@ class Daemons:
             "file_roots": salt_config.file_roots(),
             "pillar_roots": {"base": [str(pillar)]},
             "worker_threads": 3,
+            **self.master_options,
         }
 
     def _configure(self, name: str, options: dict) -> None:
@@ -101,10 +127,11 @@ class Daemons:
         kind = "master" if name == "master" else "minion"
         (folder / kind).write_text(json.dumps({**common, **options}, indent=2))
 
-    def _spawn(self, program: str, name: str) -> None:
+    def _spawn(self, salt, program: str, name: str) -> None:
         with open(self.root / name / "output", "wb") as output:
             process = subprocess.Popen(
-                [str(Path(sys.executable).parent / program), "-c", str(self.root / name)],
+                salt.command(program, "-c", str(self.root / name)),
+                env={**os.environ, **salt.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -6,6 +6,8 @@ Which tests can run there (pure code, Python 2.7 syntax) is the Makefile's busin
 """
 
 import argparse
+import contextlib
+import fcntl
 import os
 import re
 import shutil
@@ -77,7 +79,18 @@ class Unavailable(Exception):
     """Python 2.7 cannot be had on this machine; the message says why."""
 
 
-def call(command, **options):
+@contextlib.contextmanager
+def alone():
+    """Nobody else fills FOLDER while the block runs: it is not made anew under who has just looked."""
+    tree = os.open(REPO, os.O_RDONLY)
+    try:
+        fcntl.flock(tree, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(tree)
+
+
+def call(command, timeout_s=STEP_TIMEOUT_S, **options):
     """Run ``command`` (list) quietly; raise Unavailable with its last words when it fails."""
     name = Path(command[0]).name
     try:
@@ -87,7 +100,7 @@ def call(command, **options):
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=STEP_TIMEOUT_S,
+            timeout=timeout_s,
             **options,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -177,13 +190,14 @@ def unpack_pytest():
 
 def prepare():
     """Fill FOLDER unless this version of this file did so before; raise Unavailable on failure."""
-    if READY.exists() and READY.stat().st_mtime > Path(__file__).stat().st_mtime:
-        return
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir()
-    unpack_python()
-    unpack_pytest()
-    READY.touch()
+    with alone():
+        if READY.exists() and READY.stat().st_mtime > Path(__file__).stat().st_mtime:
+            return
+        shutil.rmtree(FOLDER, ignore_errors=True)
+        FOLDER.mkdir()
+        unpack_python()
+        unpack_pytest()
+        READY.touch()
 
 
 def box(text):
