@@ -174,7 +174,8 @@ def migrate(
     ``kept`` (the file with the guest's description), ``heard`` (``ok`` when the target has said that the
     guest runs; None when it has said nothing so far, or without a relay), ``copy`` (what has become of the
     safety copy: ``none``, ``growing``, ``complete``, ``given up`` or ``removed``; None without a relay) and
-    ``comment`` once this host has no copy of the guest any more. **That is not yet success**: ``xm migrate``
+    ``comment``, and ``facts``, the same without what to do, once this host has no copy of the guest any more.
+    **That is not yet success**: ``xm migrate``
     exits 0 with the guest lost, and only the target can tell whether it arrived, which the orchestration
     ``xend.orch.migrate`` verifies. Raises an error that says where the guest is when it has not left, and one
     with the target's own reason when that has said by now that the guest cannot run there.
@@ -240,7 +241,7 @@ def _migrate(this, name, target, peer, live, node, timeout, safety):
         xm_said = xm_way.xm_said(this.said(result), told, to["address"], peer["address"])
     waited_s, required = None if result["over"] else limit, safety["copy"] == "required"
     facts, advice, ended = _sayings(name, target, view, told, xm_said, waited_s, required)
-    comment = facts + advice + ended + without
+    comment, facts = facts + advice + ended + without, facts + ended + without
     if not _has_left(view) or xm_way.has_failed(told):
         is_here = view["copy"] in ("running", "left")
         if result["over"] and result["retcode"] > 0 and told and told["phase"] == "listening":
@@ -250,12 +251,11 @@ def _migrate(this, name, target, peer, live, node, timeout, safety):
         if view["copy"] == "running" and result["over"] and result["retcode"] > 0:
             comment += _forget_own(this, guest["uuid"])
         said = "%s was not moved: %s" if is_here else "the migration of %s has not ended well: %s"
-        raise _NotMoved(said % (name, comment), said % (name, facts + ended + without))
+        raise _NotMoved(said % (name, comment), said % (name, facts))
     if this.stays_managed(guest["uuid"]):
-        comment += "; xend on %s still manages it: xm.forget_managed there, once it runs on %s" % (
-            str(__opts__["id"]),
-            target,
-        )
+        manages = "; xend on %s still manages it: xm.forget_managed there, once it runs on %s"
+        manages = manages % (str(__opts__["id"]), target)
+        comment, facts = comment + manages, facts + manages
     return {
         "name": name,
         "uuid": guest["uuid"],
@@ -266,6 +266,7 @@ def _migrate(this, name, target, peer, live, node, timeout, safety):
         "heard": told and told["heard"],
         "copy": told and told["copy"]["state"],
         "comment": comment,
+        "facts": facts,
     }
 
 
@@ -282,7 +283,7 @@ def _sayings(name, target, view, told, xm_said, waited_s, required):
     facts, advice = report["facts"], report["comment"][len(report["facts"]) :]
     ended = xm_verdict.how_xm_ended(view, _Utility, xm_said=xm_said, waited_s=waited_s)
     if _has_left(view):
-        return facts + xm_way.word(told, here, target), advice, ended
+        return facts + xm_way.word(told, here, target), xm_way.advice(told, target, advice), ended
     return facts, advice, ended + xm_way.word(told, here, target, ended, required)
 
 

@@ -38,6 +38,7 @@ def __virtual__():
         # What these need themselves, too.
         xend_master.undeclared()
         xend_matrix.table({}, 80, _Utility)
+        xend_said.states_in({}, _Utility)
         xend_settings.declared(None, _Utility)
         xend_text.meant("", [])
         xm_copies.words()
@@ -79,6 +80,7 @@ class _Utility(object):
 
 xend_master = _Utility("xend_master")
 xend_matrix = _Utility("xend_matrix")
+xend_said = _Utility("xend_said")
 xend_settings = _Utility("xend_settings")
 xend_text = _Utility("xend_text")
 xm_copies = _Utility("xm_copies")
@@ -380,9 +382,9 @@ def migration(given=None, test=False):
         nothing will be moved: the settings of the hosts may be still to be applied
 
     Returns a dict: ``stop``, None or the reason (``id``, ``text``) why nothing can be moved; else ``domain``,
-    ``source``, ``target``, ``steps`` (the arguments of the states on the hosts, by SLS), ``says`` (what needs
-    no step, a list of dicts: ``id``, ``text``, ``good``), ``configures``, ``follows``, ``announces``,
-    ``unmanages`` (bools: which steps there are beside moving) and ``look`` (what ``xend.outcome`` is given).
+    ``source``, ``target``, ``steps`` (the arguments of the states on the hosts, by SLS), ``configures``,
+    ``follows``, ``announces``, ``unmanages`` (bools: which steps there are beside moving) and ``look`` (what
+    ``xend.outcome`` is given).
 
     CLI Example:
 
@@ -411,6 +413,8 @@ def migration(given=None, test=False):
     for host, said in reports.items():
         xm_steps.check_identity(host, said, name, _Utility)
     refused = xm_steps.refusal(given, reports, declared, _Utility)
+    if not refused and not [host for host in ends if reports[host]["view"]["copy"] != "absent"]:
+        refused = _nowhere(master, name, source, declared)
     if refused:
         master.unmark(source, reports[source].get("marked"))
         return refused
@@ -418,6 +422,20 @@ def migration(given=None, test=False):
     file = master.guests_file(name, uuid, source, target) if uuid else None
     who = "migration from %s, begun %s" % (source, time.strftime("%Y-%m-%d %H:%M:%S"))
     return xm_steps.plan(given, reports, file, answered_s, who, test, _Utility)
+
+
+def _nowhere(master, name, source, declared):
+    """
+    ``stop`` for a guest that neither end has; None when it was sent from a host that does not know what
+    became of it: then that is looked for at the end.
+    """
+    question = {"domain": name, "uuid": None}
+    reports = master.ask(sorted(declared), "xm.copies", "copies", keywords=question)
+    if [made for said in reports.values() for made in said.get("sent") or [] if made["name"] == name]:
+        return None
+    found = where(name)
+    why = found.get("problem") or "%s is not on %s. %s" % (name, source, xm_steps.elsewhere(found))
+    return xm_steps.stop("%s is on %s" % (name, source), "Nothing was moved: %s" % why, _Utility)
 
 
 # How xend.orch.migrate ends
@@ -448,10 +466,14 @@ def outcome(given):
     found = xm_fleet.gather_one(reports, xm_steps.guest_of(given), _Utility)
     if found["outcome"] != "moved":
         master.unmark(given["source"], marked)
-        return __salt__["state.orchestrate"]("xend.orch.recover", pillar={"xend": {"recover": given}})
-    _forget(given["domain"], found)
-    said = _say("%s: moved" % given["domain"], found["comment"], True)
-    return {"data": {__opts__["id"]: xm_steps.as_states([said])}, "outputter": "highstate"}
+        plan = recovery(given)
+        if plan.get("repairs"):
+            return __salt__["state.orchestrate"]("xend.orch.recover", pillar={"xend": {"recover": given}})
+        says = plan.get("says") or [dict(plan["stop"], good=False)]
+    else:
+        _forget(given["domain"], found)
+        says = [_say("%s: moved" % given["domain"], found["comment"], True)]
+    return {"data": {__opts__["id"]: xm_steps.as_states(says)}, "outputter": "highstate"}
 
 
 # What xend.orch.recover asks

@@ -31,9 +31,6 @@ DEVICES_S, SLACK_S = 100, 20
 # How long it is waited at most for a guest that a former run has sent, and how long for one answer.
 FORMER_S, FORMER_STEP_S = 4 * 3600, 60
 
-# What the states of a step are called by Salt: state, id, name and function, with this between them.
-PARTS = "_|-"
-
 RECEIVE, DEPART, LEAVE = "xend.orch.receive", "xend.orch.depart", "xend.orch.leave"
 
 __virtualname__ = "xend"
@@ -43,6 +40,7 @@ def __virtual__():
     try:
         # What these need themselves, too.
         xend_master.undeclared()
+        xend_said.states_in({}, _Utility)
         xm_fleet.unheard({})
         xm_moves.names(None)
         xm_plan.next_moves([], [], 1)
@@ -75,6 +73,7 @@ class _Utility(object):
 
 
 xend_master = _Utility("xend_master")
+xend_said = _Utility("xend_said")
 xm_fleet = _Utility("xm_fleet")
 xm_moves = _Utility("xm_moves")
 xm_plan = _Utility("xm_plan")
@@ -580,7 +579,7 @@ class _Run:
         keywords = {"pillar": {"xend": pillar}, "concurrent": True, "saltenv": self.saltenv}
         returned = self.master.call(host, "state.sls", [sls], keywords, STEP_S)
         if isinstance(returned, dict) and returned:
-            states = _states_in(returned)
+            states = xend_said.states_in(returned, _Utility)
             bad = [state for state in states if state["result"] is False]
             went["said"] += [state["comment"] for state in bad if state["comment"]]
             went["done"] = {state["function"]: state["result"] for state in states}
@@ -716,39 +715,14 @@ def _told(returned):
     knows more than it does. And what repairs say that failed.
     """
     failed, says, last = [], [], []
-    for state in _states_in(returned):
-        changes = state["changes"]
-        if state["function"] == "runner":
-            again = changes.get("return")
-            for inner in again.get("data", {}).values() if isinstance(again, dict) else ():
-                last += _told(inner)
-        elif state["function"] == "state":
-            inner = changes.get("ret")
-            steps = [step for ret in (inner or {}).values() for step in _states_in(ret)]
-            failed += [step["comment"] for step in steps if step["result"] is False]
+    for state in xend_said.states_in(returned, _Utility):
+        if state["says"]:
+            last += [one["text"] for one in state["says"]]
+        elif state["function"] == "step":
+            failed += xend_said.why_failed(state, _Utility)
         else:
             says.append(state["comment"])
     return failed + (last or says)
-
-
-def _states_in(returned):
-    """
-    States as Salt has returned them, in order: their ``function``, ``result``, ``comment`` and ``changes``.
-    """
-    found = []
-    if not isinstance(returned, dict):
-        return [{"function": None, "result": False, "comment": "%s" % (returned,), "changes": {}}]
-    for key, state in returned.items():
-        if isinstance(state, dict):
-            place = state.get("__run_num__")
-            # What Salt says of one that it has not run is about its requisites.
-            comment = state.get("comment") if state.get("__state_ran__", True) else ""
-            comment = xm_steps.stop("", "%s" % (comment,), _Utility)["stop"]["text"]
-            function = key.split(PARTS)[-1]
-            row = {"function": function, "result": state.get("result"), "comment": comment}
-            row["changes"] = state.get("changes") if isinstance(state.get("changes"), dict) else {}
-            found.append((place if isinstance(place, int) else 0, row))
-    return [row for _place, row in sorted(found, key=lambda pair: pair[0])]
 
 
 def _sentence(name, parts):

@@ -314,8 +314,7 @@ def sent(
         False: do not ask the target's relocation port (under ``test=True``, when its configuration is
         still to be applied)
     brief
-        say of a guest that has not moved what is where, and leave what to do to somebody who looks at both
-        hosts afterwards
+        say what is where, and leave what to do to somebody who looks at both hosts afterwards
 
     .. code-block:: yaml
 
@@ -341,7 +340,8 @@ def sent(
         told = __salt__["xm.migrate"](name, target, timeout=timeout, **way)
     except CommandExecutionError as exc:
         return _ret(name, False, brief and getattr(exc, "facts", None) or str(exc))
-    return _ret(name, True, SENT % told, _moves(name, target))
+    how = dict(told, comment=(brief and told.get("facts")) or told["comment"])
+    return _ret(name, True, SENT % how, _moves(name, target))
 
 
 def _moves(name, target):

@@ -19,8 +19,6 @@ NEEDED = ("domain", "source", "target")
 SAFETY_OPTIONS = ("safety_copy", "safety_folder", "safety_delay_s", "rate_mib_s", "relay")
 OPTIONS = ("live", "port", "ssl", "node", "timeout", "settle", "accept") + SAFETY_OPTIONS
 
-# What the step is called that configures the hosts, also where they need none.
-READY = "relocation is configured and works on both hosts"
 # Of the disks of a guest, where that was not even tried.
 UNMARKED = "it has not marked them"
 
@@ -166,6 +164,22 @@ def _silence(reports, declared, held, utility):
     return "Nothing was moved.%s No answer from %s. %s" % ("".join(held), unheard["who"], unheard["do"])
 
 
+def elsewhere(found):
+    """
+    Where a guest is that neither end has, in a sentence.
+
+    found
+        what each host has said, a dict with ``copy`` and ``state``, or ``problem``
+    """
+    silent = [host for host in sorted(found) if found[host].get("problem")]
+    has = ["%s (%s)" % (host, found[host]["copy"]) for host in sorted(found) if host not in silent]
+    lacks = ["%s (%s)" % (host, found[host]["problem"]) for host in silent]
+    near = sorted(set([name for said in found.values() for name in said.get("near") or []]))
+    said = ["It is on %s" % ", ".join(has)] if has else []
+    said += ["What these hold is not known: %s" % ", ".join(lacks)] if lacks else []
+    return ". ".join(said) + ("; did you mean %s?" % " or ".join(near) if near else "")
+
+
 # What the states are given
 
 
@@ -206,7 +220,6 @@ def plan(given, reports, file, answered_s, who, test, utility):
     guest, known = left["domain"] or {}, left["domain"] or there["domain"] or {}
     stays = left["stays_managed"]
     is_ready = all([said["configured"] and not said["guarded"] for said in (left, there)])
-    nothing_to_do = [say(READY, "both hosts say so: nothing had to be changed", True, utility)]
     return {
         "stop": None,
         "domain": name,
@@ -214,7 +227,6 @@ def plan(given, reports, file, answered_s, who, test, utility):
         "target": target,
         "steps": _steps(given, reports, file, who, _asked(left, there, answered_s), test),
         "configures": not is_ready,
-        "says": nothing_to_do if is_ready else [],
         "follows": bool(file and file.get("path")),
         "announces": bool(guest and there["announces"]),
         # A guest of the same name with another uuid that runs there says nothing of the one that is managed

@@ -38,6 +38,9 @@ COPY_GONE = (
     ),
 )
 
+# Where the target has said that it runs: of the guest, what to do; that it has arrived is known by then.
+ARRIVED = ". Start it nowhere else before %s was seen"
+
 SAID_HERE = ". %(target)s said: %(said)s"
 REQUIRED_HERE = ". The transfer was broken off because its safety copy is required: %s"
 
@@ -146,6 +149,18 @@ def word(told, source, target, xm_said=None, required=False):
     if required and copy["state"] == "given up":
         return REQUIRED_HERE % copy["why"]
     return ""
+
+
+def advice(told, target, otherwise):
+    """
+    What to do about a guest that has left its source, as the end of a sentence.
+
+    told
+        as for `word`
+    otherwise
+        what there is to do when the target has not said that it runs
+    """
+    return ARRIVED % target if told and told["heard"] == "ok" else otherwise
 
 
 def is_settled(told):

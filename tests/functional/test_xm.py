@@ -279,7 +279,8 @@ def test_no_description_no_answer(on, fleet, domain):
 def test_migrate_reports_what_this_host_can_know(on, fleet, guest, live):
     sent = on("xen1").xm.migrate("web01", "xen2", live=live)
     assert sent["uuid"] == guest.uuid and sent["address"] == fleet["xen2"].address
-    assert "Only xen2 can tell" in sent["comment"]
+    assert sent["comment"] == sent["facts"] + ". Start it nowhere else before xen2 was seen"
+    assert sent["facts"] == "xen1 has no copy of web01 any more; xen2 has said that it runs"
     assert guest.uuid in open(sent["kept"]).read()
     arrived = on("xen2").xm.arrival("web01", uuid=guest.uuid, source="xen1", gone=True)
     assert arrived["arrived"] and arrived["copy"] == "running" and arrived["outcome"] == "moved"

@@ -86,7 +86,7 @@ def test_a_guest_is_sent_through_a_relay(on, fleet, live, safety_copy):
     assert said["sends_from"][0] == fleet["xen1"].address
     assert said["sends_to"] == [fleet["xen2"].address, 8002]
     assert (sent["address"], sent["port"]) == (fleet["xen2"].address, 8002)
-    assert sent["heard"] == "ok" and "; xen2 has said that it runs. Only xen2 can tell" in sent["comment"]
+    assert sent["heard"] == "ok" and "; xen2 has said that it runs. Start it nowhere else" in sent["comment"]
     assert fleet["xen1"].loopback not in sent["comment"]
     assert sent["copy"] in (("complete", "removed") if safety_copy is None else ("none",))
     # A guest that has run is never brought back.

@@ -160,15 +160,23 @@ class Conductor:
         def runners(name):
             return [function for function in self._runners() if function.startswith(name + ".")]
 
+        def state_functions(name):
+            folder = str(salt_config.REPO / "_states")
+            pack = {"__salt__": {"saltutil.cmd": None}}
+            loaded = LazyLoader([folder], self.master_opts, tag="states", pack=pack)
+            return [function for function in loaded if function.startswith(name + ".")]
+
+        asked = {"runners": runners, "state_functions": state_functions}
         return self._options(
             MASTER_ID,
             HERE / "master_modules",
             grains={"kernel": "Linux", "id": MASTER_ID},
             runner_dirs=[str(salt_config.REPO / "_runners")],
+            states_dirs=[str(salt_config.REPO / "_states")],
             utils_dirs=[str(salt_config.REPO / "_utils")],
             # Else salt.state would run the SLS right here, as a minion without a master does.
             __role="master",
-            conductor={"publish": publish, "states": states, "runner": runner, "runners": runners},
+            conductor=dict(asked, publish=publish, states=states, runner=runner),
         )
 
     def _runners(self):

@@ -129,7 +129,7 @@ def sentences(run, liar):
     told = [str(text) for text in run.errors]
     for name, step in run.steps.items():
         told += [name, str(step["name"]), str(step["comment"])]
-        for minion, ret in ((step["changes"] or {}).get("ret") or {}).items():
+        for minion, ret in step.get("returned", {}).items():
             if minion != liar and isinstance(ret, dict):
                 told += [str(state["comment"]) for state in ret.values()]
     return told

@@ -28,14 +28,16 @@ class Run:
             self.errors.append(str(returned))
             return
         for step in _in_order(returned):
-            self.steps[step["__id__"]] = step
+            # Salt gives one that came out of another its parent's.
+            self.steps.setdefault(step["__id__"], step)
             for ret in _returned(step).values():
                 if isinstance(ret, dict):
                     self.states += _in_order(ret)
                 else:
                     self.errors.append(str(ret))
-            for inner in _orchestrated(step).values():
-                self._read(inner)
+            for word in step.get("says", []):
+                said = {"__id__": word["id"], "name": word["id"], "comment": word["text"], "changes": {}}
+                self.steps.setdefault(word["id"], dict(said, result=word["good"]))
 
     def failed(self):
         """The steps that failed by themselves, in order, not those that a failed one kept from running."""
@@ -69,18 +71,12 @@ def _in_order(states):
 
 def _returned(step):
     """What minions returned to a step, {minion: its states, or a text}."""
-    return (step["changes"] or {}).get("ret") or {}
-
-
-def _orchestrated(step):
-    """What orchestrations returned that a step ran, {master: steps}."""
-    returned = (step["changes"] or {}).get("return") or {}
-    return returned.get("data", returned) if isinstance(returned, dict) else {}
+    return step.get("returned", {})
 
 
 def _comments(step):
-    found = [step["comment"]]
-    for ret in [*_returned(step).values(), *_orchestrated(step).values()]:
+    found = [step["comment"]] + [word["text"] for word in step.get("says", [])]
+    for ret in _returned(step).values():
         if isinstance(ret, dict):
             for inner in _in_order(ret):
                 found += _comments(inner)

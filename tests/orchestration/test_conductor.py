@@ -24,10 +24,11 @@ def test_a_guest_is_moved_by_the_real_sls(conductor, migrate):
 
 
 def test_a_step_that_fails_keeps_those_from_running_that_need_it(conductor, migrate):
-    run = migrate("nobody")
+    conductor.fleet["xen1"].create_guest("web07", paused=True)
+    run = migrate("web07")
     assert not run.ok and run.failed()
-    assert run.steps["nobody runs on xen2"]["result"] is False
-    assert "nobody runs on xen2" not in run.failed()
+    assert run.steps["web07 runs on xen2"]["result"] is False
+    assert "web07 runs on xen2" not in run.failed()
 
 
 def test_every_minion_has_its_own_id_pillar_and_host(conductor):

@@ -119,6 +119,13 @@ def test_what_is_said_of_a_guest_that_has_left(said, expected):
     assert xm_way.word(None, "xen1", "xen2") == ""
 
 
+@pytest.mark.parametrize("heard", [None, "unanswered", "err", "silence", "broken"])
+def test_who_has_said_that_it_runs_is_not_said_to_be_the_only_one_who_can_tell(heard):
+    assert xm_way.advice(told(heard="ok"), "xen2", ". Wait") == ". Start it nowhere else before xen2 was seen"
+    assert xm_way.advice(told(heard=heard), "xen2", ". Wait") == ". Wait"
+    assert xm_way.advice(None, "xen2", ". Wait") == ". Wait"
+
+
 XC_SAVE = "/usr/lib/xen/bin/xc_save 25 6 0 0 1 failed"
 
 

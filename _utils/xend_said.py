@@ -1,0 +1,237 @@
+"""
+What an orchestration says of what hosts and runners have returned: to people in few words, of which the last
+ones are the last word, and to programs whole.
+
+What hosts have returned is theirs: whatever it is, it is only shown, as text that no terminal obeys. Nothing
+here knows Salt. `utility` is a function from the name of another utility to it.
+"""
+
+# Under Python 2 there are two kinds of it.
+TEXT = (str, type(b"".decode("ascii")))
+
+# What states are called by Salt where it returns them: state, id, name and function, with this between them.
+PARTS = "_|-"
+
+# What is shown of one text.
+MOST = 20000
+
+# The keys of what states of the orchestration return beside those that Salt shows: what each host has
+# returned, and what there was to say, in order.
+RETURNED, SAYS = "returned", "says"
+
+LATER = "Not done: the last lines say why"
+NO_RETURN = (
+    "%(host)s has not returned: its minion does not answer, or was stopped in the middle of this. What was "
+    "begun there may go on"
+)
+# Words of Salt by which it says what a minion lacks, and what is to be done about that.
+LACKS = (
+    (
+        "No matching sls found",
+        "The file_roots of the master have to hold the folder `salt` of Xend for Salt, in the environment "
+        "that %(host)s uses",
+    ),
+    (
+        "was not found in SLS",
+        "%(host)s lacks the modules of Xend for Salt, or has those of another version: `salt %(host)s "
+        "saltutil.sync_all` brings them",
+    ),
+)
+BUSY = "is running as PID"
+
+
+# What states have returned
+
+
+def states_in(returned, utility):
+    """
+    States as Salt has returned them, in order.
+
+    returned
+        what a run of states has returned, whatever it is
+
+    Returns a list of dicts: ``id``, ``function``, ``result``, ``comment`` ("" of one that was not run),
+    ``changes``, ``returned`` and ``says`` (see `RETURNED`).
+    """
+    if not isinstance(returned, dict):
+        said = "; ".join(["%s" % (one,) for one in returned]) if _is_list(returned) else "%s" % (returned,)
+        whole = {"id": None, "function": None, "result": False, "comment": _shown(said, utility)}
+        return [dict(whole, changes={}, returned={}, says=[])]
+    found = []
+    for key in returned:
+        state = returned[key]
+        if isinstance(state, dict) and isinstance(key, TEXT):
+            place = state.get("__run_num__")
+            found.append((place if isinstance(place, int) else 0, _row(key, state, utility)))
+    return [row for _place, row in sorted(found, key=lambda pair: pair[0])]
+
+
+def _row(key, state, utility):
+    parts, changes = key.split(PARTS), state.get("changes")
+    # What Salt says of one that it has not run is about its requisites.
+    comment = state.get("comment") if state.get("__state_ran__", True) else ""
+    return {
+        "id": _shown(parts[1] if len(parts) > 1 else key, utility),
+        "function": parts[-1],
+        "result": state.get("result"),
+        "comment": _shown("%s" % (comment or "",), utility),
+        "changes": changes if isinstance(changes, dict) else {},
+        RETURNED: state.get(RETURNED) or {},
+        SAYS: state.get(SAYS) or [],
+    }
+
+
+def _is_list(value):
+    return isinstance(value, (list, tuple))
+
+
+def _shown(text, utility):
+    return utility("xm_heard").legible(text.strip(), MOST)
+
+
+# A step on hosts
+
+
+def of_hosts(hosts, ran, tells, utility):
+    """
+    What a step says that has run states on hosts.
+
+    hosts
+        their names
+    ran
+        what Salt's own state for that has returned: of hosts on which nothing has changed it shows nothing
+    tells
+        False: why it has failed is told later, by the last word
+
+    Returns a dict: ``comment``, ``changes`` (by host, in a line each) and ``returned``.
+    """
+    returned = ran.get("changes") or {}
+    returned = returned.get("ret") or {} if isinstance(returned, dict) else {}
+    lines, changes, why = [], {}, []
+    for host in sorted(returned):
+        states = _states_of(host, returned[host], utility)
+        bad = [one["comment"] for one in states if one["result"] is False and one["comment"]]
+        good = [one["comment"] for one in states if one["result"] is not False and one["comment"]]
+        why += bad
+        if len(hosts) > 1:
+            good = ["%s: %s" % (host, "; ".join(good))] if good else []
+        lines += bad or good
+        changed = _changed(states)
+        if changed:
+            changes[host] = changed
+    if ran["result"] is False and not why:
+        why = [_shown("%s" % ran["comment"], utility)]
+        lines += why
+    quiet = sorted([host for host in hosts if host not in returned])
+    if quiet and ran["result"] is not False:
+        says = "says" if len(quiet) == 1 else "say"
+        lines.append("%s %s so: nothing to change there" % (" and ".join(quiet), says))
+    if ran["result"] is False and not tells:
+        lines = [LATER]
+    return {"comment": "\n".join(lines), "changes": changes, RETURNED: returned}
+
+
+def _states_of(host, returned, utility):
+    """
+    The states that a host has run; in their place one that says why there are none.
+    """
+    if returned is False or returned is None:
+        text = NO_RETURN % {"host": host}
+    elif isinstance(returned, dict) and [key for key in returned if isinstance(returned[key], dict)]:
+        return states_in(returned, utility)
+    else:
+        (row,) = states_in(returned if returned else "it has returned nothing", utility)
+        text = "%s: %s" % (host, row["comment"])
+        text += "".join([". " + advice % {"host": host} for words, advice in LACKS if words in text])
+        if BUSY in text:
+            text += ". Wait until that is over, then run this again"
+    return [{"id": None, "function": None, "result": False, "comment": text, "changes": {}}]
+
+
+def _changed(states):
+    """
+    What has changed, in one line. Warnings stand among the changes of a state, and in its comment.
+    """
+    found = []
+    for one in states:
+        keys = sorted(["%s" % (key,) for key in one["changes"] if key not in ("diff", "warnings")])
+        new = one["changes"].get(keys[0]) if len(keys) == 1 else None
+        new = new.get("new") if isinstance(new, dict) else None
+        found += ["%s: %s" % (keys[0], new)] if isinstance(new, TEXT) else keys
+    return ", ".join(found)
+
+
+# The last word
+
+
+def _thawed(value):
+    """
+    The same without Salt's own kinds of mappings and lists, which cannot be changed.
+    """
+    if hasattr(value, "items"):
+        return dict([(key, _thawed(value[key])) for key in value])
+    if hasattr(value, "__iter__") and not isinstance(value, TEXT + (bytes,)):
+        return [_thawed(one) for one in value]
+    return value
+
+
+def why_not(running, utility):
+    """
+    Why steps that have run so far have failed, as sentences, each once.
+
+    running
+        the states of the orchestration that have run, as Salt keeps them
+    """
+    found = []
+    for one in states_in(_thawed(running or {}), utility):
+        found += [text for text in why_failed(one, utility) if text not in found]
+    return found
+
+
+def why_failed(one, utility):
+    """
+    Why a step on hosts has failed, a row of `states_in`, as sentences; none when it has not, or was not run.
+    """
+    if one["result"] is not False or one["function"] != "step" or not one["comment"]:
+        return []
+    returned = one[RETURNED]
+    rows = [row for host in sorted(returned) for row in _states_of(host, returned[host], utility)]
+    return [row["comment"] for row in rows if row["result"] is False and row["comment"]] or [one["comment"]]
+
+
+def by_runner(returned, utility):
+    """
+    All that a runner says that has returned states, those of an orchestration that it has run included.
+
+    Returns a list of dicts: ``id``, ``text`` and ``good`` (bool), of which the last one is the last word.
+    """
+    data = returned.get("data") if isinstance(returned, dict) else None
+    if not isinstance(data, dict) or not data:
+        return [{"id": None, "text": _shown("%s" % (returned,), utility), "good": False}]
+    says = []
+    for one in [one for master in sorted(data) for one in states_in(data[master], utility)]:
+        if one[SAYS]:
+            says += one[SAYS]
+        elif one["comment"]:
+            # Several that a runner makes up itself are numbered, so that they stay in order.
+            number, _dot, rest = (one["id"] or "").partition(". ")
+            name = rest if number.isdigit() else one["id"]
+            says.append({"id": name, "text": one["comment"], "good": one["result"] is not False})
+    return says
+
+
+def last_word(says, why):
+    """
+    What is shown of what a runner says.
+
+    says
+        see `by_runner`
+    why
+        why steps before have failed, sentences
+
+    Returns the lines that come before the last word, and the last word: ``id``, ``text`` and ``good``.
+    """
+    last = says[-1]
+    before = [one["text"] for one in says[:-1]]
+    told = [one for one in why if one not in last["text"]]
+    return before, dict(last, text="\n".join(told + [last["text"]]))
