@@ -275,9 +275,81 @@ def settings():
     return xend_settings.settings(_pillar(), str(__opts__["id"]), _Utility)
 
 
+# What `ready` says, and what to do where it is not so.
+RUNS = "xend %(version)s runs here"
+NO_XEND = (
+    "there is no xend here: neither %(xm)s nor %(config)s is there. Hosts with xl instead have none, and "
+    "nothing of this is for them"
+)
+STOPPED = "xend does not run: start it with `service %(service)s start`"
+UNREAD = "xm does not answer: %(why)s"
+NOTHING_WRONG = "%(config)s was read: nothing is wrong in it"
+SOMETHING_WRONG = "%(config)s was read; something in it is wrong or dangerous: `xend.check` says what"
+IN_PILLAR = "the pillar declares this host as %(address)s, and beside it %(others)s"
+SWITCHED_OFF = "the pillar switches relocation off for this host"
+IN_FORCE = "the settings of the pillar are in force"
+NOT_IN_FORCE = "the settings of the pillar are not in force yet: `state.apply xend.relocation` applies them"
+
+
 def ready():
     """
-    Whether this host is as the pillar wants it for guests that come and go.
+    Whether this minion is ready for guests that come and go, in words: the first thing to ask after
+    ``saltutil.sync_all``, and again after ``state.apply xend.relocation``.
+
+    Returns a dict: ``ready`` (bool) and ``says``, a list of sentences on xend, its file, the pillar, and
+    whether what that wants is in force, each with what to do where something is missing.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'xen*' xend.ready
+    """
+    told = [_xend_runs(), _file_is_fine(), _is_declared()]
+    if told[-1][0]:
+        is_so = as_wanted()["configured"]
+        told.append((is_so, IN_FORCE if is_so else NOT_IN_FORCE))
+    return {"ready": all([is_so for is_so, _text in told]), "says": [text for _is_so, text in told]}
+
+
+def _xend_runs():
+    config, command = _option("config"), _option("xm")
+    is_there = os.path.exists(config) or __salt__["cmd.which"](command)
+    if not is_there:
+        return False, NO_XEND % {"xm": command, "config": config}
+    if not xend_host.process(_option("pidfile")):
+        return False, STOPPED % {"service": __salt__["xend.service"]()}
+    try:
+        version = xm_output.tools_version(__salt__["xm.info"]())
+    except CommandExecutionError as exc:
+        return False, UNREAD % {"why": exc}
+    return True, RUNS % {"version": ".".join([str(number) for number in version or ["(version not known)"]])}
+
+
+def _file_is_fine():
+    config = _option("config")
+    try:
+        found = [one["severity"] for one in __salt__["xend.check"]()]
+    except CommandExecutionError as exc:
+        return False, str(exc)
+    is_bad = "error" in found or "warning" in found
+    return "error" not in found, (SOMETHING_WRONG if is_bad else NOTHING_WRONG) % {"config": config}
+
+
+def _is_declared():
+    wanted, own = settings(), str(__opts__["id"])
+    if wanted["wrong"]:
+        return False, "in the pillar, %s" % "; ".join(wanted["wrong"])
+    if not wanted["ports"]:
+        return True, SWITCHED_OFF
+    others = ", ".join([host for host in sorted(wanted["hosts"]) if host != own]) or "no other"
+    return True, IN_PILLAR % {"address": wanted["relocation"]["address"], "others": others}
+
+
+def as_wanted():
+    """
+    Whether this host is as the pillar wants it for guests that come and go, for the orchestrations;
+    ``xend.ready`` says it in words.
 
     Returns a dict: ``configured`` (bool: the states of xend.relocation have nothing to do, in the file and in
     xend; a firewall is not looked at) and ``guarded`` (bool: a firewall is asked for).
@@ -286,7 +358,7 @@ def ready():
 
     .. code-block:: bash
 
-        salt 'xen*' xend.ready
+        salt 'xen*' xend.as_wanted
     """
     wanted = settings()
     asked = wanted["relocation"]

@@ -361,7 +361,7 @@ def report(name, source=None, options=None):
         found["follows"] = __salt__["xen_guest.follows"]()
         if found["domain"] and found["follows"]:
             found["file"] = __salt__["xen_guest.sealed"](name, guest["uuid"])
-        found.update(__salt__["xend.ready"]())
+        found.update(__salt__["xend.as_wanted"]())
         if found["domain"] and found["domain"]["disks"] and source == str(__opts__["id"]):
             found["marked"] = _marked(name)
     except CommandExecutionError as exc:

@@ -922,10 +922,11 @@ def survey(source, domains=None, options=None, doors=()):
 
     Returns ``host`` (as ``xm.host``), ``dom0_mib`` (what dom0 may give back for guests), ``promised`` (the
     memory of guests that are expected here, as ``xend.expected``), ``configured`` and ``guarded`` (as
-    ``xend.ready``), ``follows`` (bool: whether ``xend:follow`` is set), ``closed`` (None, or why this host
-    takes no guests), ``seen`` (what is here of DOMAINS, as ``copies`` of ``xm.copies``), ``near`` (names of
-    guests here that are like those of DOMAINS which are not here), ``wrong`` (what is wrong with OPTIONS, or
-    None), ``problem`` (why the host could not say all of it, or None) and ``seconds`` (how long it needed).
+    ``xend.as_wanted``), ``follows`` (bool: whether ``xend:follow`` is set), ``closed`` (None, or why this
+    host takes no guests), ``seen`` (what is here of DOMAINS, as ``copies`` of ``xm.copies``), ``near`` (names
+    of guests here that are like those of DOMAINS which are not here), ``wrong`` (what is wrong with OPTIONS,
+    or None), ``problem`` (why the host could not say all of it, or None) and ``seconds`` (how long it
+    needed).
     SOURCE also returns ``guests``, a list of dicts: ``name``, ``uuid``, ``view`` (as ``xm.where``),
     ``domain`` (as ``xm.domain``, without ``sxp``; None for one that xend only knows), ``stays_managed`` (as
     ``xm.report``), ``blockers`` and ``warnings`` (as ``xm.can_send`` says them, but for doors); ``doors``, a
@@ -949,7 +950,7 @@ def survey(source, domains=None, options=None, doors=()):
         found["host"], look = __salt__["xm.host"](), this.look()
         found["dom0_mib"], found["promised"] = _from_dom0(look, None), _promised(look)
         found["closed"] = xm_away.refusal(xm_away.read(this.option("kept"), _Utility), this.name) or None
-        found.update(__salt__["xend.ready"]())
+        found.update(__salt__["xend.as_wanted"]())
         found["follows"] = __salt__["xen_guest.follows"]()
         copies = [one for one in look.copies() if one["copy"] != "absent"]
         names = sorted(set([one["name"] for one in copies]))

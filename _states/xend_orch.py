@@ -29,7 +29,7 @@ class _Utility(object):
         try:
             found = __utils__[self._name + "." + function]
         except KeyError:
-            return getattr(__import__("xend_for_salt." + self._name, fromlist=[function]), function)
+            return getattr(__import__("saltext_xend._utils." + self._name, fromlist=[function]), function)
         return getattr(found, "__wrapped__", found)
 
 
@@ -93,9 +93,10 @@ def said(name, function, given):
     ret = dict([(key, ran[key]) for key in ran if key != "changes"], name=name, changes={}, says=says)
     if not before:
         return dict(ret, comment=last["text"])
-    low = {"state": "xend_orch", "fun": "said", "name": last["id"], "__id__": last["id"]}
-    alone = {"low": low, "result": last["good"], "comment": last["text"], "changes": {}}
-    return dict(ret, comment="\n".join(before), sub_state_run=[alone])
+    title = last["id"] or name
+    low = {"state": "xend_orch", "fun": "said", "name": title, "__id__": title}
+    alone = {"name": title, "result": last["good"], "comment": last["text"], "changes": {}}
+    return dict(ret, comment="\n".join(before), sub_state_run=[dict(alone, low=low)])
 
 
 def could(name, text):

@@ -29,6 +29,7 @@ BY_HAND = (
 UNANSWERED = "its minion does not answer"
 UNDECLARED = "it was not asked, because the pillar does not declare it"
 ANY_MINION = "any minion that is known here"
+NOT_RENDERED = "the pillar of %s does not render: %s"
 NO_HOSTS = (
     "the pillar of %s declares no hosts (xend:relocation:hosts), so nobody is asked: give it to all Xen "
     "hosts, as pillar.example explains"
@@ -93,6 +94,8 @@ class Master(object):
                 continue
             pillar = self.functions["pillar.show_pillar"](host)
             hosts, mistakes = declared(pillar.get("xend"), self.utility)
+            errors = pillar.get("_errors") or []
+            mistakes += [self.legible(NOT_RENDERED % (host, error)) for error in errors]
             for name, known in hosts.items():
                 found.setdefault(name, known)
             wrong += [mistake for mistake in mistakes if mistake not in wrong]

@@ -12,8 +12,8 @@ TEXT = (str, type(b"".decode("ascii")))
 # What states are called by Salt where it returns them: state, id, name and function, with this between them.
 PARTS = "_|-"
 
-# What is shown of one text.
-MOST = 20000
+# What is shown of one text, and how many of the things that a host has changed are named.
+MOST, MOST_CHANGES = 20000, 5
 
 # The keys of what states of the orchestration return beside those that Salt shows: what each host has
 # returned, and what there was to say, in order.
@@ -140,8 +140,9 @@ def _states_of(host, returned, utility):
     elif isinstance(returned, dict) and [key for key in returned if isinstance(returned[key], dict)]:
         return states_in(returned, utility)
     else:
-        (row,) = states_in(returned if returned else "it has returned nothing", utility)
-        text = "%s: %s" % (host, row["comment"])
+        if isinstance(returned, dict):
+            returned = "%s" % (returned or "it has returned nothing",)
+        text = "%s: %s" % (host, states_in(returned, utility)[0]["comment"])
         text += "".join([". " + advice % {"host": host} for words, advice in LACKS if words in text])
         if BUSY in text:
             text += ". Wait until that is over, then run this again"
@@ -158,7 +159,8 @@ def _changed(states):
         new = one["changes"].get(keys[0]) if len(keys) == 1 else None
         new = new.get("new") if isinstance(new, dict) else None
         found += ["%s: %s" % (keys[0], new)] if isinstance(new, TEXT) else keys
-    return ", ".join(found)
+    more = len(found) - MOST_CHANGES
+    return ", ".join(found[:MOST_CHANGES]) + (" and %d more" % more if more > 0 else "")
 
 
 # The last word

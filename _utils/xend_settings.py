@@ -401,7 +401,7 @@ def settings(given, minion_id, utility):
         if values.get(server, merged.get(server) is not None)
     ]
     if ports and has_hosts:
-        wrong += _missing(merged, minion_id)
+        wrong += _missing(given, merged, minion_id)
     if len(set(ports)) < len(ports):
         wrong.append("xend:relocation:port and ssl_port are both %d: xend would not start" % ports[0])
     firewall, wrong_rules, wrong_peers = _firewall(given, merged["hosts_allow"], minion_id, utility)
@@ -496,13 +496,34 @@ def _values(merged, keys, utility):
     return values
 
 
-def _missing(merged, minion_id):
+NO_PILLAR = (
+    "xend is missing for %(host)s: assign it in top.sls of the pillar, then run `salt %(host)s "
+    "saltutil.refresh_pillar` (pillar.example shows what stands there)"
+)
+
+
+NOT_THE_ID = "; %s stands there, and is not the id of this minion"
+
+
+def _is_longer(name, other):
+    """
+    Whether one of two names is the other with a domain, or with capitals.
+    """
+    short, long = sorted([name.lower(), other.lower()], key=len)
+    return name != other and (short == long or long.startswith(short + "."))
+
+
+def _missing(given, merged, minion_id):
     """
     What a host that listens for guests cannot do without.
     """
+    if given is None:
+        return [NO_PILLAR % {"host": _bare(minion_id)}]
     wrong = []
     if not merged["address"]:
-        wrong.append("xend:relocation:hosts has no address for %s" % _bare(minion_id))
+        hosts = [host for host, _path, _own in _hosts(_relocation(given, []), [])]
+        near = "".join([NOT_THE_ID % _bare(host) for host in hosts if _is_longer(host, minion_id)][:1])
+        wrong.append("xend:relocation:hosts has no address for %s%s" % (_bare(minion_id), near))
     if merged["hosts_allow"] is None:
         wrong.append("xend:relocation:hosts names no other host, whom %s could admit" % _bare(minion_id))
     return wrong

@@ -316,7 +316,7 @@ def test_a_managed_guest_gets_a_new_home(on, fleet):
 def test_before_xen_4_0_the_source_goes_on_knowing_a_managed_guest(on, look, fleet):
     guest = fleet["mid1"].create_guest("web01", managed=True)
     sent = on("mid1").migrate("web01", "xen2", accept=["managed"])
-    assert "Only xen2 can tell" in sent["comment"] and "xm.forget_managed" in sent["comment"]
+    assert "Start it nowhere else" in sent["comment"] and "xm.forget_managed" in sent["comment"]
     assert on("mid1").where("web01", guest.uuid)["copy"] == "managed"
     assert on("xen2").arrival("web01", uuid=guest.uuid, source="mid1", gone=True)["outcome"] == "moved"
     where = {"name": "web01", "uuid": guest.uuid, "source": "mid1", "target": "xen2"}

@@ -300,7 +300,19 @@ def test_a_pillar_that_cannot_be_read_says_only_that():
 def test_a_host_that_is_not_listed():
     found = wrong({"relocation": {"hosts": HOSTS}}, "xen9")
     assert found == ["xend:relocation:hosts has no address for xen9"]
-    assert len(wrong(None)) == 2
+    (said,) = wrong(None)
+    assert said.startswith("xend is missing for xen1: assign it in top.sls of the pillar, then run `salt ")
+
+
+@pytest.mark.parametrize(
+    "own, there", [("xen1", "xen1.example.com"), ("xen1.example.com", "xen1"), ("XEN1", "xen1")]
+)
+def test_a_host_that_is_listed_by_another_name_is_told_of_it(own, there):
+    said = wrong({"relocation": {"hosts": {there: "10.20.0.11"}}}, own)[0]
+    assert said.endswith("for %s; %s stands there, and is not the id of this minion" % (own, there))
+
+
+def test_a_host_has_others_that_it_could_admit():
     assert "names no other host, whom xen1" in wrong({"relocation": {"hosts": {"xen1": "10.20.0.11"}}})[0]
 
 

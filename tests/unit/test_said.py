@@ -1,0 +1,221 @@
+"""What orchestrations say of what hosts and runners have returned. Runs on Python 2.7, too."""
+
+import importlib
+
+import pytest
+
+import xend_said
+
+UTILITY = importlib.import_module
+
+
+def state(comment, result=True, changes=None, number=0, function="can_send", **more):
+    key = "xm_|-id %d_|-web01_|-%s" % (number, function)
+    return {
+        key: dict(
+            {"comment": comment, "result": result, "changes": changes or {}},
+            __run_num__=number,
+            **more,
+        )
+    }
+
+
+def ran(returned, result=True, comment="States ran successfully."):
+    changes = {"out": "highstate", "ret": returned} if returned else {}
+    return {"result": result, "comment": comment, "changes": changes}
+
+
+def told(hosts, returned, result=True, tells=True):
+    return xend_said.of_hosts(hosts, ran(returned, result, "Run failed on minions"), tells, UTILITY)
+
+
+def test_hosts_on_which_nothing_changes_say_little():
+    found = told(["xen2", "xen1"], {})
+    assert (
+        found["comment"] == "xen1 and xen2 say so: nothing to change there"
+        and found["changes"] == {}
+    )
+
+
+def test_what_a_host_has_done_is_said_in_its_own_words_once():
+    done = state("web01 was sent", changes={"web01": {"old": "on xen1", "new": "sent to xen2"}})
+    found = told(["xen1"], {"xen1": done})
+    assert found["comment"] == "web01 was sent" and found["changes"] == {
+        "xen1": "web01: sent to xen2"
+    }
+    assert found["returned"] == {"xen1": done}
+
+
+def test_of_many_changes_the_names_are_told_and_no_difference_of_files():
+    changes = {
+        "port": {"old": None, "new": 8002},
+        "address": {"old": None, "new": "10.20.0.11"},
+        "diff": "-\n+",
+    }
+    done = dict(
+        state("changed", changes=changes),
+        **state("restarted", changes={"xend": {"new": "pid 5"}}, number=1),
+    )
+    found = told(["xen1", "xen2"], {"xen1": done})
+    assert found["changes"] == {"xen1": "address, port, xend: pid 5"}
+    assert found["comment"].splitlines() == [
+        "xen1: changed; restarted",
+        "xen2 says so: nothing to change there",
+    ]
+
+
+def test_warnings_are_said_and_are_no_changes():
+    found = told(
+        ["xen1"], {"xen1": state("it can leave; beware", changes={"warnings": ["beware"]})}
+    )
+    assert found["comment"] == "it can leave; beware" and found["changes"] == {}
+
+
+def test_of_a_host_that_fails_only_what_has_failed_is_said():
+    done = dict(
+        state("fine", changes={"a": {"new": "b"}}), **state("the disk is full", False, number=1)
+    )
+    done.update(state("One or more requisite failed", False, number=2, __state_ran__=False))
+    assert told(["xen1"], {"xen1": done}, False)["comment"] == "the disk is full"
+    found = told(["xen1"], {"xen1": done}, False, tells=False)
+    assert found["comment"] == "Not done: the last lines say why" and found["returned"] == {
+        "xen1": done
+    }
+
+
+@pytest.mark.parametrize(
+    "returned, said",
+    [
+        (
+            False,
+            "xen1 has not returned: its minion does not answer, or was stopped in the middle of this.",
+        ),
+        (None, "xen1 has not returned: its minion does not answer"),
+        (
+            ["State 'xend.relocation' was not found in SLS 'xend.relocation'"],
+            "`salt xen1 saltutil.sync_all` brings",
+        ),
+        (
+            ["No matching sls found for 'xend.orch.leave' in env 'base'"],
+            "The file_roots of the master have to hold",
+        ),
+        (
+            ['The function "state.sls" is running as PID 12'],
+            "Wait until that is over, then run this again",
+        ),
+        ("Traceback \x1b[31m", "xen1: Traceback \\x1b[31m"),
+        ({}, "xen1: it has returned nothing"),
+        ({"a": 1}, "xen1: {'a': 1}"),
+    ],
+)
+def test_why_a_host_has_run_no_states_is_said_with_what_to_do(returned, said):
+    assert said in told(["xen1"], {"xen1": returned}, False)["comment"]
+
+
+def test_what_salt_says_where_no_host_has_returned_anything_is_kept():
+    assert told(["xen1"], {}, False)["comment"] == "Run failed on minions"
+
+
+# The last word
+
+
+def step(returned, result=False, number=0, comment="x"):
+    return state(comment, result, number=number, function="step", returned=returned)
+
+
+def test_why_steps_have_failed_each_reason_once():
+    running = dict(
+        step({"xen1": state("no room", False)}), **step({"xen2": state("no room", False)}, number=1)
+    )
+    running.update(
+        step(
+            {},
+            number=2,
+            comment="requisite",
+        )
+    )
+    running.update(state("says", False, number=3, function="could"))
+    running.update(step({"xen1": state("fine")}, True, number=4))
+    assert xend_said.why_not(running, UTILITY) == ["no room", "requisite"]
+    assert xend_said.why_not(None, UTILITY) == []
+
+
+class Frozen:
+    """Of a mapping of Salt that cannot be changed what counts here."""
+
+    def __init__(self, data):
+        self.data = data
+
+    def __iter__(self):
+        return iter(self.data)
+
+    def __getitem__(self, key):
+        value = self.data[key]
+        return (
+            Frozen(value)
+            if isinstance(value, dict)
+            else tuple(value)
+            if isinstance(value, list)
+            else value
+        )
+
+    def items(self):
+        return [(key, self[key]) for key in self]
+
+
+def test_salt_s_own_kinds_of_mappings_are_read():
+    running = Frozen(
+        dict(step({"xen1": state("no room", False)}), **step({"xen2": ["not found"]}, number=1))
+    )
+    assert xend_said.why_not(running, UTILITY) == ["no room", "xen2: not found"]
+
+
+def by_runner(*says):
+    found = {}
+    for number, (name, text, good) in enumerate(says):
+        key = "test_|-%s_|-%s_|-nop" % (name, name)
+        found[key] = {"comment": text, "result": good, "changes": {}, "__run_num__": number}
+    return xend_said.by_runner({"data": {"master": found}}, UTILITY)
+
+
+def test_all_that_a_runner_says_is_read_in_order_without_its_numbers():
+    says = by_runner(
+        ("1. web01: moved", "it runs", True), ("2. xen1 is empty", "all is well", True)
+    )
+    assert [(one["id"], one["text"]) for one in says] == [
+        ("web01: moved", "it runs"),
+        ("xen1 is empty", "all is well"),
+    ]
+    before, last = xend_said.last_word(says, [])
+    assert before == ["it runs"] and last["id"] == "xen1 is empty" and last["text"] == "all is well"
+
+
+def test_what_an_orchestration_within_says_stands_for_it():
+    says = [{"id": "web01: unharmed", "text": "it was brought back", "good": False}]
+    inner = dict(
+        step({}, True, comment="restored"), **state("ignored", number=1, function="said", says=says)
+    )
+    found = xend_said.by_runner({"data": {"master": inner}}, UTILITY)
+    assert [one["text"] for one in found] == ["restored", "it was brought back"]
+
+
+def test_why_not_comes_before_the_last_word_unless_that_says_it():
+    says = by_runner(("web01: unharmed", "web01 runs unharmed on xen1: no room", False))
+    assert (
+        xend_said.last_word(says, ["no room"])[1]["text"] == "web01 runs unharmed on xen1: no room"
+    )
+    assert (
+        xend_said.last_word(says, ["no disk"])[1]["text"]
+        == "no disk\nweb01 runs unharmed on xen1: no room"
+    )
+
+
+@pytest.mark.parametrize("returned", ["Exception: no", None, {}, {"data": {}}, {"data": ["x"]}])
+def test_a_runner_that_returns_anything_else_has_failed(returned):
+    (said,) = xend_said.by_runner(returned, UTILITY)
+    assert said["good"] is False and said["text"] == str(returned)
+
+
+def test_an_sls_that_does_not_render_is_said():
+    (said,) = xend_said.by_runner({"data": {"master": ["Rendering SLS failed"]}}, UTILITY)
+    assert said == {"id": None, "text": "Rendering SLS failed", "good": False}
