@@ -19,18 +19,24 @@ def __virtual__():
 class _Utility(object):
     """
     A utility, of which calls read like those of a module. Synced ones come first; those of an installed
-    extension are not loaded into __utils__ by Salt 3006 and later, and are imported.
+    extension are not loaded into __utils__ by Salt 3006 and later, and are imported, all others as well then.
     """
+
+    _is_installed = False
 
     def __init__(self, name):
         self._name = name
 
     def __getattr__(self, function):
-        try:
-            found = __utils__[self._name + "." + function]
-        except KeyError:
-            return getattr(__import__("saltext_xend._utils." + self._name, fromlist=[function]), function)
-        return getattr(found, "__wrapped__", found)
+        if not _Utility._is_installed:
+            try:
+                found = __utils__[self._name + "." + function]
+                return getattr(found, "__wrapped__", found)
+            except KeyError:
+                pass
+        found = getattr(__import__("saltext_xend._utils." + self._name, fromlist=[function]), function)
+        _Utility._is_installed = True
+        return found
 
 
 xend_said = _Utility("xend_said")
