@@ -109,7 +109,8 @@ def where(domain):
     ``suspended`` …), ``state``, ``domid``, ``listed`` (the name under which ``xm list`` shows it); or
     ``problem`` and ``remedy`` for a host that does not say, and, when none of the others holds one, ``near``,
     names of their guests that are like it. Hosts without a copy are left out. When all hosts have said that
-    they hold none, ``problem`` says so, and which names are like it.
+    they hold none, ``problem`` says so, and which names are like it; then, and when no host says anything,
+    the command exits with 1.
 
     CLI Example:
 
@@ -117,6 +118,19 @@ def where(domain):
 
         salt-run xend.where web01
     """
+    found = _where(domain)
+    is_told = [said for said in found.values() if isinstance(said, dict) and said["copy"] != "unknown"]
+    return found if is_told else _failed("xend.where", found)
+
+
+def _failed(function, found):
+    """
+    What could not be done, as a command by itself says it: salt-run ends with that code.
+    """
+    return dict(found, retcode=1) if __opts__.get("fun") == function else found
+
+
+def _where(domain):
     master, name = _master(), str(domain)
     declared, wrong = master.declared()
     if not declared:
@@ -165,7 +179,7 @@ def matrix(hosts=None):
     ids, master = _names(hosts), _master()
     declared, wrong = master.declared(ids)
     if not declared:
-        return {"problem": master.none_declared(wrong, ", ".join(ids or []))}
+        return _failed("xend.matrix", {"problem": master.none_declared(wrong, ", ".join(ids or []))})
     wanted = sorted(ids or declared)
     known = [host for host in wanted if host in declared]
     asked = master.ask(known, "xend.outlook", "outlook", keywords={"hosts": known})
@@ -247,10 +261,10 @@ def watch(domain=None, timeout=None, quiet=None):
         try:
             limits.append(None if given is None else xend_text.given_seconds(name, given))
         except ValueError as exc:
-            return {"problem": str(exc)}
+            return _failed("xend.watch", {"problem": str(exc)})
     declared, wrong = master.declared()
     if not declared:
-        return {"problem": master.none_declared(wrong)}
+        return _failed("xend.watch", {"problem": master.none_declared(wrong)})
     board = xm_watch.board(_Utility, _names(domain) or ())
     screen = _screen(board)
 
@@ -433,7 +447,7 @@ def _nowhere(master, name, source, declared):
     reports = master.ask(sorted(declared), "xm.copies", "copies", keywords=question)
     if [made for said in reports.values() for made in said.get("sent") or [] if made["name"] == name]:
         return None
-    found = where(name)
+    found = _where(name)
     why = found.get("problem") or "%s is not on %s. %s" % (name, source, xm_steps.elsewhere(found))
     return xm_steps.stop("%s is on %s" % (name, source), "Nothing was moved: %s" % why, _Utility)
 

@@ -114,8 +114,8 @@ def plan(
     ``domain``, ``says``), ``hosts`` (a dict from host to ``free_mib``, what guests can use there, also what
     dom0 may give back, and ``after_mib``, the same in the end, both None when not known, ``configured``,
     ``guarded`` and ``closed``) and ``unheard`` (a dict from host to ``problem`` and ``remedy``). When nothing
-    can be planned, only ``problem`` and ``id``, what that is about. On a terminal it is a table; ``--out``
-    gives the data.
+    can be planned, only ``problem`` and ``id``, what that is about; the command exits with 1 then. On a
+    terminal it is a table; ``--out`` gives the data.
 
     CLI Example:
 
@@ -148,6 +148,9 @@ def plan(
     if isinstance(spare_mib, bool) or not isinstance(spare_mib, int) or spare_mib < 0:
         wrong.append("spare_mib: %r is no whole number of MiB" % (spare_mib,))
     found = _planned(source, targets, domains, spare_mib, order, options, wrong)
+    if __opts__.get("fun") == "xend.plan" and found.get("problem"):
+        # That salt-run ends with.
+        return {"problem": found["problem"], "retcode": 1}
     # As a command by itself, and not for a program that wants the data.
     if __opts__.get("fun") == "xend.plan" and not __opts__.get("output"):
         return {"data": _text(found), "outputter": "txt"}
@@ -584,8 +587,6 @@ def _text(found):
     """
     The plan for people: a line for each guest that can move, with where it goes, and all that is not well.
     """
-    if found.get("problem"):
-        return "nothing can be planned: " + found["problem"]
     rows = [["", "guest", "MiB", "to"]]
     for number, one in enumerate(found["placements"], 1):
         rows.append([str(number), one["domain"], str(one["memory_mib"]), one["target"]])

@@ -19,6 +19,14 @@ NEEDED = ("domain", "source", "target")
 SAFETY_OPTIONS = ("safety_copy", "safety_folder", "safety_delay_s", "rate_mib_s", "relay")
 OPTIONS = ("live", "port", "ssl", "node", "timeout", "settle", "accept") + SAFETY_OPTIONS
 
+IS_MISSING = "%s is missing"
+MISSING = [IS_MISSING % key for key in NEEDED]
+NOTHING_SAID = (
+    "Nothing was moved: the pillar xend:migrate does not say what to move. Say it like this: `salt-run "
+    "state.orchestrate xend.orch.migrate pillar='%s'`"
+    % '{"xend": {"migrate": {"domain": "web01", "source": "xen1", "target": "xen2"}}}'
+)
+
 # Of the disks of a guest, where that was not even tried.
 UNMARKED = "it has not marked them"
 
@@ -110,6 +118,8 @@ def refuse(wrong, utility, held=()):
     """
     ``stop`` for a pillar that does not say what to migrate: all that is WRONG with it.
     """
+    if [text for text in wrong if text in MISSING] == MISSING and len(wrong) == len(MISSING):
+        return stop("the pillar says what to migrate", NOTHING_SAID, utility)
     return stop(
         "the pillar says what to migrate",
         "Nothing was moved.%s In the pillar xend:migrate, %s. Needed are %s; known are also %s."
@@ -134,7 +144,7 @@ def wrong_names(given, utility):
     wrong = []
     for key in NEEDED:
         if given.get(key) in (None, ""):
-            wrong.append("%s is missing" % key)
+            wrong.append(IS_MISSING % key)
         elif not isinstance(given[key], TEXT):
             wrong.append("%s, %r, is no text" % (key, given[key]))
         elif given[key] != utility("xm_heard").legible(given[key]):

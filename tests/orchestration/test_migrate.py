@@ -207,7 +207,7 @@ def test_target_lacks_memory(configured, guest):
 @pytest.mark.parametrize(
     "pillar, said",
     [
-        ({}, "domain is missing"),
+        ({}, "does not say what to move. Say it like this: `salt-run state.orchestrate xend.orch.migrate"),
         ({"domain": "web01", "source": "xen1"}, "target is missing"),
         ({"domain": "web01", "source": "xen1", "target": "xen1"}, "same host"),
         ({"domain": "web01", "source": "xen1", "target": "xen2", "lief": False}, "lief"),
