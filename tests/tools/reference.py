@@ -86,7 +86,7 @@ GROUPS = [
         "xend",
         "`xend`: " + BY_ORCHESTRATIONS,
         "",
-        "outlook peer listens restart_accept reserve release expected guard firewall_sources",
+        "outlook as_wanted peer listens restart_accept reserve release expected guard firewall_sources",
     ),
     Group(
         "_modules",
@@ -109,6 +109,13 @@ GROUPS = [
         "States of `xm`: " + BY_ORCHESTRATIONS,
         "",
         "can_send sent can_receive arrived repaired unmanaged host_closed host_opened",
+    ),
+    Group(
+        "_states",
+        "xend_orch",
+        "States on the master: " + BY_ORCHESTRATIONS,
+        "",
+        "step said could",
     ),
     Group(
         "_states",
