@@ -3,6 +3,7 @@ listens on loopback only: its default is every interface.
 """
 
 import contextlib
+import gc
 import logging
 import os
 import re
@@ -64,6 +65,12 @@ def pytest_collection_modifyitems(items):
             _group(item.nodeid),
         )
     )
+
+
+def pytest_collection_finish():
+    # What is loaded by now stays: to look through it for garbage would take most of the time of that.
+    gc.collect()
+    gc.freeze()
 
 
 def _group(nodeid):
