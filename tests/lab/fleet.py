@@ -64,24 +64,27 @@ DEFAULT_CONFIG = """# -*- sh -*-
 (xend-relocation-hosts-allow '')
 """
 # Compiled files go where this process has them, else into the fleet, but not into the source tree. To look
-# for garbage takes longer than what most of these programs are there for.
+# for garbage, and to take all to pieces at the end, takes longer than what most of them are there for.
 SCRIPT = """#!%(python)s -IS
-import gc, sys
+import gc, os, sys
 gc.disable()
 sys.pycache_prefix = %(cache)r
 sys.path.insert(0, %(source)r)
 %(body)s
+sys.stdout.flush()
+sys.stderr.flush()
+os._exit(code or 0)
 """
 BODIES = {
-    "bin/xm": "import os\nfrom tests.lab import xm\n"
-    "sys.exit(xm.main(sys.argv[1:], os.environ.get('XEND_CONFIG', %(config)r), "
-    "%(version)r, %(socket)r, %(lab)r, %(root)r))",
-    "bin/xend": "from tests.lab import xend\nsys.exit(xend.main(%(root)r, sys.argv[1:]))",
-    "bin/drbdadm": "from tests.lab import drbd\nsys.exit(drbd.main(%(root)r, sys.argv[1:]))",
+    "bin/xm": "from tests.lab import xm\n"
+    "code = xm.main(sys.argv[1:], os.environ.get('XEND_CONFIG', %(config)r), "
+    "%(version)r, %(socket)r, %(lab)r, %(root)r)",
+    "bin/xend": "from tests.lab import xend\ncode = xend.main(%(root)r, sys.argv[1:])",
+    "bin/drbdadm": "from tests.lab import drbd\ncode = drbd.main(%(root)r, sys.argv[1:])",
     "usr/lib/xen/bin/xc_save": "from tests.lab import helpers\n"
-    "sys.exit(helpers.main('xc_save', %(root)r, sys.argv[1:]))",
+    "code = helpers.main('xc_save', %(root)r, sys.argv[1:])",
     "usr/lib/xen/bin/xc_restore": "from tests.lab import helpers\n"
-    "sys.exit(helpers.main('xc_restore', %(root)r, sys.argv[1:]))",
+    "code = helpers.main('xc_restore', %(root)r, sys.argv[1:])",
 }
 
 
