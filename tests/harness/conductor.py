@@ -9,6 +9,7 @@ import fcntl
 import gc
 import json
 import os
+import pickle
 import signal
 import time
 import traceback
@@ -28,7 +29,7 @@ import salt.utils.process
 import salt.utils.state
 from salt.loader.lazy import LazyLoader
 
-from tests.harness.loading import functions_of
+from tests.harness.loading import base_name, functions_of
 from tests.harness.processes import Gone, Process, Survivor
 from tests.harness.run import Run
 from tests.lab import lies, salt_config
@@ -77,9 +78,12 @@ class Conductor:
         self.opts = {host.name: self._minion_opts(host) for host in fleet}
         self.set_pillar(salt_config.pillar(fleet))
         self.master_opts = self._master_opts()
+        self._loaded_runners = self._runners(base_name(MASTER_ID))
         if not Conductor.warm:
             self._warm_up()
             Conductor.warm = True
+        # Loaded before anybody asks, as by daemons, of which jobs are forks: with these options.
+        self._loaded = {name: (pickle.dumps(opts), _loaded(opts)) for name, opts in self.opts.items()}
 
     def _warm_up(self):
         """Let Python find, read and compile what jobs need before they fork, or each of them would."""
@@ -155,10 +159,11 @@ class Conductor:
             return self._states(*run)
 
         def runner(name, keywords):
-            return self._runners()[name](**keywords)
+            self._be_the_master()
+            return self._loaded_runners[name](**keywords)
 
         def runners(name):
-            return [function for function in self._runners() if function.startswith(name + ".")]
+            return [function for function in self._loaded_runners if function.startswith(name + ".")]
 
         def state_functions(name):
             folder = str(salt_config.REPO / "_states")
@@ -179,7 +184,11 @@ class Conductor:
             conductor=dict(asked, publish=publish, states=states, runner=runner),
         )
 
-    def _runners(self):
+    def _be_the_master(self):
+        """Let what asks minions in this process ask those of this conductor."""
+        salt.client.get_local_client = lambda _conf_file: _Client(self._publish)
+
+    def _runners(self, base=None):
         """The project's runner, as a master loads it, over jobs of this conductor."""
         opts = self.master_opts
         functions = {
@@ -196,8 +205,9 @@ class Conductor:
             opts,
             tag="runners",
             pack={"__utils__": salt.loader.utils(opts), "__salt__": functions},
+            loaded_base_name=base,
         )
-        salt.client.get_local_client = lambda _conf_file: _Client(self._publish)
+        self._be_the_master()
         return loaded
 
     def set_pillar(self, pillar):
@@ -290,8 +300,7 @@ class Conductor:
             stream.write("%s %s\n" % (name, lies.question(fun, arg)))
         # Salt takes only processes that have its name for its own.
         salt.utils.process.appendproctitle("salt-minion %s %s" % (name, fun))
-        # Made here: all loaders of a process share their modules, and with them the last one's __opts__.
-        functions = functions_of(self.opts[name])
+        functions = self._functions(name)
         data = {"jid": jid, "fun": fun, "tgt": name, "ret": "", "pid": os.getpid()}
         # Whole when Salt sees it, which takes an empty one for a remainder, and removes it.
         waiting, note = self._notes(name, "waiting") / jid, self._notes(name) / jid
@@ -314,6 +323,12 @@ class Conductor:
                 path.unlink(missing_ok=True)
         out = "highstate" if fun.startswith("state.") else "nested"
         return {"ret": returned, "retcode": retcode, "jid": jid, "out": out}
+
+    def _functions(self, name):
+        """The execution modules of a minion."""
+        options, functions = self._loaded[name]
+        # A test may have changed its options, the pillar among them, since they were loaded.
+        return functions if options == pickle.dumps(self.opts[name]) else functions_of(self.opts[name])
 
     def _empty_queue(self, name, jid):
         for path in Path(salt.utils.state.state_queue_dir(self.opts[name])).glob("queued_*_%s.p" % jid):
@@ -387,6 +402,17 @@ class Conductor:
         """Wait until no minion has a job; those of an orchestration that was killed go on without it."""
         if not wait_until(lambda: not any(map(self._jobs, self.opts)), JOB_LIMIT_S):
             raise TimeoutError("minions still have jobs after %s s" % JOB_LIMIT_S)
+
+
+def _loaded(opts):
+    """The execution modules of a minion, of which the product's and what they use have been loaded."""
+    functions = functions_of(opts, base_name(opts["id"]))
+    for name in ("cmd.run_all", "config.get", "event.send", "state.sls", "xend.get"):
+        functions[name]
+    for path in (salt_config.REPO / "_modules").glob("[!_]*.py"):
+        # Of a file whose functions go by another name nothing is found, once it was loaded.
+        getattr(functions, path.stem, None)
+    return functions
 
 
 def _called(functions, data):

@@ -36,9 +36,19 @@ JINJA_SETTINGS = (
 )
 
 
-def functions_of(opts):
-    """The execution modules of the minion with these options, {name: function}."""
-    return salt.loader.minion_mods(opts, utils=salt.loader.utils(opts))
+def functions_of(opts, base=None):
+    """The execution modules of the minion with these options, {name: function}; `base` as of `base_name`."""
+    return salt.loader.minion_mods(opts, utils=salt.loader.utils(opts), loaded_base_name=base)
+
+
+def base_name(of):
+    """
+    The name below which Python keeps the modules that are loaded for one minion, or one master.
+
+    Salt's own name is one for all: what a minion loads would give its options to what others have loaded
+    before.
+    """
+    return "%s.%s" % (salt.loader.lazy.LOADED_BASE_NAME, of)
 
 
 def minion_opts(root: Path, **options) -> dict:
@@ -82,11 +92,9 @@ class Minion:
     """
 
     def __init__(self, opts: dict):
-        # Salt's own name, by which Python knows what is loaded, is one for all: what a minion loads would
-        # give its options to what others have loaded before.
-        name = "%s.%s" % (salt.loader.lazy.LOADED_BASE_NAME, opts["id"])
-        utils = salt.loader.utils(opts)
-        self.modules = salt.loader.minion_mods(opts, utils=utils, loaded_base_name=name)
+        name = base_name(opts["id"])
+        self.modules = functions_of(opts, name)
+        utils = self.modules.pack["__utils__"]
         self.states = salt.loader.states(opts, self.modules, utils, None, loaded_base_name=name)
 
 
