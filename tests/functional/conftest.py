@@ -95,13 +95,13 @@ def open_fleet(new_fleet):
     return make
 
 
-@pytest.fixture(scope="module", params=["socket", "xm"])
-def mixed_fleet(open_fleet, request):
-    """Three hosts of today, and one whose xend has no --change_home_server; asked over xend's socket, and
-    once more as where that is off."""
+@pytest.fixture(scope="module")
+def mixed_fleet(open_fleet):
+    """Three hosts of today, and one whose xend has no --change_home_server.
+
+    That they are seen alike where xend's socket is off is shown in test_look.py.
+    """
     hosts = [HostSpec(name) for name in ("xen1", "xen2", "xen3")] + [HostSpec("mid1", version="3.4.0")]
-    for spec in hosts:
-        spec.rpc = spec.rpc and request.param == "socket"
     return open_fleet(*hosts)
 
 

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from tests.functional.conftest import OPEN, refused
+from tests.functional.conftest import LIMIT_S, OPEN, held, refused
 from tests.lab.fleet import HostSpec
 from tests.lab.layout import wait_until
 
@@ -31,6 +31,7 @@ def fleet(running):
     yield running
     for host in running:
         host.thaw()
+        host.link()
         host.bring_up()
         host.clear()
 
@@ -106,6 +107,56 @@ def test_both_ways_tell_the_same(fleet, both, name):
     assert held.get("sleeping", "managed") == "managed" and held["gr\u00fc\u00dfe"] == "running"
     assert {over.domain(guest)["name"] for guest in guests[:8]} == set(guests[:8])
     assert "gEhEiM" not in repr(over.domain("win01")) + repr(by_xm.report("win01"))
+
+
+def seen_alike(both, name, uuid):
+    """What both ways tell of web01 on a host: the word for the copy there."""
+    over, by_xm = both(name)
+    for function, arguments in (
+        ("where", ("web01", uuid)),
+        ("where", ("web01", "00000000-1111-2222-3333-444444444444")),
+        ("copies", ()),
+        ("unfinished", ()),
+        ("moving", ()),
+        ("migrations", ()),
+        ("lifecycle", ()),
+    ):
+        told = steady(getattr(over, function)(*arguments))
+        assert steady(getattr(by_xm, function)(*arguments)) == told, (name, function)
+    return over.where("web01", uuid)["copy"]
+
+
+@pytest.mark.parametrize("part", [0.5, 1.0])
+@pytest.mark.parametrize("target", ["xen2", "mid1"])
+def test_both_ways_tell_the_same_of_a_guest_under_way(fleet, both, target, part):
+    guest = fleet["xen1"].create_guest("web01")
+    with held(fleet, part, target=target):
+        assert [seen_alike(both, name, guest.uuid) for name in ("xen1", target)] == ["sending", "receiving"]
+    fleet[target].wait_alive("web01")
+
+
+@pytest.mark.parametrize("killed", [["xen1"], ["xen2"], ["xen1", "xen2"]])
+def test_both_ways_tell_the_same_of_what_a_broken_transfer_leaves(fleet, both, killed):
+    guest = fleet["xen1"].create_guest("web01")
+    with held(fleet, 0.5):
+        for name in killed:
+            fleet[name].kill_xend()
+        for name in killed:
+            fleet[name].bring_up()
+        for name in ("xen1", "xen2"):
+            seen_alike(both, name, guest.uuid)
+    carriers = {"xc_save", "xc_restore"}
+    assert wait_until(lambda: not any(carriers & set(host.layout.roles()) for host in fleet), LIMIT_S)
+    for name in ("xen1", "xen2"):
+        seen_alike(both, name, guest.uuid)
+
+
+@pytest.mark.parametrize("used_s", [0.0, 5.0])
+def test_both_ways_tell_the_same_of_a_guest_that_is_paused(fleet, both, used_s):
+    """One that was received and never completed has not run yet."""
+    host, guest = fleet["xen1"], fleet["xen1"].create_guest("web01", paused=True)
+    host.hypervisor.update(guest.domid, cpu_time=used_s)
+    assert seen_alike(both, "xen1", guest.uuid) == ("halted" if used_s else "unfinished")
 
 
 @pytest.mark.parametrize("name", ["xen2", "mid1", "old1"])
