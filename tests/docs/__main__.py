@@ -1,6 +1,7 @@
 """`make test-docs`: every command of the documentation, run against simulated hosts and a real Salt."""
 
 import argparse
+import signal
 import sys
 import time
 from pathlib import Path
@@ -22,6 +23,9 @@ def main():
     parser.add_argument("pages", nargs="*", type=Path, metavar="PAGE", help="default: all of them")
     parser.add_argument("--times", action="store_true", help="say how long each command has taken")
     options = parser.parse_args()
+    # An ordinary end by a signal cleans up as an interrupt does.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(130))
     wrong, left_out = [], []
     began = time.monotonic()
     with Lab() as lab:

@@ -15,7 +15,7 @@ from tests.lab.layout import wait_until
 
 # Against hanging only.
 LIMIT_S = 300
-READY_S, END_S = 60, 120
+READY_S, LATE_S, END_S = 60, 30, 120
 # One command of a shell that goes on: it finds what the last one left, and leaves the same for the next.
 SHELL = """
 _known=" $(compgen -v | tr '\\n' ' ')_known _name _ PIPESTATUS FUNCNAME "
@@ -241,7 +241,7 @@ class Story:
             size = None
             if notes.get("ctrl_c"):
                 # What was said last may still be on its way. How Salt takes its leave is not the page's.
-                time.sleep(1)
+                wait_until(lambda: self._is_shown(background), LATE_S, poll_s=0.5)
                 size = background.path.stat().st_size
                 os.killpg(process.pid, signal.SIGINT)
             status = process.wait(END_S)
@@ -254,6 +254,10 @@ class Story:
         wanted = notes.get("exit", status if notes.get("ctrl_c") or notes.get("killed") else 0)
         output = background.path.read_bytes()[:size].decode("utf-8", "backslashreplace")
         self._compare(background.command, status, output, wanted)
+
+    def _is_shown(self, background):
+        printed = background.path.read_text("utf-8", "backslashreplace")
+        return not shape.difference(background.command.output or "…", self.lab.shown(printed))
 
     def _finish_later(self):
         later, self.later = self.later, None

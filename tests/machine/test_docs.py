@@ -5,8 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.docs.lab import Lab, Refused
+from tests.docs.lab import Lab, Refused, _merged
 from tests.docs.story import Story
 
 USUAL = {
@@ -222,6 +223,13 @@ def test_a_file_is_put_where_it_says(read, shell):
     assert shell.asked[1:] == [["/srv/x.ini", "# added to /srv/x.ini\na = 1\n", "xen1", True]]
 
 
+def test_what_is_added_to_a_file_is_merged_into_it():
+    present = "xend:\n  relocation:\n    hosts: {xen1: 10.20.0.11}\n  follow: false\n"
+    assert yaml.safe_load(
+        _merged(present, "xend:\n  follow: true\n  relocation: {port: 8010}\n")
+    ) == {"xend": {"relocation": {"hosts": {"xen1": "10.20.0.11"}, "port": 8010}, "follow": True}}
+
+
 def test_what_is_not_run_is_told(read):
     story = read(
         "<!-- lab: not run, it installs packages -->", "```sh", "apt-get install salt-minion", "```"
@@ -254,9 +262,10 @@ def test_something_goes_on_in_the_background(read):
     assert wrong(story) == ""
 
 
-def test_something_goes_on_until_ctrl_c(read):
+def test_something_goes_on_until_ctrl_c(read, monkeypatch):
     begun = ["<!-- lab: in background until Ctrl-C -->", "```console", "$ echo begun; sleep 600"]
     assert wrong(read(*begun, "begun", "```", "```sh", "true", "```")) == ""
+    monkeypatch.setattr("tests.docs.story.LATE_S", 1)
     assert "the page has nothing of it" in wrong(
         read(*begun, "nothing of it", "```", "```sh", "true", "```")
     )
