@@ -46,7 +46,7 @@ PROPERTIES = $(wildcard tests/unit/test_*_properties.py) tests/unit/test_setting
     tests/unit/test_diff.py tests/unit/test_progress.py
 TESTS = tests/integration tests/orchestration tests/functional tests/machine tests/unit
 # What runs where the hosts' old Pythons are.
-MINION_SIDE = _modules _states _utils saltext_xend backend
+MINION_SIDE = _modules _states _utils saltext_xend
 LINTS = lint-style lint-docstrings lint-reference lint-python26 lint-sls lint-yaml
 
 .DEFAULT_GOAL := help

@@ -230,25 +230,11 @@ def test_the_wheel_holds_the_product_and_nothing_else(built):
     assert tags.get_all("Tag") == ["py2-none-any", "py3-none-any"]
 
 
-def test_what_an_earlier_build_has_left_in_the_tree_is_not_installed(built, tmp_path):
-    left = tmp_path / "tree" / "build" / "lib" / "saltext_xend" / "_modules" / "xm_gone.py"
-    with tarfile.open(built[0]) as archive:
-        archive.extractall(tmp_path)
-    (tmp_path / built[0].name.removesuffix(".tar.gz")).rename(tmp_path / "tree")
-    left.parent.mkdir(parents=True)
-    left.touch()
-    pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "--no-index"]
-    run([*pip, "-w", tmp_path, tmp_path / "tree"], tmp_path)
-    with zipfile.ZipFile(tmp_path / built[1].name) as again, zipfile.ZipFile(built[1]) as first:
-        assert again.namelist() == first.namelist()
-    assert not (tmp_path / "tree" / "build").exists()
-
-
 def test_the_source_distribution_holds_what_a_packager_needs(built):
     with tarfile.open(built[0]) as archive:
         names = {name.partition("/")[2] for name in archive.getnames() if archive.getmember(name).isfile()}
     top = {"CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "MANIFEST.in", "PKG-INFO", "README.md"}
-    top |= {"backend/afresh.py", "pyproject.toml", "setup.cfg"}
+    top |= {"pyproject.toml", "setup.cfg"}
     product = {f"{room}/{path}" for room in ROOMS for path in files_in(REPO / room)}
     texts = {f"{room}/{path}" for room in ("docs", "salt") for path in tree(REPO / room)}
     assert {name for name in names if ".egg-info/" not in name} == {

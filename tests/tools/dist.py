@@ -12,12 +12,7 @@ from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[2]
 STEP_TIMEOUT_S = 600
-BUILD = """
-import sys
-sys.path.insert(0, "backend")
-import afresh
-print(getattr(afresh, sys.argv[1])(sys.argv[2]))
-"""
+BUILD = "import sys, setuptools.build_meta as backend; print(getattr(backend, sys.argv[1])(sys.argv[2]))"
 # What git does not keep.
 IGNORED = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist")
 
