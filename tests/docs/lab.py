@@ -20,7 +20,7 @@ import yaml
 from tests.demo import lab as demo
 from tests.harness import relays
 from tests.lab import salt_config
-from tests.lab.daemons import Daemons
+from tests.lab.daemons import Daemons, InstalledSalt
 from tests.lab.fleet import Fleet
 from tests.lab.layout import wait_until
 from tests.lab.salt_config import REPO
@@ -104,7 +104,7 @@ class Salt(Daemons):
 
     def begin(self, name):
         if not self.runs(name):
-            self._spawn("salt-master" if name == "master" else "salt-minion", name)
+            self._spawn(InstalledSalt(), "salt-master" if name == "master" else "salt-minion", name)
 
     def ready(self, name):
         """Wait until a minion answers, or all minions that run do after their master was started again."""
