@@ -20,7 +20,7 @@ import yaml
 from tests.demo import lab as demo
 from tests.harness import relays
 from tests.lab import salt_config
-from tests.lab.daemons import Daemons, InstalledSalt
+from tests.lab.daemons import Daemons, InstalledSalt, _alive, _free_ports, _group
 from tests.lab.fleet import Fleet
 from tests.lab.layout import wait_until
 from tests.lab.salt_config import REPO
@@ -79,8 +79,6 @@ class Salt(Daemons):
     def prepare(self):
         """Write the configuration of the master and of all minions; start nothing."""
         self.pids.mkdir(parents=True)
-        from tests.lab.daemons import _free_ports
-
         publish, ret = _free_ports(2)
         self._configure("master", self._master(publish, ret))
         for host in self.fleet:
@@ -104,7 +102,8 @@ class Salt(Daemons):
 
     def begin(self, name):
         if not self.runs(name):
-            self._spawn(InstalledSalt(), "salt-master" if name == "master" else "salt-minion", name)
+            program = "salt-master" if name == "master" else "salt-minion"
+            self._spawn(InstalledSalt(), program, name)
 
     def ready(self, name):
         """Wait until a minion answers, or all minions that run do after their master was started again."""
@@ -131,14 +130,10 @@ class Salt(Daemons):
         (self.pids / name).unlink(missing_ok=True)
 
     def _group(self, name):
-        from tests.lab.daemons import _group
-
         return _group(self.pids / name)
 
     @staticmethod
     def _lives(group):
-        from tests.lab.daemons import _alive
-
         return _alive(group)
 
 
