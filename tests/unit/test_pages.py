@@ -1,0 +1,179 @@
+"""The pages of the documentation: where their links lead, how long they are, that all of them are found."""
+
+import re
+import urllib.parse
+from pathlib import Path
+
+import pytest
+
+from tests.tools.reference import anchor
+
+REPO = Path(__file__).resolve().parents[2]
+TOP = [REPO / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+PAGES = [path for path in [*TOP, *sorted((REPO / "docs").glob("*.md"))] if path.exists()]
+DOCS = [path for path in PAGES if path.parent == REPO / "docs"]
+
+LINK = re.compile(
+    r"(?<!!)\[(?:[^\[\]]|\[[^\]]*\])*\]"
+    r"\(\s*<?([^()\s>]+(?:\([^()]*\))?)>?(?:\s+\"[^\"]*\")?\s*\)"
+)
+REFERENCE = re.compile(r"^\s{0,3}\[[^\]]+\]:\s*<?(\S+?)>?\s*$", re.MULTILINE)
+BARE = re.compile(r"https?://[^\s<>()`'\"\]]+")
+LONGEST_LINE, LONGEST_README = 110, 200
+
+
+def prose(path):
+    """The text of a page without its blocks of code, line for line."""
+    lines, mark = [], None
+    for line in path.read_text(encoding="utf-8").splitlines():
+        fence = re.match(r"\s*(`{3,}|~{3,})", line)
+        if mark:
+            mark = None if fence and fence.group(1).startswith(mark) else mark
+            lines.append("")
+        elif fence:
+            mark = fence.group(1)
+            lines.append("")
+        else:
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def anchors(path):
+    """The anchors of a page, as GitHub makes them of its headings: the second of two alike has a number."""
+    found, counts = set(), {}
+    for title in re.findall(r"^#{1,6}\s+(.*?)\s*#*\s*$", prose(path), re.MULTILINE):
+        name = anchor(re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", title))
+        count = counts[name] = counts.get(name, -1) + 1
+        found.add(name if not count else "%s-%d" % (name, count))
+    return found | set(re.findall(r"<a (?:id|name)=\"([^\"]+)\"", prose(path)))
+
+
+def targets(path):
+    """Where the links of a page lead."""
+    text = re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "code", prose(path))
+    return LINK.findall(text) + REFERENCE.findall(text)
+
+
+def wrong_links(path):
+    """What is wrong with the links of a page, as sentences."""
+    found = []
+    for target in targets(path):
+        url = urllib.parse.urlsplit(target)
+        if url.scheme or url.netloc:
+            if not is_well_formed(target):
+                found.append("%s is no URL" % target)
+            continue
+        place = path if not url.path else (path.parent / urllib.parse.unquote(url.path)).resolve()
+        if not place.exists() or not place.is_relative_to(REPO):
+            found.append("%s: there is no such file" % target)
+        elif url.fragment and (place.suffix != ".md" or url.fragment not in anchors(place)):
+            found.append("%s: that page has no such heading" % target)
+    return found
+
+
+def is_well_formed(url):
+    parts = urllib.parse.urlsplit(url)
+    host = re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", parts.hostname or "")
+    return parts.scheme in ("http", "https") and host is not None
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_links_lead_somewhere(path):
+    assert wrong_links(path) == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_urls_are_well_formed(path):
+    urls = [url.rstrip(".,;:") for url in BARE.findall(path.read_text(encoding="utf-8"))]
+    assert [url for url in urls if not is_well_formed(url)] == []
+
+
+def test_every_page_is_reached_from_the_readme():
+    seen, ahead = set(), [REPO / "README.md"]
+    while ahead:
+        path = ahead.pop()
+        if path not in seen and path.suffix == ".md":
+            seen.add(path)
+            linked = [urllib.parse.urlsplit(target) for target in targets(path)]
+            ahead += [
+                (path.parent / one.path).resolve() for one in linked if one.path and not one.scheme
+            ]
+    assert [path.name for path in PAGES if path not in seen] == []
+
+
+def test_the_index_has_every_page():
+    linked = {urllib.parse.urlsplit(target).path for target in targets(REPO / "docs" / "README.md")}
+    assert {path.name for path in DOCS} - {"README.md"} <= linked
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_lines_are_not_too_long_but_in_tables(path):
+    lines = path.read_text(encoding="utf-8").splitlines()
+    too_long = [
+        "%d: %s" % (number, line)
+        for number, line in enumerate(lines, 1)
+        if len(line) > LONGEST_LINE and not line.lstrip().startswith("|") and "http" not in line
+    ]
+    assert too_long == []
+
+
+def test_the_readme_is_short():
+    assert len((REPO / "README.md").read_text(encoding="utf-8").splitlines()) <= LONGEST_README
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(REPO / "salt").rglob("*.sls"),
+        REPO / "salt/xend/pillar.example",
+        *REPO.glob("_*/*.py"),
+        *TOP,
+    ],
+    ids=lambda path: str(path.relative_to(REPO)),
+)
+def test_pages_that_are_named_elsewhere_are_there(path):
+    names = re.findall(r"\bdocs/([a-z-]+\.md)\b", path.read_text(encoding="utf-8"))
+    assert [name for name in names if not (REPO / "docs" / name).exists()] == []
+
+
+# -- That mistakes are found
+
+PAGE = """\
+# A `page` of mine
+
+[here](#a-page-of-mine) [again](#twice-1) [there](other.md#its-heading) [file](sub/x.yaml) [web](https://example.com/a_(b))
+%s
+
+## Twice
+## Twice
+
+```
+[not a link](nowhere.md)
+```
+and `[neither](nowhere.md)`.
+"""
+
+
+@pytest.mark.parametrize(
+    "line, wrong",
+    [
+        ("", []),
+        ("[x](nowhere.md)", ["nowhere.md: there is no such file"]),
+        ("[x](#nowhere)", ["#nowhere: that page has no such heading"]),
+        ("[x](#twice-2)", ["#twice-2: that page has no such heading"]),
+        ("[x](other.md#nowhere)", ["other.md#nowhere: that page has no such heading"]),
+        ("[`x`](nowhere.md)", ["nowhere.md: there is no such file"]),
+        ("[x](https:/example.com)", ["https:/example.com is no URL"]),
+        ("[x](htps://example.com)", ["htps://example.com is no URL"]),
+        ("[x](../../../etc/passwd)", ["../../../etc/passwd: there is no such file"]),
+        ("[x]: nowhere.md", ["nowhere.md: there is no such file"]),
+    ],
+)
+def test_wrong_links_are_found(tmp_path, monkeypatch, line, wrong):
+    monkeypatch.setitem(globals(), "REPO", tmp_path)
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/x.yaml").write_text("")
+    (tmp_path / "other.md").write_text("# Other\n## Its heading\n")
+    page = tmp_path / "page.md"
+    page.write_text(PAGE % line)
+    assert wrong_links(page) == wrong
