@@ -29,10 +29,11 @@ print(json.dumps([caller.cmd(*words, **keywords) for words, keywords in json.loa
 NEEDED = ("cmdmod", "config", "saltutil", "state", "sysmod")
 
 
-def python27(arguments, paths, text=""):
-    """What Python 2.7 prints, with these folders to import from."""
+def python27(arguments, folder, paths, text=""):
+    """What Python 2.7 prints in a folder, where nothing of the tree can be imported, with these paths."""
     done = subprocess.run(
         [str(PYTHON), "-W", "ignore", *map(str, arguments)],
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths)), "LC_ALL": "C"},
         input=text,
         capture_output=True,
@@ -50,7 +51,7 @@ def installed(tmp_path_factory):
     folders = []
     for path in dist.build(root):
         folders.append(root / path.suffix.lstrip("."))
-        python27([*PIP, "--target", folders[-1], path], [BOOT])
+        python27([*PIP, "--target", folders[-1], path], root, [BOOT])
     return folders
 
 
@@ -87,7 +88,7 @@ def asked(old_salt, installed, host, tmp_path_factory):
         [["state.single", "xend.relocation", "relocation"], {"port": 8003, "test": True}],
     ]
     paths = [old_salt.folder, installed[1]]
-    printed, logged = python27(["-c", CALLER, root / "minion"], paths, json.dumps(calls))
+    printed, logged = python27(["-c", CALLER, root / "minion"], root, paths, json.dumps(calls))
     return json.loads(printed), logged
 
 
