@@ -79,6 +79,7 @@ xm_files = _Utility("xm_files")
 xm_fit = _Utility("xm_fit")
 xm_fleet = _Utility("xm_fleet")
 xm_heard = _Utility("xm_heard")
+xm_kept = _Utility("xm_kept")
 xm_look = _Utility("xm_look")
 xm_output = _Utility("xm_output")
 xm_verdict = _Utility("xm_verdict")
@@ -535,7 +536,8 @@ def unfinished():
             others[host] = {"copies": [], "sent": [made]}
             (finding,) = xm_fleet.gather(others, _Utility)
             gone = {"listed": made["name"], "domid": None, "state": None, "copy": "absent"}
-            found.append(dict(gone, name=made["name"], uuid=made["uuid"], advice=finding["comment"]))
+            advice = "%s. Without a master: %s" % (finding["comment"], xm_kept.how_to_forget(made, host))
+            found.append(dict(gone, name=made["name"], uuid=made["uuid"], advice=advice))
     return found
 
 

@@ -173,12 +173,13 @@ def migrate(
     ``xend/migrate/NAME`` tell how far it is. Returns ``name``, ``uuid``, ``address``, ``port``, ``seconds``,
     ``kept`` (the file with the guest's description), ``heard`` (``ok`` when the target has said that the
     guest runs; None when it has said nothing so far, or without a relay), ``copy`` (what has become of the
-    safety copy: ``none``, ``growing``, ``complete``, ``given up`` or ``removed``; None without a relay) and
-    ``comment``, and ``facts``, the same without what to do, once this host has no copy of the guest any more.
-    **That is not yet success**: ``xm migrate``
-    exits 0 with the guest lost, and only the target can tell whether it arrived, which the orchestration
-    ``xend.orch.migrate`` verifies. Raises an error that says where the guest is when it has not left, and one
-    with the target's own reason when that has said by now that the guest cannot run there.
+    safety copy: ``none``, ``growing``, ``complete``, ``given up`` or ``removed``; None without a relay),
+    ``comment``, ``facts``, the same without what to do, and ``afterwards`` (what is left to be done here by
+    hand when the guest was seen to run; an orchestration does it) once this host has no copy of the guest
+    any more. **That is not yet success**: ``xm migrate`` exits 0 with the guest lost, and only the target
+    can tell whether it arrived, which the orchestration ``xend.orch.migrate`` verifies. Raises an error that
+    says where the guest is when it has not left, and one with the target's own reason when that has said by
+    now that the guest cannot run there.
 
     CLI Example:
 
@@ -267,6 +268,7 @@ def _migrate(this, name, target, peer, live, node, timeout, safety):
         "copy": told and told["copy"]["state"],
         "comment": comment,
         "facts": facts,
+        "afterwards": xm_kept.how_to_forget(note, str(__opts__["id"])),
     }
 
 
@@ -519,7 +521,8 @@ def arrival(name, uuid=None, source=None, timeout=None, gone=False):
 
     Returns ``arrived`` (bool), ``copy`` and the rest of ``xm.where``, ``lost`` (bool), ``comment`` and
     ``facts``, the comment without what to do; of a guest that has not arrived they say only that: its source
-    may have kept its memory.
+    may have kept its memory. And ``afterwards``, what is left to be done on the source by hand, unless an
+    orchestration does it; None while it has not arrived.
 
     CLI Example:
 
@@ -561,6 +564,7 @@ def arrival(name, uuid=None, source=None, timeout=None, gone=False):
         outcome=report["outcome"],
         facts=facts,
         comment=report["comment"],
+        afterwards=xm_kept.where_to_forget(source or "its source") if arrived else None,
     )
 
 

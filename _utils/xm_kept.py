@@ -136,6 +136,30 @@ def _decoded(text):
     return text.decode("utf-8", "replace") if isinstance(text, bytes) else text
 
 
+# Of a guest that was sent, when nobody looks at both hosts who would see to that.
+FORGET = (
+    "when xm.arrival on %(target)s says that it runs there, and only then, `xm.forget %(name)s %(uuid)s "
+    "%(id)s` on %(host)s ends the note that it was sent"
+)
+FIND_NOTE = (
+    "%(host)s still has the note that it was sent from there: xm.unfinished on %(host)s says how to end it"
+)
+
+
+def how_to_forget(made, host):
+    """
+    What ends a note, MADE on this HOST, in words.
+    """
+    return FORGET % dict(made, host=host)
+
+
+def where_to_forget(host):
+    """
+    The same for the target of a guest, which has not got the note of its source, this HOST.
+    """
+    return FIND_NOTE % {"host": host}
+
+
 def noted(folder, utility):
     """
     The notes of a folder, each a dict as for `note`, by time. Of one that cannot be read there is what the

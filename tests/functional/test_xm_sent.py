@@ -135,6 +135,27 @@ def test_a_guest_that_was_sent_is_kept_in_mind_until_somebody_has_seen_it(on, lo
     assert look("xen1", "xen2", "xen3") == [] and on("xen1").unfinished() == []
 
 
+def test_without_a_master_each_step_says_the_next_one(on, fleet):
+    """Nobody looks at both hosts there, so that who has seen the guest run ends the note by hand."""
+    fleet["xen1"].create_guest("web01")
+    done = on("xen1").migrate("web01", "xen2")
+    (made,) = on("xen1").copies()["sent"]
+    command = "xm.forget web01 %s %s" % (made["uuid"], made["id"])
+    assert command in done["afterwards"] and "xm.arrival on xen2" in done["afterwards"]
+    arrival = on("xen2").arrival("web01", source="xen1", gone=True)
+    assert arrival["arrived"] and "xm.unfinished on xen1" in arrival["afterwards"]
+    (one,) = on("xen1").unfinished()
+    assert command in one["advice"] and "xm.arrival on xen2" in one["advice"]
+    name, uuid, note = command.split()[1:]
+    assert on("xen1").forget(name, uuid, note) is True
+    assert on("xen1").unfinished() == [] and on("xen1").copies()["sent"] == []
+
+
+def test_a_guest_that_has_not_arrived_is_not_to_be_forgotten(on, fleet):
+    fleet["xen1"].create_guest("web01")
+    assert on("xen2").arrival("web01", source="xen1", timeout=0)["afterwards"] is None
+
+
 def test_a_guest_that_is_on_no_host_is_lost(on, look, mend, fleet):
     """What becomes of those who were to look for it on the target does not matter."""
     guest = fleet["xen1"].create_guest("web01")
