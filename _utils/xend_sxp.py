@@ -63,7 +63,6 @@ class ParseError(ValueError):
         if end < 0:
             end = len(data)
         shown = max(begin, pos - _SHOWN_BYTES // 2)
-        self.message = message
         self.line = data.count(b"\n", 0, pos) + 1
         self.column = pos - begin + 1
         quote = data[shown : min(end, shown + _SHOWN_BYTES)]
@@ -72,7 +71,7 @@ class ParseError(ValueError):
             self.text, quote = _printable(piece(data, begin, end)), piece(data, shown, shown + len(quote))
             if piece(data, pos, pos + 1) != data[pos : pos + 1]:
                 # The codes and digits behind it are part of what may not be shown.
-                self.message = message = message.partition(":")[0]
+                message = message.partition(":")[0]
         ValueError.__init__(
             self,
             "line %d, column %d: %s (%s): %s"
@@ -84,6 +83,8 @@ class ParseError(ValueError):
                 _printable(quote).strip(),
             ),
         )
+        # Last: Python 2.6 has a `message` of its own, which it sets above.
+        self.message = message
 
     def without(self, piece):
         """
@@ -557,7 +558,8 @@ class Document(object):
         document = self._reread(changed, keys)
         found = document.get(key)
         if found is None or render(found) != text:
-            raise ValueError("xend would not read the value of %r back as it was given" % key)
+            shown = repr(key).lstrip("b")
+            raise ValueError("xend would not read the value of %s back as it was given" % shown)
         return document
 
     def remove(self, key):
