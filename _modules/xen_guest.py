@@ -83,6 +83,7 @@ class _Utility(object):
 
 xend_lock = _Utility("xend_lock")
 xend_sxp = _Utility("xend_sxp")
+xend_text = _Utility("xend_text")
 xm_boot = _Utility("xm_boot")
 xm_files = _Utility("xm_files")
 xm_kept = _Utility("xm_kept")
@@ -91,7 +92,7 @@ xm_sealed = _Utility("xm_sealed")
 
 
 def _option(name):
-    return __salt__["config.get"]("xend:" + name, None) or DEFAULTS[name]
+    return xend_text.native(__salt__["config.get"]("xend:" + name, None)) or DEFAULTS[name]
 
 
 def _named(name):
@@ -111,7 +112,7 @@ def _as_list(name):
         return [value]
     if isinstance(value, (list, tuple)):
         return list(value)
-    raise CommandExecutionError("xend:%s: %r is neither text nor a list" % (name, value))
+    raise CommandExecutionError("xend:%s: %s is neither text nor a list" % (name, xend_text.quoted(value)))
 
 
 def follows():
@@ -128,7 +129,7 @@ def follows():
     if wanted in (True, False):
         return wanted
     raise CommandExecutionError(
-        "xend:follow: %r is neither true nor false (text in quotes is no boolean)" % (wanted,)
+        "xend:follow: %s is neither true nor false (text in quotes is no boolean)" % xend_text.quoted(wanted)
     )
 
 
@@ -286,8 +287,8 @@ def images(name, uuid=None):
         for image in found:
             told += _restored(name, uuid, image)
     if uuid:
-        folder = str(__salt__["xend.get"]("xend-domains-path", "/var/lib/xend/domains"))
-        path = "%s/%s/%s" % (folder, uuid, "checkpoint.chk")
+        folder = __salt__["xend.get"]("xend-domains-path", "/var/lib/xend/domains")
+        path = xend_text.native("%s/%s/checkpoint.chk" % (folder, uuid))
         if os.path.lexists(root + path):
             told.append(
                 "%s has a saved image of %s (%s), with which its next start here would go on, on the disks "
@@ -586,7 +587,7 @@ def _check_guest(found, name):
     if _named(found.get("name")) != _named(name):
         raise CommandExecutionError(
             "name: %s is another guest than %s, whose file this has to be"
-            % (xm_files.quoted(found["name"]), name)
+            % (xm_files.quoted(found["name"]), _named(name))
         )
 
 

@@ -247,8 +247,9 @@ def accepts(host, name=None, config=None):
         raise CommandExecutionError(
             "xend-relocation-hosts-allow: a list stands where xend expects one string: xend would not start"
         )
+    host = _given(xend_text.given_text, "host", host)
     try:
-        address = socket.gethostbyname(_given(xend_text.given_text, "host", host))
+        address = socket.gethostbyname(host)
     except (socket.error, UnicodeError) as exc:
         raise CommandExecutionError("%s is no IPv4 address and does not resolve: %s" % (host, exc))
     # Patterns work on bytes in xend's Python 2; Latin-1 keeps one character per byte.
@@ -280,7 +281,7 @@ def check(config=None, version=None):
     """
     path = _option("config", config)
     if version is not None:
-        version = _given(xend_check.version_of, version)
+        version = _given(xend_check.version_of, version, _Utility)
     try:
         data = xend_file.read(path)
     except EnvironmentError as exc:
@@ -326,7 +327,7 @@ def _before_write(mode):
 
 
 def _cache():
-    return os.path.join(__opts__["cachedir"], "xend")
+    return xend_text.native(os.path.join(__opts__["cachedir"], "xend"))
 
 
 def _edit(path, change, test, backup):
@@ -418,7 +419,7 @@ def set_(key, value, config=None, test=False, backup=None):
         if isinstance(value, (list, tuple)) and kind is None:
             text = _texts(key, value)
         else:
-            text = xend_options.written(key, value)
+            text = xend_options.written(key, value, _Utility)
     except ValueError as exc:
         if xend_secrets.is_secret(key):
             raise CommandExecutionError(
@@ -436,7 +437,7 @@ def _texts(key, value, depth=0):
         raise CommandExecutionError("%s: lists are nested deeper than %d levels" % (key, DEEPEST))
     written = xend_options.written
     return [
-        _texts(key, item, depth + 1) if isinstance(item, (list, tuple)) else written(key, item)
+        _texts(key, item, depth + 1) if isinstance(item, (list, tuple)) else written(key, item, _Utility)
         for item in value
     ]
 

@@ -356,9 +356,9 @@ def restart_accept(accept=None):
     """
     given = __salt__["xend.settings"]()["restart_accept"] if accept is None else accept
     try:
-        return [xend_text.native(word) for word in xend_lifecycle.accepted(given)]
+        return xend_text.native(xend_lifecycle.accepted(given, _Utility))
     except ValueError as exc:
-        raise CommandExecutionError(xend_text.native(exc.args[0]))
+        raise CommandExecutionError(exc.args[0])
 
 
 def _locked(name, refusal, shared=False, who="", wait_s=0):
@@ -513,7 +513,7 @@ def _tls_folder():
 
 
 def _cache():
-    return os.path.join(__opts__["cachedir"], "xend")
+    return xend_text.native(os.path.join(__opts__["cachedir"], "xend"))
 
 
 def _keep(path, what, data):
@@ -891,7 +891,9 @@ def reserve(name, who="", seconds=300, memory_mib=0):
     seconds = _given(xend_text.given_seconds, "seconds", seconds)
     who = _given(xend_text.given_text, "who", who) if who else ""
     if not isinstance(memory_mib, int) or isinstance(memory_mib, bool) or not 0 <= memory_mib <= MOST_MIB:
-        raise CommandExecutionError("memory_mib: %.60r is no whole number of MiB" % (memory_mib,))
+        raise CommandExecutionError(
+            "memory_mib: %s is no whole number of MiB" % xend_text.quoted(memory_mib)
+        )
     # Whoever restarts xend has the lock for itself from before it looks for reservations.
     with _locked(
         "relocation",

@@ -108,11 +108,14 @@ def probe(host=None, port=None, ssl=False, timeout=5, source=None, config=None):
     checked_port = xend_options.written
     try:
         peers = dict(
-            (name, (where["address"], int(checked_port("xend-relocation-port", where["port"]))))
+            (name, (where["address"], int(checked_port("xend-relocation-port", where["port"], _Utility))))
             for name, where in asked
         )
         own = declared.get(str(__opts__["id"]), {}).get("address")
-        answers = _ask_all(peers, ssl, seconds, source or _option("source"), own)
+        source = xend_text.native(source) or _option("source")
+        if isinstance(source, (list, dict)):
+            raise ValueError("source: %s is no address" % xend_text.quoted(source))
+        answers = _ask_all(peers, ssl, seconds, source, own)
     except (TypeError, ValueError) as exc:
         raise CommandExecutionError(str(exc))
     return answers if host is None or isinstance(host, (list, tuple)) else answers[asked[0][0]]
@@ -139,7 +142,7 @@ def outlook(hosts=None):
         salt 'xen*' xend.outlook
     """
     if hosts is not None and not isinstance(hosts, (list, tuple)):
-        raise CommandExecutionError("hosts: %.60r is no list of minion ids" % (hosts,))
+        raise CommandExecutionError("hosts: %s is no list of minion ids" % xend_text.quoted(hosts))
     found = dict.fromkeys(["version", "free_mib", "guests", "closed", "pending"])
     found["answers"], problems = {}, []
     # What one cannot tell, another may; but a xend that does not answer is asked no more.
@@ -440,7 +443,7 @@ def guard(ports, sources):
     """
     for argument, values in (("ports", ports), ("sources", sources)):
         if not isinstance(values, (list, tuple)):
-            raise CommandExecutionError("%s: %.60r is no list" % (argument, values))
+            raise CommandExecutionError("%s: %s is no list" % (argument, xend_text.quoted(values)))
     process = xend_host.process(_option("pidfile"))
     listening = xend_host.listening(process["pid"]) if process else []
     lack = _lack_of_iptables()

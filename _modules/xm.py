@@ -172,7 +172,7 @@ def migrations(names=None):
         salt 'xen*' xm.migrations
     """
     if names is not None and not isinstance(names, (list, tuple)):
-        raise CommandExecutionError("names: %.60r is no list of names" % (names,))
+        raise CommandExecutionError("names: %s is no list of names" % xend_text.quoted(names))
     names = [_text("names", name) for name in names or []]
     this, now = _host(), time.time()
     expected = [dict((key, made[key]) for key in ("name", "who")) for made in this.reserved(now)]
@@ -347,7 +347,7 @@ def report(name, source=None, options=None):
         found["wrong"] = str(exc)
     except TypeError:
         # They are no mapping, or one with names that xm.check_options does not know.
-        found["wrong"] = "options: %.60r are not those of a migration" % (options,)
+        found["wrong"] = "options: %s are not those of a migration" % xend_text.quoted(options)
     try:
         found["closed"] = xm_away.refusal(xm_away.read(this.option("kept"), _Utility), this.name) or None
         found["declared"] = sorted(__salt__["xend.declared_hosts"]())
@@ -661,11 +661,15 @@ def findings(reports, guest=None, before=None):
     """
     reports = _reports_of(reports)
     if before is not None and not _are_findings(before):
-        raise CommandExecutionError("before: %.60r is nothing that xm.findings returns" % (before,))
+        raise CommandExecutionError(
+            "before: %s is nothing that xm.findings returns" % xend_text.quoted(before)
+        )
     if guest is not None:
         keys = ("name", "uuid", "source", "target")
         if not isinstance(guest, dict) or not set(keys) <= set(guest):
-            raise CommandExecutionError("guest: %.60r is no mapping with %s" % (guest, ", ".join(keys)))
+            raise CommandExecutionError(
+                "guest: %s is no mapping with %s" % (xend_text.quoted(guest), ", ".join(keys))
+            )
         # Of a guest that nobody has described no uuid is known.
         known = dict([(key, _text_or_none("guest: " + key, guest[key])) for key in keys])
         guest = dict(known, ran=guest.get("ran") is True)
@@ -696,10 +700,14 @@ def _are_findings(found):
 
 def _reports_of(reports):
     if not isinstance(reports, dict):
-        raise CommandExecutionError("reports: %.60r is no mapping from minion ids to reports" % (reports,))
-    for host in reports:
-        _of_form("reports: %s" % _text("reports", host), reports[host], "copies", "xm.copies")
-    return reports
+        raise CommandExecutionError(
+            "reports: %s is no mapping from minion ids to reports" % xend_text.quoted(reports)
+        )
+    return dict([(_text("reports", host), _report_of(host, reports[host])) for host in reports])
+
+
+def _report_of(host, report):
+    return _of_form("reports: %s" % _text("reports", host), report, "copies", "xm.copies")
 
 
 def _of_form(argument, value, what, function):
@@ -708,4 +716,4 @@ def _of_form(argument, value, what, function):
     xm_heard).
     """
     _given(xm_heard.told, argument, value, what, function, xm_copies.words())
-    return value
+    return xend_text.native(value)

@@ -83,6 +83,13 @@ def _given(function, *arguments):
     return xend_text.given(CommandExecutionError, function, *arguments)
 
 
+def _quoted(value):
+    """
+    A value that was given, as a message shows it: without passwords.
+    """
+    return xend_text.quoted(xend_secrets.masked(value))
+
+
 def _text(argument, value):
     return _given(xend_text.given_text, argument, value)
 
@@ -195,7 +202,7 @@ def _safety(this, name, asked, ssl, guest, live):
 
 def _device_tool():
     try:
-        return str(__salt__["xend.get"]("external-migration-tool", "")).strip()
+        return xend_text.native("%s" % (__salt__["xend.get"]("external-migration-tool", ""),)).strip()
     except CommandExecutionError:
         # A file that xend cannot read says nothing about the running one.
         return ""
@@ -373,8 +380,8 @@ def peer(target, port=None, ssl=False):
         )
     if not re.match(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z", address):
         raise CommandExecutionError(
-            "target %.80r is neither a minion id in the pillar xend:relocation:hosts nor an address or a "
-            "host name" % target
+            "target %s is neither a minion id in the pillar xend:relocation:hosts nor an address or a "
+            "host name" % xend_text.quoted(target)
         )
     own = declared.get(str(__opts__["id"]), {}).get("address")
     resolved = _resolved(address)
@@ -456,7 +463,7 @@ def can_receive(
 
         salt xen2 xm.can_receive '{"name": "web01", "memory_mib": 96}'
     """
-    domain = _given(xm_output.described, domain)
+    domain = _given(xm_output.described, domain, _Utility)
     accept = _accepted(accept)
     source = None if source is None else _given(xm_heard.told, "source", source, "host", "xm.host")
     if isinstance(storage, dict):
@@ -465,7 +472,8 @@ def can_receive(
         storage = _verdicts(storage)
     if file is not None and not isinstance(file, dict):
         raise CommandExecutionError(
-            "file: %.60r is no mapping; give what xen_guest.find returns on the guest's host" % (file,)
+            "file: %s is no mapping; give what xen_guest.find returns on the guest's host"
+            % xend_text.quoted(file)
         )
     place = _Place(_host(), source, accept, asked)
     disks = domain.get("disks") or []
@@ -603,7 +611,7 @@ def reserve(domain, who="", seconds=300, config=None):
 
         salt xen2 xm.reserve '{"name": "web01", "memory_mib": 96}' who='migration from xen1'
     """
-    domain, who = _given(xm_output.described, domain), who and _text("who", who)
+    domain, who = _given(xm_output.described, domain, _Utility), who and _text("who", who)
     name, this = domain["name"], _host()
     refusal = "it cannot be seen whether there is memory for %s, as others look at it (%%s)" % name
     with xend_lock.hold_or_raise(
@@ -648,7 +656,7 @@ def _when_asked(here, asked):
         return here, None
     if not isinstance(asked, dict) or set(asked) != set(["time", "apart_s"]):
         raise CommandExecutionError(
-            "asked: %s is no dict of time and apart_s" % xend_secrets.quoted(asked)
+            "asked: %s is no dict of time and apart_s" % _quoted(asked)
         )
     then, apart_s = [_seconds("asked: " + key, asked[key]) for key in ("time", "apart_s")]
     up = here["uptime_s"]
@@ -672,8 +680,8 @@ def _verdicts(storage):
         is_pair = isinstance(pair, (list, tuple)) and len(pair) == 2
         if not is_pair or pair[0] not in VERDICTS or not hasattr(pair[1], "upper"):
             raise CommandExecutionError(
-                "storage: %.60r is no list of [verdict, sentence]; give what xm.same_disks returned here"
-                % (storage,)
+                "storage: %s is no list of [verdict, sentence]; give what xm.same_disks returned here"
+                % xend_text.quoted(storage)
             )
     return [tuple(pair) for pair in pairs]
 
@@ -708,7 +716,7 @@ def _is_own_address(name, patiently, root):
 
 
 def _accepted(accept):
-    return _given(xm_fit.risks, accept)
+    return _given(xm_fit.risks, accept, _Utility)
 
 
 def _disks_here(looked, known, alone=True):
@@ -813,6 +821,7 @@ def mark_disks(name):
 
         salt xen1 xm.mark_disks web01
     """
+    name = _text("name", name)
     guest = __salt__["xm.domain"](name)
     if not guest:
         raise CommandExecutionError("there is no domain %s here whose disks could be marked" % name)
@@ -871,6 +880,7 @@ def _compared(marked):
     """
     Whether disks are the same storage as those that their host has MARKED. What cannot be told is not proved.
     """
+    marked = xend_text.native(marked)
     try:
         if marked.get("problem"):
             raise CommandExecutionError("%s: %s" % (marked.get("host"), marked["problem"]))
@@ -968,7 +978,7 @@ def survey(source, domains=None, options=None, doors=()):
 
 def _texts(argument, values):
     if not isinstance(values, (list, tuple)):
-        raise CommandExecutionError("%s: %.60r is no list" % (argument, values))
+        raise CommandExecutionError("%s: %s is no list" % (argument, xend_text.quoted(values)))
     return [_text(argument, value) for value in values]
 
 
@@ -979,7 +989,7 @@ def _wrong(options):
         return str(exc)
     except TypeError:
         # They are no mapping, or one with names that check_options does not know.
-        return "options: %.60r are not those of a migration" % (options,)
+        return "options: %s are not those of a migration" % xend_text.quoted(options)
     return None
 
 
@@ -1077,11 +1087,13 @@ def room_for(guests, source=None, storage=None, accept=None, asked=None):
         salt xen2 xm.room_for '[{"name": "web01", "memory_mib": 96}]'
     """
     if not isinstance(guests, (list, tuple)):
-        raise CommandExecutionError("guests: %.60r is no list; give descriptions of guests" % (guests,))
+        raise CommandExecutionError(
+            "guests: %s is no list; give descriptions of guests" % _quoted(guests)
+        )
     for argument, value in (("storage", storage), ("asked", asked)):
         if value is not None and not isinstance(value, dict):
-            raise CommandExecutionError("%s: %s is no dict" % (argument, xend_secrets.quoted(value)))
-    guests = [_given(xm_output.described, guest) for guest in guests]
+            raise CommandExecutionError("%s: %s is no dict" % (argument, _quoted(value)))
+    guests = [_given(xm_output.described, guest, _Utility) for guest in guests]
     source = None if source is None else _given(xm_heard.told, "source", source, "host", "xm.host")
     disks = [disk for guest in guests for disk in guest["disks"]]
     compared = None if storage is None else _verdicts(_compared(storage))
@@ -1175,8 +1187,8 @@ def _from_dom0(look, config):
     or enable-dom0-ballooning (xend 4.0 and later) is off (xend 4.4 balloon.free).
     """
     get = __salt__["xend.get"]
-    minimum = str(get("dom0-min-mem", "0", config=config)).strip()
-    enabled = str(get("enable-dom0-ballooning", "yes", config=config)).lower()
+    minimum = xend_text.native("%s" % (get("dom0-min-mem", "0", config=config),)).strip()
+    enabled = ("%s" % (get("enable-dom0-ballooning", "yes", config=config),)).lower()
     if not re.match(r"[1-9][0-9]*\Z", minimum) or enabled in ("no", "n", "0", "off", "false", "f"):
         return 0
     dom0 = [row for row in look.rows if row["domid"] == 0]
@@ -1250,7 +1262,7 @@ def _flag(name, value):
     if value in (True, False):
         return bool(value)
     raise CommandExecutionError(
-        "%s: %s is neither true nor false (text in quotes is no boolean)" % (name, xend_secrets.quoted(value))
+        "%s: %s is neither true nor false (text in quotes is no boolean)" % (name, _quoted(value))
     )
 
 
@@ -1264,14 +1276,12 @@ def _timeout(value):
 
 
 def _node(node):
-    if node is not None and not re.match(r"[0-9]+\Z", str(node)):
-        raise CommandExecutionError(
-            "node: %s is no number of a NUMA node" % xend_secrets.quoted(node)
-        )
+    if node is not None and not re.match(r"[0-9]+\Z", "%s" % (node,)):
+        raise CommandExecutionError("node: %s is no number of a NUMA node" % _quoted(node))
 
 
 def _port(port):
-    return port if port is None else int(_given(xend_options.written, "xend-relocation-port", port))
+    return port if port is None else int(_given(xend_options.written, "xend-relocation-port", port, _Utility))
 
 
 def _options_that_xm_lacks(this, ssl, node):

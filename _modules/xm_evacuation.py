@@ -196,7 +196,7 @@ def _guests(given):
 
 def _share(shares, host):
     if not isinstance(shares, dict):
-        raise CommandExecutionError("shares: %.60r is no mapping from minion ids" % (shares,))
+        raise CommandExecutionError("shares: %s is no mapping from minion ids" % xend_text.quoted(shares))
     try:
         return xm_heard.form_of("share")(shares.get(host) or {})
     except ValueError as exc:

@@ -590,7 +590,7 @@ def restart_advice(domain, source=None):
         salt xen2 xm.restart_advice '{"name": "web01", "memory_mib": 96}' xen1
     """
     this, source = _host(), _text_or_none("source", source)
-    domain = _given(xm_output.described, domain)
+    domain = _given(xm_output.described, domain, _Utility)
     try:
         kept = _keep_told(this, domain, str(source or "the host that sent it"))
     except CommandExecutionError as exc:
@@ -816,11 +816,12 @@ def repair(do, listed, uuid, domid, claims=None, asked=False, test=False):
         salt xen1 xm.repair rename migrating-web01 6a3c5d52-77a1-4d9e-9d0a-5b1f2c3d4e5f 7
     """
     if do not in list(REPAIRS):
-        raise CommandExecutionError("do: %.80r is none of %s" % (do, ", ".join(sorted(REPAIRS))))
+        known = ", ".join(sorted(REPAIRS))
+        raise CommandExecutionError("do: %s is none of %s" % (xend_text.quoted(do), known))
     listed, uuid = _text("listed", listed), _check_uuid(uuid)
     _check_word(claims, asked)
     if not isinstance(domid, int) or isinstance(domid, bool) or domid < 1:
-        raise CommandExecutionError("domid: %.80r is no id of a guest" % (domid,))
+        raise CommandExecutionError("domid: %s is no id of a guest" % xend_text.quoted(domid))
     name, this, step = xm_copies.plain(listed), _host(), (do, listed, uuid, domid)
     if test:
         _to_repair(this, step, claims, asked, test)
@@ -833,7 +834,9 @@ def repair(do, listed, uuid, domid, claims=None, asked=False, test=False):
 
 def _check_uuid(uuid):
     if not xm_heard.is_uuid(uuid):
-        raise CommandExecutionError("uuid: %.60r is no uuid as `xm list --long` shows it" % (uuid,))
+        raise CommandExecutionError(
+            "uuid: %s is no uuid as `xm list --long` shows it" % xend_text.quoted(uuid)
+        )
     return str(uuid)
 
 
@@ -842,16 +845,16 @@ def _check_word(claims, asked):
     Check what comes from other hosts, and of the operator.
     """
     if not isinstance(asked, bool):
-        raise CommandExecutionError("asked: %.60r is neither true nor false" % (asked,))
+        raise CommandExecutionError("asked: %s is neither true nor false" % xend_text.quoted(asked))
     if claims is None:
         return
     if not isinstance(claims, dict):
-        raise CommandExecutionError("claims: %.60r is no dict from hosts to words" % (claims,))
-    for host in sorted(claims, key=str):
+        raise CommandExecutionError("claims: %s is no dict from hosts to words" % xend_text.quoted(claims))
+    for host in sorted(claims, key=xend_text.quoted):
         if not hasattr(host, "upper") or not xm_fleet.is_claim(claims[host], _Utility):
             raise CommandExecutionError(
-                "claims: what %.60r says, %.60r, is nothing that a host holds of a guest"
-                % (host, claims[host])
+                "claims: what %s says, %s, is nothing that a host holds of a guest"
+                % (xend_text.quoted(host), xend_text.quoted(claims[host]))
             )
 
 

@@ -21,7 +21,7 @@ def __virtual__():
         xend_settings.declared(None, _Utility)
         xend_text.meant("", [])
         xm_copies.words()
-        xm_fit.risks(None)
+        xm_fit.risks(None, _Utility)
         xm_fleet.unheard({})
         xm_heard.legible("")
         xm_plan.in_order([], "largest")

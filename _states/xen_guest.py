@@ -15,7 +15,9 @@ def __virtual__():
 
 
 def _ret(name, result=True, comment="", changes=None):
-    return {"name": name, "result": result, "comment": comment, "changes": changes or {}}
+    ret = {"name": name, "result": result, "comment": comment, "changes": changes or {}}
+    # Under Python 2 there are two kinds of text, and Salt cannot take both.
+    return __utils__["xend_text.as_given"](ret, __opts__["id"]) if bytes is str else ret
 
 
 def present(name, file):

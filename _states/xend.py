@@ -31,7 +31,9 @@ def __virtual__():
 
 
 def _ret(name, result=True, comment="", changes=None):
-    return {"name": name, "result": result, "comment": comment, "changes": changes or {}}
+    ret = {"name": name, "result": result, "comment": comment, "changes": changes or {}}
+    # Under Python 2 there are two kinds of text, and Salt cannot take both.
+    return __utils__["xend_text.as_given"](ret, __opts__["id"]) if bytes is str else ret
 
 
 def _failed(name, exc):
@@ -206,7 +208,7 @@ def _option(name, function, arguments, config, backup):
     except CommandExecutionError as exc:
         return _failed(name, exc)
     if left["changed"]:
-        comment = "%s was written, but reads as %r afterwards" % (name, left["old"])
+        comment = "%s was written, but reads otherwise afterwards: %s" % (name, left["old"])
         return _ret(name, False, comment, changes)
     return _ret(name, True, "%s was changed" % name, changes)
 
@@ -245,8 +247,9 @@ def applied(name, restart=True, timeout=60, config=None, accept=None):
               - xend: xend-relocation-config
     """
     if restart not in (True, False):
-        comment = "restart: %r is neither true nor false (text in quotes is no boolean)"
-        return _final(_ret(name, False, comment % (restart,)))
+        shown = "'%s'" % restart if hasattr(restart, "upper") else "a %s" % type(restart).__name__
+        comment = "restart: %s is neither true nor false (text in quotes is no boolean)" % shown
+        return _final(_ret(name, False, comment))
     try:
         __salt__["xend.restart_accept"](accept)
         before = __salt__["xend.status"](config=config)

@@ -18,7 +18,16 @@ def __virtual__():
 
 
 def _ret(name, result=True, comment="", changes=None):
-    return {"name": name, "result": result, "comment": comment, "changes": changes or {}}
+    ret = {"name": name, "result": result, "comment": comment, "changes": changes or {}}
+    # Under Python 2 there are two kinds of text, and Salt cannot take both.
+    return __utils__["xend_text.as_given"](ret, __opts__["id"]) if bytes is str else ret
+
+
+def _text(value):
+    """
+    Text of an SLS as the type of what modules say, which under Python 2 is another one.
+    """
+    return __utils__["xend_text.native"](value) if bytes is str else value
 
 
 def _present(report):
@@ -73,6 +82,7 @@ def can_send(
             - name: web01
             - target: xen2
     """
+    name, target = _text(name), _text(target)
     there, marked = [__salt__["xm.told"](given) for given in (there, marked)]
     safety = _safety(safety_copy, safety_folder, safety_delay_s, rate_mib_s, relay)
     try:
@@ -162,6 +172,7 @@ def can_receive(
             - name: web01
             - domain: {{ pillar.xend.migrate.description | json }}
     """
+    name = _text(name)
     domain, source, storage, file, problem, left = [
         __salt__["xm.told"](given) for given in (domain, source, storage, file, problem, left)
     ]
@@ -264,6 +275,7 @@ def migrated(
             - target: xen2
             - live: True
     """
+    name, target = _text(name), _text(target)
     is_target = str(__opts__["id"]) == target
     here = {"domain": __salt__["xm.told"](domain), "brief": brief}
     way = _safety(safety_copy, safety_folder, safety_delay_s, rate_mib_s, relay)
@@ -323,6 +335,7 @@ def sent(
             - name: web01
             - target: xen2
     """
+    name, target = _text(name), _text(target)
     domain = __salt__["xm.told"](domain)
     way = _safety(safety_copy, safety_folder, safety_delay_s, rate_mib_s, relay)
     way.update(live=live, port=port, ssl=ssl, node=node, accept=accept)
@@ -388,6 +401,7 @@ def arrived(name, source=None, domain=None, settle=None, brief=False):
             - source: xen1
             - domain: {{ pillar.xend.migrate.description | json }}
     """
+    name = _text(name)
     domain, host = __salt__["xm.told"](domain), str(__opts__["id"])
     try:
         __salt__["xm.check_options"](settle=0 if settle is None else settle)
@@ -444,6 +458,7 @@ def unmanaged(name, uuid):
             - name: web01
             - uuid: 6a3c5d52-77a1-4d9e-9d0a-5b1f2c3d4e5f
     """
+    name = _text(name)
     try:
         was = __salt__["xm.forget_managed"](name, uuid, test=__opts__["test"])
     except CommandExecutionError as exc:
@@ -484,8 +499,9 @@ def repaired(name, do, listed, uuid, domid=None, note=None, claims=None, asked=F
             - domid: 7
             - claims: {}
     """
+    name, listed = _text(name), _text(listed)
     if do not in list(DONE):
-        return _ret(name, False, "do: %.80r is none of %s" % (do, ", ".join(sorted(DONE))))
+        return _ret(name, False, "do: %.80s is none of %s" % (do, ", ".join(sorted(DONE))))
     which = "noted as sent" if do in ("forget", "restore") else "domain %s" % domid
     word = {"claims": claims, "asked": asked, "test": __opts__["test"]}
     try:

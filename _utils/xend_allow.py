@@ -6,6 +6,7 @@ Not here: reading or writing the file, quoting for sxp, name resolution, anythin
 
 from __future__ import absolute_import
 
+import json
 import re
 
 _TEXT_TYPES = (str, type(b"".decode("ascii")))
@@ -362,7 +363,13 @@ def _shown(entry):
     """Show an entry as it was written where that fits on one line."""
     if isinstance(entry, _TEXT_TYPES) and all(" " <= char <= "~" for char in entry):
         return "'%.120s'" % entry
-    return "%.120r" % (entry,)
+    if entry is None or isinstance(entry, (bool, int, float)):
+        return str(entry)
+    try:
+        shown = json.dumps(entry, sort_keys=True)
+    except (TypeError, ValueError):
+        shown = "a %s" % type(entry).__name__
+    return shown if len(shown) <= 120 else shown[:120] + "..."
 
 
 def _wrong(entry, problem, advice):

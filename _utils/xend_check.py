@@ -199,13 +199,14 @@ def version_here(salt, error, utility):
         return None
 
 
-def version_of(text):
+def version_of(text, utility):
     """
     A version that people have written, as a tuple of ints. Raises ValueError when it is none.
     """
-    numbers = re.match(r"[0-9]+(\.[0-9]+)*", str(text))
+    numbers = re.match(r"[0-9]+(\.[0-9]+)*", "%s" % (text,))
     if not numbers:
-        raise ValueError("version: %.60r is no version; write it like 3.0.3" % (text,))
+        quoted = utility("xend_text").quoted(text)
+        raise ValueError("version: %s is no version; write it like 3.0.3" % quoted)
     return tuple([int(number) for number in numbers.group().split(".")])
 
 
@@ -535,7 +536,7 @@ def _address(facts):
         return
     reason = None
     try:
-        facts.utility("xend_options").written(ADDRESS, address)
+        facts.utility("xend_options").written(ADDRESS, address, facts.utility)
     except ValueError as exc:
         reason = exc.args[0]
     else:

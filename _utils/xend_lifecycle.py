@@ -83,12 +83,14 @@ STUCK = (
 )
 
 
-def accepted(given):
+def accepted(given, utility):
     """
     What a restart of xend may do to guests, from what somebody has written.
 
     given
         None, one of the words on_xend_stop, on_xend_start and evacuation, or a list of them
+    utility
+        a function from the name of another utility to that utility
 
     Returns a list of words. Raises ValueError for anything else.
     """
@@ -101,16 +103,9 @@ def accepted(given):
             "restart_accept: %s is nothing that a restart of xend can be allowed to do to guests; right is a "
             "list out of on_xend_stop (guests that have it set are shut down or suspended), on_xend_start "
             "(managed guests that have it set are started) and evacuation (the host is being emptied)"
-            % _shown(given)
+            % utility("xend_text").quoted(given)
         )
     return list(words)
-
-
-def _shown(given):
-    if isinstance(given, (list, tuple)):
-        return "[%s]" % ", ".join([_shown(word) for word in given])
-    # Not %r, which puts a `u` before the text of Python 2.
-    return "%.60s" % (given,)
 
 
 def domains(forms):

@@ -99,7 +99,7 @@ def key_of(name):
         if known == name:
             return key
     raise ValueError(
-        "%r is no relocation setting; the settings are %s" % (name, ", ".join([row[0] for row in SETTINGS]))
+        "%s is no relocation setting; the settings are %s" % (name, ", ".join([row[0] for row in SETTINGS]))
     )
 
 
@@ -152,6 +152,13 @@ def _sentence(text):
     The text of an error as the type that str() gives without an error: in Python 2, bytes.
     """
     return text if isinstance(text, str) else text.encode("utf-8")
+
+
+def _raw(text):
+    """
+    A text to write as the file has it. Before 2018.3, Salt under Python 2 gives bytes.
+    """
+    return text if isinstance(text, bytes) else text.encode("utf-8")
 
 
 def known_keys():
@@ -246,7 +253,7 @@ def effective(get):
     return values, defaults, errors
 
 
-def written(key, value):
+def written(key, value, utility):
     """
     The text that stands for VALUE in the file, checked by the rules of KEY.
 
@@ -255,36 +262,39 @@ def written(key, value):
     value
         text, bool or int; a boolean (which is what YAML and the command line make of `yes` and
         `no`) becomes `yes` or `no`
+    utility
+        a function from the name of another utility to that utility
 
     Returns text. Raises ValueError naming the key, the value and what would be right.
     """
-    kind = KINDS.get(key)
+    kind, quoted = KINDS.get(key), utility("xend_text").quoted
     if kind == "bool":
-        return _written_bool(key, value)
+        return _written_bool(key, value, quoted)
     if kind == "port":
-        return _written_port(key, value)
+        return _written_port(key, value, quoted)
     if kind == "int":
-        return _written_int(key, value)
+        return _written_int(key, value, quoted)
     if isinstance(value, bool):
         if kind is not None:
-            raise ValueError("%s: %.60r is a boolean; give text" % (key, value))
+            raise ValueError("%s: %s is a boolean; give text" % (key, quoted(value)))
         return "yes" if value else "no"
     if isinstance(value, int) and kind is None:
         return str(value)
     if not isinstance(value, TEXT):
         raise ValueError(
-            "%s: %.60r cannot be written; give text, an integer or a boolean (text in quotes)" % (key, value)
+            "%s: %s cannot be written; give text, an integer or a boolean (text in quotes)"
+            % (key, quoted(value))
         )
     if kind == "address":
-        return _written_address(key, value)
+        return _written_address(key, value, quoted)
     if kind == "path":
-        return _written_path(key, value)
+        return _written_path(key, value, quoted)
     if kind == "patterns":
-        return _written_patterns(key, value)
+        return _written_patterns(key, value, quoted)
     return value
 
 
-def _written_bool(key, value):
+def _written_bool(key, value, quoted):
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, TEXT):
@@ -294,17 +304,17 @@ def _written_bool(key, value):
             return "no"
     elif isinstance(value, int) and value in (0, 1):
         return "yes" if value else "no"
-    raise ValueError("%s: %.60r is no boolean to xend; write yes or no" % (key, value))
+    raise ValueError("%s: %s is no boolean to xend; write yes or no" % (key, quoted(value)))
 
 
-def _written_int(key, value):
+def _written_int(key, value, quoted):
     text = value if isinstance(value, TEXT) else str(value)
     if isinstance(value, bool) or not re.match(r"-?[0-9]+\Z", text):
-        raise ValueError("%s: %.60r is no whole number" % (key, value))
+        raise ValueError("%s: %s is no whole number" % (key, quoted(value)))
     return text
 
 
-def _written_port(key, value):
+def _written_port(key, value, quoted):
     number = None
     if isinstance(value, TEXT) and re.match(r"[0-9]+\Z", value):
         number = int(value)
@@ -312,37 +322,42 @@ def _written_port(key, value):
         number = value
     # xend takes 0 as "any free port", which no other host could know.
     if number is None or not 1 <= number <= 65535:
-        raise ValueError("%s: %.60r is no port; write a whole number from 1 to 65535" % (key, value))
+        raise ValueError("%s: %s is no port; write a whole number from 1 to 65535" % (key, quoted(value)))
     return str(number)
 
 
-def _written_address(key, value):
+def _written_address(key, value, quoted):
     if value == "" or IPV4.match(value):
         return value
     if re.match(r"[0-9.]+\Z", value):
         raise ValueError(
-            "%s: %.60r is no IPv4 address; write four numbers from 0 to 255 without leading zeros, "
-            "like 10.20.0.11" % (key, value)
+            "%s: %s is no IPv4 address; write four numbers from 0 to 255 without leading zeros, "
+            "like 10.20.0.11" % (key, quoted(value))
         )
     if value.count(":") > 1:
-        raise ValueError("%s: %.60r looks like an IPv6 address; xend listens on IPv4 only" % (key, value))
+        raise ValueError(
+            "%s: %s looks like an IPv6 address; xend listens on IPv4 only" % (key, quoted(value))
+        )
     if not NAME.match(value):
-        raise ValueError("%s: %.60r is neither an IPv4 address nor a host or interface name" % (key, value))
+        raise ValueError(
+            "%s: %s is neither an IPv4 address nor a host or interface name" % (key, quoted(value))
+        )
     return value
 
 
-def _written_path(key, value):
+def _written_path(key, value, quoted):
     if not value or re.search(r"[\x00-\x1f]", value):
-        raise ValueError("%s: %.60r is no file name" % (key, value))
+        raise ValueError("%s: %s is no file name" % (key, quoted(value)))
     return value
 
 
-def _written_patterns(key, value):
+def _written_patterns(key, value, quoted):
     # xend splits at single spaces: an empty piece is a pattern that matches everybody.
     if "" in value.split(" "):
         raise ValueError(
-            "%s: %.60r holds an empty pattern, which admits everybody; write patterns with single "
-            "spaces between them (to open the port to all, use xend.configure hosts_allow=any)" % (key, value)
+            "%s: %s holds an empty pattern, which admits everybody; write patterns with single spaces "
+            "between them (to open the port to all, use xend.configure hosts_allow=any)"
+            % (key, quoted(value))
         )
     return value
 
@@ -447,6 +462,6 @@ def wanted(given, utility):
             texts[name] = utility("xend_allow").join(patterns)
             opened = not patterns
         else:
-            texts[name] = written(key, value)
-        values[name] = value_of(key, texts[name].encode("utf-8"))
+            texts[name] = written(key, value, utility)
+        values[name] = value_of(key, _raw(texts[name]))
     return values, texts, opened

@@ -145,7 +145,7 @@ def _talk(connection, deadline, use_tls):
         return "rejected", ""
     if HELP_REPLY.match(reply):
         return "accepted", ""
-    return "not-xend", "it said %r" % reply[:60]
+    return "not-xend", "it said %s" % repr(reply[:60]).lstrip("b")
 
 
 def _failed_connect(exc):

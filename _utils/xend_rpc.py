@@ -164,7 +164,7 @@ def _body(connection, deadline):
         if not piece:
             break
     if not begin or len(data) < end:
-        raise Unanswered(errno.EPROTO, "this is no answer of xend: %r" % bytes(data[:200]))
+        raise Unanswered(errno.EPROTO, "this is no answer of xend: %s" % repr(bytes(data[:200])).lstrip("b"))
     return bytes(data[begin:end])
 
 

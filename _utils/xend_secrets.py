@@ -18,8 +18,6 @@ import re
 from bisect import bisect_left
 
 HIDDEN = "(not shown)"
-# How much of a wrong value an error quotes.
-LONGEST = 80
 _HIDDEN = HIDDEN.encode("ascii")
 # Lines around a change, as everywhere.
 _CONTEXT = 3
@@ -241,14 +239,6 @@ def hides(value):
     Whether something stands in a text for what is not shown.
     """
     return HIDDEN in value
-
-
-def quoted(value):
-    """
-    A value that is wrong, for an error: as Python shows it, without passwords, and its beginning only.
-    """
-    told = "%r" % (masked(value),)
-    return told if len(told) <= LONGEST else told[: LONGEST - 4] + " ..."
 
 
 def words(data):

@@ -323,7 +323,7 @@ def option(name, ask, minion_id):
     found = said_for(ask("xend:relocation", None), minion_id, name) if name in PER_HOST else None
     found = found or ask("xend:" + name, None) or OPTIONS[name]
     if found is not None and not isinstance(found, TEXT):
-        raise ValueError("the option xend:%s, %r, is no text" % (name, found))
+        raise ValueError("the option xend:%s, %s, is no text" % (name, shown(found)))
     return _native(found)
 
 
@@ -463,7 +463,7 @@ def _wrong_in(said, path, keys, utility):
 
 def _unwritable(key, value, path, utility):
     try:
-        utility("xend_options").written(key, value)
+        utility("xend_options").written(key, value, utility)
     except ValueError as exc:
         # It begins with the key in the file.
         return [path + str(exc)[len(key) :]]
@@ -487,13 +487,17 @@ def _values(merged, keys, utility):
             values[name] = merged[name]
             continue
         try:
-            text = utility("xend_options").written(keys[name], merged[name])
-            values[name] = utility("xend_options").value_of(keys[name], text.encode("utf-8"))
+            text = utility("xend_options").written(keys[name], merged[name], utility)
+            values[name] = utility("xend_options").value_of(keys[name], _raw(text))
         except ValueError:
             continue
     if merged.get("backup") and not _backup(merged["backup"]):
         values["backup"] = merged["backup"]
     return values
+
+
+def _raw(text):
+    return text if isinstance(text, bytes) else text.encode("utf-8")
 
 
 NO_PILLAR = (

@@ -297,7 +297,7 @@ def _listeners(found, exists, is_own, taken):
         port, is_told = _vnc_port(vnc, found)
         if not is_told:
             found.warnings.append(
-                "whether the VNC display of %s is free on %s cannot be told: vncunused %r, vncdisplay %r"
+                "whether the VNC display of %s is free on %s cannot be told: vncunused %s, vncdisplay %s"
                 % (found.domain["name"], found.host["host"], vnc.get("vncunused"), vnc.get("vncdisplay"))
             )
         elif port:
@@ -404,7 +404,7 @@ def _vnc_port(vnc, found):
 
 
 def _whole(value):
-    return int(value) if re.match(r"\s*[0-9]+\s*\Z", str(value)) else None
+    return int(value) if re.match(r"\s*[0-9]+\s*\Z", "%s" % (value,)) else None
 
 
 # Network character devices of qemu: what, host, port, options.

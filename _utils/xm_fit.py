@@ -212,14 +212,14 @@ def fits(domain, source, target, accept=(), apart_s=0):
     source, target
         what `facts` returned on the two hosts, at the same moment; source None when it is not known
     accept
-        a list of RISKS, or one of them: what would be a blocker is a warning then
+        a list of RISKS, or one of them, that `risks` has looked at: what would be a blocker is a warning
     apart_s
         seconds by which the moments at which they were asked may differ; None: the target was asked later,
         and nobody knows how much
 
-    Returns {"blockers": [...], "warnings": [...]}: sentences. Raises ValueError for an unknown risk.
+    Returns {"blockers": [...], "warnings": [...]}: sentences.
     """
-    accept = risks(accept)
+    accept = _listed(accept)
     target = _known(target, "the target")
     blockers, warnings = [], []
     if source is None:
@@ -261,25 +261,33 @@ def _known(host, name):
     return known
 
 
-def risks(accept):
+def _listed(accept):
+    return [accept] if hasattr(accept, "upper") else list(accept or ())
+
+
+def risks(accept, utility):
     """
     What may differ between the two hosts all the same, as a list of RISKS.
 
     accept
         such a list, one of them, or None for none
+    utility
+        a function from the name of another utility to that utility
 
     Raises ValueError for a word that is none of them.
     """
+    quoted = utility("xend_text").quoted
     if not (accept is None or hasattr(accept, "upper") or isinstance(accept, (list, tuple))):
         raise ValueError(
-            "accept: %.60r is no list; the risks that can be accepted are %s" % (accept, ", ".join(RISKS))
+            "accept: %s is no list; the risks that can be accepted are %s"
+            % (quoted(accept), ", ".join(RISKS))
         )
-    words = [accept] if hasattr(accept, "upper") else list(accept or ())
+    words = _listed(accept)
     unknown = [word for word in words if word not in RISKS]
     if unknown:
         raise ValueError(
             "accept: %s is no risk that can be accepted; they are %s"
-            % (", ".join(["%.60r" % (word,) for word in unknown]), ", ".join(RISKS))
+            % (", ".join([quoted(word) for word in unknown]), ", ".join(RISKS))
         )
     return words
 

@@ -42,10 +42,19 @@ class Wrong(ValueError):
     """
 
     def __init__(self, why, value, way=""):
-        quoted = repr(value)
-        quoted = quoted if len(quoted) <= QUOTED else quoted[:QUOTED] + "..."
-        said = legible("%s: %s is %s" % (way.lstrip(".") or "it", quoted, why), SENTENCE)
+        said = legible("%s: %s is %s" % (legible(way.lstrip(".")) or "it", _quoted(value), why), SENTENCE)
         ValueError.__init__(self, said)
+
+
+def _quoted(value):
+    """
+    What is of the wrong form, as every Python writes it, and its beginning only.
+    """
+    if isinstance(value, TEXT + (bytes,)):
+        return "'%s'" % "\\n".join([legible(line, QUOTED) for line in value[: QUOTED + 1].splitlines()])
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return "%d" % value if abs(value) < LARGEST else "a number"
+    return str(value) if value is None or isinstance(value, (bool, float)) else "a %s" % type(value).__name__
 
 
 def legible(text, most=SENTENCE):

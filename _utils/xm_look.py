@@ -397,7 +397,7 @@ class Host(object):
         How many seconds xend waits for the devices of a guest, whatever is wrong with its file.
         """
         try:
-            value = str(self.salt["xend.get"]("device-create-timeout", DEVICES_S)).strip()
+            value = ("%s" % (self.salt["xend.get"]("device-create-timeout", DEVICES_S),)).strip()
         except self.error:
             return DEVICES_S
         return int(value) if value.isdigit() else DEVICES_S
@@ -436,7 +436,8 @@ class Host(object):
         is_domain_managed).
         """
         folder = self.salt["xend.get"]("xend-domains-path", "/var/lib/xend/domains")
-        return os.path.isdir(os.path.join(self.path(str(folder)), str(uuid)))
+        folder = self.utility("xend_text").native("%s/%s" % (folder, uuid))
+        return os.path.isdir(self.path(folder))
 
     def stays_managed(self, uuid):
         """

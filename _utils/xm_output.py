@@ -283,22 +283,24 @@ MOST_NUMBER = 1 << 30
 TEXT = (str, type(b"".decode("ascii")))
 
 
-def checked(domain):
+def checked(domain, utility):
     """
     A description that somebody has given, perhaps by hand or from another version of this file, in the types
-    of `describe`: what it lacks may be lacking, and a number as a setting of a device becomes text.
+    of `describe`: what it lacks may be lacking, and a number as a setting of a device becomes text. UTILITY
+    is a function from the name of another utility to that utility.
 
     Raises ValueError for what is none, or is larger than that of any guest, with the reason.
     """
+    quoted = utility("xend_text").quoted
     if not isinstance(domain, dict):
         raise ValueError("it is no dict, but %s" % type(domain).__name__)
     if not domain.get("name") or isinstance(domain["name"], (list, dict)):
         raise ValueError("it has no name")
     if not _is_whole(domain.get("memory_mib")) or domain["memory_mib"] == 0:
-        raise ValueError("its memory_mib is no number of MiB: %.60r" % (domain.get("memory_mib"),))
+        raise ValueError("its memory_mib is no number of MiB: %s" % quoted(domain.get("memory_mib")))
     for key in NUMBERS:
         if domain.get(key) is not None and not _is_whole(domain[key]):
-            raise ValueError("its %s is no whole number: %.60r" % (key, domain[key]))
+            raise ValueError("its %s is no whole number: %s" % (key, quoted(domain[key])))
     found = dict(domain, name=_setting("name", domain["name"]))
     for key in TEXTS:
         found[key] = _setting(key, domain.get(key))
@@ -317,12 +319,12 @@ def checked(domain):
     return found
 
 
-def described(domain):
+def described(domain, utility):
     """
     The same for the argument `domain`: what is raised says where a right one is had from.
     """
     try:
-        return checked(domain)
+        return checked(domain, utility)
     except ValueError as exc:
         # Not what was given: all that is known of a guest would stand there.
         raise ValueError(

@@ -223,7 +223,7 @@ def _text(data):
 
 
 def _native(text):
-    # What Python itself calls text; all of it is ASCII.
+    # What Python itself calls text; what is right is ASCII.
     if isinstance(text, str):
         return text
-    return text.encode("ascii") if bytes is str else text.decode("ascii")
+    return text.encode("utf-8") if bytes is str else text.decode("latin-1")

@@ -213,6 +213,8 @@ def main():
         **os.environ,
         "PYTHONPATH": os.pathsep.join((str(SITE), str(REPO / "_utils"))),
         "PYTHONDONTWRITEBYTECODE": "1",
+        # As System V init gives it to a minion, so that text is no path, and is printed nowhere.
+        "LC_ALL": "C",
     }
     try:
         prepare()

@@ -111,7 +111,7 @@ def test_what_keeps_xend_from_being_restarted_can_be_accepted_by_its_word():
     (risk,) = xm_away.risks(closed(guest(1)), "xen1")
     assert "xen1 is being emptied (since %s, xend.orch.evacuate)" % SINCE in risk["what"]
     assert "accept=%s" % risk["kind"] in risk["remedy"] and "[%s]" % risk["kind"] in risk["remedy"]
-    assert xend_lifecycle.accepted([risk["kind"]]) == [risk["kind"]]
+    assert xend_lifecycle.accepted([risk["kind"]], import_module) == [risk["kind"]]
     assert risk["kind"] in xend_settings.RESTART_ACCEPT
 
 

@@ -1,5 +1,7 @@
 """Which guests fit which hosts, and what is said when they do not."""
 
+from importlib import import_module
+
 import pytest
 
 import xm_fit
@@ -452,7 +454,7 @@ def test_all_that_is_wrong_is_said_at_once():
 @pytest.mark.parametrize("accept", ["disk", ["cpu", "bridge"], [""]])
 def test_an_unknown_risk_is_an_error(accept):
     with pytest.raises(ValueError) as caught:
-        fit(accept=accept)
+        xm_fit.risks(accept, import_module)
     for word in xm_fit.RISKS:
         assert word in str(caught.value)
 
@@ -460,7 +462,7 @@ def test_an_unknown_risk_is_an_error(accept):
 @pytest.mark.parametrize("accept", [{"managed": False}, True, 1])
 def test_what_is_no_list_accepts_nothing(accept):
     with pytest.raises(ValueError) as caught:
-        xm_fit.risks(accept)
+        xm_fit.risks(accept, import_module)
     assert "accept: " in str(caught.value) and "managed" in str(caught.value)
 
 

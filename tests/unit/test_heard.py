@@ -244,7 +244,7 @@ def test_any_field_may_be_anything(what):
         ("report", ("view",), None, "view: None is no mapping"),
         ("report", ("domain", "memory_mib"), 0, "domain.memory_mib: 0 is no whole number from 1"),
         ("report", ("domain", "uuid"), "../../etc", "domain.uuid: '../../etc' is no uuid"),
-        ("report", ("domain", "disks", 0, "uname"), ["x"], "domain.disks[0].uname: ['x'] is no text"),
+        ("report", ("domain", "disks", 0, "uname"), ["x"], "domain.disks[0].uname: a list is no text"),
         ("report", ("host", "free_mib"), True, "host.free_mib: True is no whole number"),
         ("report", ("marked", "token"), "x" * 70000, "is not 8 to 64 letters, digits and hyphens"),
         ("file", ("mode",), 0o104755, "mode: 35309 is no whole number from 0 to 4095"),

@@ -1,6 +1,7 @@
 """Which guests a stop of xend takes down and its start starts, from descriptions and versions."""
 
 import os
+from importlib import import_module
 
 import pytest
 
@@ -208,7 +209,7 @@ def test_both_halves_and_what_cannot_be_seen_are_told():
     ],
 )
 def test_what_can_be_accepted(given, words):
-    assert lifecycle.accepted(given) == words
+    assert lifecycle.accepted(given, import_module) == words
 
 
 @pytest.mark.parametrize(
@@ -217,14 +218,14 @@ def test_what_can_be_accepted(given, words):
         (True, "True"),
         (0, "0"),
         ("shutdown", "shutdown"),
-        (["on_xend_stop", "storage"], "[on_xend_stop, storage]"),
-        ([["on_xend_stop"]], "[[on_xend_stop]]"),
+        (["on_xend_stop", "storage"], "['on_xend_stop', 'storage']"),
+        ([["on_xend_stop"]], "[['on_xend_stop']]"),
         ({"on_xend_stop": True}, "on_xend_stop"),
     ],
 )
 def test_what_cannot_be_accepted(given, shown):
     with pytest.raises(ValueError) as raised:
-        lifecycle.accepted(given)
+        lifecycle.accepted(given, import_module)
     text = str(raised.value)
     assert shown in text and "restart_accept" in text and "on_xend_start" in text
 

@@ -1,5 +1,7 @@
 """The rules of the relocation settings: what xend makes of a value, and what may be written."""
 
+from importlib import import_module
+
 import pytest
 
 import xend_options as options
@@ -69,12 +71,12 @@ def test_effective_settings_name_what_xend_cannot_read():
     [(True, "yes"), (False, "no"), ("yes", "yes"), ("Off", "no"), ("1", "yes"), (0, "no")],
 )
 def test_booleans_are_written_as_yes_and_no(value, text):
-    assert options.written(SERVER, value) == text
+    assert options.written(SERVER, value, import_module) == text
 
 
 def test_a_boolean_for_a_key_without_rules_is_written_as_yes_or_no():
-    assert options.written("vnc-tls", True) == "yes"
-    assert options.written("vnc-tls", False) == "no"
+    assert options.written("vnc-tls", True, import_module) == "yes"
+    assert options.written("vnc-tls", False, import_module) == "no"
 
 
 @pytest.mark.parametrize(
@@ -117,7 +119,7 @@ def test_a_boolean_for_a_key_without_rules_is_written_as_yes_or_no():
 )
 def test_bad_values_are_refused_naming_key_and_value(key, value):
     with pytest.raises(ValueError) as caught:
-        options.written(key, value)
+        options.written(key, value, import_module)
     assert key in str(caught.value)
     assert repr(value).strip("u'") in str(caught.value) or str(value) in str(caught.value)
 
@@ -140,7 +142,7 @@ def test_bad_values_are_refused_naming_key_and_value(key, value):
     ],
 )
 def test_good_values_are_written(key, value, text):
-    assert options.written(key, value) == text
+    assert options.written(key, value, import_module) == text
 
 
 def test_an_open_door_is_a_conflict():

@@ -318,12 +318,6 @@ def test_a_line_without_a_password_is_still_quoted():
     assert "(keymap d  e)" in str(error) and "code 1" in str(error)
 
 
-def test_wrong_values_are_quoted_in_part():
-    assert xend_secrets.quoted("abc") == repr("abc")
-    told = xend_secrets.quoted({"vncpasswd": "mArked", "a": "b" * 500})
-    assert "mArked" not in told and len(told) <= 80
-
-
 def test_why_salt_could_not_run_a_command():
     text = "Unable to run command '['xm']' with the context '{'env': {'A_PASSWORD': 'x'}}', reason: no file"
     assert xend_secrets.reason(text) == xend_secrets.reason("no file") == "no file"

@@ -7,6 +7,7 @@ ipaddress and by comparing names.
 
 import ipaddress
 import re
+from importlib import import_module
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -76,7 +77,7 @@ def texts_of(given_values):
             if name == "hosts_allow":
                 texts[key] = xend_allow.join(xend_allow.patterns(value))
             else:
-                texts[key] = xend_options.written(key, value)
+                texts[key] = xend_options.written(key, value, import_module)
         except ValueError:
             assume(False)
     return texts

@@ -1,5 +1,7 @@
 """What xend describes and xm prints, as xend 4.4 and 3.x do (managed domains that do not run)."""
 
+from importlib import import_module
+
 import pytest
 
 import xend_sxp
@@ -519,7 +521,7 @@ def test_text_of_a_description_is_what_messages_are_made_of(given):
     if bytes is not str and isinstance(given, bytes):
         given = native
     domain = {"name": given, "memory_mib": 96, "disks": [{"uname": given}], "image_files": {"kernel": given}}
-    found = xm_output.checked(domain)
+    found = xm_output.checked(domain, import_module)
     for text in (found["name"], found["disks"][0]["uname"], found["image_files"]["kernel"]):
         assert (text, type(text)) == (native, str)
     seen = described(b"(device (vbd (uname Gr\xc3\xb6\xc3\x9fe)))")["disks"][0]["uname"]
@@ -530,7 +532,7 @@ def test_text_of_a_description_is_what_messages_are_made_of(given):
 
 def test_a_description_made_by_hand():
     by_hand = {"name": "web01", "memory_mib": 96}
-    checked = xm_output.checked(by_hand)
+    checked = xm_output.checked(by_hand, import_module)
     assert by_hand == {"name": "web01", "memory_mib": 96}
     assert (checked["name"], checked["memory_mib"], checked["disks"], checked["vnc"]) == ("web01", 96, [], [])
     found = xm_output.checked(
@@ -545,7 +547,8 @@ def test_a_description_made_by_hand():
             "chardevs": [None, "pty"],
             "image_files": {"kernel": None, "ramdisk": "/boot/initrd"},
             "of a later version": {"any": ["thing"]},
-        }
+        },
+        import_module,
     )
     assert found["name"] == "7" and found["disks"] == []
     assert found["vifs"] == [{"bridge": "7", "mac": None}]
@@ -558,7 +561,7 @@ def test_a_description_made_by_hand():
 def test_a_description_of_xend_is_one():
     (form,) = xend_sxp.parse(LONG).forms()
     described = xm_output.describe(form)
-    assert xm_output.checked(described) == described
+    assert xm_output.checked(described, import_module) == described
 
 
 @pytest.mark.parametrize(
@@ -595,7 +598,7 @@ def test_a_description_of_xend_is_one():
 )
 def test_what_is_no_description(changes, reason):
     with pytest.raises(ValueError) as caught:
-        xm_output.checked(dict({"name": "web01", "memory_mib": 96}, **changes))
+        xm_output.checked(dict({"name": "web01", "memory_mib": 96}, **changes), import_module)
     assert reason in caught.value.args[0]
 
 
