@@ -71,7 +71,7 @@ def step(name, tgt, sls, pillar=None, timeout=None, waits=True, tells=True):
     ran = __states__["salt.state"](name, tgt=tgt, tgt_type="list", sls=sls, **options)
     told = xend_said.of_hosts(tgt, ran, tells, _Utility)
     ret = dict([(key, ran[key]) for key in ran if key not in ("changes", "comment")])
-    return dict(ret, comment=told["comment"], changes=told["changes"], returned=told["returned"])
+    return dict(ret, **told)
 
 
 def said(name, function, given):

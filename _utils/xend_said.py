@@ -18,6 +18,8 @@ MOST, MOST_CHANGES = 20000, 5
 # The keys of what states of the orchestration return beside those that Salt shows: what each host has
 # returned, and what there was to say, in order.
 RETURNED, SAYS = "returned", "says"
+# And why a step has failed, which the last word tells.
+WHY = "why"
 
 LATER = "Not done: the last lines say why"
 NO_RETURN = (
@@ -51,12 +53,12 @@ def states_in(returned, utility):
         what a run of states has returned, whatever it is
 
     Returns a list of dicts: ``id``, ``function``, ``result``, ``comment`` ("" of one that was not run),
-    ``changes``, ``returned`` and ``says`` (see `RETURNED`).
+    ``changes``, ``returned``, ``says`` and ``why`` (see `RETURNED`).
     """
     if not isinstance(returned, dict):
         said = "; ".join(["%s" % (one,) for one in returned]) if _is_list(returned) else "%s" % (returned,)
         whole = {"id": None, "function": None, "result": False, "comment": _shown(said, utility)}
-        return [dict(whole, changes={}, returned={}, says=[])]
+        return [dict(whole, changes={}, returned={}, says=[], why=[])]
     found = []
     for key in returned:
         state = returned[key]
@@ -78,6 +80,7 @@ def _row(key, state, utility):
         "changes": changes if isinstance(changes, dict) else {},
         RETURNED: state.get(RETURNED) or {},
         SAYS: state.get(SAYS) or [],
+        WHY: state.get(WHY) or [],
     }
 
 
@@ -103,7 +106,8 @@ def of_hosts(hosts, ran, tells, utility):
     tells
         False: why it has failed is told later, by the last word
 
-    Returns a dict: ``comment``, ``changes`` (by host, in a line each) and ``returned``.
+    Returns a dict: ``comment``, ``changes`` (by host, in a line each), ``returned``, and ``why``: sentences
+    that are told later.
     """
     returned = ran.get("changes") or {}
     returned = returned.get("ret") or {} if isinstance(returned, dict) else {}
@@ -126,9 +130,9 @@ def of_hosts(hosts, ran, tells, utility):
     if quiet and ran["result"] is not False:
         says = "says" if len(quiet) == 1 else "say"
         lines.append("%s %s so: nothing to change there" % (" and ".join(quiet), says))
-    if ran["result"] is False and not tells:
-        lines = [LATER]
-    return {"comment": "\n".join(lines), "changes": changes, RETURNED: returned}
+    is_later = ran["result"] is False and not tells
+    comment = LATER if is_later else "\n".join(lines)
+    return {"comment": comment, "changes": changes, RETURNED: returned, WHY: why if is_later else []}
 
 
 def _states_of(host, returned, utility):
@@ -179,14 +183,14 @@ def _thawed(value):
 
 def why_not(running, utility):
     """
-    Why steps that have run so far have failed, as sentences, each once.
+    Why steps have failed that have run so far and left it to the last word, as sentences, each once.
 
     running
         the states of the orchestration that have run, as Salt keeps them
     """
     found = []
     for one in states_in(_thawed(running or {}), utility):
-        found += [text for text in why_failed(one, utility) if text not in found]
+        found += [text for text in one[WHY] if text not in found]
     return found
 
 
@@ -233,7 +237,9 @@ def last_word(says, why):
 
     Returns the lines that come before the last word, and the last word: ``id``, ``text`` and ``good``.
     """
-    last = says[-1]
-    before = [one["text"] for one in says[:-1]]
+    last, before = says[-1], [one["text"] for one in says[:-1]]
     told = [one for one in why if one not in last["text"]]
-    return before, dict(last, text="\n".join(told + [last["text"]]))
+    if before:
+        # What has been done since counts more.
+        return told + before, last
+    return [], dict(last, text="\n".join(told + [last["text"]]))

@@ -114,29 +114,21 @@ def test_why_a_host_has_run_no_states_is_said_with_what_to_do(returned, said):
 
 def test_what_salt_says_where_no_host_has_returned_anything_is_kept():
     assert told(["xen1"], {}, False)["comment"] == "Run failed on minions"
+    assert told(["xen1"], {}, False, tells=False)["why"] == ["Run failed on minions"]
 
 
 # The last word
 
 
-def step(returned, result=False, number=0, comment="x"):
-    return state(comment, result, number=number, function="step", returned=returned)
+def step(why, result=False, number=0, comment="x"):
+    return state(comment, result, number=number, function="step", why=why)
 
 
 def test_why_steps_have_failed_each_reason_once():
-    running = dict(
-        step({"xen1": state("no room", False)}), **step({"xen2": state("no room", False)}, number=1)
-    )
-    running.update(
-        step(
-            {},
-            number=2,
-            comment="requisite",
-        )
-    )
+    running = dict(step(["no room"]), **step(["no room", "no disk"], number=1))
     running.update(state("says", False, number=3, function="could"))
-    running.update(step({"xen1": state("fine")}, True, number=4))
-    assert xend_said.why_not(running, UTILITY) == ["no room", "requisite"]
+    running.update(step([], True, number=4))
+    assert xend_said.why_not(running, UTILITY) == ["no room", "no disk"]
     assert xend_said.why_not(None, UTILITY) == []
 
 
@@ -164,10 +156,8 @@ class Frozen:
 
 
 def test_salt_s_own_kinds_of_mappings_are_read():
-    running = Frozen(
-        dict(step({"xen1": state("no room", False)}), **step({"xen2": ["not found"]}, number=1))
-    )
-    assert xend_said.why_not(running, UTILITY) == ["no room", "xen2: not found"]
+    running = Frozen(dict(step(["no room"]), **step(["not found"], number=1)))
+    assert xend_said.why_not(running, UTILITY) == ["no room", "not found"]
 
 
 def by_runner(*says):
