@@ -20,6 +20,11 @@ START_MINION = (
     "start it on that host with `service salt-minion start` (`salt-key -L` shows whether there is a minion "
     "of that id)"
 )
+NEVER_HEARD = (
+    "; this master keeps nothing of it, so that it may never have connected: its key waits to be accepted "
+    "(`salt-key -L`), or it has Salt 3000 or before, and is refused while minimum_auth_version in the "
+    "master's configuration is above 0"
+)
 SYNC = "%(host)s lacks the modules of Xend for Salt: `salt %(host)s saltutil.sync_all` brings them"
 MALFORMED = "its answer to %s is not of the agreed form: %s"
 BY_HAND = (
@@ -75,6 +80,8 @@ class Master(object):
 
     def __init__(self, opts, functions, client, utility):
         self.opts, self.functions, self.client, self.utility = opts, functions, client, utility
+        # The minions of which the master keeps grains, once that was looked at: threads do not.
+        self.heard_of = None
 
     def declared(self, ids=None):
         """
@@ -88,7 +95,9 @@ class Master(object):
         """
         declared = self.utility("xend_settings").declared
         found, wrong = {}, []
-        for host in ids or self._looking_like_xen():
+        known = self.functions["cache.grains"](tgt="*")
+        self.heard_of = set(known)
+        for host in ids or self._looking_like_xen(known):
             # To compile a pillar takes a while, and that of a host which is known already says the same.
             if host in found:
                 continue
@@ -107,8 +116,7 @@ class Master(object):
         """
         return "; ".join(wrong) or NO_HOSTS % (whose or ANY_MINION)
 
-    def _looking_like_xen(self):
-        known = self.functions["cache.grains"](tgt="*")
+    def _looking_like_xen(self, known):
         known = dict([(host, known[host] if isinstance(known[host], dict) else {}) for host in known])
         grain, wanted = GRAIN
         return sorted([host for host in known if known[host].get(grain) == wanted]) or sorted(known)
@@ -155,7 +163,7 @@ class Master(object):
         What a host has SAID (None: nothing) to a function, as `ask` keeps it.
         """
         if said is None:
-            return {"problem": UNANSWERED, "remedy": START_MINION % {"host": host}}
+            return {"problem": UNANSWERED, "remedy": START_MINION % {"host": host} + self._if_unknown(host)}
         if isinstance(said, TEXT):
             return self._failed(host, function, said)
         try:
@@ -198,6 +206,12 @@ class Master(object):
         Text as it may be shown, see xm_heard.
         """
         return self.utility("xm_heard").legible(text, most)
+
+    def _if_unknown(self, host):
+        """
+        What else may keep a minion from answering of which the master keeps no grains.
+        """
+        return "" if self.heard_of is None or host in self.heard_of else NEVER_HEARD
 
     def _failed(self, host, function, said):
         """

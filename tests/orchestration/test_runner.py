@@ -1,5 +1,6 @@
 """What people ask the runner on the master: where a guest is, who lets whom in, and what moves."""
 
+import copy
 import json
 import os
 import signal
@@ -35,6 +36,16 @@ def test_where_a_guest_is(conductor, runner):
         found["xen2"]["copy"] == "unknown"
         and "service salt-minion start" in found["xen2"]["remedy"]
     )
+
+
+def test_a_minion_that_has_never_connected_is_told_apart_from_one_that_is_down(conductor, runner):
+    conductor.minion_down("xen2")
+    assert "minimum_auth_version" not in runner["xend.where"]("web01")["xen2"]["remedy"]
+    pillar = copy.deepcopy(conductor.pillar)
+    pillar["xend"]["relocation"]["hosts"]["xen9"] = "10.20.0.19"
+    conductor.set_pillar(pillar)
+    remedy = runner["xend.where"]("web01")["xen9"]["remedy"]
+    assert "its key waits to be accepted (`salt-key -L`)" in remedy and "minimum_auth_version" in remedy
 
 
 def test_a_name_that_nobody_has_gets_those_that_are_like_it(conductor, runner):
