@@ -27,6 +27,8 @@ PYTEST = -m pytest $(PYTEST_ARGS)
 # A worker for each file, which shares its simulated hosts, and for the real daemons of each folder;
 # tests/conftest.py says so, and puts them into order.
 GROUPED = -n $(WORKERS) --dist loadscope --no-loadscope-reorder
+# Each folder has daemons of its own anyway, and waits for them most of the time.
+TWO_SITES = -n 2 --dist loadscope --no-loadscope-reorder
 PY27_TESTS = tests/unit/test_sxp.py tests/unit/test_allow.py tests/unit/test_options.py \
     tests/unit/test_copies.py tests/unit/test_verdict.py tests/unit/test_fleet.py \
     tests/unit/test_fleet_kept.py tests/unit/test_check.py tests/unit/test_module_py27.py tests/unit/test_xm_output.py \
@@ -109,7 +111,7 @@ test-functional: $(STAMP) ## modules and states in Salt's loader, and the instal
 	@$(BOUNDED) 7200 $(PY) $(PYTEST) $(GROUPED) tests/functional
 
 test-daemons: $(STAMP) ## what a real master and minions take long for
-	@$(BOUNDED) 7200 $(PY) $(PYTEST) --daemons -m slow_daemons tests/orchestration tests/integration
+	@$(BOUNDED) 7200 $(PY) $(PYTEST) $(TWO_SITES) --daemons -m slow_daemons tests/orchestration tests/integration
 
 test-lab: $(STAMP) ## the simulated hosts themselves, against what real ones did
 	@$(BOUNDED) 7200 $(PY) $(PYTEST) $(GROUPED) tests/simulator
