@@ -288,3 +288,16 @@ def test_an_evacuation_of_which_untrue_things_are_said_is_seen(conductor):
     finally:
         for guest in guests:
             source.destroy_guest(guest.name)
+
+
+@pytest.mark.parametrize("lacks", ["runners", "state_functions"])
+def test_a_master_that_was_not_synced_or_not_whole_is_told_what_to_do(conductor, migrate, lacks):
+    known = conductor.master_opts["conductor"]
+    before = known[lacks]
+    known[lacks] = lambda _name: []
+    try:
+        run = migrate("web01", test=True)
+    finally:
+        known[lacks] = before
+    assert not run.ok and list(run.steps) == ["this master has the runner of Xend for Salt"], run.said()
+    assert "Nothing was done" in run.said()[0] and "`salt-run saltutil.sync_all` brings it" in run.said()[0]
