@@ -93,7 +93,8 @@ def steps(text):
             found.append(_block(begun, language, body, pending))
             pending = {}
         elif line.strip():
-            if "<!--" in line and "lab:" in line:
+            # Between backticks it is talked of.
+            if re.search(r"<!--\s*lab:", re.sub(r"`[^`]*`", "", line)):
                 raise Wrong(
                     number, "a comment for the lab stands on a line of its own: %s" % line.strip()
                 )

@@ -105,7 +105,7 @@ def test_what_befalls_the_lab_stands_by_itself():
 
 
 def test_other_comments_and_blocks_are_nobodys_business():
-    (block,) = steps("<!-- toc -->", "```", "$ not typed", "```")
+    (block,) = steps("<!-- toc -->", "| `<!-- lab: exit 1 -->` | so |", "```", "$ not typed", "```")
     assert block.commands == [] and block.place is None
 
 
