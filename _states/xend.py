@@ -273,13 +273,15 @@ def _final(ret):
 def _apply(name, before, why, restart, timeout, config, accept):
     if not restart:
         return _ret(name, comment="A restart of xend (or a reboot) is pending: %s" % why)
-    changes = {"xend": {"old": _running(before), "new": "restarted"}}
+    # A xend that is down is only started, which is all that is pending then.
+    what, why = ("restarted", ": " + why) if before["running"] else ("started", "")
+    changes = {"xend": {"old": _running(before), "new": what}}
     if __opts__["test"]:
         try:
             told = __salt__["xend.restart"](config=config, accept=accept, test=True)
         except CommandExecutionError as exc:
             return _failed(name, exc)
-        comment = "; ".join(["xend would be restarted: %s" % why] + told["warnings"])
+        comment = "; ".join(["xend would be %s%s" % (what, why)] + told["warnings"])
         return _ret(name, None, comment, changes)
     try:
         done = __salt__["xend.restart"](timeout=timeout, config=config, accept=accept)
@@ -291,9 +293,9 @@ def _apply(name, before, why, restart, timeout, config, accept):
         return _failed(name, exc)
     changes = {"xend": {"old": _running(before), "new": _running(after)}}
     if after["pending"]:
-        comment = "xend was restarted, but %s" % "; ".join(after["pending"])
+        comment = "xend was %s, but %s" % (what, "; ".join(after["pending"]))
         return _ret(name, False, comment, changes)
-    return _ret(name, True, "; ".join(["xend was restarted: %s" % why] + done["warnings"]), changes)
+    return _ret(name, True, "; ".join(["xend was %s%s" % (what, why)] + done["warnings"]), changes)
 
 
 def _seen_changes(before, config):

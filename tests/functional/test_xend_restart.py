@@ -764,6 +764,15 @@ def test_applied_restarts_and_says_what_it_did(minion, host):
     assert str(PORT) in found["changes"]["xend"]["old"]
 
 
+def test_applied_starts_a_xend_that_is_down_and_says_that(load, minion, host):
+    host.stop()
+    planned = load(test=True, **host_opts(host)).states.xend.applied("apply")
+    assert (planned["result"], planned["comment"]) == (None, "xend would be started")
+    found = minion.states.xend.applied("apply")
+    assert (found["result"], found["comment"]) == (True, "xend was started")
+    assert found["changes"]["xend"]["old"] == "not running"
+
+
 def test_applied_under_test_only_tells(load, minion, host):
     minion.modules.xend.configure(port=OTHER_PORT)
     pids = host.pids()
