@@ -97,12 +97,23 @@ def said(name, function, given):
     says = xend_said.by_runner(ran["changes"].get("return"), _Utility)
     before, last = xend_said.last_word(says, xend_said.why_not(__running__, _Utility))
     ret = dict([(key, ran[key]) for key in ran if key != "changes"], name=name, changes={}, says=says)
-    if not before:
-        return dict(ret, comment=last["text"])
     title = last["id"] or name
+    # As a change, so that it is shown.
+    changes = {"said": title} if _hides_what_is_well() else {}
+    if not before:
+        return dict(ret, comment=last["text"], changes=changes)
     low = {"state": "xend_orch", "fun": "said", "name": title, "__id__": title}
-    alone = {"name": title, "result": last["good"], "comment": last["text"], "changes": {}}
+    alone = {"name": title, "result": last["good"], "comment": last["text"], "changes": changes}
     return dict(ret, comment="\n".join(before), sub_state_run=[dict(alone, low=low)])
+
+
+def _hides_what_is_well():
+    """
+    Whether this master's configuration lets no state be shown that is well and has changed nothing.
+    """
+    output = "%s" % __opts__.get("state_output", "full")
+    shows = __opts__.get("state_verbose", True) and not __opts__.get("state_output_diff")
+    return not shows or output.startswith("changes")
 
 
 def could(name, text):

@@ -22,6 +22,7 @@ RETURNED, SAYS = "returned", "says"
 WHY = "why"
 
 LATER = "Not done: the last lines say why"
+NOTHING = "it has returned nothing"
 NO_RETURN = (
     "%(host)s has not returned: its minion does not answer, or was stopped in the middle of this. What was "
     "begun there may go on"
@@ -53,12 +54,14 @@ def states_in(returned, utility):
         what a run of states has returned, whatever it is
 
     Returns a list of dicts: ``id``, ``function``, ``result``, ``comment`` ("" of one that was not run),
-    ``changes``, ``returned``, ``says`` and ``why`` (see `RETURNED`).
+    ``changes``, ``returned``, ``says`` and ``why`` (see `RETURNED`), and ``told``, whether a step has come so
+    far as to say why it has failed.
     """
     if not isinstance(returned, dict):
         said = "; ".join(["%s" % (one,) for one in returned]) if _is_list(returned) else "%s" % (returned,)
+        said = said or NOTHING
         whole = {"id": None, "function": None, "result": False, "comment": _shown(said, utility)}
-        return [dict(whole, changes={}, returned={}, says=[], why=[])]
+        return [dict(whole, changes={}, returned={}, says=[], why=[], told=False)]
     found = []
     for key in returned:
         state = returned[key]
@@ -81,6 +84,7 @@ def _row(key, state, utility):
         RETURNED: state.get(RETURNED) or {},
         SAYS: state.get(SAYS) or [],
         WHY: state.get(WHY) or [],
+        "told": WHY in state,
     }
 
 
@@ -89,7 +93,9 @@ def _is_list(value):
 
 
 def _shown(text, utility):
-    return utility("xm_heard").legible(text.strip(), MOST)
+    # Tracebacks and what does not render have many lines, of which a host could make up some.
+    lines = [line.strip() for line in text[:MOST].splitlines()]
+    return utility("xm_heard").legible(" ".join([line for line in lines if line]), MOST)
 
 
 # A step on hosts
@@ -122,7 +128,7 @@ def of_hosts(hosts, ran, tells, utility):
         lines += bad or good
         changed = _changed(states)
         if changed:
-            changes[host] = changed
+            changes[host] = _shown(changed, utility)
     if ran["result"] is False and not why:
         why = [_shown("%s" % ran["comment"], utility)]
         lines += why
@@ -145,7 +151,7 @@ def _states_of(host, returned, utility):
         return states_in(returned, utility)
     else:
         if isinstance(returned, dict):
-            returned = "%s" % (returned or "it has returned nothing",)
+            returned = "%s" % (returned or NOTHING,)
         text = "%s: %s" % (host, states_in(returned, utility)[0]["comment"])
         text += "".join([". " + advice % {"host": host} for words, advice in LACKS if words in text])
         if BUSY in text:
@@ -183,14 +189,16 @@ def _thawed(value):
 
 def why_not(running, utility):
     """
-    Why steps have failed that have run so far and left it to the last word, as sentences, each once.
+    Why steps have failed that have run so far and left it to the last word, as sentences, each once. One that
+    broke down has returned nothing but what Salt says of that.
 
     running
         the states of the orchestration that have run, as Salt keeps them
     """
     found = []
     for one in states_in(_thawed(running or {}), utility):
-        found += [text for text in one[WHY] if text not in found]
+        is_broken = one["result"] is False and one["function"] == "step" and not one["told"]
+        found += [text for text in one[WHY] or [one["comment"]] * is_broken if text and text not in found]
     return found
 
 
@@ -202,7 +210,8 @@ def why_failed(one, utility):
         return []
     returned = one[RETURNED]
     rows = [row for host in sorted(returned) for row in _states_of(host, returned[host], utility)]
-    return [row["comment"] for row in rows if row["result"] is False and row["comment"]] or [one["comment"]]
+    why = [row["comment"] for row in rows if row["result"] is False and row["comment"]]
+    return why or one[WHY] or [one["comment"]]
 
 
 def by_runner(returned, utility):
@@ -223,7 +232,7 @@ def by_runner(returned, utility):
             number, _dot, rest = (one["id"] or "").partition(". ")
             name = rest if number.isdigit() else one["id"]
             says.append({"id": name, "text": one["comment"], "good": one["result"] is not False})
-    return says
+    return says or [{"id": None, "text": NOTHING, "good": False}]
 
 
 def last_word(says, why):

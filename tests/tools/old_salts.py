@@ -8,7 +8,6 @@ python27.py.
 import argparse
 import os
 import shutil
-import subprocess
 import sys
 import zipfile
 from dataclasses import dataclass
@@ -153,8 +152,11 @@ def main() -> int:
     except Unavailable as reason:
         print(python27.box(f"OLD SALTS NOT TESTED: {reason}"))
         return 0
-    # A limit is the business of whoever has named the command.
-    return subprocess.run(arguments.command).returncode if arguments.command else 0
+    if arguments.command:
+        # In place of this process: whoever ends it, or limits its time, means the command, which tidies up.
+        sys.stdout.flush()
+        os.execvp(arguments.command[0], arguments.command)
+    return 0
 
 
 if __name__ == "__main__":

@@ -117,6 +117,22 @@ def test_what_salt_says_where_no_host_has_returned_anything_is_kept():
     assert told(["xen1"], {}, False, tells=False)["why"] == ["Run failed on minions"]
 
 
+def test_what_a_host_has_changed_is_shown_as_text_that_no_terminal_obeys():
+    changes = {"a\x1b[2J": {"new": "b\x1b[31m\n----------\nResult: True"}}
+    found = told(["xen1"], {"xen1": state("done", changes=changes)})
+    assert found["changes"] == {"xen1": "a\\x1b[2J: b\\x1b[31m ---------- Result: True"}
+
+
+@pytest.mark.parametrize("returned", [{}, [], "", ()])
+def test_of_a_host_that_has_returned_nothing_that_is_said(returned):
+    assert told(["xen1"], {"xen1": returned}, False)["comment"] == "xen1: it has returned nothing"
+
+
+def test_what_does_not_render_stands_on_one_line():
+    found = told(["xen1"], {"xen1": ["Rendering SLS failed:\n\n  ---\n  here <---"]}, False)
+    assert found["comment"] == "xen1: Rendering SLS failed: --- here <---"
+
+
 # The last word
 
 
@@ -130,6 +146,21 @@ def test_why_steps_have_failed_each_reason_once():
     running.update(step([], True, number=4))
     assert xend_said.why_not(running, UTILITY) == ["no room", "no disk"]
     assert xend_said.why_not(None, UTILITY) == []
+
+
+def test_a_step_that_broke_down_is_told_by_the_last_word():
+    broken = state("An exception occurred in this state: no master", False, function="step")
+    assert xend_said.why_not(broken, UTILITY) == ["An exception occurred in this state: no master"]
+    waits = state("One or more requisite failed", False, function="step", __state_ran__=False)
+    assert xend_said.why_not(waits, UTILITY) == []
+    # One that tells it by itself has done so.
+    assert xend_said.why_not(step([], False), UTILITY) == []
+
+
+def test_why_a_step_has_failed_from_which_nothing_came_back():
+    found = xend_said.of_hosts(["xen1"], ran({}, False, "No minions returned"), False, UTILITY)
+    (row,) = xend_said.states_in(step(found["why"], False, comment=found["comment"]), UTILITY)
+    assert xend_said.why_failed(row, UTILITY) == ["No minions returned"]
 
 
 class Frozen:
@@ -198,6 +229,11 @@ def test_why_not_comes_before_the_last_word_unless_that_says_it():
         xend_said.last_word(says, ["no disk"])[1]["text"]
         == "no disk\nweb01 runs unharmed on xen1: no room"
     )
+
+
+def test_a_runner_that_says_nothing_has_said_nothing_good():
+    (said,) = xend_said.by_runner({"data": {"master": {}}}, UTILITY)
+    assert said == {"id": None, "text": "it has returned nothing", "good": False}
 
 
 @pytest.mark.parametrize("returned", ["Exception: no", None, {}, {"data": {}}, {"data": ["x"]}])
