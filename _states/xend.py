@@ -247,7 +247,7 @@ def applied(name, restart=True, timeout=60, config=None, accept=None):
               - xend: xend-relocation-config
     """
     if restart not in (True, False):
-        shown = "'%s'" % restart if hasattr(restart, "upper") else "a %s" % type(restart).__name__
+        shown = __utils__["xend_text.quoted"](restart) if bytes is str else "%.80r" % (restart,)
         comment = "restart: %s is neither true nor false (text in quotes is no boolean)" % shown
         return _final(_ret(name, False, comment))
     try:

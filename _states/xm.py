@@ -30,6 +30,10 @@ def _text(value):
     return __utils__["xend_text.native"](value) if bytes is str else value
 
 
+def _quoted(value):
+    return __utils__["xend_text.quoted"](value) if bytes is str else "%.80r" % (value,)
+
+
 def _present(report):
     """
     Whether what a host reported of a guest is its description; else it is None (no such guest there)
@@ -501,7 +505,7 @@ def repaired(name, do, listed, uuid, domid=None, note=None, claims=None, asked=F
     """
     name, listed = _text(name), _text(listed)
     if do not in list(DONE):
-        return _ret(name, False, "do: %.80s is none of %s" % (do, ", ".join(sorted(DONE))))
+        return _ret(name, False, "do: %s is none of %s" % (_quoted(do), ", ".join(sorted(DONE))))
     which = "noted as sent" if do in ("forget", "restore") else "domain %s" % domid
     word = {"claims": claims, "asked": asked, "test": __opts__["test"]}
     try:
