@@ -65,6 +65,13 @@ def _option(name, given=None):
     return _given(xend_settings.option, name, __salt__["config.get"], str(__opts__["id"]))
 
 
+# A pillar of which a minion has not yet heard that it was changed.
+NOT_DECLARED = (
+    "; %(peer)s is not in the pillar that this host has: if it was added, `salt %(id)s "
+    "saltutil.refresh_pillar` brings it"
+)
+
+
 def probe(host=None, port=None, ssl=False, timeout=5, source=None, config=None):
     """
     Ask the relocation port of peers whether the xend that runs there would let this host in.
@@ -118,6 +125,11 @@ def probe(host=None, port=None, ssl=False, timeout=5, source=None, config=None):
         answers = _ask_all(peers, ssl, seconds, source, own)
     except (TypeError, ValueError) as exc:
         raise CommandExecutionError(str(exc))
+    for name, where in asked:
+        said = answers[name]
+        # An address was asked as it is; a name by what the DNS has, if anything.
+        if where["id"] is None and said["address"] != name and said["result"] != "accepted":
+            said["message"] += NOT_DECLARED % {"peer": name, "id": __opts__["id"]}
     return answers if host is None or isinstance(host, (list, tuple)) else answers[asked[0][0]]
 
 

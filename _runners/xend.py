@@ -414,8 +414,8 @@ def migration(given=None, test=False):
     master, ends = _master(), [source, target]
     declared, mistakes = master.declared(ends)
     if not declared:
-        nobody = master.none_declared([], "%s and %s" % (source, target))
-        return xm_steps.refuse(mistakes or [nobody], _Utility)
+        why = master.none_declared(mistakes, "%s and %s" % (source, target))
+        return xm_steps.stop("the pillar says which hosts there are", "Nothing was moved. %s" % why, _Utility)
     asked_at = time.time()
     question = {"source": source, "options": xm_steps.options(given)}
     known = [host for host in ends if host in declared]

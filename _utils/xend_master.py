@@ -33,11 +33,11 @@ BY_HAND = (
 )
 UNANSWERED = "its minion does not answer"
 UNDECLARED = "it was not asked, because the pillar does not declare it"
-ANY_MINION = "any minion that is known here"
+ANY_MINION = "every minion that is known here"
 NOT_RENDERED = "the pillar of %s does not render: %s"
 NO_HOSTS = (
-    "the pillar of %s declares no hosts (xend:relocation:hosts), so nobody is asked: give it to all Xen "
-    "hosts, as pillar.example explains"
+    "xend:relocation:hosts is missing in the pillar of %s, so nobody is asked: assign it to all Xen hosts in "
+    "top.sls of the pillar (pillar.example shows what stands there)"
 )
 
 
@@ -220,6 +220,9 @@ class Master(object):
         """
         lacking = said.startswith(("'%s' is not available" % function, "Passed invalid arguments"))
         problem = self.legible(said[len(ERROR) :] if said.startswith(ERROR) else said, 500)
+        if lacking and problem.endswith("."):
+            # A sentence of Salt, which becomes a part of one here.
+            problem = problem[:-1]
         return {"problem": problem, "remedy": SYNC % {"host": host} if lacking else ""}
 
     def _remedy(self, host, runs):

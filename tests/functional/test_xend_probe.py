@@ -90,6 +90,14 @@ def test_the_wrong_kind_of_port(minion, fleet, ssl, port, results, timeout):
     assert found["result"] in results
 
 
+def test_a_name_that_the_pillar_here_does_not_have(minion, fleet):
+    """A host that was added to the pillar a moment ago is not in the one that a minion still has."""
+    found = minion.modules.xend.probe(["new.invalid", fleet["off"].address, "off"])
+    assert found["new.invalid"]["result"] == "unreachable"
+    assert "`salt xen1 saltutil.refresh_pillar`" in found["new.invalid"]["message"]
+    assert "refresh_pillar" not in str([found[fleet["off"].address], found["off"]])
+
+
 def test_the_whole_fleet_at_once(minion, fleet):
     timeout_s = 3
     found = minion.modules.xend.probe(timeout=timeout_s)

@@ -131,7 +131,20 @@ def test_a_host_that_cannot_say_is_named(conductor, runner):
     lies.tell_all(
         conductor.fleet["xen2"], {"xend.outlook": {"answer": "'xend.outlook' is not available."}}
     )
-    assert "saltutil.sync_all" in runner["xend.matrix"]()["xen2"]["remedy"]
+    said = runner["xend.matrix"]()["xen2"]
+    assert said["problem"] == "'xend.outlook' is not available"
+    assert "saltutil.sync_all" in said["remedy"]
+
+
+def test_a_pillar_that_is_assigned_to_nobody_is_told_without_blaming_the_options(
+    conductor, runner, migrate
+):
+    conductor.set_pillar({})
+    said = runner["xend.matrix"]()["problem"]
+    assert said.startswith("xend:relocation:hosts is missing in the pillar of ") and "top.sls" in said
+    report = migrate("web01").report()
+    assert "Nothing was moved. xend:relocation:hosts is missing in the pillar of xen1 and xen2" in report
+    assert "xend:migrate" not in report and "Needed are" not in report
 
 
 def test_the_table_for_people(conductor, runner):
