@@ -8,6 +8,11 @@ import shlex
 from dataclasses import dataclass, field
 
 FENCE = re.compile(r"^(\s*)(`{3,}|~{3,})\s*(\S*)\s*$")
+# What a reader takes for one all the same, or for a comment to the lab.
+LIKE_A_FENCE = re.compile(r"^[\s>*+-]*(`{3,}|~{3,})")
+LIKE_A_COMMENT = re.compile(r"<!--\s*lab\b", re.IGNORECASE)
+# Those of blocks that nobody types; a command in one of another name would never be run.
+OTHERS = ("", "bash", "ini", "json", "python", "yaml", "yml")
 COMMENT = re.compile(r"^\s*<!--\s*lab:\s*(.*?)\s*-->\s*$")
 # The first line of a file that a reader is to make, or to add to: where it is.
 PLACE = re.compile(r"^\s*(?:#|//|--)\s+(added to )?(/\S+?)[,:;]?(?:\s.*)?$")
@@ -98,6 +103,11 @@ def steps(text):
                 raise Wrong(
                     number, "a comment for the lab stands on a line of its own: %s" % line.strip()
                 )
+            if LIKE_A_COMMENT.search(re.sub(r"`[^`]*`", "", line)):
+                raise Wrong(number, "unknown comment for the lab: %s" % line.strip())
+            if LIKE_A_FENCE.match(line):
+                said = "a block stands by itself, and nothing stands behind the language: %s"
+                raise Wrong(number, said % line.strip())
             if pending:
                 raise Wrong(
                     number, "a comment for the lab stands right before a block, and this is none"
@@ -162,6 +172,9 @@ def _block(number, language, body, notes):
         if match:
             block.place, block.is_added = match.group(2), bool(match.group(1))
     has_commands = language in (CONSOLE, SHELL)
+    if not has_commands and language not in OTHERS:
+        known = ", ".join((CONSOLE, SHELL, *OTHERS[1:]))
+        raise Wrong(number, "%s is none of the languages: %s" % (language, known))
     for note in notes:
         if note not in ("on", "not_run", "wrong") and not has_commands:
             raise Wrong(number, "this block has no commands for which %r could be said" % note)

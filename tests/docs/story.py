@@ -1,5 +1,6 @@
 """Runs the steps of a page against a lab, and collects what was not as the page says."""
 
+import contextlib
 import importlib
 import os
 import signal
@@ -15,7 +16,7 @@ from tests.lab.layout import wait_until
 
 # Against hanging only.
 LIMIT_S = 300
-READY_S, LATE_S, END_S = 60, 30, 120
+READY_S, LATE_S, END_S, AGAIN_S = 60, 30, 120, 20
 # One command of a shell that goes on: it finds what the last one left, and leaves the same for the next.
 SHELL = """
 _known=" $(compgen -v | tr '\\n' ' ')_known _name _ PIPESTATUS FUNCNAME "
@@ -238,12 +239,12 @@ class Story:
             return
         process, notes = background.process, background.notes
         try:
-            size = None
-            if notes.get("ctrl_c"):
+            size, over = None, process.poll()
+            if notes.get("ctrl_c") and over is None:
                 # What was said last may still be on its way. How Salt takes its leave is not the page's.
                 wait_until(lambda: self._is_shown(background), LATE_S, poll_s=0.5)
                 size = background.path.stat().st_size
-                os.killpg(process.pid, signal.SIGINT)
+                self._interrupt(process)
             status = process.wait(END_S)
         except subprocess.TimeoutExpired:
             background.kill()
@@ -251,9 +252,19 @@ class Story:
                 background.command.line, background.command.text, ["it does not end by itself"]
             )
             return
-        wanted = notes.get("exit", status if notes.get("ctrl_c") or notes.get("killed") else 0)
+        is_ended = notes.get("killed") or (notes.get("ctrl_c") and over is None)
+        wanted = notes.get("exit", status if is_ended else 0)
         output = background.path.read_bytes()[:size].decode("utf-8", "backslashreplace")
         self._compare(background.command, status, output, wanted)
+
+    @staticmethod
+    def _interrupt(process):
+        """Press Ctrl-C, again when it was not heard: a shell that is just starting a program loses it."""
+        for _again in range(3):
+            os.killpg(process.pid, signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(AGAIN_S)
+                return
 
     def _is_shown(self, background):
         printed = background.path.read_text("utf-8", "backslashreplace")

@@ -271,6 +271,23 @@ def test_something_goes_on_until_ctrl_c(read, monkeypatch):
     )
 
 
+def test_what_shall_go_on_until_ctrl_c_does_not_end_by_itself(read):
+    story = read(
+        "<!-- lab: in background until Ctrl-C -->",
+        "```sh",
+        "echo no such runner; exit 1",
+        "```",
+        "<!-- lab: meanwhile -->",
+        "```sh",
+        "sleep 1",
+        "```",
+        "```sh",
+        "true",
+        "```",
+    )
+    assert "exit status 1, not 0" in wrong(story) and "no such runner" in wrong(story)
+
+
 def test_paths_of_a_page_are_those_of_the_sandbox():
     lab = Lab.__new__(Lab)
     lab_root = Path("/lab")

@@ -131,6 +131,14 @@ def test_other_comments_and_blocks_are_nobodys_business():
         (["```console", "$ salt pillar={…}", "```"], 2, "nobody can type this"),
         (["```console", "$ cat <<END", "$ a", "```"], 2, "has no end"),
         (["```sh", "salt one \\", "```"], 2, "has no end"),
+        (["```console title=a", "$ a", "```"], 1, "nothing stands behind the language"),
+        (["> ```console", "> $ a", "> ```"], 1, "stands by itself"),
+        (["- ```sh", "  a", "  ```"], 1, "stands by itself"),
+        (["```consol", "$ a", "```"], 1, "consol is none of the languages"),
+        (["```shell", "a", "```"], 1, "shell is none of the languages"),
+        (["<!-- lab exit 1 -->", "```sh", "a", "```"], 1, "unknown comment for the lab"),
+        (["<!-- Lab: exit 1 -->", "```sh", "a", "```"], 1, "unknown comment for the lab"),
+        (["<!-- lab: exit 1", "-->", "```sh", "a", "```"], 1, "on a line of its own"),
     ],
 )
 def test_mistakes_of_form(lines, line, said):
