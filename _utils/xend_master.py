@@ -17,8 +17,8 @@ GRAIN = ("virtual_subtype", "Xen Dom0")
 
 START_MINION = (
     "The minion %(host)s does not answer, and xend there goes on without it, so a guest may still be moving: "
-    "start it on that host with `service salt-minion start` (`salt-key -L` shows whether there is a minion "
-    "of that id)"
+    "start that minion with `service salt-minion start` on its host (`salt-key -L` shows whether there is a "
+    "minion of that id)"
 )
 NEVER_HEARD = (
     "; this master keeps nothing of it, so that it may never have connected: its key waits to be accepted "
