@@ -186,7 +186,8 @@ def matrix(hosts=None):
     found = {host: _outlook(asked.get(host) or _undeclared(host, declared), known) for host in wanted}
     if _is_for_people("xend.matrix"):
         width = shutil.get_terminal_size(TERMINAL).columns
-        return {"data": "\n".join(xend_matrix.table(found, width, _Utility)), "outputter": "txt"}
+        lines = xend_matrix.table(found, width, _Utility) + ["In the pillar, %s" % text for text in wrong]
+        return {"data": "\n".join(lines), "outputter": "txt"}
     return found
 
 

@@ -147,6 +147,20 @@ def test_a_pillar_that_is_assigned_to_nobody_is_told_without_blaming_the_options
     assert "xend:migrate" not in report and "Needed are" not in report
 
 
+def test_the_table_names_what_is_wrong_in_the_pillar(conductor):
+    """Hosts that have not heard of it yet go on as they were, and all doors look well."""
+    pillar = copy.deepcopy(conductor.pillar)
+    pillar["xend"]["relocation"]["hosts"]["xen2"] = "xen2.example.com"
+    conductor.set_pillar(pillar)
+    conductor.master_opts["fun"] = "xend.matrix"
+    try:
+        said = conductor._runners()["xend.matrix"]()
+    finally:
+        del conductor.master_opts["fun"]
+    wrong = 'In the pillar, xend:relocation:hosts:xen2, "xen2.example.com", is no IPv4 address'
+    assert said["data"].splitlines()[-1].startswith(wrong)
+
+
 def test_the_table_for_people(conductor, runner):
     conductor.minion_down("xen2")
     conductor.master_opts["fun"] = "xend.matrix"
