@@ -402,6 +402,7 @@ def test_no_function_says_the_password_of_a_running_xend(fleet, minion_on, spoke
     address = fleet["xen2"].address
     calls = {
         "accepts": [address],
+        "as_wanted": [],
         "check": [],
         "configure": [],
         "declared_hosts": [],

@@ -134,9 +134,10 @@ def arguments(function):
 
 def public(module):
     """The functions of a module of this project, in however many files it is, by name."""
-    lines = []
-    for source in [*REPO.glob(module + ".py"), *REPO.glob(module + "_*.py")]:
-        lines += source.read_text().splitlines()
+    is_one = '__virtualname__ = "%s"' % os.path.basename(module)
+    texts = [path.read_text() for path in REPO.glob(module + "_*.py")]
+    texts = [(REPO / (module + ".py")).read_text(), *(text for text in texts if is_one in text)]
+    lines = "\n".join(texts).splitlines()
     names = [line[4:].partition("(")[0] for line in lines if line.startswith("def ") and line[4] != "_"]
     return [name.rstrip("_") for name in names]
 
