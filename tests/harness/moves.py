@@ -3,6 +3,7 @@
 import contextlib
 
 CONFIGURE = "relocation is configured and works on both hosts"
+CAN_BE = "whether web01 can be moved"
 LEAVE = "web01 can leave xen1"
 ROOM = "xen2 can take web01"
 SEND = "web01 is sent from xen1 to xen2"

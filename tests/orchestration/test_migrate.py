@@ -7,6 +7,7 @@ import pytest
 from tests.faults import truth
 from tests.harness.moves import (
     ARRIVE,
+    CAN_BE,
     CONFIGURE,
     LEAVE,
     LOOK,
@@ -63,6 +64,7 @@ def test_dry_run_checks_all_and_moves_nothing(configured, guest):
     assert run.exit_code == 0, run.report()
     assert run.steps[SEND]["result"] is None
     assert "would be moved to xen2" in run.comment(SEND)
+    assert run.steps[CAN_BE]["result"] is None and "Nothing is in the way" in run.comment(CAN_BE)
     assert_unharmed(configured, guest)
 
 
@@ -147,6 +149,9 @@ def test_target_rejects(configured, guest):
     for test in (True, False):
         run = configured.migrate(test=test)
         assert run.exit_code != 0 and run.failed()[0] == LEAVE, run.report()
+        if test:
+            last = run.steps[CAN_BE]
+            assert last["result"] is False and "does not let this host in" in last["comment"]
         assert "does not let this host in" in run.comment(LEAVE)
         assert "xen1" in run.comment(LEAVE) and "untouched" in run.comment(LEAVE)
         assert_unharmed(configured, guest)
