@@ -129,7 +129,7 @@ def probe(host=None, port=None, ssl=False, timeout=5, source=None, config=None):
         said = answers[name]
         # An address was asked as it is; a name by what the DNS has, if anything.
         if where["id"] is None and said["address"] != name and said["result"] != "accepted":
-            said["message"] += NOT_DECLARED % {"peer": name, "id": __opts__["id"]}
+            said["message"] += NOT_DECLARED % {"peer": name, "id": xend_text.native(__opts__["id"])}
     return answers if host is None or isinstance(host, (list, tuple)) else answers[asked[0][0]]
 
 
