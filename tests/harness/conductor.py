@@ -7,6 +7,7 @@ minion. Only the way between master and minion is missing; daemons take several 
 import copy
 import fcntl
 import gc
+import itertools
 import json
 import os
 import pickle
@@ -41,6 +42,7 @@ ORCHESTRATION_LIMIT_S = 800.0
 QUEUE_S = 0.3
 HERE = Path(__file__).parent
 MASTER_ID = "lab_master"
+NUMBERS = itertools.count()
 
 
 class _Client:
@@ -78,12 +80,19 @@ class Conductor:
         self.opts = {host.name: self._minion_opts(host) for host in fleet}
         self.set_pillar(salt_config.pillar(fleet))
         self.master_opts = self._master_opts()
-        self._loaded_runners = self._runners(base_name(MASTER_ID))
+        # Another conductor in this process would give its options to what is loaded under the same name.
+        self._base = "conductor_%d" % next(NUMBERS)
+        self._loaded_runners = self._runners(self._base_of(MASTER_ID))
         if not Conductor.warm:
             self._warm_up()
             Conductor.warm = True
         # Loaded before anybody asks, as by daemons, of which jobs are forks: with these options.
-        self._loaded = {name: (pickle.dumps(opts), _loaded(opts)) for name, opts in self.opts.items()}
+        self._loaded = {
+            name: (pickle.dumps(opts), _loaded(opts, self._base_of(name))) for name, opts in self.opts.items()
+        }
+
+    def _base_of(self, name):
+        return base_name("%s_%s" % (self._base, name))
 
     def _warm_up(self):
         """Let Python find, read and compile what jobs need before they fork, or each of them would."""
@@ -404,9 +413,9 @@ class Conductor:
             raise TimeoutError("minions still have jobs after %s s" % JOB_LIMIT_S)
 
 
-def _loaded(opts):
+def _loaded(opts, base):
     """The execution modules of a minion, of which the product's and what they use have been loaded."""
-    functions = functions_of(opts, base_name(opts["id"]))
+    functions = functions_of(opts, base)
     for name in ("cmd.run_all", "config.get", "event.send", "state.sls", "xend.get"):
         functions[name]
     for path in (salt_config.REPO / "_modules").glob("[!_]*.py"):

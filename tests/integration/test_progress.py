@@ -27,18 +27,16 @@ LISTEN_S, LINE_S = 600, 600
 
 @pytest.fixture
 def section():
-    """What the README says under "Watching a migration"."""
-    text = (salt_config.REPO / "README.md").read_text()
-    return re.search(r"^### Watching a migration\n(.*?)^## ", text, re.MULTILINE | re.DOTALL).group(
-        1
-    )
+    """What the page about a migration says of watching it."""
+    text = (salt_config.REPO / "docs" / "migration.md").read_text()
+    return re.search(r"^## Watching it\n(.*?)^## ", text, re.MULTILINE | re.DOTALL).group(1)
 
 
 class Watcher:
     """The documented command in a process of its own, on the test's master, and the lines that it prints."""
 
     def __init__(self, section, master):
-        (command,) = re.findall(r"^salt-run (state\.event .*)$", section, re.MULTILINE)
+        (command,) = re.findall(r"^\$ salt-run (state\.event .*)$", section, re.MULTILINE)
         salt_run = Path(sys.executable).with_name("salt-run")
         self.process = subprocess.Popen(
             ["sh", "-c", f"timeout 1200 {salt_run} -c {master.config_dir} {command}"],
@@ -114,10 +112,9 @@ def test_the_documented_command_tells_how_far_it_is_while_it_goes_on(configured,
 def test_the_events_have_the_keys_and_phases_that_are_documented(
     configured, guest, section, master
 ):
-    prose = " ".join(section.partition("\n```")[0].split())
-    listed = prose.partition("Salt's bus, with ")[2].partition(", all of it")[0]
-    keys = set(re.findall(r"`(\w+)`", re.sub(r"\([^)]*\)", "", listed)))
-    phases = re.findall(r"`(\w+)`", re.search(r"`phase` \(([^)]*)\)", listed).group(1))
+    rows = [row.split("|")[1:3] for row in section.splitlines() if row.startswith("| `")]
+    documented = {key: meaning for keys, meaning in rows for key in re.findall(r"`(\w+)`", keys)}
+    phases = re.findall(r"`(\w+)`", documented["phase"])
     configured.xen1.link(speed_mib_s=80)
     with salt.utils.event.get_event(
         "master", sock_dir=master.config["sock_dir"], opts=dict(master.config), listen=True
@@ -130,7 +127,7 @@ def test_the_events_have_the_keys_and_phases_that_are_documented(
             assert event and event["tag"] == TAG, found
             found.append(event["data"]["data"])
     # Salt adds some of its own, which begin so.
-    assert all({key for key in event if not key.startswith("__")} == keys for event in found), found
+    assert all({key for key in event if not key.startswith("__")} == set(documented) for event in found), found
     order = [phases.index(event["phase"]) for event in found]
     assert order == sorted(order) and {"sending", "suspended", "sent"} <= {
         event["phase"] for event in found

@@ -8,6 +8,7 @@ import pytest
 from tests.faults import campaign, evacuations, faults, truth
 from tests.faults.troubles import TROUBLES
 from tests.harness.processes import Failed, Gone, Process
+from tests.lab.fleet import HostSpec
 from tests.lab.layout import wait_until
 
 
@@ -15,7 +16,8 @@ def test_a_guest_is_moved_by_the_real_sls(conductor, migrate):
     xen1, xen2 = conductor.fleet
     guest = xen1.create_guest("web01")
     dry = migrate("web01", test=True)
-    assert dry.ok and xen1.guests()["web01"].alive
+    assert dry.ok, dry.report()
+    assert xen1.guests()["web01"].alive
     done = migrate("web01")
     assert done.ok and done.failed() == [], done.said()
     assert "web01" not in xen1.guests() and xen2.guests()["web01"].uuid == guest.uuid
@@ -39,6 +41,13 @@ def test_every_minion_has_its_own_id_pillar_and_host(conductor):
     assert {name: hosts[name]["address"] for name in hosts} == {
         host.name: host.address for host in conductor.fleet
     }
+
+
+def test_two_of_them_in_one_process_ask_each_their_own_hosts(conductor, new_conductor):
+    other = new_conductor(HostSpec("xen1"), HostSpec("xen2"))
+    for one in (conductor, other):
+        answers = one.call_all("xend.get", "xend-relocation-address")
+        assert answers == {host.name: host.address for host in one.fleet}
 
 
 def test_an_error_comes_back_as_text(conductor):

@@ -4,6 +4,7 @@ The judge of who is inside a network is the standard ipaddress module, never the
 """
 
 import ipaddress
+import json
 import random
 import re
 import time
@@ -185,7 +186,7 @@ def test_any_text_becomes_exact_patterns_or_an_error_that_names_it(text):
     try:
         made = xend_allow.patterns([text])
     except ValueError as error:
-        shown = text if text.isascii() and text.isprintable() else repr(text)
+        shown = text if text.isascii() and text.isprintable() else json.dumps(text)
         assert shown in str(error)
         assert "\n" not in str(error)
     else:
