@@ -127,7 +127,9 @@ def test_the_events_have_the_keys_and_phases_that_are_documented(
             assert event and event["tag"] == TAG, found
             found.append(event["data"]["data"])
     # Salt adds some of its own, which begin so.
-    assert all({key for key in event if not key.startswith("__")} == set(documented) for event in found), found
+    assert all(
+        {key for key in event if not key.startswith("__")} == set(documented) for event in found
+    ), found
     order = [phases.index(event["phase"]) for event in found]
     assert order == sorted(order) and {"sending", "suspended", "sent"} <= {
         event["phase"] for event in found
