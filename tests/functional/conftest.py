@@ -231,7 +231,11 @@ def refused(call, *arguments, **keywords):
 
 @contextlib.contextmanager
 def as_new(fleet):
-    """A block after which no transfer, guest, note or copy is left on the hosts, and their xends run."""
+    """A block after which no transfer, guest, note or copy is left on the hosts, and their xends run.
+
+    Nor is what they have logged: that a guest of a name was started there keeps the next one of that name, when
+    it is lost within the same second, from being brought back unasked.
+    """
     yield
     for host in fleet:
         host.restore_link()
@@ -241,6 +245,7 @@ def as_new(fleet):
     for host in fleet:
         host.bring_up(LIMIT_S)
         host.clear()
+        host.layout.log.write_text("")
         for ending in ("sent", "save", "relay"):
             # A relay ends when what it says is removed.
             for path in (host.root / "kept").glob("*." + ending):
