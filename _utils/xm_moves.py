@@ -307,7 +307,8 @@ def returning(records, reports, host, domains, utility):
     records
         what `xm.evacuation` has returned, by host; that of HOST has these guests
     reports
-        what each host holds, as for xm_fleet.gather
+        what each host holds, as for xm_fleet.gather; of a host that the pillar does not declare any more there
+        is none, and it may have the guest that was taken there
     host
         where they were
     domains
@@ -317,6 +318,8 @@ def returning(records, reports, host, domains, utility):
     from, or None), ``target`` (HOST), ``drop`` (bool: it need not be kept in mind any longer), ``good`` and
     ``text``.
     """
+    targets = [guest["target"] for guest in records[host]["guests"]]
+    reports = dict(dict.fromkeys(targets, utility("xend_master").undeclared()), **reports)
     left_over = utility("xm_fleet").gather(reports, utility)
     told = dict([(found["uuid"], found["comment"]) for found in left_over])
     silent = utility("xm_fleet").unheard(reports)["who"]

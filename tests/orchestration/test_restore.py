@@ -79,3 +79,19 @@ def test_who_cannot_come_back_stays_where_it_is_and_is_not_forgotten(emptied, co
     run = emptied.restore()
     assert run.exit_code == 0, run.report()
     assert sorted(emptied.xen1.guests()) == ["web01", "web03", "web04"]
+
+
+def test_who_is_on_a_host_that_has_left_the_pillar_is_not_forgotten(emptied, conductor):
+    pillar = salt_config.pillar(emptied.fleet)
+    del pillar["xend"]["relocation"]["hosts"]["xen2"]
+    emptied.set_pillar(pillar)
+    run = emptied.restore()
+    assert run.exit_code == 1
+    said = last(run)["comment"]
+    assert "where web01 is cannot be told" in said and "xen2 (it was not asked" in said
+    record = conductor.call("xen1", "xm.evacuation")
+    assert [guest["name"] for guest in record["guests"]] == list(NAMES)
+    emptied.set_pillar(salt_config.pillar(emptied.fleet))
+    run = emptied.restore()
+    assert run.exit_code == 0, run.report()
+    assert sorted(emptied.xen1.guests()) == list(NAMES)

@@ -199,6 +199,14 @@ def test_who_was_taken_on_when_its_host_was_emptied_stays_in_mind_until_that_is_
     assert ("Fill xen2 again" in found["text"]) == onward
 
 
+def test_who_was_taken_to_a_host_that_nobody_declares_any_more_is_not_called_deleted():
+    reports = fleet([], [])
+    record = {"xen1": {"guests": [{"name": "web01", "uuid": "u1", "target": "xen3"}]}}
+    (found,) = xm_moves.returning(record, reports, "xen1", None, UTILITY)
+    assert not found["drop"] and not found["good"] and found["source"] is None
+    assert "where web01 is cannot be told" in found["text"] and "xen3 (it was not asked" in found["text"]
+
+
 def test_only_those_that_are_asked_for_come_back():
     reports = fleet([], one("running", name="mail01"), [])
     for names, count in ((["web01"], 1), (["mail01"], 1), (["web02"], 0), (None, 1)):
