@@ -307,8 +307,8 @@ def returning(records, reports, host, domains, utility):
     records
         what `xm.evacuation` has returned, by host; that of HOST has these guests
     reports
-        what each host holds, as for xm_fleet.gather; of a host that the pillar does not declare any more there
-        is none, and it may have the guest that was taken there
+        what each host holds, as for xm_fleet.gather; a host that the pillar does not declare any more is
+        missing, and may have the guest that was taken there
     host
         where they were
     domains

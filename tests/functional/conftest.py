@@ -233,8 +233,8 @@ def refused(call, *arguments, **keywords):
 def as_new(fleet):
     """A block after which no transfer, guest, note or copy is left on the hosts, and their xends run.
 
-    Nor is what they have logged: that a guest of a name was started there keeps the next one of that name, when
-    it is lost within the same second, from being brought back unasked.
+    Nor is what they have logged: that a guest of a name was started there keeps the next one of that name,
+    when it is lost within the same second, from being brought back unasked.
     """
     yield
     for host in fleet:
