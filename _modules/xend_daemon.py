@@ -292,7 +292,7 @@ def restart(timeout=60, config=None, accept=None, test=False):
         emptied, ``evacuation``, or a list of them; default: the setting ``restart_accept`` in the pillar
         ``xend:relocation``, of this host or of all, else nothing
     test
-        only say what would become of guests; nothing is waited for
+        only say what would become of guests, and which migrations are in the way now; nothing is waited for
 
     A migration in flight does not survive a restart on either side, and on the receiving side the
     guest is lost; so nothing is done before xend has none, and nothing when the file would keep xend
@@ -329,8 +329,7 @@ def restart(timeout=60, config=None, accept=None, test=False):
         process = _process()
         if not process:
             _refuse_hidden()
-        verb = "restarted" if process else "started"
-        return {"warnings": _spare_guests(path, process, accepted, "would not be %s" % verb)}
+        return {"warnings": _foreseen(path, process, accepted, timeout)}
     # xend has no lock of its own: two restarts at once leave two daemons.
     with _locked(
         "restart", "xend was not restarted, because another job is restarting it (%s); try again after that"
@@ -566,7 +565,7 @@ def _roll_back(path, refused, failure, timeout, accepted):
     hindrance = (
         hindrance
         or process
-        and (_why_not_now(path, process) or _against(_lifecycle(path, process), accepted))
+        and (_why_not_now(path, process) or "; and ".join(_against(_lifecycle(path, process), accepted)))
     )
     if hindrance:
         return "%s; the file was left as it is: %s" % (failure, hindrance)
@@ -672,6 +671,17 @@ def _spare_guests(path, process, accepted, refusal):
     return _refuse_risks(path, process, _closure(process) + _lifecycle(path, process), accepted, refusal)
 
 
+def _foreseen(path, process, accepted, timeout):
+    """
+    The same for a restart that is only thought of: what it would wait for is in its way as well.
+    """
+    refusal, now = "would not be %s" % ("restarted" if process else "started"), []
+    reason = process and _why_not_now(path, process)
+    if reason:
+        now = ["%s. A restart waits %g seconds at most for that to end" % (reason, timeout)]
+    return _refuse_risks(path, process, _closure(process) + _lifecycle(path, process), accepted, refusal, now)
+
+
 def _closure(process):
     """
     What a restart does to an evacuation, see xm_away.risks. To start a xend that is down does nothing to it,
@@ -683,8 +693,8 @@ def _closure(process):
     return xm_away.risks(xm_away.read(_option("kept"), _Utility), host)
 
 
-def _refuse_risks(path, process, risks, accepted, refusal):
-    against = _against(risks, accepted)
+def _refuse_risks(path, process, risks, accepted, refusal, now=()):
+    against = "; and ".join(list(now) + _against(risks, accepted))
     if against:
         pending = ""
         if process and xend_contents.changed_at(path) > process["started"] + CLOCK_S:
@@ -696,13 +706,11 @@ def _refuse_risks(path, process, risks, accepted, refusal):
 
 
 def _against(risks, accepted):
-    return "; and ".join(
-        [
-            xend_text.native("%s. %s" % (risk["what"], risk["remedy"]))
-            for risk in risks
-            if risk["kind"] not in accepted
-        ]
-    )
+    return [
+        xend_text.native("%s. %s" % (risk["what"], risk["remedy"]))
+        for risk in risks
+        if risk["kind"] not in accepted
+    ]
 
 
 def _lifecycle(path, process):

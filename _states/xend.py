@@ -237,7 +237,7 @@ def applied(name, restart=True, timeout=60, config=None, accept=None):
     restarted; what is written in the file stays there. When xend does not come up with the file, the previous
     content is put back, xend is started with that, and the state fails; ``xend.restart`` says which content
     that is. With ``watch`` on the states that change the file, ``test=True`` says beforehand that xend would
-    be restarted, and fails as well where guests are in the way.
+    be restarted, and fails as well where guests or migrations are in the way.
 
     .. code-block:: yaml
 
@@ -278,7 +278,7 @@ def _apply(name, before, why, restart, timeout, config, accept):
     changes = {"xend": {"old": _running(before), "new": what}}
     if __opts__["test"]:
         try:
-            told = __salt__["xend.restart"](config=config, accept=accept, test=True)
+            told = __salt__["xend.restart"](timeout=timeout, config=config, accept=accept, test=True)
         except CommandExecutionError as exc:
             return _failed(name, exc)
         comment = "; ".join(["xend would be %s%s" % (what, why)] + told["warnings"])

@@ -374,6 +374,22 @@ def test_all_that_is_in_the_way_is_told_at_once(xend, host):
         host.destroy_guest("db01")
 
 
+def test_a_dry_run_tells_of_a_guest_that_is_expected(load, xend, host):
+    """As the restart would find it that does not wait."""
+    host.create_guest("db01")
+    pids = host.pids()
+    assert host.xm_run("rename", "db01", "migrating-db01").returncode == 0
+    with expected(xend, who="migration from xen2") as said:
+        text = refused(xend.restart, test=True, timeout=30)
+        assert refused(xend.restart, timeout=0).rpartition("not restarted: ")[2] in text
+        xend.configure(port=OTHER_PORT)
+        planned = load(test=True, **host_opts(host)).states.xend.applied("apply", timeout=7)
+    assert text.startswith("xend would not be restarted: ")
+    assert said in text and "db01 is being sent" in text and "waits 30 seconds at most" in text
+    assert planned["result"] is False and said in planned["comment"]
+    assert "waits 7 seconds at most" in planned["comment"] and host.pids() == pids
+
+
 def test_a_guest_that_did_not_come_in_time_is_waited_for_no_more(xend, host):
     with expected(xend, seconds=0.3):
         time.sleep(0.3)
