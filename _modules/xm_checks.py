@@ -108,6 +108,7 @@ def can_send(
     safety_delay_s=None,
     rate_mib_s=None,
     relay=None,
+    uuid=None,
 ):
     """
     Whether a guest can leave this host for another one. Nothing is changed.
@@ -128,6 +129,8 @@ def can_send(
         as for ``xm.can_receive``
     safety_copy, safety_folder, safety_delay_s, rate_mib_s, relay
         as for ``xm.migrate``
+    uuid
+        the guest that is meant: another one that has its name cannot leave; default: whichever has it
 
     Returns ``ok`` (bool), ``blockers`` and ``warnings``: lists of sentences, all that are known at once; and
     ``safety``, what will be so: a dict of ``relay`` (bool), ``copy`` (``auto``, ``required``, or ``off``,
@@ -141,10 +144,12 @@ def can_send(
         salt xen1 xm.can_send web01 target=xen2
         salt xen1 xm.can_send web01 target=xen2 safety_copy=required safety_folder=/srv/safety
     """
-    name = _text("name", name)
+    name, uuid = _text("name", name), uuid and _text("uuid", uuid)
     peer = __salt__["xm.peer"](target, port, ssl)
     this = _host()
     blockers, warnings, guest = _blockers_of(this, name, live, _accepted(accept))
+    if guest and uuid not in (None, guest["uuid"]):
+        blockers.append("%s is another guest now (uuid %s)" % (name, guest["uuid"]))
     blockers += _options_that_xm_lacks(this, peer["ssl"], node)
     if not ask and not peer["own"]:
         warnings.append("the relocation port of %s was not asked" % target)

@@ -132,6 +132,7 @@ def migrate(
     safety_delay_s=None,
     rate_mib_s=None,
     relay=None,
+    uuid=None,
 ):
     """
     Send a guest to another host.
@@ -168,6 +169,8 @@ def migrate(
     relay
         False: xend connects to the target by itself, so that there is no copy, no word of the target, and no
         limit of the rate; default: ``xend:relay``, else True
+    uuid
+        as for ``xm.can_send``: what the target was asked about may not have this name any more
 
     Everything that ``xm.can_send`` checks is checked first. While it goes on, events with the tag
     ``xend/migrate/NAME`` tell how far it is. Returns ``name``, ``uuid``, ``address``, ``port``, ``seconds``,
@@ -188,7 +191,7 @@ def migrate(
         salt xen1 xm.migrate web01 target=xen2
         salt xen1 xm.migrate web01 target=10.20.0.12 live=False timeout=900
     """
-    name, target = _text("name", name), _text("target", target)
+    name, target, uuid = _text("name", name), _text("target", target), _text_or_none("uuid", uuid)
     safety = xm_safety.asked(safety_copy, safety_folder, safety_delay_s, rate_mib_s, relay)
     __salt__["xm.check_options"](
         live=live, port=port, ssl=ssl, node=node, timeout=timeout, accept=accept, **safety
@@ -199,20 +202,20 @@ def migrate(
             where_now = _where_now(this, name, target)
             raise CommandExecutionError("%s was not moved: %s. %s" % (name, held, where_now))
         check = __salt__["xm.can_send"](
-            name, target, port, ssl, live=live, node=node, accept=accept, **safety
+            name, target, port, ssl, live=live, node=node, accept=accept, uuid=uuid, **safety
         )
         if not check["ok"]:
             where_now = _where_now(this, name, target, of_transfers=False)
             why = "; ".join(check["blockers"]) + (where_now and ". " + where_now)
             raise CommandExecutionError("%s was not moved: %s" % (name, why))
         peer = __salt__["xm.peer"](target, port, ssl)
-        return _migrate(this, name, target, peer, live, node, timeout, check["safety"])
+        return _migrate(this, name, uuid, target, peer, live, node, timeout, check["safety"])
 
 
-def _migrate(this, name, target, peer, live, node, timeout, safety):
+def _migrate(this, name, uuid, target, peer, live, node, timeout, safety):
     look = this.look()
     row = look.guest(name)
-    if row is None:
+    if row is None or uuid not in (None, row["uuid"]):
         raise CommandExecutionError("%s has left this host while it was checked" % name)
     guest, reference = look.describe(row), look.reference(row)
     # A guest that writes is sent up to three times.

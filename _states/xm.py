@@ -323,7 +323,7 @@ def sent(
         the minion id of the target, as in the pillar ``xend:relocation:hosts``
     domain
         what ``xm.domain`` returned here before, or None when the guest was not there; or that as text that
-        ``xm.told`` understands
+        ``xm.told`` understands. Another guest that has the name now is not sent
     live, port, ssl, node, timeout, accept, safety_copy, safety_folder, safety_delay_s, rate_mib_s, relay
         as for the execution function ``xm.migrate``
     ask
@@ -345,16 +345,17 @@ def sent(
     way.update(live=live, port=port, ssl=ssl, node=node, accept=accept)
     try:
         __salt__["xm.check_options"](timeout=timeout, **way)
+        uuid = domain["uuid"] if _present(domain) else None
         if not _present(domain) and __salt__["xm.where"](name)["copy"] in ("absent", "managed"):
             return _ret(name, comment="%s does not run on %s" % (name, str(__opts__["id"])))
         if __opts__["test"]:
-            check = __salt__["xm.can_send"](name, target, ask=ask, **way)
+            check = __salt__["xm.can_send"](name, target, ask=ask, uuid=uuid, **way)
             if not check["ok"]:
                 return _ret(name, False, _not_sent(name, check))
             how = "live" if live else "suspended"
             comment = _with("%s would be moved to %s, %s" % (name, target, how), check["warnings"])
             return _ret(name, None, comment, _moves(name, target))
-        told = __salt__["xm.migrate"](name, target, timeout=timeout, **way)
+        told = __salt__["xm.migrate"](name, target, timeout=timeout, uuid=uuid, **way)
     except CommandExecutionError as exc:
         return _ret(name, False, brief and getattr(exc, "facts", None) or str(exc))
     how = dict(told, comment=(brief and told.get("facts")) or told["comment"])

@@ -139,6 +139,20 @@ def test_a_guest_is_sent_and_seen_to_arrive(at, fleet, send, see):
     assert fleet["xen2"].guests()["web01"].alive and fleet["xen1"].guests() == {}
 
 
+@pytest.mark.parametrize("test", [False, True])
+@pytest.mark.parametrize("send", [picked, sends])
+def test_a_guest_that_has_taken_the_name_since_is_not_sent(at, fleet, send, test):
+    """The target was asked whether it takes the other one, and is about to look for that."""
+    before = at("xen1").modules.xm.domain("web01")
+    fleet["xen1"].destroy_guest("web01")
+    other = fleet["xen1"].create_guest("web01")
+    assert other.uuid != before["uuid"]
+    sent = send(at("xen1", test).states.xm, "web01", "xen2", "xen1", before)
+    assert sent["result"] is False and sent["changes"] == {}
+    assert "another guest now (uuid %s)" % other.uuid in sent["comment"], sent["comment"]
+    assert fleet["xen1"].guests()["web01"].alive and fleet["xen2"].guests() == {}
+
+
 @pytest.mark.parametrize("send, see", [(picked, picked), (sends, sees)])
 def test_under_test_nothing_moves(at, fleet, send, see):
     before = at("xen1").modules.xm.domain("web01")
