@@ -97,8 +97,8 @@ def test_a_restart_of_xend_waits_until_a_migration_is_over(on, modules, fleet):
     fleet["xen1"].create_guest("web01")
     with another_process(fleet["xen1"], "relocation") as holder:
         ending = threading.Timer(1.0, holder.kill)
-        ending.start()
         began = time.monotonic()
+        ending.start()
         assert modules("xen1").xend.restart(timeout=END_S)["pid"]
         assert time.monotonic() - began >= 1.0
         ending.join(END_S)
@@ -331,7 +331,7 @@ def test_a_managed_guest_gets_a_new_home(on, fleet):
     arrived = on("xen2").arrival("web01", uuid=guest.uuid, source="xen1", gone=True)
     assert arrived["outcome"] == "moved"
     assert on("xen1").where("web01")["copy"] == "absent" and fleet["xen1"].managed.all() == {}
-    assert wait_until(lambda: list(fleet["xen2"].managed.all()) == [guest.uuid], 10)
+    assert wait_until(lambda: list(fleet["xen2"].managed.all()) == [guest.uuid], END_S)
 
 
 def test_before_xen_4_0_the_source_goes_on_knowing_a_managed_guest(on, look, fleet):

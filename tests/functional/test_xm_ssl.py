@@ -3,10 +3,11 @@
 import pytest
 from salt.exceptions import CommandExecutionError
 
-from tests.functional.conftest import OPEN
+from tests.functional.conftest import LIMIT_S, OPEN
 from tests.harness.loading import host_opts
 from tests.lab import tls
 from tests.lab.fleet import Fleet, HostSpec
+from tests.lab.layout import wait_until
 
 SECURE = """\
 (xend-relocation-ssl-server yes)
@@ -71,7 +72,7 @@ def test_a_guest_that_is_being_completed_is_still_on_its_way(load, tmp_path_fact
     """xc_restore has ended. What is left to be seen is a connection of xend, and over TLS not even that."""
     specs = [
         HostSpec("xen1", config=OPEN, time_scale=0.05),
-        HostSpec("xen2", config=SECURE if options else OPEN, time_scale=1.0),
+        HostSpec("xen2", config=SECURE if options else OPEN, time_scale=0.05),
     ]
     with Fleet.create(tmp_path_factory.mktemp("completed") / "f", specs) as fleet:
         source, target = fleet
@@ -82,10 +83,13 @@ def test_a_guest_that_is_being_completed_is_still_on_its_way(load, tmp_path_fact
         xm.list()
         guest = source.create_guest("web01")
         source.wait_alive("web01")
+        target.delay("unpause", LIMIT_S)
         assert source.xm_run("migrate", *options, "web01", target.address).returncode == 0
+        assert wait_until(lambda: "xc_restore" not in target.layout.roles(), LIMIT_S)
         found = xm.where("web01", guest.uuid)
         assert (found["copy"], found["state"]) == (word, "--p---")
         with pytest.raises(CommandExecutionError) as raised:
             xm.repair("remove", "web01", guest.uuid, found["domid"])
         assert "not touched" in str(raised.value)
-        assert xm.arrival("web01", uuid=guest.uuid, source="xen1", timeout=30)["arrived"]
+        target.delay("unpause")
+        assert xm.arrival("web01", uuid=guest.uuid, source="xen1", timeout=LIMIT_S)["arrived"]

@@ -1104,7 +1104,7 @@ def is_whole(wire, sent, target, data):
 def test_killed_at_any_moment_it_loses_nothing(wire, number):
     """A target that reads slowly leaves much on its way when xend has sent all."""
     chance = random.Random(number)
-    wire.start(copy=chance.choice([None, str(wire.copy_file)]), accept_s=5, answer_s=5)
+    wire.start(copy=chance.choice([None, str(wire.copy_file)]))
     source, target = wire.open()
     data = stream(6 * MIB, number)
     pids = wire.pids()
