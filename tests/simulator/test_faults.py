@@ -461,8 +461,7 @@ def test_a_cut_for_ever_while_memory_is_sent(hosts, source, target, end, live):
 def test_a_cut_when_everything_but_the_end_has_arrived(source, target, in_time):
     source.create_guest("web01")
     migration = start_held(source, target, 1.0)
-    if in_time:
-        target.delay("tcp-gives-up", LIMIT_S)
+    target.delay("tcp-gives-up", LIMIT_S)
     target.cut_link()
     target.release()
     # The kernel has taken the rest, so the source believes that all is well.
@@ -474,6 +473,7 @@ def test_a_cut_when_everything_but_the_end_has_arrived(source, target, in_time):
         target.restore_link()
         assert target.wait_alive("web01").memory_sha256 == suspended_sha256(source)
     else:
+        target.delay("tcp-gives-up")
         gives_up_s = target.layout.delay_s("tcp-gives-up")
         assert not wait_until(lambda: target.guests()["web01"].alive, gives_up_s + 0.2)
         target.restore_link()

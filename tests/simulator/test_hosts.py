@@ -1074,6 +1074,8 @@ def test_port_in_use_is_retried_then_fatal(stopped):
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind((host.address, PORT))
         other.listen(1)
+        # Many times what a few tries take.
+        host.delay("listen-retry-total", 3)
         result = host.start()
     assert (result.returncode, result.stderr) == (1, "")
     log = host.log.read_text()

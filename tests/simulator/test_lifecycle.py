@@ -6,7 +6,7 @@ import pytest
 
 from tests.lab.fleet import HostSpec
 from tests.lab.layout import wait_until
-from tests.simulator.acts import is_alive, until
+from tests.simulator.acts import LIMIT_S, is_alive, until
 
 VERSIONS = ("3.0.3", "3.1", "3.2", "3.4", "4.4")
 
@@ -160,9 +160,10 @@ def test_one_that_cannot_be_started_ends_the_round(host):
 def test_one_that_goes_while_it_is_started_does_not_end_xend(host):
     """Whatever goes wrong in the round is logged (SrvServer.start)."""
     host.define_guest("web01", on_xend_start="start")
-    host.delay("boot", 1.0)
+    host.delay("boot", LIMIT_S)
     host.restart()
     until(lambda: "web01" in host.guests())
     host.clear()
+    host.delay("boot")
     until(lambda: "Failed while autostarting domains" in log_of(host))
     assert host.running and host.answers

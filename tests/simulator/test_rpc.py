@@ -180,7 +180,7 @@ def test_a_domain_that_comes_is_told_with_its_own_id(hosts):
     guest = hosts["xen1"].create_guest("web01")
     for _number in range(guest.domid):
         hosts["xen2"].hypervisor.reserve_domid()
-    hosts["xen2"].delay("shell", 2)
+    hosts["xen2"].delay("shell", LIMIT_S)
     migration = hosts["xen1"].xm_start("migrate", "--live", "web01", "xen2")
 
     def coming():
@@ -190,6 +190,7 @@ def test_a_domain_that_comes_is_told_with_its_own_id(hosts):
     found = ask(hosts["xen2"], "xend.domain", "web01", 0)
     assert sxp.child_value(found, "domid") > guest.domid
     assert sxp.child_value(found, "state") == "------"
+    hosts["xen2"].delay("shell")
     assert finish(migration) == (0, "", DEPRECATED)
 
 
@@ -332,7 +333,7 @@ def test_a_xend_that_starts_has_its_socket_before_it_answers(hosts):
     host = hosts["xen1"]
     assert host.stop().returncode == 0
     os.unlink(host.usual_socket)
-    host.delay("answer", 60)
+    host.delay("answer", LIMIT_S)
     starting = threading.Thread(target=host.start)
     starting.start()
 
