@@ -15,8 +15,8 @@ DEFAULT_TIME_SCALE = 0.1
 POLL_S = 0.01
 # A wait that is longer than this is looked after so often.
 STEP_S = 0.05
-# A transfer that is held or cut longer than this breaks, so that nothing outlives a test run.
-STALL_LIMIT_S = 120.0
+# A transfer that is held or cut longer than this breaks. Against hanging only: it ends with its fleet.
+STALL_LIMIT_S = 900.0
 WATCH_S = 1.0
 
 # Seconds on a real host; every wait of the lab is one of these times the host's time scale, or what

@@ -171,7 +171,7 @@ def test_a_run_that_was_killed_is_gone_on_with(configured, conductor, guests):
     before = len(conductor.publishes())
     with configured.meanwhile(configured.evacuate) as finish:
         # It has planned and closed the host, while that guest is still being sent, and waits for it.
-        assert wait_until(lambda: "xm.evacuation" in conductor.publishes()[before:], 90)
+        assert wait_until(lambda: "xm.evacuation" in conductor.publishes()[before:], HELD_LIMIT_S)
         configured.xen1.release()
         run = finish()
     assert run.exit_code == 0, run.report()
