@@ -712,7 +712,8 @@ def forget(name, uuid, note, claims=None, asked=False, test=False):
     if noted[-1]["id"] != note:
         return False
     why = _doubt(this, "forget", name, uuid, claims, asked, note=noted[-1])
-    if asked and (this.safety(noted[-1]) or {}).get("alive"):
+    # Else the word of the very host that has it is at hand.
+    if (asked or claims is None) and _is_carried(this, noted[-1]):
         why = "its relay still sends it to %(target)s, or waits for the word of that" % noted[-1]
     if why:
         raise CommandExecutionError("that %s was sent is still noted: %s" % (name, why))
@@ -722,6 +723,14 @@ def forget(name, uuid, note, claims=None, asked=False, test=False):
         if held:
             raise CommandExecutionError("that %s was sent is still noted: %s" % (name, held))
         return this.forget(name, uuid, note)
+
+
+def _is_carried(this, made):
+    """
+    Whether a relay sends the guest of a note, or has sent it, and has not heard that it runs.
+    """
+    safety = this.safety(made)
+    return bool(safety and safety["alive"] and safety["heard"] != "ok")
 
 
 # Managed guests

@@ -303,6 +303,26 @@ def test_what_is_not_waited_for_any_longer_goes_on_through_its_relay(on, fleet):
     assert wait_until(lambda: kept(fleet["xen1"], ".save") == [], END_S)
 
 
+def test_whoever_takes_a_guest_for_arrived_that_is_still_sent_does_not_end_its_relay(on, fleet):
+    """Its job was killed, so that nobody else holds the guest."""
+    guest = fleet["xen1"].create_guest("web01")
+    fleet["xen2"].link(hold_at=0.5)
+    job = multiprocessing.get_context("fork").Process(target=on("xen1").migrate, args=("web01", "xen2"))
+    job.start()
+    try:
+        fleet["xen2"].wait_held()
+    finally:
+        job.kill()
+        job.join(END_S)
+    (made,) = on("xen1").copies()["sent"]
+    assert "its relay still sends it" in refused(on("xen1").forget, "web01", guest.uuid, made["id"])
+    assert says(fleet["xen1"])["alive"] and says(fleet["xen1"])["copy"]["state"] == "growing"
+    fleet["xen2"].release()
+    assert fleet["xen2"].wait_alive("web01").uuid == guest.uuid
+    assert wait_until(lambda: says(fleet["xen1"])["heard"] == "ok", END_S)
+    assert on("xen1").forget("web01", guest.uuid, made["id"]) is True and nothing_is_kept(fleet["xen1"])
+
+
 # What shows of it
 
 

@@ -514,9 +514,13 @@ def test_a_guest_that_is_given_up_takes_its_copy_with_it(on, copied):
     assert [path.name for path in copied.folder.glob("web01.*")] == []
 
 
-def test_a_guest_is_not_given_up_while_its_relay_waits(on, copied):
+@pytest.mark.parametrize("word", [{"claims": {}, "asked": True}, {}])
+def test_a_guest_is_not_given_up_while_its_relay_waits(on, copied, word):
     import xm_relay
 
-    copied.say(pid=os.getpid(), identity=xm_relay.identity(os.getpid()), phase="sent", heard=None)
-    said = refused(on("xen1").forget, "web01", copied.uuid, "i1", claims={}, asked=True)
-    assert "its relay still sends it to xen2, or waits for the word of that" in said and copied.is_whole()
+    command = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as relay:
+        copied.say(pid=relay.pid, identity=xm_relay.identity(relay.pid), phase="sent", heard=None)
+        said = refused(on("xen1").forget, "web01", copied.uuid, "i1", **word)
+        assert "its relay still sends it to xen2, or waits for the word of that" in said and copied.is_whole()
+        assert relay.poll() is None
