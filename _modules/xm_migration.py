@@ -378,20 +378,13 @@ def _watch(command, limit_s, look):
     """
     Run a command and look around while it works, for LIMIT_S seconds at most.
 
-    Returns ``retcode``, ``stdout``, ``stderr`` and ``over``: whether it has ended by itself.
+    Returns ``retcode``, ``stdout``, ``stderr`` and ``over``: whether it has ended by itself. Raises
+    CommandExecutionError only when it was not started.
     """
     out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()
-    began = xm_look.clock_s()
     try:
-        with open(os.devnull) as nothing:
-            process = subprocess.Popen(
-                command,
-                stdin=nothing,
-                stdout=out,
-                stderr=err,
-                close_fds=True,
-                env=dict(os.environ, LC_ALL="C"),
-            )
+        began = xm_look.clock_s()
+        process = _started(command, out, err)
         pause = xm_look.pauses()
         while process.poll() is None and xm_look.clock_s() - began < limit_s:
             look()
@@ -402,11 +395,24 @@ def _watch(command, limit_s, look):
         retcode = process.wait()
         look()
         return {"retcode": retcode, "stdout": _whole(out), "stderr": _whole(err), "over": over}
-    except EnvironmentError as exc:
-        raise CommandExecutionError("%s cannot be run: %s" % (command[0], exc.strerror))
     finally:
         out.close()
         err.close()
+
+
+def _started(command, out, err):
+    try:
+        with open(os.devnull) as nothing:
+            return subprocess.Popen(
+                command,
+                stdin=nothing,
+                stdout=out,
+                stderr=err,
+                close_fds=True,
+                env=dict(os.environ, LC_ALL="C"),
+            )
+    except EnvironmentError as exc:
+        raise CommandExecutionError("%s cannot be run: %s" % (command[0], exc.strerror))
 
 
 def _whole(stream):
@@ -428,7 +434,7 @@ def _progress(this, guest, target, relay):
         "source": str(__opts__["id"]),
         "target": target,
     }
-    clock_s, tail = xm_look.clock_s, xm_progress.tail(this.option("log"))
+    clock_s, root, tail = xm_look.clock_s, this.option("root"), xm_progress.tail(this.option("log"))
     progress = xm_progress.progress(
         names, guest["domid"], guest["memory_mib"], clock_s(), CARRIED_S if relay else LOGGED_S
     )
@@ -439,18 +445,23 @@ def _progress(this, guest, target, relay):
         if told:
             progress.carried(told["bytes"], told["rate_mib_s"])
         events = progress.feed(tail.read(), clock_s())
-        quiet = progress.tick(clock_s(), "connecting", lambda: _written(this, guest["domid"]))
+        quiet = progress.tick(clock_s(), "connecting", lambda: _written(root, guest["domid"]))
         for event in events + ([quiet] if quiet else []):
             hears[0] = hears[0] and _tell(event)
 
     return look
 
 
-def _written(this, domid):
+def _written(root, domid):
     """
     How many bytes xc_save has written that sends this domain; None when that cannot be seen.
     """
-    for helper in xend_host.transfers(this.option("root")):
+    try:
+        helpers = xend_host.transfers(root)
+    except EnvironmentError:
+        # There are no descriptors left, for instance: that must not disturb a migration.
+        return None
+    for helper in helpers:
         if (helper["what"], helper["domid"]) == ("xc_save", domid):
             return xm_progress.written(helper["pid"])
     return None

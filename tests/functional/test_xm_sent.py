@@ -4,6 +4,7 @@ On simulated hosts, whose hypervisor tells the truth. Where guests are after mig
 test_xm_recovery.py.
 """
 
+import errno
 import json
 import multiprocessing
 import os
@@ -489,6 +490,32 @@ def test_a_migration_that_breaks_ends_its_events_with_that(on, fleet, told):
         fleet["xen1"].fault("ignore-suspend", False)
     assert "runs unharmed on xen1" in str(caught.value) and "to suspend" in str(caught.value)
     assert told()[-1]["data"]["phase"] == "failed"
+
+
+def test_a_look_that_fails_does_not_disturb_a_migration(on, fleet, monkeypatch):
+    """The system has no descriptor left for a list of its processes: nobody may take xm for not run."""
+    guest = fleet["xen1"].create_guest("web01", pages=64)
+    listdir, has_failed = os.listdir, threading.Event()
+
+    def refuse(path="."):
+        if str(path) != "/proc":
+            return listdir(path)
+        has_failed.set()
+        raise OSError(errno.ENFILE, os.strerror(errno.ENFILE), path)
+
+    fleet["xen1"].link(hold_at=0.5)
+    with ThreadPoolExecutor(1) as pool:
+        moving = pool.submit(on("xen1").migrate, "web01", "xen2", relay=False)
+        try:
+            fleet["xen1"].wait_held()
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "listdir", refuse)
+                assert has_failed.wait(END_S)
+        finally:
+            fleet["xen1"].release()
+        moving.result(END_S)
+    assert fleet["xen2"].wait_alive("web01").uuid == guest.uuid
+    assert [made["uuid"] for made in on("xen1").copies()["sent"]] == [guest.uuid]
 
 
 BUSES = {
