@@ -1,11 +1,13 @@
 """The pages of the documentation: where their links lead, how long they are, that all of them are found."""
 
 import re
+import shlex
 import urllib.parse
 from pathlib import Path
 
 import pytest
 
+from tests.tools import check_docstrings
 from tests.tools.reference import anchor
 
 REPO = Path(__file__).resolve().parents[2]
@@ -134,6 +136,90 @@ def test_the_readme_is_short():
 def test_pages_that_are_named_elsewhere_are_there(path):
     names = re.findall(r"\bdocs/([a-z-]+\.md)\b", path.read_text(encoding="utf-8"))
     assert [name for name in names if not (REPO / "docs" / name).exists()] == []
+
+
+# -- What stands between backticks in a sentence: commands, names, files
+
+KNOWN = check_docstrings.all_public(REPO / name for name in ("_modules", "_states", "_runners"))
+FUNCTIONS = {name for _folder, name in KNOWN}
+SLS = {
+    ".".join(path.relative_to(REPO / "salt").with_suffix("").parts).removesuffix(".init")
+    for path in (REPO / "salt").rglob("*.sls")
+}
+TARGETS = set(re.findall(r"^([a-z0-9-]+):", (REPO / "Makefile").read_text(), re.MULTILINE))
+OURS = re.compile(r"(?:xm|xend|xen_guest|xend_orch)\.[a-z_.]*[a-z_]\Z")
+FILE = re.compile(r"(?:_utils|_modules|_states|_runners|tests|salt|docs|\.ci)/[\w./-]*\Z|\w+\.py\Z")
+
+
+def codes(path):
+    """What a page has between single backticks, in its prose and its tables."""
+    parts = re.split(r"\n\s*\n|\n(?=\|)", prose(path))
+    return [" ".join(code.split()) for part in parts for code in re.findall(r"(?<!`)`([^`]+)`(?!`)", part)]
+
+
+def wrong_code(code):
+    """What is wrong with it: None when it is right, or about something else."""
+    try:
+        words = [word for word in shlex.split(code) if word != "--local"]
+    except ValueError:
+        return None
+    name = words[0] if words else ""
+    if name in ("salt", "salt-run", "salt-call"):
+        called = words[1:] if name != "salt" else words[2:]
+        if called[:1] == ["state.orchestrate"]:
+            return None if called[1:2] and called[1] in SLS else "there is no such SLS"
+        is_name = len(called) == 1 and called[0] in FUNCTIONS
+        if is_name or not called or not OURS.match(called[0]):
+            return None
+        return check_docstrings.wrong_command(words, KNOWN)
+    if name == "make":
+        unknown = [word for word in words[1:] if "=" not in word and word not in TARGETS]
+        return "there is no target %s" % ", ".join(unknown) if unknown else None
+    if OURS.match(code) and not code.endswith((".py", ".log")):
+        return None if code in FUNCTIONS | SLS else "there is no such function, state or SLS"
+    if FILE.match(code):
+        return None if (REPO / code).exists() or files_named(code) else "there is no such file"
+    return None
+
+
+def files_named(name):
+    """Files of that name beside those that are named with their folder."""
+    return "/" not in name and [*REPO.glob("_*/" + name), *REPO.glob("tests/*/" + name)]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_what_a_sentence_names_is_there(path):
+    told = ["%s: %s" % (code, wrong_code(code)) for code in codes(path) if wrong_code(code)]
+    assert told == []
+
+
+@pytest.mark.parametrize(
+    "code, said",
+    [
+        ("salt xen1 xm.open_host", None),
+        ("salt-call --local xm.forget NAME UUID NOTE", None),
+        ("salt-run xend.where", None),
+        ("salt xen1 xm.opne_host", "there is no xm.opne_host"),
+        ("salt-run xend.where domian=web01", "xend.where takes no domian"),
+        ("salt xen1 xm.forget web01", "xm.forget is not given uuid, note"),
+        ("salt-run state.orchestrate xend.orch.recover", None),
+        ("salt-run state.orchestrate xend.orch.recovr", "there is no such SLS"),
+        ("xend.orch.migrate", None),
+        ("xend.orch.migrte", "there is no such function, state or SLS"),
+        ("xend_orch.step", None),
+        ("xm.jump", "there is no such function, state or SLS"),
+        ("make test-docs", None),
+        ("make lab HOSTS=4 OWN=1", None),
+        ("make test-dosc", "there is no target test-dosc"),
+        ("_utils/xm_plan.py", None),
+        ("xm_fit.py", None),
+        ("_utils/xm_plna.py", "there is no such file"),
+        ("xm_fti.py", "there is no such file"),
+        ("xend.log", None),
+    ],
+)
+def test_what_a_sentence_names_wrongly_is_found(code, said):
+    assert wrong_code(code) == said
 
 
 # -- That mistakes are found
