@@ -62,6 +62,10 @@ REQUISITES = {"watch", "require", "onchanges", "onfail", "require_in", "watch_in
 OPTION = re.compile(r"--?\w")
 # Arguments that mean the same wherever they are, and are told of where they are not usual.
 USUAL = {"config", "backup", "test", "name"}
+# The list of arguments: names alone on a line, and what they mean below, further in.
+LISTED = re.compile(r"^([a-z_]+(?:, [a-z_]+)*)\n    +\S", re.MULTILINE)
+# All arguments are those of another function, where they are told of.
+ELSEWHERE = re.compile(r"\bArguments\b[^.]* as ``")
 
 
 def public(tree):
@@ -130,9 +134,13 @@ def wrong_state(module, name, text, node):
 
 
 def untold(text, node):
-    """Return the arguments of a function of which its docstring does not tell."""
-    words = set(re.findall(r"\w+", text))
-    return [name for name in arguments(node)[0] if name not in words and name not in USUAL]
+    """Return what is wrong with the list of arguments in the docstring of a function, as sentences."""
+    told = {name for names in LISTED.findall(text) for name in names.split(", ")}
+    there = arguments(node)[0]
+    missing = [name for name in there if name not in told | USUAL and not ELSEWHERE.search(text)]
+    return [f"does not tell of {name}" for name in missing] + [
+        f"tells of {name}, which is no argument" for name in sorted(told - set(there))
+    ]
 
 
 def all_public(folders):
@@ -165,7 +173,7 @@ def problems(path, known):
         else:
             wrong = [wrong_command(words, known) for words in commands(text)]
         yield from (f"{where}its example is wrong: {one}" for one in wrong if one)
-        yield from (f"{where}its docstring does not tell of {one}" for one in untold(text, node))
+        yield from (f"{where}its docstring {one}" for one in untold(text, node))
     for node, name in imported(tree):
         yield (
             f"{path}:{node.lineno}: Salt up to 3000 shows this import as {module}.{name}: "

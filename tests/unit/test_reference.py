@@ -1,6 +1,9 @@
 """docs/reference.md has all that there is, and the check of the docstrings finds what is wrong with one."""
 
 import ast
+import json
+import re
+import shlex
 import textwrap
 
 import pytest
@@ -38,6 +41,20 @@ def test_the_options_of_recover_are_those_of_the_runner():
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "RECOVER"
     ]
     assert set(ast.literal_eval(value)) == RECOVER
+
+
+@pytest.mark.parametrize("name", reference.ORCHESTRATIONS)
+def test_the_commands_of_an_orchestration_are_about_it_and_give_what_it_takes(name):
+    _text, commands = reference.head(name)
+    short = name.rpartition(".")[2]
+    takes = {row.name for row in reference.options()[short]}
+    assert commands
+    for line in re.sub(r"\\\n\s*", "", "\n".join(commands)).splitlines():
+        program, function, sls, *given = shlex.split(line)
+        assert (program, function, sls) == ("salt-run", "state.orchestrate", name)
+        for word in given:
+            key, _, value = word.partition("=")
+            assert word == "test=True" or key == "pillar" and set(json.loads(value)["xend"][short]) <= takes
 
 
 def test_each_sls_is_on_the_page():
@@ -93,7 +110,10 @@ def send(name, target, live=True, timeout=None):
 STATE = """
 def sent(name, target, live=True):
     '''
-    A guest is sent to a target, live or not.
+    A guest is sent.
+
+    name, target, live
+        which one, where to, and how
 
     .. code-block:: yaml
 
@@ -107,7 +127,7 @@ def sent(name, target, live=True):
 
 def told(folder, tmp_path, text):
     path = tmp_path / folder / "xm.py"
-    path.parent.mkdir()
+    path.parent.mkdir(exist_ok=True)
     path.write_text(text)
     known = check_docstrings.all_public([path.parent])
     return "\n".join(check_docstrings.problems(path, known))
@@ -155,3 +175,18 @@ def test_examples_in_an_sls(tmp_path, rows, said):
 def test_an_argument_of_which_nothing_is_told(tmp_path):
     text = (FUNCTION % "salt xen1 xm.send web01 xen2").replace("live, timeout", "live")
     assert told("_modules", tmp_path, text).endswith("its docstring does not tell of timeout")
+    # A word of a sentence tells of no argument.
+    text = (FUNCTION % "salt xen1 xm.send web01 xen2").replace("Send a guest.", "Send one live.")
+    text = text.replace("live, timeout", "timeout")
+    assert told("_modules", tmp_path, text).endswith("its docstring does not tell of live")
+
+
+def test_an_argument_that_is_that_of_another_function(tmp_path):
+    text = (FUNCTION % "salt xen1 xm.send web01 xen2").replace("live, timeout", "timeout")
+    text = text.replace("Send a guest.", "Send a guest. Arguments as ``xm.migrate``.")
+    assert told("_modules", tmp_path, text) == ""
+
+
+def test_something_is_told_of_that_is_no_argument(tmp_path):
+    text = (FUNCTION % "salt xen1 xm.send web01 xen2").replace("live, timeout", "live, timeout, lvie")
+    assert told("_modules", tmp_path, text).endswith("its docstring tells of lvie, which is no argument")

@@ -3,7 +3,7 @@
       salt-run state.orchestrate xend.orch.evacuate pillar='{"xend": {"evacuate": {"source": "xen1"}}}'
 
     Options: targets (minion ids; default: all other hosts of the pillar), domains (names; default: all guests that
-    run), parallel (how many at once, default 2; one at a time to each target), partial (default false: nothing moves
+    are there), parallel (how many at once, default 2; one at a time to each target), partial (default false: nothing moves
     when a guest fits nowhere; true: the others move), order (largest, the default, smallest, or names that go first),
     spare_mib (left free on each target); and for each move those of xend.orch.migrate. Until xend.orch.restore fills
     it again, the host takes no guests. The same run again goes on with what is left. With test=True the plan is shown,
