@@ -3,12 +3,14 @@
 Who reads one of these words on the screen at night has to find it on the page.
 """
 
+import importlib
 import re
 from pathlib import Path
 
 import pytest
 
 import xm_away
+import xm_copies
 import xm_fit
 import xm_kept
 import xm_moves
@@ -54,6 +56,32 @@ def outcomes():
 def test_each_outcome_has_its_section_and_no_section_is_about_another():
     sections = re.findall(r"^### `([^`]+)`$", part(RECOVERY, "## The words"), re.M)
     assert sorted(sections) == sorted(outcomes())
+
+
+def quoted_of_outcomes():
+    """What the table of the words quotes of sentences: {outcome: [what may be read]}."""
+    found = {}
+    for line in part(RECOVERY, "## The words").splitlines():
+        row = re.match(r"\| (.*?) \| \[`(\w+)`\]", line)
+        if row:
+            found.setdefault(row.group(2), []).extend(re.findall(r'"([^"]+)"', row.group(1)))
+    return found
+
+
+@pytest.mark.parametrize("safety", [None, {"path": "/kept/web01.save"}])
+@pytest.mark.parametrize("target", xm_copies.words())
+@pytest.mark.parametrize("source", xm_copies.words())
+def test_whoever_reads_a_sentence_finds_its_word(source, target, safety):
+    views = [{"copy": copy, "state": "", "listed": "web01", "problem": ""} for copy in (source, target)]
+    views[0]["safety"] = safety
+    said = xm_verdict.report("web01", "xen1", "xen2", *views, importlib.import_module)
+    sentence = said["facts"].replace(" (state )", "")
+    assert [one for one in quoted_of_outcomes()[said["outcome"]] if one in sentence], sentence
+
+
+@pytest.mark.parametrize("outcome, sentence, _advice", xm_verdict.CROWDS.values())
+def test_whoever_reads_of_many_copies_finds_its_word(outcome, sentence, _advice):
+    assert [one for one in quoted_of_outcomes()[outcome] if one in sentence % "web01"]
 
 
 @pytest.mark.parametrize("outcome", sorted(outcomes() - FATES - {"leftover", "moved", "unharmed"}))
