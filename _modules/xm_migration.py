@@ -1038,7 +1038,7 @@ def restore(name, uuid, note, claims=None, asked=False, test=False):
 NOT_RESTORED = "%s was not restored: %s"
 STILL_WHOLE = (
     "%(said)s. Nothing was removed: its memory is still in %(path)s on %(host)s. When the cause is removed, "
-    "`salt-run state.orchestrate xend.orch.recover` tries again"
+    "`salt-run state.orchestrate xend.orch.recover`, run as before, tries again"
 )
 HALF_RESTORED = (
     "it is %(copy)s now, in state %(state)s (%(said)s). Its memory is still in %(path)s on %(host)s. Look "
@@ -1116,6 +1116,7 @@ def _wrong_copy(path, name, uuid):
 def _restore(this, made, safety):
     name, uuid, path = made["name"], made["uuid"], safety["path"]
     words = {"name": name, "path": path, "host": str(__opts__["id"]), "left": ""}
+    earlier = made.get("restoring_at")
     # Whoever finds this and no guest knows that it may have run since.
     made = _noted_anew(this, made, restoring_at=_now())
     # As long as xend may take to send as much.
@@ -1129,7 +1130,8 @@ def _restore(this, made, safety):
     if view["copy"] in ("absent", "managed") and result["over"]:
         # What xm alone can say: whoever kills it leaves it to xend.
         if result["retcode"] > 0:
-            _noted_anew(this, made, restoring_at=None)
+            # What became of an earlier one is not known for that.
+            _noted_anew(this, made, restoring_at=earlier)
             raise CommandExecutionError(NOT_RESTORED % (name, STILL_WHOLE % words))
         raise CommandExecutionError(GONE_AGAIN % words)
     if view["copy"] != "running" or view["uuid"] != uuid:

@@ -303,6 +303,17 @@ def test_a_guest_that_xend_cannot_restore_is_still_whole(on, restore, copied, fl
     assert fleet["xen1"].wait_alive("web01").memory_sha256 == copied.guest.memory_sha256
 
 
+def test_a_restore_that_xend_refuses_says_nothing_of_an_earlier_one(on, restore, copied, fleet):
+    """Of that nobody has seen the end, so that the guest may have run since then."""
+    copied.write(dict(copied.words, restoring_at="2012-03-04 05:07:08 UTC"))
+    blocking = fleet["xen1"].create_guest("big", memory_mib=free_mib(fleet["xen1"]) - 8)
+    assert "Nothing was removed" in refused(restore, asked=True)
+    (made,) = on("xen1").copies()["sent"]
+    assert made["safety"]["tried"] and made["safety"]["restoring_at"] == "2012-03-04 05:07:08 UTC"
+    fleet["xen1"].xm_run("destroy", blocking.name)
+    assert "it may have come back to xen1 since" in refused(restore) and copied.is_whole()
+
+
 def test_a_guest_that_ends_as_soon_as_it_runs_has_run(minion_on, on, restore, copied, fleet, tmp_path):
     """xm restore has succeeded, and whoever looks then finds nothing; xend.log may be rotated by then."""
     script, log = tmp_path / "xm", fleet["xen1"].layout.log
