@@ -430,7 +430,8 @@ def received_since(text, uuid, now):
     now
         seconds since the epoch
 
-    Returns None when the log does not tell. xend writes local time, in whole seconds.
+    Returns None when the log does not tell. xend writes local time, in whole seconds; of two moments that it
+    may mean the later one counts.
     """
     return _since(text, _reception(text, uuid), now)
 
@@ -454,14 +455,21 @@ def is_created(text, name, uuid):
 
 def _since(text, found, now):
     stamps = STAMP.findall(text[text.rfind("\n", 0, found.start()) + 1 : found.start()]) if found else []
-    if not stamps:
-        return None
+    passed = [now - moment for moment in _moments(stamps[0])] if stamps else []
+    # Of a moment that is to come the clock was set meanwhile.
+    return min([seconds for seconds in passed if seconds >= 0] or [None])
+
+
+def _moments(stamp):
+    """
+    The moments that a stamp of the log may mean: two in the hour that comes twice when summer time ends.
+    """
     try:
-        seconds = now - time.mktime(time.strptime(stamps[0], "%Y-%m-%d %H:%M:%S"))
+        local = time.strptime(stamp, "%Y-%m-%d %H:%M:%S")
+        either = [time.mktime(local[:8] + (is_summer,)) for is_summer in (0, 1)]
     except (ValueError, OverflowError):
-        return None
-    # Else the clock was set meanwhile.
-    return seconds if seconds >= 0 else None
+        return []
+    return [moment for moment in either if time.localtime(moment)[:6] == local[:6]] or either
 
 
 def _creation(text, name, uuid):
