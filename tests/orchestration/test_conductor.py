@@ -300,6 +300,17 @@ def test_an_evacuation_of_which_untrue_things_are_said_is_seen(conductor):
             source.destroy_guest(guest.name)
 
 
+def test_an_orchestration_that_is_given_to_a_minion_says_who_runs_it(conductor, migrate):
+    before = conductor.master_opts["__role"]
+    conductor.master_opts["__role"] = "minion"
+    try:
+        run = migrate("web01")
+    finally:
+        conductor.master_opts["__role"] = before
+    assert not run.ok and list(run.steps) == ["this is run by a master"], run.said()
+    assert "Nothing was done" in run.said()[0] and "`salt-run state.orchestrate`" in run.said()[0]
+
+
 @pytest.mark.parametrize("lacks", ["runners", "state_functions"])
 def test_a_master_that_was_not_synced_or_not_whole_is_told_what_to_do(conductor, migrate, lacks):
     known = conductor.master_opts["conductor"]
