@@ -24,8 +24,8 @@ WHY = "why"
 LATER = "Not done: the last lines say why"
 NOTHING = "it has returned nothing"
 NO_RETURN = (
-    "%(host)s has not returned: its minion does not answer, or was stopped in the middle of this. What was "
-    "begun there may go on"
+    "%(host)s has not returned: its minion does not answer, is busy with other states, or was stopped in the "
+    "middle of this. What was begun there may go on"
 )
 # Words of Salt by which it says what a minion lacks, and what is to be done about that.
 LACKS = (
@@ -41,6 +41,8 @@ LACKS = (
     ),
 )
 BUSY = "is running as PID"
+# Salt's own comment, under test=True, of a state that says why nothing is done; its name says that, too.
+ONLY_TESTED = "If we weren't testing, this would be a failure!"
 
 
 # What states have returned
@@ -75,6 +77,8 @@ def _row(key, state, utility):
     parts, changes = key.split(PARTS), state.get("changes")
     # What Salt says of one that it has not run is about its requisites.
     comment = state.get("comment") if state.get("__state_ran__", True) else ""
+    if comment == ONLY_TESTED and len(parts) > 3:
+        comment = parts[2]
     return {
         "id": _shown(parts[1] if len(parts) > 1 else key, utility),
         "function": parts[-1],

@@ -88,7 +88,7 @@ def test_of_a_host_that_fails_only_what_has_failed_is_said():
     [
         (
             False,
-            "xen1 has not returned: its minion does not answer, or was stopped in the middle of this.",
+            "xen1 has not returned: its minion does not answer, is busy with other states, or was stopped ",
         ),
         (None, "xen1 has not returned: its minion does not answer"),
         (
@@ -155,6 +155,13 @@ def test_a_step_that_broke_down_is_told_by_the_last_word():
     assert xend_said.why_not(waits, UTILITY) == []
     # One that tells it by itself has done so.
     assert xend_said.why_not(step([], False), UTILITY) == []
+
+
+def test_under_test_a_state_that_only_says_why_is_told_by_its_name():
+    key = "test_|-xend-relocation-config_|-Nothing was changed. xend is missing_|-fail_without_changes"
+    comment = "If we weren't testing, this would be a failure!"
+    found = told(["xen1"], {"xen1": {key: {"comment": comment, "result": False, "changes": {}}}}, False)
+    assert found["comment"] == "Nothing was changed. xend is missing"
 
 
 def test_why_a_step_has_failed_from_which_nothing_came_back():
