@@ -398,8 +398,8 @@ def migration(given=None, test=False):
 
     Returns a dict: ``stop``, None or the reason (``id``, ``text``) why nothing can be moved; else ``domain``,
     ``source``, ``target``, ``steps`` (the arguments of the states on the hosts, by SLS), ``configures``,
-    ``follows``, ``announces``, ``unmanages`` (bools: which steps there are beside moving) and ``look`` (what
-    ``xend.outcome`` is given).
+    ``follows``, ``announces``, ``unmanages`` (bools: which steps there are beside moving), ``knocks`` (bool:
+    whether the target's door is asked) and ``look`` (what ``xend.outcome`` is given).
 
     CLI Example:
 
@@ -416,7 +416,7 @@ def migration(given=None, test=False):
     declared, mistakes = master.declared(ends)
     if not declared:
         why = master.none_declared(mistakes, "%s and %s" % (source, target))
-        return xm_steps.stop("the pillar says which hosts there are", "Nothing was moved. %s" % why, _Utility)
+        return xm_steps.stop("the pillar says which hosts there are", "Nothing was moved: %s" % why, _Utility)
     asked_at = time.time()
     question = {"source": source, "options": xm_steps.options(given)}
     known = [host for host in ends if host in declared]

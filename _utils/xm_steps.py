@@ -237,6 +237,7 @@ def plan(given, reports, file, answered_s, who, test, utility):
         "target": target,
         "steps": _steps(given, reports, file, who, _asked(left, there, answered_s), test),
         "configures": not is_ready,
+        "knocks": _knocks(there, test),
         "follows": bool(file and file.get("path")),
         "announces": bool(guest and there["announces"]),
         # A guest of the same name with another uuid that runs there says nothing of the one that is managed
@@ -269,6 +270,13 @@ def _asked(left, there, answered_s):
     return {"time": there["host"]["time"], "apart_s": max(0, answered_s - min(took))}
 
 
+def _knocks(there, test):
+    """
+    Whether the target's door is asked: one that is still to be opened cannot be, while nothing is changed.
+    """
+    return there["configured"] or not test
+
+
 def _steps(given, reports, file, who, asked, test):
     """
     The arguments of the states on the two hosts, by SLS.
@@ -279,8 +287,7 @@ def _steps(given, reports, file, who, asked, test):
     has_disks = bool(left["domain"] and left["domain"]["disks"])
     marked = left["marked"] or ({"problem": UNMARKED} if has_disks else None)
     storage = marked and _told(dict(marked, host=source))
-    # A door that is still to be opened cannot be asked yet.
-    ask = None if there["configured"] or not test else False
+    ask = None if _knocks(there, test) else False
     ways = ("live", "port", "ssl", "node", "accept") + SAFETY_OPTIONS
     way = dict([(key, asked_for.get(key)) for key in ways])
     return {

@@ -90,6 +90,7 @@ def test_dry_run_on_hosts_that_are_still_to_be_configured(site):
     assert run.exit_code == 0, run.report()
     assert run.steps[CONFIGURE]["result"] is None and run.steps[SEND]["result"] is None
     assert "was not asked" in run.comment(SEND)
+    assert run.comment(CAN_BE).endswith("lets xen1 in was not asked, as its settings are still to be applied")
     assert_unharmed(site, guest)
     assert site.xen2.config.read_text() == CONFIGS["xen2"]
 

@@ -40,8 +40,10 @@
         plan.steps.vacate, [home], only=plan.follows, tells=false) }}
 {#- Without requisites: whatever became of the steps above, what both hosts hold now is the truth. #}
 {%- if opts.get("test") %}
+{%- set later = "" if plan.knocks else "; whether " ~ target ~ " lets " ~ source ~ " in was not asked, as its settings "
+                ~ "are still to be applied" %}
 {{ could("whether " ~ guest ~ " can be moved", "Nothing was changed. Nothing is in the way of moving " ~ guest
-         ~ " from " ~ source ~ " to " ~ target) }}
+         ~ " from " ~ source ~ " to " ~ target ~ later) }}
 {%- else %}
 {{ last_word("where " ~ guest ~ " is now", "xend.outcome", {"given": plan.look}) }}
 {%- endif %}
