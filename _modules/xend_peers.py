@@ -287,7 +287,8 @@ def settings():
 
         salt 'xen*' xend.settings
     """
-    return xend_settings.settings(_pillar(), str(__opts__["id"]), _Utility)
+    errors = __pillar__.get("_errors") or []
+    return xend_settings.settings(_pillar(), str(__opts__["id"]), _Utility, errors)
 
 
 # What `ready` says, and what to do where it is not so.

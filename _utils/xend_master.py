@@ -25,6 +25,7 @@ NEVER_HEARD = (
     "(`salt-key -L`), or it has Salt 3000 or before, and is refused while minimum_auth_version in the "
     "master's configuration is above 0"
 )
+STRAY = "; of the minions that this master knows, %s is not in the pillar: is that meant by %s there?"
 SYNC = "%(host)s lacks the modules of Xend for Salt: `salt %(host)s saltutil.sync_all` brings them"
 MALFORMED = "its answer to %s is not of the agreed form: %s"
 BY_HAND = (
@@ -34,7 +35,6 @@ BY_HAND = (
 UNANSWERED = "its minion does not answer"
 UNDECLARED = "it was not asked, because the pillar does not declare it"
 ANY_MINION = "every minion that is known here"
-NOT_RENDERED = "the pillar of %s does not render: %s"
 NO_HOSTS = (
     "xend:relocation:hosts is missing in the pillar of %s, so nobody is asked: assign it to all Xen hosts in "
     "top.sls of the pillar (pillar.example shows what stands there)"
@@ -80,8 +80,9 @@ class Master(object):
 
     def __init__(self, opts, functions, client, utility):
         self.opts, self.functions, self.client, self.utility = opts, functions, client, utility
-        # The minions of which the master keeps grains, once that was looked at: threads do not.
-        self.heard_of = None
+        # The minions of which the master keeps grains, once that was looked at: threads do not; and which of
+        # them the pillar does not declare.
+        self.heard_of, self.strays = None, ()
 
     def declared(self, ids=None):
         """
@@ -93,8 +94,8 @@ class Master(object):
             like Xen hosts. That a minion looks so is its own word, and decides only whose pillar, which is
             the master's, is read
         """
-        declared = self.utility("xend_settings").declared
-        found, wrong = {}, []
+        settings = self.utility("xend_settings")
+        found, wrong, told, instead = {}, [], [], []
         known = self.functions["cache.grains"](tgt="*")
         self.heard_of = set(known)
         for host in ids or self._looking_like_xen(known):
@@ -102,13 +103,19 @@ class Master(object):
             if host in found:
                 continue
             pillar = self.functions["pillar.show_pillar"](host)
-            hosts, mistakes = declared(pillar.get("xend"), self.utility)
-            errors = pillar.get("_errors") or []
-            mistakes += [self.legible(NOT_RENDERED % (host, error)) for error in errors]
+            given, errors = pillar.get("xend"), pillar.get("_errors") or []
+            hosts, mistakes = settings.declared(given, self.utility)
+            if errors and errors not in told:
+                mistakes.append(self.legible(settings.unrendered(host, errors)))
+            told.append(errors)
+            if given is not None and not instead:
+                # That there are none may come from a key that is mistyped.
+                instead = settings.settings(given, host, self.utility)["wrong"]
             for name, known in hosts.items():
                 found.setdefault(name, known)
             wrong += [mistake for mistake in mistakes if mistake not in wrong]
-        return found, wrong
+        self.strays = sorted(self.heard_of - set(found))
+        return found, wrong if found or wrong else instead
 
     def none_declared(self, wrong, whose=None):
         """
@@ -211,7 +218,10 @@ class Master(object):
         """
         What else may keep a minion from answering of which the master keeps no grains.
         """
-        return "" if self.heard_of is None or host in self.heard_of else NEVER_HEARD
+        if self.heard_of is None or host in self.heard_of:
+            return ""
+        near = self.utility("xend_text").nearest(host, self.strays, 1)
+        return STRAY % (near[0], host) if near else NEVER_HEARD
 
     def _failed(self, host, function, said):
         """

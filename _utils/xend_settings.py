@@ -353,7 +353,20 @@ def said_for(given, minion_id, name):
     return None
 
 
-def settings(given, minion_id, utility):
+UNRENDERED = (
+    "the pillar of %(host)s does not render (%(errors)s): `salt-run pillar.show_pillar "
+    "%(host)s` shows where; when that is mended, `salt %(host)s saltutil.refresh_pillar` brings it"
+)
+
+
+def unrendered(minion_id, errors):
+    """
+    What is to be said of a host of which Salt could not make the pillar, for reasons that it tells as texts.
+    """
+    return UNRENDERED % {"host": _bare(minion_id), "errors": "; ".join([_native(error) for error in errors])}
+
+
+def settings(given, minion_id, utility, errors=()):
     """
     All that the pillar says for one host, with defaults filled in, and all that is wrong with it.
 
@@ -363,6 +376,8 @@ def settings(given, minion_id, utility):
         the host, as text
     utility
         a function from the name of another utility to that utility
+    errors
+        why Salt could not make this host's pillar, texts
 
     Returns a dict: ``relocation`` (what the state xend.relocation takes: each setting that is given or has
     a default, and ``backup``), ``restart``, ``restart_accept`` (as given), ``ports`` (on which xend shall
@@ -401,7 +416,7 @@ def settings(given, minion_id, utility):
         if values.get(server, merged.get(server) is not None)
     ]
     if ports and has_hosts:
-        wrong += _missing(given, merged, minion_id)
+        wrong += _missing(given, merged, minion_id, errors)
     if len(set(ports)) < len(ports):
         wrong.append("xend:relocation:port and ssl_port are both %d: xend would not start" % ports[0])
     firewall, wrong_rules, wrong_peers = _firewall(given, merged["hosts_allow"], minion_id, utility)
@@ -419,6 +434,18 @@ def settings(given, minion_id, utility):
     }
 
 
+A_HOST = "; hosts stand under xend:relocation:hosts, further to the right than `hosts:` itself"
+
+
+def _is_host(value):
+    """
+    Whether what stands beside a name is what stands beside the id of a host.
+    """
+    if isinstance(value, dict):
+        return "address" in value
+    return isinstance(value, TEXT) and bool(IPV4.match(value))
+
+
 def _wrong_at_top(xend, keys):
     wrong = []
     for name in sorted(xend, key=shown):
@@ -428,7 +455,8 @@ def _wrong_at_top(xend, keys):
         elif name in keys or name in BESIDE or name == "hosts":
             wrong.append("xend:%s is no setting; it belongs under xend:relocation" % name)
         else:
-            wrong.append("xend:%s is no setting%s" % (_bare(name), _meant(name, TOP)))
+            belongs = _meant(name, TOP) or A_HOST * _is_host(xend[name])
+            wrong.append("xend:%s is no setting%s" % (_bare(name), belongs))
     return wrong
 
 
@@ -444,6 +472,7 @@ def _wrong_in(said, path, keys, utility):
         if name not in known:
             where = " (it stands under %s)" % path[len("xend:relocation:") :] if is_host else ""
             belongs = "; it belongs under xend" if name in TOP else _meant(name, known)
+            belongs = belongs or A_HOST * (not is_host and _is_host(value))
             wrong.append("xend:relocation:%s is no setting%s%s" % (_bare(name), belongs, where))
             continue
         kind = utility("xend_options").kind_of(keys.get(name))
@@ -507,6 +536,8 @@ NO_PILLAR = (
 
 
 NOT_THE_ID = "; %s stands there, and is not the id of this minion"
+NO_LINE = "; no line begins with that id, but with %s"
+MOST_IDS = 10
 
 
 def _is_longer(name, other):
@@ -517,17 +548,31 @@ def _is_longer(name, other):
     return name != other and (short == long or long.startswith(short + "."))
 
 
-def _missing(given, merged, minion_id):
+def _instead(hosts, minion_id):
+    """
+    Which ids stand there in place of that of a host.
+    """
+    longer = [NOT_THE_ID % _bare(host) for host in hosts if _is_longer(host, minion_id)]
+    if longer or not hosts:
+        return "".join(longer[:1])
+    shown_ids = [_bare(host) for host in hosts[:MOST_IDS]]
+    more = " and %d more" % (len(hosts) - MOST_IDS) if len(hosts) > MOST_IDS else ""
+    return NO_LINE % (", ".join(shown_ids) + more)
+
+
+def _missing(given, merged, minion_id, errors):
     """
     What a host that listens for guests cannot do without.
     """
+    if given is None and errors:
+        return [unrendered(minion_id, errors)]
     if given is None:
         return [NO_PILLAR % {"host": _bare(minion_id)}]
     wrong = []
     if not merged["address"]:
         hosts = [host for host, _path, _own in _hosts(_relocation(given, []), [])]
-        near = "".join([NOT_THE_ID % _bare(host) for host in hosts if _is_longer(host, minion_id)][:1])
-        wrong.append("xend:relocation:hosts has no address for %s%s" % (_bare(minion_id), near))
+        there = "" if minion_id in hosts else _instead(hosts, minion_id)
+        wrong.append("xend:relocation:hosts has no address for %s%s" % (_bare(minion_id), there))
     if merged["hosts_allow"] is None:
         wrong.append("xend:relocation:hosts names no other host, whom %s could admit" % _bare(minion_id))
     return wrong

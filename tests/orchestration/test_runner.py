@@ -146,8 +146,32 @@ def test_a_pillar_that_is_assigned_to_nobody_is_told_without_blaming_the_options
     said = runner["xend.matrix"]()["problem"]
     assert said.startswith("xend:relocation:hosts is missing in the pillar of ") and "top.sls" in said
     report = migrate("web01").report()
-    assert "Nothing was moved. xend:relocation:hosts is missing in the pillar of xen1 and xen2" in report
+    assert "Nothing was moved: xend:relocation:hosts is missing in the pillar of xen1 and xen2" in report
     assert "xend:migrate" not in report and "Needed are" not in report
+
+
+def test_a_pillar_without_hosts_is_told_by_what_is_mistyped_in_it(conductor, runner, migrate):
+    conductor.set_pillar({"xend": {"relocaton": conductor.pillar["xend"]["relocation"]}})
+    wrong = "xend:relocaton is no setting; did you mean relocation?"
+    assert runner["xend.matrix"]()["problem"].startswith(wrong)
+    report = migrate("web01").report()
+    assert "Nothing was moved: " + wrong in report and "top.sls" not in report
+
+
+def test_a_pillar_that_does_not_render_is_told_once_with_where_to_look(conductor, runner):
+    conductor.set_pillar({"_errors": ["Rendering SLS 'xend' failed. Please see master log for details."]})
+    said = runner["xend.matrix"]()["problem"]
+    assert said.startswith("the pillar of xen1 does not render (Rendering SLS 'xend' failed. ")
+    assert "`salt-run pillar.show_pillar xen1`" in said and said.count("does not render") == 1
+
+
+def test_a_host_that_is_mistyped_in_the_pillar_is_told_apart_from_one_that_is_down(conductor, runner):
+    pillar = copy.deepcopy(conductor.pillar)
+    hosts = pillar["xend"]["relocation"]["hosts"]
+    hosts["xne2"] = hosts.pop("xen2")
+    conductor.set_pillar(pillar)
+    remedy = runner["xend.matrix"]()["xne2"]["remedy"]
+    assert "xen2 is not in the pillar: is that meant by xne2 there?" in remedy and "salt-key" in remedy
 
 
 def test_the_table_names_what_is_wrong_in_the_pillar(conductor):

@@ -299,7 +299,10 @@ def test_a_pillar_that_cannot_be_read_says_only_that():
 
 def test_a_host_that_is_not_listed():
     found = wrong({"relocation": {"hosts": HOSTS}}, "xen9")
-    assert found == ["xend:relocation:hosts has no address for xen9"]
+    instead = "; no line begins with that id, but with xen1, xen2, xen3"
+    assert found == ["xend:relocation:hosts has no address for xen9" + instead]
+    many = dict([("xen%d" % number, "10.20.1.%d" % number) for number in range(10, 30)])
+    assert wrong({"relocation": {"hosts": many}}, "xen9")[0].endswith("xen18, xen19 and 10 more")
     (said,) = wrong(None)
     assert said.startswith("xend is missing for xen1: assign it in top.sls of the pillar, then run `salt ")
 
@@ -310,6 +313,23 @@ def test_a_host_that_is_not_listed():
 def test_a_host_that_is_listed_by_another_name_is_told_of_it(own, there):
     said = wrong({"relocation": {"hosts": {there: "10.20.0.11"}}}, own)[0]
     assert said.endswith("for %s; %s stands there, and is not the id of this minion" % (own, there))
+
+
+@pytest.mark.parametrize("entry", ["10.20.0.11", {"address": "10.20.0.11", "port": 8012}])
+def test_a_host_that_stands_too_far_to_the_left_is_told_where_it_belongs(entry):
+    says = "xend:%sxen1 is no setting; hosts stand under xend:relocation:hosts, further to the right than"
+    assert wrong({"relocation": {"hosts": None, "xen1": entry}})[0].startswith(says % "relocation:")
+    assert wrong({"relocation": None, "hosts": None, "xen1": entry})[1].startswith(says % "")
+
+
+def test_a_pillar_that_does_not_render_is_not_one_that_is_assigned_to_nobody():
+    errors = ["Rendering SLS 'xend' failed. Please see master log for details."]
+    (said,) = xend_settings.settings(None, "xen1", importlib.import_module, errors)["wrong"]
+    assert said.startswith("the pillar of xen1 does not render (%s): " % errors[0])
+    assert "`salt-run pillar.show_pillar xen1` shows where" in said
+    # Another SLS may be the one that fails.
+    whole = xend_settings.settings({"relocation": {"hosts": HOSTS}}, "xen1", importlib.import_module, errors)
+    assert whole["wrong"] == []
 
 
 def test_a_host_has_others_that_it_could_admit():
