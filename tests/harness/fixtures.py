@@ -83,9 +83,10 @@ def master(salt_factories, pillar_file):
         "auto_accept": True,
         "file_roots": salt_config.file_roots(),
         "pillar_roots": {"base": [str(pillar_file.parent)]},
-        "timeout": 10,
-        # Minions that are down are waited for so long each time they are asked whether they still work.
-        "gather_job_timeout": 5,
+        # On a machine that has much to do, a minion takes long to begin with what it is asked. One that is down
+        # is waited for so long each time: for its answer, and then for whether it is still at work.
+        "timeout": 15,
+        "gather_job_timeout": 15,
     }
     master = salt_factories.salt_master_daemon("master", overrides=overrides, start_timeout=LIMIT_S)
     with master.started():

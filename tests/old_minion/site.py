@@ -10,8 +10,9 @@ from tests.harness.salt_run import SaltRun
 from tests.harness.site import LIMIT_S, Real
 from tests.lab.layout import wait_until
 
-# Salt 3006 and later do not talk to older minions otherwise.
-MASTER_OPTIONS = {"minimum_auth_version": 0}
+# Salt 3006 and later do not talk to older minions otherwise. No minion is ever down here, so that they can be
+# waited for as long as a busy machine takes.
+MASTER_OPTIONS = {"minimum_auth_version": 0, "timeout": 30, "gather_job_timeout": 60}
 # That of a daemon which System V's init has started.
 MINION_LOCALE = "C"
 
