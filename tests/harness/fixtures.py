@@ -83,8 +83,8 @@ def master(salt_factories, pillar_file):
         "auto_accept": True,
         "file_roots": salt_config.file_roots(),
         "pillar_roots": {"base": [str(pillar_file.parent)]},
-        # On a machine that has much to do, a minion takes long to begin with what it is asked. One that is down
-        # is waited for so long each time: for its answer, and then for whether it is still at work.
+        # On a busy machine a minion takes long to begin with what it is asked. One that is down is waited for
+        # so long each time: for its answer, and then for whether it is still at work.
         "timeout": 15,
         "gather_job_timeout": 15,
     }

@@ -644,13 +644,7 @@ def _claim_net(root, count):
         fcntl.flock(lock, fcntl.LOCK_EX)
         for net in range(NETS):
             claim = CLAIMS / str(net)
-            if (
-                claim.exists()
-                and Path(claim.read_text(), "fleet.json").exists()
-                and not _is_over(Path(claim.read_text()))
-            ):
-                continue
-            if _addresses_are_free(net, count):
+            if not _is_claimed(claim) and _addresses_are_free(net, count):
                 claim.write_text(str(root))
                 # Until fleet.json is written the claim would look stale to others.
                 write_atomic(
@@ -663,10 +657,15 @@ def _claim_net(root, count):
     raise RuntimeError("no loopback net is free: remove old fleets listed in %s" % CLAIMS)
 
 
-def _is_over(root):
-    owner = json.loads((root / "fleet.json").read_text())["owner"]
+def _is_claimed(claim):
+    try:
+        root = Path(claim.read_text())
+        owner = json.loads((root / "fleet.json").read_text())["owner"]
+    except FileNotFoundError:
+        # Whoever ends a fleet does not wait for those who make one.
+        return False
     alive = owner is not None and process_start(owner["pid"]) == owner["start"]
-    return not alive and not living_processes(root)
+    return alive or bool(living_processes(root))
 
 
 def _addresses_are_free(net, count):
