@@ -274,8 +274,8 @@ def watch(domain=None, timeout=None, quiet=None):
         return master.ask(hosts, "xm.migrations", "migrations", keywords={"names": names})
 
     with _stoppable() as is_stopped, contextlib.closing(_events(is_stopped)) as events:
-        # It listens before anybody is asked.
-        next(events)
+        # It listens before anybody is asked, unless that was stopped already.
+        next(events, None)
         why = xm_watch.follow(board, events, ask, screen.show, time.monotonic, _is_busy, *limits)
     now = time.monotonic()
     screen.show(now, at_last=True)
@@ -303,14 +303,15 @@ def _stoppable():
     A function that tells whether Ctrl-C was pressed while the block lasts. The second time it does what it
     does otherwise.
     """
-    pressed = []
+    # It may be pressed as soon as it is heard.
+    pressed, before = [], signal.getsignal(signal.SIGINT) or signal.SIG_DFL
 
     def stop(number, _frame):
         pressed.append(number)
         signal.signal(signal.SIGINT, before)
 
     try:
-        before = signal.signal(signal.SIGINT, stop) or signal.SIG_DFL
+        signal.signal(signal.SIGINT, stop)
     except ValueError:
         # It is for the main thread to hear signals.
         yield lambda: False

@@ -343,6 +343,20 @@ def test_ctrl_c_ends_the_watching_and_nothing_else(conductor, runner, bus):
     assert conductor.fleet["xen2"].wait_alive("web01")
 
 
+def test_ctrl_c_that_comes_before_anything_is_heard_ends_it_as_well(conductor, runner, bus, monkeypatch):
+    before, set_handler, due = signal.getsignal(signal.SIGINT), signal.signal, [signal.SIGINT]
+
+    def set_and_press(number, handler):
+        former = set_handler(number, handler)
+        if due:
+            signal.raise_signal(due.pop())
+        return former
+
+    monkeypatch.setattr(signal, "signal", set_and_press)
+    assert runner["xend.watch"]() == [] and due == []
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 def test_a_watch_of_nothing_and_of_nonsense(conductor, runner, bus):
     assert runner["xend.watch"](quiet=1) == []
     assert "timeout" in runner["xend.watch"](timeout="soon")["problem"]
