@@ -73,6 +73,22 @@ def test_a_later_process_started_later(listener, tmp_path):
         other.stdout.close()
 
 
+def test_who_is_held_up_between_two_clocks_tells_the_same_start(listener, monkeypatch):
+    """As on a host that has much to do: what was changed after the start would pass for older."""
+    undisturbed, delays_s = xend_host._started(listener.pid), [0.5, 0.3]
+
+    @contextlib.contextmanager
+    def slow(path):
+        with open(path) as stream:
+            yield stream
+        if path == "/proc/uptime" and delays_s:
+            time.sleep(delays_s.pop())
+
+    monkeypatch.setattr(xend_host, "open", slow, raising=False)
+    assert abs(xend_host._started(listener.pid) - undisturbed) < 0.1
+    assert delays_s == []
+
+
 WATCHDOG = """
 import os, time
 if os.fork() == 0:
