@@ -218,20 +218,18 @@ def _migrate(this, name, uuid, target, peer, live, node, timeout, safety):
     if row is None or uuid not in (None, row["uuid"]):
         raise CommandExecutionError("%s has left this host while it was checked" % name)
     guest, reference = look.describe(row), look.reference(row)
-    # A guest that writes is sent up to three times.
-    slowest_mib_s = min((safety["rate_mib_s"] or 3 * SLOW_MIB_S) / 3.0, SLOW_MIB_S)
-    limit = max(300, int(guest["memory_mib"] / slowest_mib_s)) if timeout is None else float(timeout)
+    limit_s = _usual_limit_s(guest, safety["rate_mib_s"]) if timeout is None else float(timeout)
     kept = _keep(this, guest, look.text(row))
     # What was kept of an earlier journey is older than the guest that runs here.
     _forget_own(this, guest["uuid"])
     note = _note(this, guest, peer["id"], kept, safety)
-    relay, without = _relay(this, guest, peer, live, limit, safety, note)
+    relay, without = _relay(this, guest, peer, live, limit_s, safety, note)
     to = {"address": this.option("loopback"), "port": relay["listens"][1]} if relay else peer
     options = _migrate_options(this, guest, live, dict(peer, port=to["port"]), node)
     command = [this.option("xm"), "migrate"] + options + [reference, to["address"]]
     began = xm_look.clock_s()
     try:
-        result = _watch(command, limit, _progress(this, guest, target, note["relay"] if relay else None))
+        result = _watch(command, limit_s, _progress(this, guest, target, note["relay"] if relay else None))
     except CommandExecutionError:
         # Nobody has been asked to send it.
         _forget_own(this, guest["uuid"])
@@ -243,19 +241,16 @@ def _migrate(this, name, uuid, target, peer, live, node, timeout, safety):
     xm_said = None
     if not result["over"] or result["retcode"]:
         xm_said = xm_way.xm_said(this.said(result), told, to["address"], peer["address"])
-    waited_s, required = None if result["over"] else limit, safety["copy"] == "required"
-    facts, advice, ended = _sayings(name, target, view, told, xm_said, waited_s, required)
-    comment, facts = facts + advice + ended + without, facts + ended + without
+    waited_s, required = None if result["over"] else limit_s, safety["copy"] == "required"
+    said = _sayings(name, target, view, told, xm_said, waited_s, required)
+    comment, facts = [text + without for text in said]
     if not _has_left(view) or xm_way.has_failed(told):
-        is_here = view["copy"] in ("running", "left")
-        if result["over"] and result["retcode"] > 0 and told and told["phase"] == "listening":
-            # xend has failed before, and nobody shall go that way any more.
-            this.end_relay(note)
         # When xm was not waited for, or killed, xend may yet begin.
-        if view["copy"] == "running" and result["over"] and result["retcode"] > 0:
-            comment += _forget_own(this, guest["uuid"])
-        said = "%s was not moved: %s" if is_here else "the migration of %s has not ended well: %s"
-        raise _NotMoved(said % (name, comment), said % (name, facts))
+        if result["over"] and result["retcode"] > 0:
+            comment += _end_what_failed(this, note, view, told)
+        is_here = view["copy"] in ("running", "left")
+        begin = ("%s was not moved: " if is_here else "the migration of %s has not ended well: ") % name
+        raise _NotMoved(begin + comment, begin + facts)
     if this.stays_managed(guest["uuid"]):
         manages = "; xend on %s still manages it: xm.forget_managed there, once it runs on %s"
         manages = manages % (str(__opts__["id"]), target)
@@ -275,21 +270,42 @@ def _migrate(this, name, uuid, target, peer, live, node, timeout, safety):
     }
 
 
+def _usual_limit_s(guest, rate_mib_s):
+    """
+    For how long a transfer is waited for when nobody says so.
+    """
+    # A guest that writes is sent up to three times.
+    slowest_mib_s = min((rate_mib_s or 3 * SLOW_MIB_S) / 3.0, SLOW_MIB_S)
+    return max(300, int(guest["memory_mib"] / slowest_mib_s))
+
+
 def _has_left(view):
     return view["copy"] in ("absent", "managed")
 
 
+def _end_what_failed(this, note, view, told):
+    """
+    Let nobody go the way any more of a migration that has failed by the word of xm, and forget it where the
+    guest runs as before. Returns what there is to say about that.
+    """
+    if told and told["phase"] == "listening":
+        this.end_relay(note)
+    return _forget_own(this, note["uuid"]) if view["copy"] == "running" else ""
+
+
 def _sayings(name, target, view, told, xm_said, waited_s, required):
     """
-    What is so of a guest after xm was run, what is to be done about that, and how it has ended.
+    What is to be said of a guest after xm was run, and the same without what to do about it.
     """
     here = str(__opts__["id"])
     report = xm_verdict.report(name, here, target, view, {"copy": "unasked"}, _Utility)
     facts, advice = report["facts"], report["comment"][len(report["facts"]) :]
     ended = xm_verdict.how_xm_ended(view, _Utility, xm_said=xm_said, waited_s=waited_s)
     if _has_left(view):
-        return facts + xm_way.word(told, here, target), xm_way.advice(told, target, advice), ended
-    return facts, advice, ended + xm_way.word(told, here, target, ended, required)
+        facts, advice = facts + xm_way.word(told, here, target), xm_way.advice(told, target, advice)
+    else:
+        ended += xm_way.word(told, here, target, ended, required)
+    return facts + advice + ended, facts + ended
 
 
 # The relay

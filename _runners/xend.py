@@ -437,7 +437,7 @@ def migration(given=None, test=False):
     uuid = xm_steps.follower(given, reports)
     file = master.guests_file(name, uuid, source, target) if uuid else None
     who = "migration from %s, begun %s" % (source, time.strftime("%Y-%m-%d %H:%M:%S"))
-    return xm_steps.plan(given, reports, file, answered_s, who, test, _Utility)
+    return xm_steps.plan(given, reports, file, answered_s, who, test)
 
 
 def _nowhere(master, name, source, declared):

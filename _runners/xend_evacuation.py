@@ -549,7 +549,7 @@ class _Run:
             return
         uuid = xm_steps.follower(given, reports)
         file = self.master.guests_file(name, uuid, source, target) if uuid else None
-        plan = xm_steps.plan(given, reports, file, answered_s, self.who, False, _Utility)
+        plan = xm_steps.plan(given, reports, file, answered_s, self.who, False)
         # What has not been planned with this guest is not taken for it.
         went["look"] = dict(plan["look"], uuid=move["uuid"])
         steps, takes = plan["steps"], None

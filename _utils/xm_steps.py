@@ -204,7 +204,7 @@ def follower(given, reports):
     return guest and guest["uuid"]
 
 
-def plan(given, reports, file, answered_s, who, test, utility):
+def plan(given, reports, file, answered_s, who, test):
     """
     What is to be done, after `refusal` has found nothing.
 

@@ -55,7 +55,6 @@ UNHARMED = frozenset([SOURCE])
 ORPHANED = frozenset([MOVED, REMAINDER, GOING_ON])
 # After a broken transfer xend may not have tidied up, and the product may have done it.
 BROKEN = frozenset([SOURCE, MISNAMED, SOURCE_AND_COPY, SUSPENDED])
-ANYWHERE_BUT_LOST = BROKEN | {MOVED, REMAINDER, GOING_ON}
 
 
 @dataclass(frozen=True)

@@ -238,12 +238,19 @@ def test_a_host_that_has_nothing_to_do_with_it_cannot_keep_it_from_coming_back()
             assert "restore: [web01]" in found["comment"]
 
 
-@pytest.mark.parametrize(
-    "copy", [word for word in COPIES if word not in "absent managed foreign unasked unfinished"]
-)
+MAY_NOT_HAVE_IT = ("absent", "managed", "foreign", "unasked", "unfinished", "unknown")
+
+
+@pytest.mark.parametrize("copy", sorted(set(COPIES).difference(MAY_NOT_HAVE_IT)))
 def test_where_its_target_has_it_nothing_is_restored(copy):
     for found in gather([], one(copy)):
-        assert "restore" not in [step["do"] for step in found["repairs"]] or copy == "unknown"
+        assert "restore" not in [step["do"] for step in found["repairs"]]
+
+
+def test_where_its_target_may_have_it_that_is_for_the_operator_to_say():
+    for found in gather([], one("unknown")):
+        assert ("restore", "xen1", True) in asked(found)
+        assert "restore" not in [step["do"] for step in found["repairs"] if not step["only_if_asked"]]
 
 
 # The last look of a migration
