@@ -934,10 +934,8 @@ def release(name, who=None):
         salt xen2 xend.release web01
     """
     name = _given(xend_text.given_text, "name", name)
-    made = [one["who"] for one in _reservations(xend_lock.reserved, time.time()) if one["name"] == name]
-    if who is not None and made != [_given(xend_text.given_text, "who", who)]:
-        return False
-    return _reservations(xend_lock.release, name)
+    who = None if who is None else _given(xend_text.given_text, "who", who)
+    return _reservations(xend_lock.release, name, time.time(), who)
 
 
 def expected():

@@ -302,34 +302,42 @@ def reserved(folder, now):
     understood or ends later than any reservation made now could is ignored and removed. A folder that is
     missing has none, and is not made.
     """
-    found = []
     if not os.path.lexists(folder):
-        return found
+        return []
     with _books(folder):
-        for file_name in os.listdir(folder):
-            path = os.path.join(folder, file_name)
-            if not RESERVED.match(file_name):
-                continue
-            made = _understood(path)
-            if made and now < made["until"] <= now + MAX_S:
-                found.append(made)
-            else:
-                os.unlink(path)
+        return _reserved(folder, now)
+
+
+def _reserved(folder, now):
+    found = []
+    for file_name in os.listdir(folder):
+        path = os.path.join(folder, file_name)
+        if not RESERVED.match(file_name):
+            continue
+        made = _understood(path)
+        if made and now < made["until"] <= now + MAX_S:
+            found.append(made)
+        else:
+            os.unlink(path)
     return sorted(found, key=lambda made: (made["until"], made["name"]))
 
 
-def release(folder, name):
+def release(folder, name, now, who=None):
     """
-    End a reservation before its time. Returns whether there was one.
+    End a reservation before its time.
+
+    folder, name, now
+        as for `reserve`
+    who
+        end it only when it was made with these words; None: whoever has made it
+
+    Returns whether there was one.
     """
     with _books(folder):
-        try:
+        made = [one for one in _reserved(folder, now) if one["name"] == name and who in (None, one["who"])]
+        if made:
             os.unlink(_reservation(folder, name))
-        except EnvironmentError as exc:
-            if exc.errno != errno.ENOENT:
-                raise
-            return False
-    return True
+    return bool(made)
 
 
 def _books(folder):

@@ -1,5 +1,6 @@
 """The states, with and without test=True: what they report is what is there before and after."""
 
+import fcntl
 import functools
 
 import pytest
@@ -273,6 +274,23 @@ def test_room_is_kept_only_for_a_guest_that_comes(at):
     assert at("xen2").modules.xend.release("web01", who="run 2") is False
     assert at("xen2").modules.xend.release("web01", who="run 1") is True
     assert at("xen2").modules.xend.release("web01") is False
+
+
+def test_a_reservation_that_somebody_else_makes_meanwhile_stays(at, monkeypatch):
+    """Whoever waits for the lock has it as soon as it is free."""
+    xend, flock, others = at("xen2").modules.xend, fcntl.flock, ["run 2"]
+
+    def flock_and_hand_over(descriptor, kind):
+        flock(descriptor, kind)
+        if kind == fcntl.LOCK_UN and others:
+            xend.reserve("web01", who=others.pop())
+
+    xend.reserve("web01", who="run 1")
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", flock_and_hand_over)
+        assert xend.release("web01", who="run 1") is True
+    assert [one["who"] for one in xend.expected()] == ["run 2"]
+    assert xend.release("web01") is True
 
 
 def test_a_guest_that_came_and_does_not_run_is_a_failure(at, fleet):

@@ -248,9 +248,9 @@ def test_a_reservation_holds_until_it_is_released(tmp_path):
     made = reserve(tmp_path)
     assert made == {"name": "web01", "who": "migration from xen1", "until": NOW + 300, "memory_mib": 0}
     assert xend_lock.reserved(str(tmp_path), NOW + 1) == [made]
-    assert xend_lock.release(str(tmp_path), "web01") is True
+    assert xend_lock.release(str(tmp_path), "web01", NOW + 1) is True
     assert xend_lock.reserved(str(tmp_path), NOW + 1) == []
-    assert xend_lock.release(str(tmp_path), "web01") is False
+    assert xend_lock.release(str(tmp_path), "web01", NOW + 1) is False
 
 
 def test_a_reservation_is_on_the_disk_as_documented(tmp_path):
@@ -353,13 +353,13 @@ def test_names_of_any_letters_stay_apart(tmp_path_factory, given_names):
     found = xend_lock.reserved(str(folder), NOW)
     assert sorted(made["who"] for made in found) == sorted(given_names)
     for name in given_names:
-        assert xend_lock.release(str(folder), name)
+        assert xend_lock.release(str(folder), name, NOW)
     assert names(folder) == []
 
 
 @pytest.mark.parametrize(
     "change",
-    [lambda folder: reserve(folder), names, lambda folder: xend_lock.release(str(folder), "web01")],
+    [lambda folder: reserve(folder), names, lambda folder: xend_lock.release(str(folder), "web01", NOW)],
     ids=["reserve", "reserved", "release"],
 )
 def test_one_process_at_a_time_changes_reservations(tmp_path, change):
@@ -407,7 +407,7 @@ ALL_OF_IT = [
     lambda folder: xend_lock.private(str(folder)),
     lambda folder: xend_lock.reserve(str(folder), "web01", "xen1", 60, NOW, import_module),
     lambda folder: xend_lock.reserved(str(folder), NOW),
-    lambda folder: xend_lock.release(str(folder), "web01"),
+    lambda folder: xend_lock.release(str(folder), "web01", NOW),
 ]
 
 
