@@ -1154,11 +1154,15 @@ def _restore(this, made, safety):
         raise CommandExecutionError(NOT_RESTORED % (name, HALF_RESTORED % words))
     since = safety["sent_at"] if safety["live"] else safety["began_at"]
     still_s = round(now - since, 1) if since is not None and now >= since else None
-    _noted_anew(this, made, restored_at=_now(), stood_still_s=still_s)
+    try:
+        _noted_anew(this, made, restored_at=_now(), stood_still_s=still_s)
+    except CommandExecutionError as exc:
+        # That it was begun is noted: nobody restores it once more unasked.
+        words["left"] += "; %s" % exc
     try:
         os.unlink(path)
     except EnvironmentError as exc:
-        words["left"] = "; %s could not be removed (%s): never restore it again" % (path, exc.strerror)
+        words["left"] += "; %s could not be removed (%s): never restore it again" % (path, exc.strerror)
     # Of a managed guest the note tells no id, see `_note`.
     if made.get("domid") is None and not this.is_managed(uuid):
         words["left"] += NOT_MANAGED % made["kept"]

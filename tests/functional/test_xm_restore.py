@@ -303,6 +303,24 @@ def test_a_guest_that_xend_cannot_restore_is_still_whole(on, restore, copied, fl
     assert fleet["xen1"].wait_alive("web01").memory_sha256 == copied.guest.memory_sha256
 
 
+def test_a_guest_that_runs_again_is_told_when_that_cannot_be_noted(minion_on, copied, fleet, tmp_path):
+    """Its copy, which is older from now on, goes all the same."""
+    script = tmp_path / "xm"
+    script.write_text(
+        '#!/bin/sh\n%s "$@" || exit\n[ "$1" = restore ] && rm %s && mkdir %s\nexit 0\n'
+        % (fleet["xen1"].layout.xm, copied.note, copied.note)
+    )
+    script.chmod(0o755)
+    xm = minion_on("xen1", xm=str(script)).modules.xm
+    try:
+        told = xm.restore("web01", copied.uuid, "i1", claims=TARGET_SAYS_NEVER)
+    finally:
+        copied.note.rmdir()
+    assert "web01 was restored here from its safety copy and runs" in told
+    assert "what becomes of web01 cannot be kept there" in told
+    assert fleet["xen1"].wait_alive("web01") and not copied.copy.exists()
+
+
 def test_a_restore_that_xend_refuses_says_nothing_of_an_earlier_one(on, restore, copied, fleet):
     """Of that nobody has seen the end, so that the guest may have run since then."""
     copied.write(dict(copied.words, restoring_at="2012-03-04 05:07:08 UTC"))
