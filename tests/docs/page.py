@@ -12,7 +12,11 @@ FENCE = re.compile(r"^(\s*)(`{3,}|~{3,})\s*(\S*)\s*$")
 LIKE_A_FENCE = re.compile(r"^[\s>*+-]*(`{3,}|~{3,})")
 LIKE_A_COMMENT = re.compile(r"<!--\s*lab\b", re.IGNORECASE)
 # Those of blocks that nobody types; a command in one of another name would never be run.
-OTHERS = ("", "bash", "ini", "json", "python", "yaml", "yml")
+OTHERS = ("", "ini", "json", "python", "yaml", "yml")
+# What a reader takes for a command, wherever it stands.
+LIKE_A_COMMAND = re.compile(
+    r"\s*(?:\$ \S|(?:\S*/)?(?:salt|salt-(?:call|key|run)|xm|xend|service|systemctl|make|git|pip|python3?) )"
+)
 COMMENT = re.compile(r"^\s*<!--\s*lab:\s*(.*?)\s*-->\s*$")
 # The first line of a file that a reader is to make, or to add to: where it is.
 PLACE = re.compile(r"^\s*(?:#|//|--)\s+(added to )?(/\S+?)[,:;]?(?:\s.*)?$")
@@ -74,9 +78,12 @@ def steps(text):
     """Return the steps of a page, in order: Block, Do and Fresh. Raise Wrong."""
     found, pending = [], {}
     lines = text.splitlines()
-    number = 0
+    number, is_indented, is_behind_nothing = 0, False, True
     while number < len(lines):
         line = lines[number]
+        # Markdown makes a block of what is indented behind an empty line, unless that is of a list.
+        is_indented = (is_indented or is_behind_nothing) and line.startswith("    ")
+        is_behind_nothing = not line.strip()
         number += 1
         comment, fence = COMMENT.match(line), FENCE.match(line)
         if comment:
@@ -105,6 +112,9 @@ def steps(text):
                 )
             if LIKE_A_COMMENT.search(re.sub(r"`[^`]*`", "", line)):
                 raise Wrong(number, "unknown comment for the lab: %s" % line.strip())
+            if is_indented and LIKE_A_COMMAND.match(line):
+                said = "a command that is never run: blocks are fenced, console or sh: %s"
+                raise Wrong(number, said % line.strip())
             if LIKE_A_FENCE.match(line):
                 said = "a block stands by itself, and nothing stands behind the language: %s"
                 raise Wrong(number, said % line.strip())
@@ -175,6 +185,11 @@ def _block(number, language, body, notes):
     if not has_commands and language not in OTHERS:
         known = ", ".join((CONSOLE, SHELL, *OTHERS[1:]))
         raise Wrong(number, "%s is none of the languages: %s" % (language, known))
+    if not has_commands:
+        for at, line in enumerate(body, number + 1):
+            if LIKE_A_COMMAND.match(line):
+                said = "a command that is never run: this block is neither console nor sh: %s"
+                raise Wrong(at, said % line.strip())
     for note in notes:
         if note not in ("on", "not_run", "wrong") and not has_commands:
             raise Wrong(number, "this block has no commands for which %r could be said" % note)

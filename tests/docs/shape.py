@@ -1,8 +1,9 @@
 """Whether what a command has printed has the shape that a page shows.
 
 Pure: two texts in, what differs out. A page shows `…` for what it leaves out: alone on a line for any number
-of lines, within a line for any text of that line. Equal to each other are numbers, uuids, dates, amounts of
-white space, line breaks, and the states in which a guest runs; nothing else. The digits of a name belong to
+of lines, but an indented one for indented lines only, so that it stays with one minion and one state; within
+a line for any text of that line. Equal to each other are numbers, uuids, dates, amounts of white space, line
+breaks, and the states in which a guest runs; nothing else. The digits of a name or of an address belong to
 it. The parts of several minions may come in any order, as they do in reality.
 """
 
@@ -11,9 +12,11 @@ import itertools
 import re
 
 GAP = "…"
-LINES, TEXT = "lines", "text"
+LINES, INDENTED, TEXT = "lines", "indented lines", "text"
 UUID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE)
-NUMBER = re.compile(r"(?<![A-Za-z0-9_])\d+(?:\.\d+)*")
+# Those of hosts are the same everywhere, with the ports at which they listen.
+ADDRESS = r"(?<![\w.])10\.20\.0\.\d+(?::\d+)?"
+NUMBER = re.compile(r"(%s)|(?<![A-Za-z0-9_])\d+(?:\.\d+)*" % ADDRESS)
 DAY = re.compile(r"\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)\b")
 MONTH = re.compile(r"\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b")
 # A running guest is on a processor, waits, or is between the two: all three are seen of the same guest.
@@ -24,6 +27,8 @@ MINION = re.compile(r"^\S+:[ \t]*$", re.MULTILINE)
 # The parts of more minions have too many orders to try.
 MOST_PARTS = 5
 SPACE = re.compile(r"\s*")
+# A line that is not indented.
+MARGIN = re.compile(r"\n\S")
 # How many lines of a difference, and characters of what comes first in it, are worth reading.
 MOST_LINES, MOST_CHARACTERS = 60, 150
 
@@ -32,7 +37,7 @@ def plain(text):
     """Return the text with all that is equal to each other written alike."""
     text = RUNS.sub("-RUNS-", UUID.sub("UUID", text))
     text = MONTH.sub("MONTH", DAY.sub("DAY", text))
-    return MILLISECONDS.sub("s", NUMBER.sub("0", text))
+    return MILLISECONDS.sub("s", NUMBER.sub(lambda match: match.group(1) or "0", text))
 
 
 def difference(expected, real):
@@ -71,11 +76,11 @@ def _pieces(text):
             pieces.append((gap, words))
             gap, words = kind, []
         else:
-            gap = LINES if LINES in (gap, kind) else kind
+            gap = next(one for one in (LINES, INDENTED, TEXT) if one in (gap, kind))
 
     for line in text.splitlines():
         if line.strip() == GAP:
-            cut(LINES)
+            cut(INDENTED if line[0].isspace() else LINES)
             continue
         for word in line.split():
             parts = word.split(GAP)
@@ -103,9 +108,7 @@ def _follow(pieces, text):
     for number, (gap, words) in enumerate(pieces):
         if not words:
             # The page's end, behind a gap or an empty page.
-            if gap == LINES or any(
-                "\n" not in text[end:].strip() for end in ends if gap or not text[end:]
-            ):
+            if any(_may_end(gap, text[end:]) for end in ends):
                 return len(pieces) + 1, text, ends
             return number, text, ends
         found = _after(gap, _pattern(words), text, ends)
@@ -113,6 +116,13 @@ def _follow(pieces, text):
             return number, text, ends
         ends = found
     return len(pieces) + any(not text[end:].strip() for end in ends), text, ends
+
+
+def _may_end(gap, rest):
+    """Whether what is left of a text is left out by the gap with which a page ends."""
+    if gap == TEXT:
+        return "\n" not in rest.strip()
+    return gap == LINES or not (MARGIN.search(rest) if gap == INDENTED else rest)
 
 
 def _after(gap, pattern, text, ends):
@@ -124,8 +134,11 @@ def _after(gap, pattern, text, ends):
     found, start = set(), min(ends)
     while (match := pattern.search(text, start)) is not None:
         begin = match.start()
-        if gap == LINES:
+        if gap in (LINES, INDENTED):
             good = not text[text.rfind("\n", 0, begin) + 1 : begin].strip()
+            if gap == INDENTED:
+                nearest = max(end for end in ends if end <= begin)
+                good = good and not MARGIN.search(text, nearest, begin)
         else:
             good = any(low <= begin <= high for low, high in reach)
         if good:

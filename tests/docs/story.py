@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import os
+import re
 import signal
 import subprocess
 import time
@@ -14,6 +15,13 @@ from tests.docs import page, reasons, shape, verbs
 from tests.docs.lab import Refused
 from tests.lab.layout import wait_until
 
+# What Salt says to a command that it does not understand, which for it is no reason not to exit with 0, and
+# what no command of a page may say that does not show it.
+NOT_DONE = re.compile(
+    r"^.*(?:is not available\.$|Pillar data must be formatted|No minions matched the target|"
+    r"Passed invalid arguments|^ *CLI Examples?:$|Traceback \(most recent call last\)).*",
+    re.MULTILINE,
+)
 # Against hanging only.
 LIMIT_S = 300
 READY_S, LATE_S, END_S, AGAIN_S = 60, 30, 120, 20
@@ -143,9 +151,10 @@ class Story:
 
     def _leave_out(self, block):
         reason = block.notes["not_run"]
-        left_out = [(command.line, command.text) for command in block.commands]
-        for line, what in left_out or [(block.line, block.place or "a block that is never run")]:
-            refusal = reasons.refusal(reason, what)
+        left_out = [(command.line, command.text, "") for command in block.commands]
+        file = (block.line, block.place or "a block that is never run", block.text)
+        for line, what, text in left_out or [file]:
+            refusal = reasons.refusal(reason, what, text)
             if refusal:
                 self._wrong(line, what, [refusal])
             else:
@@ -175,6 +184,9 @@ class Story:
         if status != wanted:
             said.append("exit status %d, not %d" % (status, wanted))
         output = self.lab.shown(output)
+        not_done = NOT_DONE.search(output)
+        if not_done and not_done.group().strip() not in (command.output or ""):
+            said.append("it was not done, whatever its exit status: %s" % not_done.group().strip())
         if command.output is not None:
             said += shape.difference(command.output, output)
         elif said:
@@ -280,11 +292,10 @@ class Story:
 
     def _yaml(self, block):
         """A file of YAML can be read; a pillar of this project is right, or is said to be wrong."""
-        text = self.lab.real_pillar(block.text)
-        if any(mark in text for mark in ("{%", "{{", "#!")):
+        if any(mark in block.text for mark in ("{%", "{{", "#!")):
             return
         try:
-            data = yaml.safe_load(text)
+            data = yaml.safe_load(block.text)
         except yaml.YAMLError as error:
             self._wrong(block.line, "", ["no YAML: %s" % error])
             return

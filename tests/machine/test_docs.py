@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,9 @@ class Shell:
         salt_run.write_text(
             "#!/bin/sh\n"
             'if [ "$1 $2" = "%s" ]; then echo "web01 was not moved: it is paused"; exit 1; fi\n'
+            "case $1 in xend.matrxi) echo \"'$1' is not available.\"; exit;; esac\n"
+            # So does salt-run answer to an argument that a runner does not take.
+            "case $2 in domian=*) printf '%%s:\\n\\n    CLI Example:\\n' $1; exit;; esac\n"
             "echo 'web01: running on xen1 (domain 3)'\n" % MIGRATE
         )
         salt_run.chmod(0o755)
@@ -48,7 +52,8 @@ class Shell:
     def real(self, text, host=None):
         return text.replace("/srv/", str(self.root) + "/")
 
-    real_pillar = real
+    def real_pillar(self, text):
+        return text.replace("/var/lib/", '/hosts/{{ grains["id"] }}/')
 
     def foreign(self, command):
         return re.findall(r"(?<![\w/])/etc/\S*", command)
@@ -184,12 +189,22 @@ def test_a_list_of_commands_has_to_succeed(read):
     assert [one.line for one in story.wrong] == [3, 4] and "it is wrong" in wrong(story)
 
 
+def test_a_command_that_salt_does_not_know_is_wrong_though_it_exits_with_0(read):
+    said = "it was not done, whatever its exit status: 'xend.matrxi' is not available."
+    assert said in wrong(read("```sh", "salt-run xend.matrxi", "```"))
+    assert said in wrong(read("```console", "$ salt-run xend.matrxi", "…", "```"))
+    assert "CLI Example" in wrong(read("```sh", "salt-run xend.where domian=web01", "```"))
+    shown = ["```console", "$ salt-run xend.matrxi", "'xend.matrxi' is not available.", "```"]
+    assert wrong(read(*shown)) == ""
+
+
 @pytest.mark.parametrize(
     "text, said",
     [
         ("xend:\n  relocation:\n    hosts:\n      xen1: 10.20.0.11\n      xen2: 10.20.0.12", ""),
         ("xend:\n  follow: true", ""),
         ("xend:\n  folow: true", "xend:folow is no setting; did you mean follow"),
+        ("xend:\n  folow: true\n  kept: /var/lib/xend-for-salt", "xend:folow is no setting"),
         ("xend:\n  relocation:\n    prot: 8002", "xend:relocation:prot is no"),
         ("xend:\n  relocation:\n    hosts:\n      xen1: 10.20.0.300", "10.20.0.300"),
         (
@@ -304,3 +319,24 @@ def test_paths_of_a_page_are_those_of_the_sandbox():
     assert lab.foreign(lab.real(text)) == []
     assert lab.foreign("cp /lab/srv/a /etc/passwd; ls /srv/other") == ["/etc/passwd", "/srv/other"]
     assert lab.foreign("xm create file:/srv/xen/web01.img http://xen1/etc/x") == []
+
+
+@pytest.mark.parametrize(
+    "arguments, status, said",
+    [
+        (["test-unit"], 0, ""),
+        (["help"], 0, "make test-docs"),
+        (["test-dosc"], 2, "test-dosc"),
+        (["faults", "FAULTS_ARGS=--fault 'a slow line' --migrations 20"], 0, ""),
+        (["faults", "FAULTS_ARGS=--falt x"], 2, "--falt"),
+    ],
+)
+def test_make_in_a_page_says_whether_there_is_such_a_target(tmp_path, arguments, status, said):
+    lab = Lab.__new__(Lab)
+    lab.root, lab.fleet = tmp_path, []
+    lab.salt = type("Salt", (), {"root": tmp_path, "config": tmp_path})
+    lab._write_shims()
+    done = subprocess.run(
+        ["make", *arguments], env=lab.environment(), capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == status and said in done.stdout + done.stderr

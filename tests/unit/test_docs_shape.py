@@ -13,7 +13,8 @@ SALT = "xen1:\n    ----------\n    port:\n        8002\nxen2:\n    ----------\n 
         ("", ""),
         ("web01 runs\n", "web01 runs\n"),
         ("domain 2 in 1.9 s, pid 8174", "domain 11 in 24 s, pid 3"),
-        ("at 10.20.0.11:8002", "at 10.20.0.12:8012"),
+        ("at 10.20.0.11:8002 in 3 s", "at 10.20.0.11:8002 in 4 s"),
+        ("from 192.0.2.1:40012", "from 192.0.2.7:40013"),
         ("took 12.5 ms", "took 1.2 s"),
         (
             "web01.997f44ef-d6c0-49fe-8116-20284daa33fc.sxp",
@@ -36,6 +37,11 @@ SALT = "xen1:\n    ----------\n    port:\n        8002\nxen2:\n    ----------\n 
         ("a … c\n…\nend", "a b c\nx\ny\nend"),
         ("a long line that goes …\nnext", "a long line that goes on for ever\nnext"),
         ("… goes on\nnext", "begins and goes on\nnext"),
+        # An indented one leaves out what is indented.
+        ("xen1:\n  a\n  …\n  d\nxen2:", "xen1:\n  a\n  b\n    c\n  d\nxen2:"),
+        ("xen1:\n  …\nxen2:\n  …", "xen1:\n  a\n  b\nxen2:\n  c\n  d"),
+        ("a …\n  …\n  d", "a b c\n  x\n  d"),
+        ("  ID: two\n  …\n  Comment: b", "  ID: two\n  Result: True\n  Comment: b"),
         # The first place where a gap may end is not always the right one.
         ("a\n…\nb\nc", "a\nb\nd\nb\nc"),
         ("see … it is", "see if it is so or it is"),
@@ -66,6 +72,16 @@ def test_alike(page, printed):
         ("…\nlast", "last\nof all"),
         ("it runs on … now", "it runs on\nxen2\nfor\nnow"),
         ("kept in …", "kept in /var\nand more\nand more"),
+        # A comment is that of its own state, and a value that of its own minion.
+        (
+            "  ID: one\n  …\n  Comment: b\n…",
+            "  ID: one\n  Comment: a\n-----\n  ID: two\n  Comment: b\n",
+        ),
+        ("xen1:\n  …\n  b\n…", "xen1:\n  a\nxen2:\n  b\n"),
+        ("xen1:\n  a\n  …", "xen1:\n  a\nxen2:\n  b\n"),
+        ("at 10.20.0.11:8002", "at 10.20.0.12:8002"),
+        ("at 10.20.0.11:8002", "at 10.20.0.11:8012"),
+        ("10.20.0.1", "10.20.0.11"),
         # A guest that is paused or ends does not run.
         ("(state -b----)", "(state --p---)"),
         ("(state r-----)", "(state ---s--)"),
