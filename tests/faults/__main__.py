@@ -9,7 +9,7 @@ import sys
 import time
 
 from tests.faults import evacuations
-from tests.faults.campaign import Worker, plans
+from tests.faults.campaign import Worker, loaded, plans
 from tests.faults.faults import FAULTS, RELAY_KILLS
 from tests.harness.processes import Failed, Gone, Process
 
@@ -155,20 +155,19 @@ def main():
         todo = [plan for plan in todo if plan.number == asked.number]
     began = time.monotonic()
     reader = queue(len(todo))
-    workers = [
-        Process(carry_out, todo, reader, asked) for _ in range(min(asked.workers, len(todo)))
-    ]
     signal.signal(signal.SIGTERM, end)
     verdicts, failures = [], []
-    try:
-        for worker in workers:
-            try:
-                verdicts += worker.result(WORKER_LIMIT_S)
-            except (Failed, Gone) as error:
-                failures.append(str(error))
-    finally:
-        for worker in workers:
-            worker.end(END_LIMIT_S)
+    with loaded(asked.xen):
+        workers = [Process(carry_out, todo, reader, asked) for _ in range(min(asked.workers, len(todo)))]
+        try:
+            for worker in workers:
+                try:
+                    verdicts += worker.result(WORKER_LIMIT_S)
+                except (Failed, Gone) as error:
+                    failures.append(str(error))
+        finally:
+            for worker in workers:
+                worker.end(END_LIMIT_S)
     verdicts.sort(key=lambda verdict: verdict.plan.number)
     if verdicts:
         table(verdicts)

@@ -4,6 +4,8 @@ Here: what happens when in one migration, and the comparison of what the product
 The faults are in faults.py, the truth in truth.py, the printing in __main__.py.
 """
 
+import contextlib
+import gc
 import random
 import re
 import shutil
@@ -445,6 +447,23 @@ class Clock:
         self.began = now
 
 
+@contextlib.contextmanager
+def loaded(version):
+    """A block in which what workers need is loaded and compiled, once for all that are forked there."""
+    quiet()
+    with tempfile.TemporaryDirectory(prefix="xend-faults-", ignore_cleanup_errors=True) as folder:
+        root = Path(folder)
+        hurry(root / "compiled")
+        host = HostSpec(HOSTS[0], version, CONFIG, time_scale=TIME_SCALE)
+        with Fleet.create(root / "fleet", [host]) as fleet:
+            # The programs of one host are those of all.
+            fleet.start()
+            Conductor(fleet, root / "salt")
+        # To look through it for garbage would copy it, in each fork.
+        gc.freeze()
+        yield
+
+
 class Worker:
     """A fleet of its own with its conductor, for one migration after the other.
 
@@ -452,10 +471,8 @@ class Worker:
     """
 
     def __init__(self, report, version, hosts=HOSTS, attempt=World):
-        quiet()
         self.report, self.attempt = report, attempt
         self.root = Path(tempfile.mkdtemp(prefix="xend-faults-"))
-        hurry(self.root / "compiled")
         specs = [HostSpec(name, version, CONFIG, time_scale=TIME_SCALE) for name in hosts]
         self.fleet = Fleet.create(self.root / "fleet", specs)
 
