@@ -154,8 +154,8 @@ INTRODUCTION = """\
 # Reference
 
 Every function, state, SLS and orchestration. This page is made from the texts in the code (`make reference`),
-which `salt xen1 sys.doc xend` (`xm`, `xen_guest`), `salt xen1 sys.state_doc xend` and `salt-run sys.doc xend`
-show as well. How things are used together is told in [migration](migration.md), [fleet](fleet.md) and
+which `salt xen1 sys.doc xend` (`xm`, `xen_guest`), `salt xen1 sys.state_doc xend` and `salt-run -d xend` show
+as well. How things are used together is told in [migration](migration.md), [fleet](fleet.md) and
 [recovery](recovery.md); the pillar in [configuration](configuration.md). [All pages](README.md).
 
 Functions return None for what is not there, and raise an error that says what is wrong, and what to do, for

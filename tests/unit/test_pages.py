@@ -6,6 +6,7 @@ import urllib.parse
 from pathlib import Path
 
 import pytest
+from salt.loader import SALT_BASE_PATH
 
 from tests.tools import check_docstrings
 from tests.tools.reference import anchor
@@ -169,8 +170,10 @@ def wrong_code(code):
         if called[:1] == ["state.orchestrate"]:
             return None if called[1:2] and called[1] in SLS else "there is no such SLS"
         is_name = len(called) == 1 and called[0] in FUNCTIONS
-        if is_name or not called or not OURS.match(called[0]):
+        if is_name or not called:
             return None
+        if not OURS.match(called[0]):
+            return wrong_runner(called[0]) if name == "salt-run" else None
         return check_docstrings.wrong_command(words, KNOWN)
     if name == "make":
         unknown = [word for word in words[1:] if "=" not in word and word not in TARGETS]
@@ -180,6 +183,14 @@ def wrong_code(code):
     if FILE.match(code):
         return None if (REPO / code).exists() or files_named(code) else "there is no such file"
     return None
+
+
+def wrong_runner(name):
+    """What is wrong with the name of one of Salt's own runners, of which many execution modules are none."""
+    module, dot, function = name.partition(".")
+    path = SALT_BASE_PATH / "runners" / (module + ".py")
+    there = path.exists() and re.search(r"\bdef %s\(" % re.escape(function), path.read_text())
+    return None if there or not dot or "…" in name else "Salt has no such runner"
 
 
 def files_named(name):
@@ -204,6 +215,9 @@ def test_what_a_sentence_names_is_there(path):
         ("salt xen1 xm.forget web01", "xm.forget is not given uuid, note"),
         ("salt-run state.orchestrate xend.orch.recover", None),
         ("salt-run state.orchestrate xend.orch.recovr", "there is no such SLS"),
+        ("salt-run jobs.lookup_jid JID", None),
+        ("salt-run sys.doc xend", "Salt has no such runner"),
+        ("salt-run -d xend", None),
         ("xend.orch.migrate", None),
         ("xend.orch.migrte", "there is no such function, state or SLS"),
         ("xend_orch.step", None),
