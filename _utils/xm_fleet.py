@@ -43,7 +43,7 @@ CLAIMED = ["running", "left"] + [word for word in ROLES if word not in ("running
 
 SENT = "%(name)s was sent from %(host)s to %(target)s at %(at)s"
 ARRIVED = SENT + ", and runs on %(now)s"
-BACK = SENT + ". That has ended, and it runs there (again, or still) on %(now)s"
+BACK = SENT + ". That has ended, and it runs on %(now)s, again or still"
 MISSED = SENT + ". Unless it was shut down since, saved, or started afresh, this is so: "
 CLONED = (
     SENT + "; %(now)s has its uuid and is called %(other)s. Either it was renamed, or that is another guest "

@@ -719,7 +719,8 @@ def test_a_guest_that_runs_where_it_was_sent_from_ends_its_note_once_that_is_ove
         (found,) = gather(reports)
         assert (found["outcome"], found["lost"], found["moved"]) == ("unharmed", False, False)
         assert forgets(found) == [("xen1", note()["id"], False)]
-        assert "runs there" in found["comment"] and "xen1 (domain 7" in found["comment"]
+        said = "That has ended, and it runs on xen1 (domain 7, state -b----), again or still"
+        assert said in found["comment"]
     # Anything else than a whole guest, and anything but a yes, leaves it.
     for held in ([one("halted"), []], [one("running", uuid=None), []]):
         assert gather(noted(fleet(*held), xen1=over)) == []
