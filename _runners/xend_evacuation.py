@@ -718,8 +718,8 @@ def _told(returned):
     for state in xend_said.states_in(returned, _Utility):
         if state["says"]:
             last += [one["text"] for one in state["says"]]
-        elif state["function"] == "step":
-            failed += xend_said.why_failed(state, _Utility)
+        elif state["function"] == "steps":
+            failed += xend_said.why_failed(state)
         else:
             says.append(state["comment"])
     return failed + (last or says)

@@ -3,11 +3,15 @@ The steps of the orchestrations, on the master: states that hosts run, and the l
 them.
 
 They do what ``salt.state`` and ``salt.runner`` do, by these, and end as these do. What they print is short;
-what hosts and runners have returned stands whole beside it, for programs: ``returned`` (by host) and
-``says`` (a list of ``id``, ``text`` and ``good``, the last word last), which ``--out json`` shows.
+what hosts and runners have returned stands whole beside it, for programs, and ``--out json`` shows it:
+``steps``, a list of ``id``, ``begun``, ``result``, ``comment``, ``changes``, ``why``, ``jid`` and
+``returned`` (by host), and ``says``, a list of ``id``, ``text`` and ``good``, the last word last.
 """
 
 from __future__ import absolute_import
+
+import logging
+import sys
 
 
 def __virtual__():
@@ -40,38 +44,85 @@ class _Utility(object):
 
 
 xend_said = _Utility("xend_said")
+log = logging.getLogger(__name__)
 
 
-def step(name, tgt, sls, pillar=None, timeout=None, waits=True, tells=True):
+class _Once(object):
     """
-    Hosts run the states of an SLS; as ``salt.state`` with a list of minions.
+    A filter of the console that drops the next error of Salt's states. Salt logs there what a state says that
+    has failed, although it prints that state in the end; the file of the log gets it still.
+    """
+
+    def __init__(self, console):
+        self._console = console
+        console.addFilter(self)
+
+    def filter(self, record):
+        if record.name != "salt.state" or record.levelno < logging.ERROR:
+            return True
+        self._console.removeFilter(self)
+        return False
+
+
+def _ended(ret):
+    """
+    What a state returns, which is said once, whatever has become of it.
+    """
+    if ret["result"] is False:
+        for handler in logging.getLogger().handlers:
+            if getattr(handler, "stream", None) is sys.stderr and handler.level <= logging.ERROR:
+                _Once(handler)
+    return ret
+
+
+def steps(name, steps, tells=True):
+    """
+    Hosts run the states of SLS, one step after the other; each as ``salt.state`` with a list of minions.
 
     name
         any text
-    tgt
-        minion ids
-    sls, pillar, timeout
-        as for ``salt.state``
-    waits
-        whether it waits for its turn when a minion is running other states; else it runs beside them
+    steps
+        a list of dicts, in order: ``id``, any text that says what is so then; ``hosts``, minion ids; ``sls``,
+        ``pillar`` and ``timeout`` as for ``salt.state``; ``waits``, default true: whether it waits for its
+        turn when a minion is running other states, else it runs beside them; and ``after``, the ids of steps:
+        it is not begun when one of these is there and has failed, or was not begun
     tells
-        False: why it has failed is said by ``xend_orch.said`` or ``xend_orch.could``, at the end
+        False: why they have failed is said by ``xend_orch.said`` or ``xend_orch.could``, at the end
 
     .. code-block:: yaml
 
-        relocation is configured:
-          xend_orch.step:
-            - tgt: [xen1, xen2]
-            - sls: xend.relocation
+        both hosts are ready:
+          xend_orch.steps:
+            - steps:
+              - id: relocation is configured
+                hosts: [xen1, xen2]
+                sls: xend.relocation
     """
-    options = {"queue": True} if waits else {"concurrent": True}
-    for key, value in (("pillar", pillar), ("timeout", timeout)):
-        if value is not None:
-            options[key] = value
-    ran = __states__["salt.state"](name, tgt=tgt, tgt_type="list", sls=sls, **options)
-    told = xend_said.of_hosts(tgt, ran, tells, _Utility)
-    ret = dict([(key, ran[key]) for key in ran if key not in ("changes", "comment")])
-    return dict(ret, **told)
+    rows, failed = [], []
+    for one in steps:
+        if [other for other in one.get("after") or [] if other in failed]:
+            row = xend_said.not_begun(one)
+        else:
+            row = xend_said.of_hosts(one, _run(one), _Utility)
+        if row["result"] is False:
+            failed.append(row["id"])
+        rows.append(row)
+    return _ended(dict(xend_said.of_steps(rows, tells), name=name))
+
+
+def _run(step):
+    options = {"queue": True} if step.get("waits", True) else {"concurrent": True}
+    for key in ("pillar", "timeout"):
+        if step.get(key) is not None:
+            options[key] = step[key]
+    try:
+        return __states__["salt.state"](
+            step["id"], tgt=step["hosts"], tgt_type="list", sls=step["sls"], **options
+        )
+    except Exception as exc:
+        # So that what the steps before have done is said.
+        log.info("the step %s broke down", step["id"], exc_info=True)
+        return {"result": False, "changes": {}, "comment": "%s: %s" % (type(exc).__name__, exc)}
 
 
 def said(name, function, given):
@@ -101,10 +152,10 @@ def said(name, function, given):
     # As a change, so that it is shown.
     changes = {"said": title} if _hides_what_is_well() else {}
     if not before:
-        return dict(ret, comment=last["text"], changes=changes)
+        return _ended(dict(ret, comment=last["text"], changes=changes))
     low = {"state": "xend_orch", "fun": "said", "name": title, "__id__": title}
     alone = {"name": title, "result": last["good"], "comment": last["text"], "changes": changes}
-    return dict(ret, comment="\n".join(before), sub_state_run=[dict(alone, low=low)])
+    return _ended(dict(ret, comment="\n".join(before), sub_state_run=[dict(alone, low=low)]))
 
 
 def _hides_what_is_well():
@@ -134,4 +185,25 @@ def could(name, text):
     why = xend_said.why_not(__running__, _Utility)
     last = {"id": name, "text": "\n".join(why) or text, "good": not why}
     result = False if why else None
-    return {"name": name, "result": result, "comment": last["text"], "changes": {}, "says": [last]}
+    return _ended({"name": name, "result": result, "comment": last["text"], "changes": {}, "says": [last]})
+
+
+def notice(name, text, good=True):
+    """
+    Only says something, also under ``test=True``.
+
+    name
+        any text
+    text
+        what is said
+    good
+        False: it fails
+
+    .. code-block:: yaml
+
+        "web01: lost":
+          xend_orch.notice:
+            - text: it runs nowhere
+            - good: false
+    """
+    return _ended({"name": name, "result": good, "comment": text, "changes": {}})

@@ -6,6 +6,8 @@ What hosts have returned is theirs: whatever it is, it is only shown, as text th
 here knows Salt. `utility` is a function from the name of another utility to it.
 """
 
+import re
+
 # Under Python 2 there are two kinds of it.
 TEXT = (str, type(b"".decode("ascii")))
 
@@ -15,13 +17,13 @@ PARTS = "_|-"
 # What is shown of one text, and how many of the things that a host has changed are named.
 MOST, MOST_CHANGES = 20000, 5
 
-# The keys of what states of the orchestration return beside those that Salt shows: what each host has
-# returned, and what there was to say, in order.
-RETURNED, SAYS = "returned", "says"
-# And why a step has failed, which the last word tells.
+# The keys of what states of the orchestration return beside those that Salt shows: the steps, each with what
+# its hosts have returned, and what there was to say, in order.
+STEPS, SAYS = "steps", "says"
+# And why steps have failed, which the last word tells.
 WHY = "why"
 
-LATER = "Not done: the last lines say why"
+LATER = "failed, the last lines say why"
 NOTHING = "it has returned nothing"
 NO_RETURN = (
     "%(host)s has not returned: its minion does not answer, is busy with other states, or was stopped in the "
@@ -56,14 +58,14 @@ def states_in(returned, utility):
         what a run of states has returned, whatever it is
 
     Returns a list of dicts: ``id``, ``function``, ``result``, ``comment`` ("" of one that was not run),
-    ``changes``, ``returned``, ``says`` and ``why`` (see `RETURNED`), and ``told``, whether a step has come so
-    far as to say why it has failed.
+    ``changes``, ``steps``, ``says`` and ``why`` (see `STEPS`), and ``told``, whether steps have come so far
+    as to say why they have failed.
     """
     if not isinstance(returned, dict):
         said = "; ".join(["%s" % (one,) for one in returned]) if _is_list(returned) else "%s" % (returned,)
         said = said or NOTHING
         whole = {"id": None, "function": None, "result": False, "comment": _shown(said, utility)}
-        return [dict(whole, changes={}, returned={}, says=[], why=[], told=False)]
+        return [dict(whole, changes={}, steps=[], says=[], why=[], told=False)]
     found = []
     for key in returned:
         state = returned[key]
@@ -85,7 +87,7 @@ def _row(key, state, utility):
         "result": state.get("result"),
         "comment": _shown("%s" % (comment or "",), utility),
         "changes": changes if isinstance(changes, dict) else {},
-        RETURNED: state.get(RETURNED) or {},
+        STEPS: state.get(STEPS) or [],
         SAYS: state.get(SAYS) or [],
         WHY: state.get(WHY) or [],
         "told": WHY in state,
@@ -102,26 +104,24 @@ def _shown(text, utility):
     return utility("xm_heard").legible(" ".join([line for line in lines if line]), MOST)
 
 
-# A step on hosts
+# Steps on hosts
 
 
-def of_hosts(hosts, ran, tells, utility):
+def of_hosts(step, ran, utility):
     """
-    What a step says that has run states on hosts.
+    A step that has run states on hosts.
 
-    hosts
-        their names
+    step
+        its ``id`` and ``hosts``, their names
     ran
         what Salt's own state for that has returned: of hosts on which nothing has changed it shows nothing
-    tells
-        False: why it has failed is told later, by the last word
 
-    Returns a dict: ``comment``, ``changes`` (by host, in a line each), ``returned``, and ``why``: sentences
-    that are told later.
+    Returns a dict: ``id``, ``begun``, ``result``, ``comment``, ``changes`` (by host, in a line each),
+    ``jid``, ``returned`` (by host), and ``why``: sentences that say why it has failed.
     """
     returned = ran.get("changes") or {}
     returned = returned.get("ret") or {} if isinstance(returned, dict) else {}
-    lines, changes, why = [], {}, []
+    hosts, lines, changes, why = step["hosts"], [], {}, []
     for host in sorted(returned):
         states = _states_of(host, returned[host], utility)
         bad = [one["comment"] for one in states if one["result"] is False and one["comment"]]
@@ -139,10 +139,59 @@ def of_hosts(hosts, ran, tells, utility):
     quiet = sorted([host for host in hosts if host not in returned])
     if quiet and ran["result"] is not False:
         says = "says" if len(quiet) == 1 else "say"
-        lines.append("%s %s so: nothing to change there" % (" and ".join(quiet), says))
-    is_later = ran["result"] is False and not tells
-    comment = LATER if is_later else "\n".join(lines)
-    return {"comment": comment, "changes": changes, RETURNED: returned, WHY: why if is_later else []}
+        lines.append("%s %s so" % (" and ".join(quiet), says))
+    return {
+        "id": step["id"],
+        "begun": True,
+        "result": ran["result"],
+        "comment": "\n".join(lines),
+        "changes": changes,
+        "jid": ran.get("__jid__"),
+        "returned": returned,
+        WHY: why if ran["result"] is False else [],
+    }
+
+
+def not_begun(step):
+    """
+    A step that was not begun, because one that it needs was not, or has failed.
+    """
+    left = {"id": step["id"], "begun": False, "result": False, "comment": "", "changes": {}, "jid": None}
+    return dict(left, returned={}, why=[])
+
+
+def of_steps(rows, tells):
+    """
+    What steps say together: a line for each that was begun, and one for all others.
+
+    rows
+        what `of_hosts` and `not_begun` have returned, in order
+    tells
+        False: why they have failed is told later, by the last word
+
+    Returns a dict: ``result``, ``comment``, ``changes``, ``steps``, and ``why``: what is told later.
+    """
+    lines, changes = [], {}
+    for row in rows:
+        if row["begun"]:
+            lines.append(_line(row, tells))
+        for host in row["changes"]:
+            changes.setdefault(host, []).append(row["changes"][host])
+    left = [row["id"] for row in rows if not row["begun"]]
+    lines += ["Not begun: " + "; ".join(left)] if left else []
+    results = [row["result"] for row in rows]
+    result = False if False in results else None if None in results else True
+    why = [] if tells else [text for row in rows for text in row[WHY]]
+    changes = dict([(host, "; ".join(changes[host])) for host in changes])
+    return {"result": result, "comment": "\n".join(lines), "changes": changes, STEPS: rows, WHY: why}
+
+
+def _line(row, tells):
+    said = row["comment"] if tells or row["result"] is not False else LATER
+    if said.startswith(row["id"]):
+        return said
+    # That of several hosts has a line for each.
+    return row["id"] + ":" + ("\n" + said).replace("\n", "\n  ") if "\n" in said else row["id"] + ": " + said
 
 
 def _states_of(host, returned, utility):
@@ -193,29 +242,26 @@ def _thawed(value):
 
 def why_not(running, utility):
     """
-    Why steps have failed that have run so far and left it to the last word, as sentences, each once. One that
-    broke down has returned nothing but what Salt says of that.
+    Why steps have failed that have run so far and left it to the last word, as sentences, each once. Where
+    they broke down there is nothing but what Salt says of that.
 
     running
         the states of the orchestration that have run, as Salt keeps them
     """
     found = []
     for one in states_in(_thawed(running or {}), utility):
-        is_broken = one["result"] is False and one["function"] == "step" and not one["told"]
+        is_broken = one["result"] is False and one["function"] == "steps" and not one["told"]
         found += [text for text in one[WHY] or [one["comment"]] * is_broken if text and text not in found]
     return found
 
 
-def why_failed(one, utility):
+def why_failed(one):
     """
-    Why a step on hosts has failed, a row of `states_in`, as sentences; none when it has not, or was not run.
+    Why steps on hosts have failed, a row of `states_in`, as sentences; none when they have not.
     """
-    if one["result"] is not False or one["function"] != "step" or not one["comment"]:
+    if one["result"] is not False or one["function"] != "steps":
         return []
-    returned = one[RETURNED]
-    rows = [row for host in sorted(returned) for row in _states_of(host, returned[host], utility)]
-    why = [row["comment"] for row in rows if row["result"] is False and row["comment"]]
-    return why or one[WHY] or [one["comment"]]
+    return [text for step in one[STEPS] for text in step[WHY]] or [one["comment"]]
 
 
 def by_runner(returned, utility):
@@ -229,8 +275,8 @@ def by_runner(returned, utility):
         return [{"id": None, "text": _shown("%s" % (returned,), utility), "good": False}]
     says = []
     for one in [one for master in sorted(data) for one in states_in(data[master], utility)]:
-        if one[SAYS]:
-            says += one[SAYS]
+        if one[SAYS] or one[STEPS]:
+            says += one[SAYS] + [_said(step) for step in one[STEPS] if step["comment"]]
         elif one["comment"]:
             # Several that a runner makes up itself are numbered, so that they stay in order.
             number, _dot, rest = (one["id"] or "").partition(". ")
@@ -239,9 +285,13 @@ def by_runner(returned, utility):
     return says or [{"id": None, "text": NOTHING, "good": False}]
 
 
+def _said(step):
+    return {"id": step["id"], "text": step["comment"], "good": step["result"] is not False}
+
+
 def last_word(says, why):
     """
-    What is shown of what a runner says.
+    What is shown of what a runner says: all of it, but nothing that the last word says again.
 
     says
         see `by_runner`
@@ -250,9 +300,17 @@ def last_word(says, why):
 
     Returns the lines that come before the last word, and the last word: ``id``, ``text`` and ``good``.
     """
-    last, before = says[-1], [one["text"] for one in says[:-1]]
-    told = [one for one in why if one not in last["text"]]
+    last = says[-1]
+    told, before = [
+        [text for text in texts if not _is_in(text.rstrip(". "), last["text"])]
+        for texts in (why, [one["text"] for one in says[:-1]])
+    ]
     if before:
         # What has been done since counts more.
         return told + before, last
     return [], dict(last, text="\n".join(told + [last["text"]]))
+
+
+def _is_in(part, text):
+    # xen1 is not in xen10, nor in xen1.example.com.
+    return re.search(r"(?<!\S)%s(?![\w-]|\.\w)" % re.escape(part), text)

@@ -165,9 +165,9 @@ def evacuation(given, plan, who, test, utility):
     reasons = [{"domain": one["domain"], "uuid": one["uuid"], "text": why_not(one)} for one in impossible]
     if reasons and not partial:
         return dict(_nothing_moves(source, reasons, len(placements), utility), says=distinct(says))
-    for one in reasons:
-        says.append(_say(one["domain"], "fits nowhere", one["text"], False, utility))
     if test:
+        # Else the last word says that of those that stay.
+        says += [_say(one["domain"], "fits nowhere", one["text"], False, utility) for one in reasons]
         says.append(_would_move(source, placements, reasons, utility))
     moving = placements + [one for one in plan["under_way"] if one["target"] and one["uuid"]]
     guests = [dict([(key, one[key]) for key in ("uuid", "target")], name=one["domain"]) for one in moving]

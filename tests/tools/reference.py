@@ -115,7 +115,7 @@ GROUPS = [
         "xend_orch",
         "States on the master: " + BY_ORCHESTRATIONS,
         "",
-        "step said could",
+        "steps said could notice",
     ),
     Group(
         "_states",

@@ -220,7 +220,7 @@ def test_what_a_sentence_names_is_there(path):
         ("salt-run -d xend", None),
         ("xend.orch.migrate", None),
         ("xend.orch.migrte", "there is no such function, state or SLS"),
-        ("xend_orch.step", None),
+        ("xend_orch.steps", None),
         ("xm.jump", "there is no such function, state or SLS"),
         ("make test-docs", None),
         ("make lab HOSTS=4 OWN=1", None),

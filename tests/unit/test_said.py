@@ -25,14 +25,15 @@ def ran(returned, result=True, comment="States ran successfully."):
     return {"result": result, "comment": comment, "changes": changes}
 
 
-def told(hosts, returned, result=True, tells=True):
-    return xend_said.of_hosts(hosts, ran(returned, result, "Run failed on minions"), tells, UTILITY)
+def told(hosts, returned, result=True):
+    step = {"id": "it is done", "hosts": hosts}
+    return xend_said.of_hosts(step, ran(returned, result, "Run failed on minions"), UTILITY)
 
 
 def test_hosts_on_which_nothing_changes_say_little():
     found = told(["xen2", "xen1"], {})
     assert (
-        found["comment"] == "xen1 and xen2 say so: nothing to change there"
+        found["comment"] == "xen1 and xen2 say so"
         and found["changes"] == {}
     )
 
@@ -60,7 +61,7 @@ def test_of_many_changes_the_names_are_told_and_no_difference_of_files():
     assert found["changes"] == {"xen1": "address, port, xend: pid 5"}
     assert found["comment"].splitlines() == [
         "xen1: changed; restarted",
-        "xen2 says so: nothing to change there",
+        "xen2 says so",
     ]
 
 
@@ -76,11 +77,9 @@ def test_of_a_host_that_fails_only_what_has_failed_is_said():
         state("fine", changes={"a": {"new": "b"}}), **state("the disk is full", False, number=1)
     )
     done.update(state("One or more requisite failed", False, number=2, __state_ran__=False))
-    assert told(["xen1"], {"xen1": done}, False)["comment"] == "the disk is full"
-    found = told(["xen1"], {"xen1": done}, False, tells=False)
-    assert found["comment"] == "Not done: the last lines say why" and found["returned"] == {
-        "xen1": done
-    }
+    found = told(["xen1"], {"xen1": done}, False)
+    assert found["comment"] == "the disk is full" and found["why"] == ["the disk is full"]
+    assert found["returned"] == {"xen1": done}
 
 
 @pytest.mark.parametrize(
@@ -113,8 +112,8 @@ def test_why_a_host_has_run_no_states_is_said_with_what_to_do(returned, said):
 
 
 def test_what_salt_says_where_no_host_has_returned_anything_is_kept():
-    assert told(["xen1"], {}, False)["comment"] == "Run failed on minions"
-    assert told(["xen1"], {}, False, tells=False)["why"] == ["Run failed on minions"]
+    found = told(["xen1"], {}, False)
+    assert found["comment"] == "Run failed on minions" and found["why"] == ["Run failed on minions"]
 
 
 def test_what_a_host_has_changed_is_shown_as_text_that_no_terminal_obeys():
@@ -133,28 +132,82 @@ def test_what_does_not_render_stands_on_one_line():
     assert found["comment"] == "xen1: Rendering SLS failed: --- here <---"
 
 
+# Steps together
+
+
+def row(name, comment, result=True, **more):
+    made = {"id": name, "begun": True, "comment": comment, "result": result, "changes": {}, "why": []}
+    return dict(made, **more)
+
+
+NOT_BEGUN = [xend_said.not_begun({"id": name}) for name in ("it is sent", "it runs")]
+
+
+def test_a_step_has_a_line_and_those_that_were_not_begun_have_one_together():
+    why = ["no room", "no disk"]
+    rows = [row("xen2 takes it", "no room\nno disk", False, why=why), row("xen1 lets it go", "xen1 says so")]
+    found = xend_said.of_steps(rows + NOT_BEGUN, False)
+    assert found["comment"].splitlines() == [
+        "xen2 takes it: failed, the last lines say why",
+        "xen1 lets it go: xen1 says so",
+        "Not begun: it is sent; it runs",
+    ]
+    assert found["result"] is False and found["why"] == why and found["steps"] == rows + NOT_BEGUN
+
+
+def test_steps_that_nobody_speaks_for_say_why_they_have_failed():
+    rows = [row("xen2 takes it", "no room\nno disk", False, why=["no room", "no disk"]), NOT_BEGUN[0]]
+    found = xend_said.of_steps(rows, True)
+    assert found["comment"].splitlines() == [
+        "xen2 takes it:",
+        "  no room",
+        "  no disk",
+        "Not begun: it is sent",
+    ]
+    assert found["result"] is False and found["why"] == []
+
+
+def test_steps_that_are_done_say_what_they_have_changed_on_each_host():
+    rows = [
+        row("web01 is sent", "in 2 s", changes={"xen1": "web01: sent"}),
+        row("web01 runs", "web01 runs on xen2", changes={"xen2": "web01: runs"}),
+        row("the file is gone", "it is", changes={"xen1": "file: gone"}),
+    ]
+    found = xend_said.of_steps(rows, False)
+    assert found["result"] is True
+    assert found["comment"].splitlines() == [
+        "web01 is sent: in 2 s",
+        # What begins so has no need of it.
+        "web01 runs on xen2",
+        "the file is gone: it is",
+    ]
+    assert found["changes"] == {"xen1": "web01: sent; file: gone", "xen2": "web01: runs"}
+    rows.append(row("it is announced", "it would be", None))
+    assert xend_said.of_steps(rows, False)["result"] is None
+
+
 # The last word
 
 
-def step(why, result=False, number=0, comment="x"):
-    return state(comment, result, number=number, function="step", why=why)
+def steps(why, result=False, number=0, comment="x"):
+    return state(comment, result, number=number, function="steps", why=why)
 
 
 def test_why_steps_have_failed_each_reason_once():
-    running = dict(step(["no room"]), **step(["no room", "no disk"], number=1))
+    running = dict(steps(["no room"]), **steps(["no room", "no disk"], number=1))
     running.update(state("says", False, number=3, function="could"))
-    running.update(step([], True, number=4))
+    running.update(steps([], True, number=4))
     assert xend_said.why_not(running, UTILITY) == ["no room", "no disk"]
     assert xend_said.why_not(None, UTILITY) == []
 
 
 def test_a_step_that_broke_down_is_told_by_the_last_word():
-    broken = state("An exception occurred in this state: no master", False, function="step")
+    broken = state("An exception occurred in this state: no master", False, function="steps")
     assert xend_said.why_not(broken, UTILITY) == ["An exception occurred in this state: no master"]
-    waits = state("One or more requisite failed", False, function="step", __state_ran__=False)
+    waits = state("One or more requisite failed", False, function="steps", __state_ran__=False)
     assert xend_said.why_not(waits, UTILITY) == []
     # One that tells it by itself has done so.
-    assert xend_said.why_not(step([], False), UTILITY) == []
+    assert xend_said.why_not(steps([], False), UTILITY) == []
 
 
 def test_under_test_a_state_that_only_says_why_is_told_by_its_name():
@@ -164,10 +217,19 @@ def test_under_test_a_state_that_only_says_why_is_told_by_its_name():
     assert found["comment"] == "Nothing was changed. xend is missing"
 
 
-def test_why_a_step_has_failed_from_which_nothing_came_back():
-    found = xend_said.of_hosts(["xen1"], ran({}, False, "No minions returned"), False, UTILITY)
-    (row,) = xend_said.states_in(step(found["why"], False, comment=found["comment"]), UTILITY)
-    assert xend_said.why_failed(row, UTILITY) == ["No minions returned"]
+def test_why_steps_have_failed_from_which_nothing_came_back():
+    done = xend_said.of_steps([told(["xen1"], {}, False)], True)["steps"]
+    failed = [
+        state("x", False, function="steps", steps=done),
+        state("An exception occurred", False, function="steps"),
+        state("x", function="steps", steps=done),
+    ]
+    rows = [xend_said.states_in(one, UTILITY)[0] for one in failed]
+    assert [xend_said.why_failed(one) for one in rows] == [
+        ["Run failed on minions"],
+        ["An exception occurred"],
+        [],
+    ]
 
 
 class Frozen:
@@ -194,7 +256,7 @@ class Frozen:
 
 
 def test_salt_s_own_kinds_of_mappings_are_read():
-    running = Frozen(dict(step(["no room"]), **step(["not found"], number=1)))
+    running = Frozen(dict(steps(["no room"]), **steps(["not found"], number=1)))
     assert xend_said.why_not(running, UTILITY) == ["no room", "not found"]
 
 
@@ -220,8 +282,10 @@ def test_all_that_a_runner_says_is_read_in_order_without_its_numbers():
 
 def test_what_an_orchestration_within_says_stands_for_it():
     says = [{"id": "web01: unharmed", "text": "it was brought back", "good": False}]
+    done = [row("web01: restore it", "restored"), NOT_BEGUN[0]]
     inner = dict(
-        step({}, True, comment="restored"), **state("ignored", number=1, function="said", says=says)
+        state("web01: restore it: restored", function="steps", steps=done),
+        **state("ignored", number=1, function="said", says=says),
     )
     found = xend_said.by_runner({"data": {"master": inner}}, UTILITY)
     assert [one["text"] for one in found] == ["restored", "it was brought back"]
@@ -236,6 +300,18 @@ def test_why_not_comes_before_the_last_word_unless_that_says_it():
         xend_said.last_word(says, ["no disk"])[1]["text"]
         == "no disk\nweb01 runs unharmed on xen1: no room"
     )
+
+
+@pytest.mark.parametrize(
+    "host, is_shown", [("xen1", False), ("xen10", True), ("xen1.example.com", True), ("xen1-b", True)]
+)
+def test_what_the_last_word_says_again_is_not_said_before_it(host, is_shown):
+    says = by_runner(
+        ("1. web01: unharmed", "web01 runs on xen1.", False),
+        ("2. xen1 is not empty", "what is not done: web01 runs on %s. Again" % host, False),
+    )
+    before, last = xend_said.last_word(says, [])
+    assert bool(before) is is_shown and last["text"].endswith("Again")
 
 
 def test_a_runner_that_says_nothing_has_said_nothing_good():

@@ -8,13 +8,16 @@
     spare_mib (left free on each target); and for each move those of xend.orch.migrate. Until xend.orch.restore fills
     it again, the host takes no guests. The same run again goes on with what is left. With test=True the plan is shown,
     and nothing is changed. pillar.example explains them. -#}
-{%- from "xend/orch/say.jinja" import moved, planned, prepare, step with context %}
+{%- from "xend/orch/say.jinja" import moved, planned, prepare, step, steps with context %}
 {%- set plan, ready = {}, "relocation is configured and works on all hosts" %}
 {%- do prepare(plan, "xend.evacuation", salt["pillar.get"]("xend:evacuate", {}), "xend_evacuation") %}
+{%- set source = plan.get("source", "") %}
+{%- call steps("the hosts are ready for emptying " ~ source) %}
 {{ step(ready, plan.get("configures"), "xend.relocation", timeout=none, only=plan.get("configures")) }}
 {#- It does not wait for a guest that a former run is still sending. #}
-{{ step(plan.get("source", "") ~ " takes no guests", [plan.get("source")], "xend.orch.close", plan.get("closes"),
-        [ready] if plan.get("configures") else [], only=plan.get("closes"), waits=false) }}
-{{ planned("what is planned for " ~ plan.get("source", ""), plan) }}
-{#- Without requisites: it looks itself whether it may begin, and its last word is there whatever went wrong. #}
-{{ moved("the guests of " ~ plan.get("source", ""), "xend.evacuate_moves", plan.get("moves")) }}
+{{ step(source ~ " takes no guests", [source], "xend.orch.close", plan.get("closes"), [ready],
+        only=plan.get("closes"), waits=false) }}
+{%- endcall %}
+{{ planned("what is planned" ~ (" for " ~ source if source else ""), plan) }}
+{#- It looks itself whether it may begin, and its last word is there whatever went wrong. #}
+{{ moved("the guests of " ~ source, "xend.evacuate_moves", plan.get("moves")) }}

@@ -9,7 +9,7 @@
     which a guest is brought back that xend has lost: safety_copy (auto, required, off), safety_folder,
     safety_delay_s, relay; rate_mib_s. With test=True all is checked and nothing is moved. pillar.example explains
     them. -#}
-{%- from "xend/orch/say.jinja" import could, last_word, prepare, sayings, step with context %}
+{%- from "xend/orch/say.jinja" import could, last_word, prepare, sayings, step, steps with context %}
 {%- set plan = {} %}
 {%- do prepare(plan, "xend.migration", salt["pillar.get"]("xend:migrate", {})) %}
 {%- if plan.stop %}
@@ -22,23 +22,24 @@
 {%- set send, arrive = guest ~ " is sent from " ~ source ~ " to " ~ target, guest ~ " runs on " ~ target %}
 {%- set home = guest ~ " is at home on " ~ target %}
 
-{{ step(ready, [source, target], "xend.relocation", timeout=none, only=plan.configures, tells=false) }}
+{%- call steps(guest ~ " moves from " ~ source ~ " to " ~ target, tells=false) %}
+{{ step(ready, [source, target], "xend.relocation", timeout=none, only=plan.configures) }}
 {#- Both are asked whatever the other says: an operator wants to know all that is wrong at once. The source is
     asked second, as it removes the markers that the target looks for. #}
-{{ step(room, [target], "xend.orch.receive", plan.steps.receive, [ready] if plan.configures else [], tells=false) }}
-{{ step(leave, [source], "xend.orch.leave", plan.steps.leave, tells=false) }}
-{{ step(send, [source], "xend.orch.send", plan.steps.send, [leave, room], tells=false) }}
+{{ step(room, [target], "xend.orch.receive", plan.steps.receive, [ready]) }}
+{{ step(leave, [source], "xend.orch.leave", plan.steps.leave) }}
+{{ step(send, [source], "xend.orch.send", plan.steps.send, [leave, room]) }}
 {#- Until then the minion is not even asked whether it is still at it: xend waits 100 s for devices. #}
-{{ step(arrive, [target], "xend.orch.arrive", plan.steps.arrive, [send], timeout=180, tells=false) }}
+{{ step(arrive, [target], "xend.orch.arrive", plan.steps.arrive, [send], timeout=180) }}
 {{ step("xend on " ~ source ~ " does not manage " ~ guest ~ " any more", [source], "xend.orch.unmanage",
-        plan.steps.unmanage, [arrive], only=plan.unmanages, tells=false) }}
+        plan.steps.unmanage, [arrive], only=plan.unmanages) }}
 {{ step(guest ~ " is announced on " ~ target, [target], "xend.orch.announce",
-        plan.steps.announce, [arrive], only=plan.announces, tells=false) }}
-{{ step(home, [target], "xend.orch.settle",
-        plan.steps.settle, [arrive], only=plan.follows, tells=false) }}
+        plan.steps.announce, [arrive], only=plan.announces) }}
+{{ step(home, [target], "xend.orch.settle", plan.steps.settle, [arrive], only=plan.follows) }}
 {{ step(guest ~ " is not at home on " ~ source ~ " any more", [source], "xend.orch.vacate",
-        plan.steps.vacate, [home], only=plan.follows, tells=false) }}
-{#- Without requisites: whatever became of the steps above, what both hosts hold now is the truth. #}
+        plan.steps.vacate, [home], only=plan.follows) }}
+{%- endcall %}
+{#- Whatever became of the steps above, what both hosts hold now is the truth. #}
 {%- if opts.get("test") %}
 {%- set later = "" if plan.knocks else "; whether " ~ target ~ " lets " ~ source ~ " in was not asked, as its settings "
                 ~ "are still to be applied" %}

@@ -14,6 +14,6 @@
 {%- from "xend/orch/say.jinja" import again, prepare, repairs, sayings with context %}
 {%- set plan = {} %}
 {%- do prepare(plan, "xend.recovery", salt["pillar.get"]("xend:recover", {})) %}
-{{ repairs(plan, "xend.orch.repair") }}
+{{ repairs("what was left is mended", plan, "xend.orch.repair") }}
 {{ sayings(plan) }}
 {{ again(plan, "xend.orch.recover") }}
