@@ -8,6 +8,7 @@ and nothing is asked or done. `utility` is a function from the name of another u
 
 import json
 import numbers
+import re
 
 # Under Python 2 there are two kinds of it.
 TEXT = (str, type(b"".decode("ascii")))
@@ -259,12 +260,19 @@ def _unheard(host, said, utility):
 
 def why_not(one):
     """
-    Why a guest of a plan goes nowhere, in words.
+    Why a guest of a plan goes nowhere, in words. What is in the way on several targets alike is said once.
     """
-    reasons = list(one["here"])
+    reasons, alike = list(one["here"]), {}
     for target in sorted(one["targets"]):
-        if one["targets"][target]:
-            reasons.append("%s: %s" % (target, "; ".join(one["targets"][target])))
+        text = "; ".join(one["targets"][target])
+        if text:
+            # Each names itself.
+            key = re.sub(r"(?<![\w.-])%s(?![\w-]|\.\w)" % re.escape(target), "<itself>", text)
+            alike.setdefault(key, []).append((target, text))
+    for (target, text), others in sorted([(found[0], found[1:]) for found in alike.values()]):
+        reasons.append("%s: %s" % (target, text))
+        if others:
+            reasons.append("The same on %s" % _listed([other for other, _text in others]))
     return ". ".join(reasons) or "there is no other host"
 
 

@@ -118,6 +118,19 @@ def test_nothing_moves_when_one_fits_nowhere(test):
     assert [one["good"] for one in found["says"]] == [True] + ([False, False] if test else [])
 
 
+def test_what_is_in_the_way_on_several_targets_alike_is_said_once():
+    targets = dict([(host, ["no disk on %s" % host]) for host in ("xen2", "xen3", "xen5")], xen4=["full"])
+    one = {"here": ["nomigrate"], "targets": targets}
+    text = "nomigrate. xen2: no disk on xen2. The same on xen3 and xen5. xen4: full"
+    assert xm_moves.why_not(one) == text
+    # Of another host, or of a name that only begins so.
+    targets = {"xen2": ["xen2 is full", "on xen22"], "xen3": ["xen2 is full", "on xen32"]}
+    text = "xen2: xen2 is full; on xen22. xen3: xen2 is full; on xen32"
+    assert xm_moves.why_not({"here": [], "targets": targets}) == text
+    targets = {"xen2": [], "xen3": []}
+    assert xm_moves.why_not({"here": [], "targets": targets}) == "there is no other host"
+
+
 def test_the_last_word_is_the_last_one_also_where_states_are_sorted_by_their_names():
     says = [{"id": "web%02d: moved" % number, "text": "it runs", "good": True} for number in range(11)]
     says.append({"id": "alpha is empty", "text": "11 guests were moved", "good": True})
