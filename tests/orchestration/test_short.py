@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.moves import ARRIVE, CAN_BE, LEAVE, LOOK, SEND, during_transfer
+from tests.harness.moves import ARRIVE, CAN_BE, LEAVE, LOOK, SEND
 from tests.harness.site import Real
 
 # What Salt prints of each state beside its comment and its changes, and around all of them.
@@ -15,7 +15,7 @@ BLOCK, AROUND = 7, 8
 NO_STEP = "One or more requisite failed"
 
 
-def assert_short(run, states, text, more=0):
+def assert_short(run, states, text):
     """It has printed so many states with so many lines of text in all, and each line of text once."""
     lines = run.printed()
     assert len(lines) <= AROUND + BLOCK * states + text, "\n".join(lines)
@@ -51,9 +51,10 @@ def test_a_name_that_is_taken(configured, guest):
 
 
 def test_a_transfer_that_breaks(configured, guest):
-    run = during_transfer(configured, configured.xen2.kill_xc_restore)
-    assert run.exit_code == 1
-    assert_short(run, states=2, text=14)
+    configured.xen2.fault("refuse")
+    run = configured.migrate()
+    assert run.exit_code == 1 and run.failed()[:2] == [SEND, LOOK]
+    assert_short(run, states=2, text=12)
 
 
 @pytest.mark.parametrize("test", [True, False])
