@@ -512,7 +512,8 @@ class Lab:
                 self._shim(host.name, name, 'exec %s "$@"' % getattr(host, name))
         for place in ["master", *(host.name for host in self.fleet)]:
             for name in ("systemctl", "service", "make", "git"):
-                said = 'PYTHONPATH=%s exec %s -m tests.docs.shims %s %s %s "$@"'
+                # What the others compile is below this folder; the tree stays as it is.
+                said = 'PYTHONPATH=%s exec %s -B -m tests.docs.shims %s %s %s "$@"'
                 self._shim(place, name, said % (REPO, sys.executable, self.root, place, name))
 
     def _shim(self, place, name, said):
@@ -528,7 +529,6 @@ class Lab:
             "HOME": str(self.root / "home"),
             "LANG": "C.UTF-8",
             "TERM": "dumb",
-            "PYTHONDONTWRITEBYTECODE": "1",
             # Tests that a page runs have to be there; what they find is said elsewhere.
             "PYTEST_ADDOPTS": "--collect-only -q",
         }
