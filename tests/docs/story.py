@@ -24,7 +24,7 @@ NOT_DONE = re.compile(
 )
 # Against hanging only.
 LIMIT_S = 300
-READY_S, LATE_S, END_S, AGAIN_S = 60, 30, 120, 20
+READY_S, LATE_S, END_S, AGAIN_S = 300, 300, 300, 60
 # One command of a shell that goes on: it finds what the last one left, and leaves the same for the next.
 SHELL = """
 _known=" $(compgen -v | tr '\\n' ' ')_known _name _ PIPESTATUS FUNCNAME "

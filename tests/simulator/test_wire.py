@@ -183,6 +183,7 @@ def test_a_source_gives_up_a_target_that_is_cut_off_behind_a_relay(hosts):
 def test_a_link_that_is_cut_when_the_guest_is_destroyed_lets_no_acknowledgement_through(hosts):
     source, target = hosts["xen1"], hosts["xen2"]
     source.create_guest("web01")
+    target.delay("tcp-gives-up", LIMIT_S)
     target.cut_after_destroy()
     # The end of what is sent has to be there before the link is cut.
     source.delay("destroy", 0)
