@@ -384,7 +384,8 @@ class Lab:
         if function == "saltutil.sync_all":
             self._synced.update(names)
         if names and function != "test.ping" or self._pillar != self._pillar_now():
-            self.master("salt", "-L", ",".join(self.names), "saltutil.refresh_pillar", "wait=True")
+            refresh = ["saltutil.refresh_pillar", "wait=True", "timeout=%d" % LIMIT_S]
+            self.master("salt", "-L", ",".join(self.names), *refresh)
             self._pillar = self._pillar_now()
 
     def _pillar_now(self):

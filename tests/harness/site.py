@@ -17,6 +17,7 @@ from tests.harness.conductor import Conductor
 from tests.harness.processes import Process
 from tests.harness.run import Run
 from tests.lab import lies, salt_config
+from tests.lab.layout import wait_until
 
 # Against hanging only.
 LIMIT_S = 900
@@ -203,8 +204,18 @@ class Real(Site):
     def set_pillar(self, pillar):
         if pillar != self.pillar:
             self.pillar_file.write_text(json.dumps(pillar))
-            assert all(self.salt("saltutil.refresh_pillar", wait=True).values())
+            # Not with `wait`, which the end of an earlier refresh ends, too, and half a minute; Salt 2016.11
+            # has no such thing.
+            self.salt("saltutil.refresh_pillar")
+            assert wait_until(lambda: self._all_have(pillar), LIMIT_S, 0.2), self.salt("pillar.raw")
             self.pillar = pillar
+
+    def _all_have(self, pillar):
+        # Salt 3008 adds an entry of its own.
+        return all(
+            pillar == {name: found.get(name) for name in pillar}
+            for found in self.salt("pillar.raw").values()
+        )
 
     def orchestrate(self, name, pillar, test=False):
         arguments = ["state.orchestrate", "xend.orch." + name, "pillar=" + json.dumps(pillar)]

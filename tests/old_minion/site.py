@@ -1,14 +1,12 @@
 """A site whose minions are of another Salt than its master."""
 
-import json
 import re
 from types import SimpleNamespace
 
 import salt.config
 
 from tests.harness.salt_run import SaltRun
-from tests.harness.site import LIMIT_S, Real
-from tests.lab.layout import wait_until
+from tests.harness.site import Real
 
 # Salt 3006 and later do not talk to older minions otherwise. No minion is ever down here, so that they can be
 # waited for as long as a busy machine takes.
@@ -45,21 +43,6 @@ class OldSite(Real):
     def cache_of(self, name):
         """Where a minion keeps what it has from its master."""
         return self.config_dir.parent / name / "var/cache/salt/minion"
-
-    def set_pillar(self, pillar):
-        if pillar != self.pillar:
-            self.pillar_file.write_text(json.dumps(pillar))
-            # Salt 2016.11 does not wait for what it begins here.
-            self.salt("saltutil.refresh_pillar")
-            assert wait_until(lambda: self._all_have(pillar), LIMIT_S, 0.2), self.salt("pillar.raw")
-            self.pillar = pillar
-
-    def _all_have(self, pillar):
-        # Salt 3008 adds an entry of its own.
-        return all(
-            pillar == {name: found.get(name) for name in pillar}
-            for found in self.salt("pillar.raw").values()
-        )
 
     def orchestrate(self, name, pillar, test=False):
         with SaltRun(self.config_dir, name, pillar, test) as run:
