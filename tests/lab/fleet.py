@@ -563,10 +563,11 @@ class Fleet:
         root.mkdir(parents=True, exist_ok=True)
         (root / "processes").mkdir()
         net = _claim_net(root, len(hosts))
-        owner = None if keep else {"pid": os.getpid(), "start": process_start(os.getpid())}
+        maker = {"pid": os.getpid(), "start": process_start(os.getpid())}
         state = {
             "net": net,
-            "owner": owner,
+            "owner": None if keep else maker,
+            "maker": maker,
             "hosts": [spec.name for spec in hosts],
             "sockets": None,
         }
@@ -660,11 +661,13 @@ def _claim_net(root, count):
 def _is_claimed(claim):
     try:
         root = Path(claim.read_text())
-        owner = json.loads((root / "fleet.json").read_text())["owner"]
+        state = json.loads((root / "fleet.json").read_text())
     except FileNotFoundError:
         # Whoever ends a fleet does not wait for those who make one.
         return False
-    alive = owner is not None and process_start(owner["pid"]) == owner["start"]
+    # A fleet that is kept has nobody but its maker until it is started.
+    someone = state["owner"] or state.get("maker")
+    alive = someone is not None and process_start(someone["pid"]) == someone["start"]
     return alive or bool(living_processes(root))
 
 

@@ -1243,3 +1243,12 @@ def test_fleets_do_not_share_addresses_and_end_with_their_owner(tmp_path, fleet)
     assert result.stdout.strip() not in {host.address for host in fleet}
     orphaned = Fleet.load(tmp_path / "f")
     until(lambda: orphaned.processes() == [])
+
+
+def test_a_fleet_that_is_to_be_kept_has_its_addresses_before_it_is_started(tmp_path):
+    kept = Fleet.create(tmp_path / "kept", [HostSpec("a1")], keep=True)
+    try:
+        with Fleet.create(tmp_path / "another", [HostSpec("b1")]) as another:
+            assert another["b1"].address != kept["a1"].address
+    finally:
+        kept.destroy()
