@@ -40,6 +40,7 @@ PY27_TESTS = tests/unit/test_sxp.py tests/unit/test_allow.py tests/unit/test_opt
     tests/unit/test_relay.py \
     tests/unit/test_safety.py tests/unit/test_way.py tests/unit/test_away.py tests/unit/test_plan.py \
     tests/unit/test_matrix.py tests/unit/test_watch.py tests/unit/test_text.py tests/unit/test_moves.py \
+    tests/unit/test_version.py \
     tests/machine/test_words.py \
     tests/sizes/test_check.py
 # These run today's Python and ask a Python 2.7 what it makes of the same input.

@@ -51,6 +51,7 @@ xend_options = _Utility("xend_options")
 xend_probe = _Utility("xend_probe")
 xend_settings = _Utility("xend_settings")
 xend_text = _Utility("xend_text")
+xend_version = _Utility("xend_version")
 xm_away = _Utility("xm_away")
 xm_output = _Utility("xm_output")
 
@@ -144,8 +145,8 @@ def outlook(hosts=None):
     Returns ``answers`` (a dict from each of them to what ``xend.probe`` says), ``version`` (that of Xen's
     tools as text; None when xm does not tell it), ``free_mib`` (memory that no domain has), ``guests`` (how
     many run), ``closed`` (why it takes no guests, see ``xm.evacuation``; "" when it does), ``pending`` (as
-    ``xend.status``), each None when that cannot be told, and ``problem`` (why the host could not say all of
-    it, or None).
+    ``xend.status``), each None when that cannot be told, ``problem`` (why the host could not say all of it,
+    or None) and ``modules`` (the version of Xend for Salt here).
 
     CLI Example:
 
@@ -156,7 +157,7 @@ def outlook(hosts=None):
     if hosts is not None and not isinstance(hosts, (list, tuple)):
         raise CommandExecutionError("hosts: %s is no list of minion ids" % xend_text.quoted(hosts))
     found = dict.fromkeys(["version", "free_mib", "guests", "closed", "pending"])
-    found["answers"], problems = {}, []
+    found["answers"], found["modules"], problems = {}, xend_version.version(), []
     # What one cannot tell, another may; but a xend that does not answer is asked no more.
     for asks in ((lambda: _doors(hosts),), (_pending,), (_memory, _guests), (_closed,)):
         try:
@@ -312,8 +313,9 @@ def ready():
     Whether this minion is ready for guests that come and go, in words: the first thing to ask after
     ``saltutil.sync_all``, and again after ``state.apply xend.relocation``.
 
-    Returns a dict: ``ready`` (bool) and ``says``, a list of sentences on xend, its file, the pillar, and
-    whether what that wants is in force, each with what to do where something is missing.
+    Returns a dict: ``ready`` (bool), ``says``, a list of sentences on xend, its file, the pillar, and whether
+    what that wants is in force, each with what to do where something is missing, and ``modules``, the version
+    of Xend for Salt here.
 
     CLI Example:
 
@@ -325,7 +327,8 @@ def ready():
     if told[-1][0]:
         is_so = as_wanted()["configured"]
         told.append((is_so, IN_FORCE if is_so else NOT_IN_FORCE))
-    return {"ready": all([is_so for is_so, _text in told]), "says": [text for _is_so, text in told]}
+    found = {"ready": all([is_so for is_so, _text in told]), "says": [text for _is_so, text in told]}
+    return dict(found, modules=xend_version.version())
 
 
 def _xend_runs():

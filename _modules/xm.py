@@ -73,6 +73,7 @@ class _Utility(object):
 
 xend_lifecycle = _Utility("xend_lifecycle")
 xend_text = _Utility("xend_text")
+xend_version = _Utility("xend_version")
 xm_away = _Utility("xm_away")
 xm_copies = _Utility("xm_copies")
 xm_files = _Utility("xm_files")
@@ -326,8 +327,8 @@ def report(name, source=None, options=None):
     in xend), ``guarded`` (bool: whether a firewall is asked for), ``closed`` (None, or why this host takes no
     guests, see ``xm.evacuation``), ``marked`` (as ``xm.mark_disks``, or
     ``problem``; None without disks to mark), ``wrong`` (what is wrong with OPTIONS, or None), ``problem``
-    (why the host could not say all of it, or None) and ``seconds`` (how long it needed to say it). The
-    ``time`` of the host is that of the question.
+    (why the host could not say all of it, or None), ``seconds`` (how long it needed to say it) and
+    ``modules`` (the version of Xend for Salt here). The ``time`` of the host is that of the question.
 
     CLI Example:
 
@@ -340,7 +341,7 @@ def report(name, source=None, options=None):
     found = {"domain": None, "host": None, "file": None, "announces": False, "problem": None}
     found.update(stays_managed=None, follows=False, view={"copy": "unknown"}, declared=None)
     found.update(configured=False, guarded=False, marked=None, wrong=None)
-    found["closed"] = None
+    found.update(closed=None, modules=xend_version.version())
     try:
         __salt__["xm.check_options"](**(options or {}))
     except CommandExecutionError as exc:
@@ -461,9 +462,9 @@ def copies(domain=None, wait=0, uuid=None):
     ``stood_still_s`` (of one that was brought back);
     ``completed`` and ``created``, the answers about UUID by xend's log (None: it does not tell);
     ``devices_s``, how many
-    seconds xend here waits for devices; and ``declared``, the minion ids of all hosts in the pillar. When xm
-    gives no answer, ``copies`` is None, and there are ``problem``, ``remedy`` (what to do about it) and
-    ``xend`` (bool: whether one runs here).
+    seconds xend here waits for devices; ``declared``, the minion ids of all hosts in the pillar; and
+    ``modules``, the version of Xend for Salt here. When xm gives no answer, ``copies`` is None, and there are
+    ``problem``, ``remedy`` (what to do about it) and ``xend`` (bool: whether one runs here).
 
     CLI Example:
 
@@ -503,6 +504,7 @@ def copies(domain=None, wait=0, uuid=None):
                 created=this.is_created(domain, uuid),
                 devices_s=this.devices_s(),
                 declared=sorted(__salt__["xend.declared_hosts"]()),
+                modules=xend_version.version(),
             )
         next(pause)
 

@@ -61,6 +61,7 @@ xend_lock = _Utility("xend_lock")
 xend_options = _Utility("xend_options")
 xend_secrets = _Utility("xend_secrets")
 xend_text = _Utility("xend_text")
+xend_version = _Utility("xend_version")
 xm_away = _Utility("xm_away")
 xm_block = _Utility("xm_block")
 xm_copies = _Utility("xm_copies")
@@ -940,8 +941,8 @@ def survey(source, domains=None, options=None, doors=()):
     ``xend.as_wanted``), ``follows`` (bool: whether ``xend:follow`` is set), ``closed`` (None, or why this
     host takes no guests), ``seen`` (what is here of DOMAINS, as ``copies`` of ``xm.copies``), ``near`` (names
     of guests here that are like those of DOMAINS which are not here), ``wrong`` (what is wrong with OPTIONS,
-    or None), ``problem`` (why the host could not say all of it, or None) and ``seconds`` (how long it
-    needed).
+    or None), ``problem`` (why the host could not say all of it, or None), ``seconds`` (how long it needed)
+    and ``modules`` (the version of Xend for Salt here).
     SOURCE also returns ``guests``, a list of dicts: ``name``, ``uuid``, ``view`` (as ``xm.where``),
     ``domain`` (as ``xm.domain``, without ``sxp``; None for one that xend only knows), ``stays_managed`` (as
     ``xm.report``), ``blockers`` and ``warnings`` (as ``xm.can_send`` says them, but for doors); ``doors``, a
@@ -959,7 +960,7 @@ def survey(source, domains=None, options=None, doors=()):
     domains = None if domains is None else _texts("domains", domains)
     this = xm_look.moment(str(__opts__["id"]), __salt__, CommandExecutionError, _Utility)
     found = {"host": None, "dom0_mib": None, "promised": [], "follows": False, "seen": [], "near": []}
-    found.update(configured=False, guarded=False, closed=None, problem=None)
+    found.update(configured=False, guarded=False, closed=None, problem=None, modules=xend_version.version())
     found.update(guests=[], doors={}, marked=None, wrong=_wrong(options))
     try:
         found["host"], look = __salt__["xm.host"](), this.look()

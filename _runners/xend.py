@@ -41,6 +41,7 @@ def __virtual__():
         xend_said.states_in({}, _Utility)
         xend_settings.declared(None, _Utility)
         xend_text.meant("", [])
+        xend_version.version()
         xm_copies.words()
         xm_fleet.unheard({})
         xm_heard.legible("")
@@ -83,6 +84,7 @@ xend_matrix = _Utility("xend_matrix")
 xend_said = _Utility("xend_said")
 xend_settings = _Utility("xend_settings")
 xend_text = _Utility("xend_text")
+xend_version = _Utility("xend_version")
 xm_copies = _Utility("xm_copies")
 xm_fleet = _Utility("xm_fleet")
 xm_heard = _Utility("xm_heard")
@@ -108,9 +110,10 @@ def where(domain):
     Returns a dict from minion id to a dict: ``copy``, what it holds in one word (``running``, ``halted``,
     ``suspended`` …), ``state``, ``domid``, ``listed`` (the name under which ``xm list`` shows it); or
     ``problem`` and ``remedy`` for a host that does not say, and, when none of the others holds one, ``near``,
-    names of their guests that are like it. Hosts without a copy are left out. When all hosts have said that
-    they hold none, ``problem`` says so, and which names are like it; then, and when no host says anything,
-    the command exits with 1.
+    names of their guests that are like it; and ``wrong`` where there are mistakes in the pillar, so that a
+    host may not have been asked, the same list of sentences for each. Hosts without a copy are left out. When
+    all hosts have said that they hold none, ``problem`` says so, and which names are like it; then, and when
+    no host says anything, the command exits with 1.
 
     CLI Example:
 
@@ -148,11 +151,22 @@ def _where(domain):
         shown = ["%s (on %s)" % (other, ", ".join(near[other])) for other in likely]
         meant = "; did you mean %s?" % " or ".join(shown) if shown else ""
         none = "no host has a guest of the name %s (%s)" % (name, ", ".join(sorted(declared)))
-        return {"problem": xm_heard.legible(none) + meant}
+        # A host that the pillar names wrongly was not asked.
+        told = [xm_heard.legible(none) + meant, *_in_pillar(wrong)]
+        return {"problem": ". ".join(told)}
     if likely and all(said["copy"] == "unknown" for said in found.values()):
         for said in found.values():
             said["near"] = likely
+    for said in found.values() if wrong else []:
+        said["wrong"] = _in_pillar(wrong)
     return found
+
+
+def _in_pillar(wrong):
+    """
+    What is WRONG in the pillar, as sentences.
+    """
+    return [xm_heard.legible("In the pillar, %s" % mistake) for mistake in wrong]
 
 
 def matrix(hosts=None):
@@ -165,9 +179,11 @@ def matrix(hosts=None):
     Returns a dict from minion id to a dict: ``into``, a dict from each other host to ``result`` and
     ``message`` of what ``xend.probe`` says there of it; ``version`` of the tools of Xen, ``free_mib`` (memory
     that no domain has), ``guests`` (how many run), ``closed`` (why it takes no guests; "" when it does),
-    ``pending`` (why a restart of xend is pending there), each None when that cannot be told, and ``problem``
-    and ``remedy`` when the host does not say all of it. On a terminal it is a table; ``--out`` gives the
-    data.
+    ``pending`` (why a restart of xend is pending there), each None when that cannot be told; ``modules``, the
+    version of Xend for Salt there (None also for one that does not say it); ``problem`` and ``remedy`` when
+    the host does not say all of it; and ``wrong``, what is wrong with all of them together, the same for
+    each: mistakes in the pillar, and versions that differ from that of this master, a list of sentences. On a
+    terminal it is a table; ``--out`` gives the data.
 
     CLI Example:
 
@@ -184,10 +200,13 @@ def matrix(hosts=None):
     known = [host for host in wanted if host in declared]
     asked = master.ask(known, "xend.outlook", "outlook", keywords={"hosts": known})
     found = {host: _outlook(asked.get(host) or _undeclared(host, declared), known) for host in wanted}
+    answered = {host: said["modules"] for host, said in asked.items() if "answers" in said}
+    differ = xend_version.differ(answered, _Utility)
+    for said in found.values():
+        said["wrong"] = _in_pillar(wrong) + ([differ] if differ else [])
     if _is_for_people("xend.matrix"):
         width = shutil.get_terminal_size(TERMINAL).columns
-        lines = xend_matrix.table(found, width, _Utility) + ["In the pillar, %s" % text for text in wrong]
-        return {"data": "\n".join(lines), "outputter": "txt"}
+        return {"data": "\n".join(xend_matrix.table(found, width, _Utility)), "outputter": "txt"}
     return found
 
 
@@ -215,7 +234,7 @@ def _undeclared(host, declared):
 
 def _outlook(said, known):
     answers = said.get("answers") or {}
-    found = {key: said.get(key) for key in ("version", "free_mib", "guests", "closed", "pending")}
+    found = {key: said.get(key) for key in ("version", "free_mib", "guests", "closed", "pending", "modules")}
     found["into"] = {
         host: {key: xm_heard.legible(answer[key]) for key in ("result", "message")}
         for host, answer in answers.items()
@@ -248,7 +267,10 @@ def watch(domain=None, timeout=None, quiet=None):
     not moved any more, and its source has said that it runs there), ``left`` (it has left its source, and its
     target has not said more), ``gone`` (it is not moved any more, and nobody has said why), ``next`` (another
     migration of it has begun), ``silent`` (a host does not answer any more) or None (it goes on); and
-    ``says``, that in words.
+    ``says``, that in words. What else was told is such a dict as well: a guest that is expected on its
+    ``target`` (its ``phase`` and ``end`` are None), one that is under way or left over (``end``:
+    ``unclear``), a host, ``source``, that does not answer when it is asked (``silent``, and ``domain`` is
+    None), and a mistake in the pillar, so that a host may not be watched (``wrong``, the same).
 
     CLI Example:
 
@@ -268,6 +290,8 @@ def watch(domain=None, timeout=None, quiet=None):
         return _failed("xend.watch", {"problem": master.none_declared(wrong)})
     board = xm_watch.board(_Utility, _names(domain) or ())
     screen = _screen(board)
+    for mistake in _in_pillar(wrong):
+        board.note(mistake, "wrong")
 
     def ask(hosts, names):
         hosts = [host for host in sorted(declared) if hosts is None or host in hosts]
@@ -281,7 +305,7 @@ def watch(domain=None, timeout=None, quiet=None):
     screen.show(now, at_last=True)
     if _is_for_people("xend.watch"):
         return {"data": board.ending(why), "outputter": "txt"}
-    return board.seen(now)
+    return board.seen(now) + board.told()
 
 
 def _is_busy():
@@ -400,7 +424,8 @@ def migration(given=None, test=False):
     Returns a dict: ``stop``, None or the reason (``id``, ``text``) why nothing can be moved; else ``domain``,
     ``source``, ``target``, ``steps`` (the arguments of the states on the hosts, by SLS), ``configures``,
     ``follows``, ``announces``, ``unmanages`` (bools: which steps there are beside moving), ``knocks`` (bool:
-    whether the target's door is asked) and ``look`` (what ``xend.outcome`` is given).
+    whether the target's door is asked) and ``look`` (what ``xend.outcome`` is given). Always there is
+    ``version``, that of Xend for Salt on this master.
 
     CLI Example:
 
@@ -408,7 +433,10 @@ def migration(given=None, test=False):
 
         salt-run xend.migration '{"domain": "web01", "source": "xen1", "target": "xen2"}' test=True
     """
-    given = given if isinstance(given, dict) else {}
+    return dict(_migration(given if isinstance(given, dict) else {}, test), version=xend_version.version())
+
+
+def _migration(given, test):
     wrong = xm_steps.wrong_names(given, _Utility)
     if wrong:
         return xm_steps.refuse(wrong, _Utility)
@@ -508,7 +536,7 @@ def recovery(given=None, test=False):
     Returns a dict: ``stop``, None or the reason (``id``, ``text``) why nothing can be said; else ``repairs``
     (a list of dicts: ``id``, ``host``, ``after``, the id of the one before it of the same guest or None, and
     ``step``, the pillar data), ``says`` (a list of dicts: ``id``, ``text``, ``good``) and ``again``: None, or
-    ``id`` and ``given`` of one more look.
+    ``id`` and ``given`` of one more look. Always there is ``version``, that of Xend for Salt on this master.
 
     CLI Example:
 
@@ -516,7 +544,10 @@ def recovery(given=None, test=False):
 
         salt-run xend.recovery test=True
     """
-    given = given if isinstance(given, dict) else {}
+    return dict(_recovery(given if isinstance(given, dict) else {}, test), version=xend_version.version())
+
+
+def _recovery(given, test):
     wrong = _wrong_recovery(given)
     pair = [given["source"], given["target"]] if given.get("source") else None
     master = _master()
@@ -689,7 +720,18 @@ def _recovery_plan(given, pair, reports, findings, test):
         about = "where %s is" % given["domain"] if pair else "what is there"
         again = {"id": xm_heard.legible("%s after these steps" % about), "given": dict(given, look=True)}
     says += _silent(pair, reports, findings)
+    if not pair and not given.get("look"):
+        says = _versions(reports) + says
     return {"stop": None, "repairs": repairs, "says": says, "again": again}
+
+
+def _versions(reports):
+    """
+    That versions differ, which keeps nobody from a repair: it is said, before all else.
+    """
+    modules = {host: said["modules"] for host, said in reports.items() if said.get("copies") is not None}
+    differ = xend_version.differ(modules, _Utility)
+    return [_say("not all hosts have the same version", differ, True)] if differ else []
 
 
 def _wanted(given, found):

@@ -41,6 +41,7 @@ def __virtual__():
         # What these need themselves, too.
         xend_master.undeclared()
         xend_said.states_in({}, _Utility)
+        xend_version.version()
         xm_fleet.unheard({})
         xm_moves.names(None)
         xm_plan.next_moves([], [], 1)
@@ -74,6 +75,7 @@ class _Utility(object):
 
 xend_master = _Utility("xend_master")
 xend_said = _Utility("xend_said")
+xend_version = _Utility("xend_version")
 xm_fleet = _Utility("xm_fleet")
 xm_moves = _Utility("xm_moves")
 xm_plan = _Utility("xm_plan")
@@ -132,7 +134,8 @@ def evacuation(given=None, test=False):
     Returns a dict: ``stop``, None or the reason (``id``, ``text``) why nothing can be moved; ``says`` (the
     plan, a list of dicts: ``id``, ``text``, ``good``); and, when something can be, ``source``, ``configures``
     (the hosts on which relocation is to be configured), ``closes`` (the arguments of the state that closes
-    the source) and ``moves`` (what ``xend.evacuate_moves`` is given).
+    the source) and ``moves`` (what ``xend.evacuate_moves`` is given). Always there is ``version``, that of
+    Xend for Salt on this master.
 
     CLI Example:
 
@@ -140,7 +143,10 @@ def evacuation(given=None, test=False):
 
         salt-run xend.evacuation '{"source": "xen1"}' test=True
     """
-    given = given if isinstance(given, dict) else {}
+    return dict(_evacuation(given if isinstance(given, dict) else {}, test), version=xend_version.version())
+
+
+def _evacuation(given, test):
     master = _master()
     refused = _refusal(master, given, "evacuate", "source")
     if refused:
@@ -152,6 +158,9 @@ def evacuation(given=None, test=False):
     if plan.get("problem"):
         name = plan.get("id") or "%s can be emptied" % source
         return xm_steps.stop(name, "Nothing was moved. %s" % plan["problem"], _Utility)
+    differs = xend_version.refusal(plan["modules"], "Nothing was moved.", _Utility)
+    if differs:
+        return differs
     return xm_moves.evacuation(given, plan, "evacuation of %s, begun %s" % (source, _now()), test, _Utility)
 
 
@@ -254,7 +263,8 @@ def restoration(given=None, test=False):
 
     Returns a dict: ``stop`` and ``says`` as ``xend.evacuation``, and ``host``, ``configures`` (the hosts on
     which relocation is to be configured), ``opens`` (the arguments of the state that opens the host) and
-    ``moves`` (what ``xend.restore_moves`` is given).
+    ``moves`` (what ``xend.restore_moves`` is given). Always there is ``version``, that of Xend for Salt on
+    this master.
 
     CLI Example:
 
@@ -262,7 +272,10 @@ def restoration(given=None, test=False):
 
         salt-run xend.restoration '{"host": "xen1"}' test=True
     """
-    given = given if isinstance(given, dict) else {}
+    return dict(_restoration(given if isinstance(given, dict) else {}, test), version=xend_version.version())
+
+
+def _restoration(given, test):
     master = _master()
     refused = _refusal(master, given, "restore", "host")
     if refused:
@@ -292,6 +305,10 @@ def restoration(given=None, test=False):
     if unknown:
         return xm_moves.refused("restore", unknown, _Utility)
     hosts = _readiness(master, host, returns)
+    modules = {name: said["modules"] for name, said in hosts.items()}
+    differs = xend_version.refusal(modules, "Nothing was done.", _Utility)
+    if differs:
+        return differs
     who = "restoration of %s, begun %s" % (host, _now())
     return xm_moves.restoration(given, record, returns, hosts, who, test, _Utility)
 

@@ -21,6 +21,7 @@ def __virtual__():
         xend_settings.declared(None, _Utility)
         xend_text.meant("", [])
         xm_copies.words()
+        xend_version.version()
         xm_fit.risks(None, _Utility)
         xm_fleet.unheard({})
         xm_heard.legible("")
@@ -58,6 +59,7 @@ class _Utility(object):
 xend_master = _Utility("xend_master")
 xend_settings = _Utility("xend_settings")
 xend_text = _Utility("xend_text")
+xend_version = _Utility("xend_version")
 xm_copies = _Utility("xm_copies")
 xm_fit = _Utility("xm_fit")
 xm_fleet = _Utility("xm_fleet")
@@ -113,9 +115,12 @@ def plan(
     host: ``domain``, ``host``, ``says``), ``unordered`` (names of ``order`` that are none of these guests:
     ``domain``, ``says``), ``hosts`` (a dict from host to ``free_mib``, what guests can use there, also what
     dom0 may give back, and ``after_mib``, the same in the end, both None when not known, ``configured``,
-    ``guarded`` and ``closed``) and ``unheard`` (a dict from host to ``problem`` and ``remedy``). When nothing
-    can be planned, only ``problem`` and ``id``, what that is about; the command exits with 1 then. On a
-    terminal it is a table; ``--out`` gives the data.
+    ``guarded`` and ``closed``), ``unheard`` (a dict from host to ``problem`` and ``remedy``), ``modules`` (a
+    dict from the source and the targets that have answered to the version of Xend for Salt there; None: one
+    that does not say it) and ``wrong`` (what is wrong in the pillar, and versions that differ from that of
+    this master, so that nothing would be moved: a list of sentences). When nothing can be planned, only
+    ``problem`` and ``id``, what that is about; the command exits with 1 then. On a terminal it is a table;
+    ``--out`` gives the data.
 
     CLI Example:
 
@@ -208,7 +213,7 @@ def _planned(source, targets, domains, spare_mib, order, options, wrong):
         wrong.append("targets: %s is the source itself" % source)
     if wrong:
         return _problem("; ".join(wrong))
-    fleet = _Fleet(master, source, targets or sorted(set(declared) - {source}), bool(targets))
+    fleet = _Fleet(master, source, targets or sorted(set(declared) - {source}), bool(targets), mistakes)
     question = {"domains": domains, "options": options, "doors": fleet.targets}
     asked_at = time.time()
     fleet.heard(
@@ -247,8 +252,10 @@ class _Fleet(object):
     What the hosts have said, for guests of one of them that are to go to others.
     """
 
-    def __init__(self, master, source, targets, named):
+    def __init__(self, master, source, targets, named, mistakes):
         self.master, self.source, self.targets, self.named = master, source, targets, named
+        # What is wrong in the pillar.
+        self.mistakes = mistakes
         self.said, self.unheard, self.room = {}, {}, {}
         self.apart_s = {}
         self.marked = None
@@ -297,7 +304,8 @@ class _Fleet(object):
                 _told(self.source, self.unheard[self.source]), "%s answers" % self.source
             )
         if self.said[self.source]["wrong"]:
-            return _problem(self.said[self.source]["wrong"])
+            # Another version may not know an option.
+            return _problem(". ".join([self.said[self.source]["wrong"], *self._differ()]))
         unknown = [] if self.unheard else self._nowhere(domains)
         if unknown:
             near = {name for said in self.said.values() for name in said["near"] or []}
@@ -314,6 +322,20 @@ class _Fleet(object):
             meant = xend_text.meant(mistyped[0], xm_plan.orders())
             return _problem(text % (mistyped[0], self.source, meant))
         return None
+
+    def _modules(self):
+        """
+        The versions of Xend for Salt on the hosts between which guests would move.
+        """
+        ends = [host for host in (self.source, *self.targets) if host in self.said]
+        return {host: self.said[host]["modules"] for host in ends}
+
+    def _differ(self):
+        differ = xend_version.differ(self._modules(), _Utility)
+        return [differ] if differ else []
+
+    def _wrong(self):
+        return ["In the pillar, %s" % mistake for mistake in self.mistakes] + self._differ()
 
     def _not_here(self, order):
         """
@@ -422,6 +444,8 @@ class _Fleet(object):
                 for host in sorted({self.source, *usable} & set(self.said))
             },
             "unheard": self.unheard,
+            "modules": self._modules(),
+            "wrong": self._legible(self._wrong()),
         }
 
     def _guest(self, guest):
@@ -618,7 +642,7 @@ def _text(found):
         "not taken into account: %s" % _told(host, said)
         for host, said in sorted(found["unheard"].items())
     ]
-    return "\n".join(lines)
+    return "\n".join(lines + found["wrong"])
 
 
 def _mib(size_mib):

@@ -42,8 +42,9 @@ def table(found, width, utility):
     found
         for each host, in the order of the rows, a dict: ``into``, a dict from each other host that it has
         asked to ``result`` and ``message``; ``version``, ``free_mib``, ``guests``, ``closed`` (why it takes
-        no guests) and ``pending`` (why its xend is to be restarted, a list), None for what is not known; and
-        ``problem`` and ``remedy``, where it has not said all of that
+        no guests) and ``pending`` (why its xend is to be restarted, a list), None for what is not known;
+        ``problem`` and ``remedy``, where it has not said all of that; and ``wrong``, what is wrong with all
+        of them together, a list of sentences
     width
         how many characters fit a line
     utility
@@ -158,7 +159,10 @@ def _sentences(hosts):
         lines.append("%s to %s: %s: %s" % tuple(words))
     lines += _shared([(name, said[name]["closed"]) for name in names])
     lines += _shared([(name, said[name]["pending"] and PENDING % said[name]["pending"]) for name in names])
-    return lines + _problems(hosts)
+    lines += _problems(hosts)
+    # What is wrong with all of them together, each of them has.
+    told = [text for name in names for text in said[name].get("wrong") or []]
+    return lines + [text for number, text in enumerate(told) if text not in told[:number]]
 
 
 def _problems(hosts):

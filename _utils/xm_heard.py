@@ -203,6 +203,8 @@ def _record(needed, *others):
 _DEVICES = _list(_table(_maybe(_text()), 64), DEVICES)
 _WORDS = _list(_text(), WORDS)
 _VERSION = _list(_whole(0, 1000), 4)
+# Of Xend for Salt. Hosts of older versions do not say theirs.
+_MODULES = (_text(64), "modules")
 
 GUEST = _record(
     {"name": _name, "memory_mib": _whole(1)},
@@ -313,6 +315,7 @@ def _report(copies):
         # Hosts of older versions do not know that they may be closed.
         (_text(2 * SENTENCE), "wrong closed"),
         (_number(), "seconds"),
+        _MODULES,
         *_SILENCE
     )
 
@@ -334,6 +337,7 @@ def _copies(copies):
         (_list(NOTE, DOMAINS), "sent"),
         (_flag, "completed created"),
         (_number(), "devices_s"),
+        _MODULES,
         *_SILENCE
     )
 
@@ -361,6 +365,7 @@ def _survey(copies):
         (_marked, "marked"),
         (_text(2 * SENTENCE), "wrong closed"),
         (_number(), "seconds"),
+        _MODULES,
         *_SILENCE
     )
 
@@ -399,6 +404,7 @@ OUTLOOK = _record(
     (_whole(), "free_mib guests"),
     (_text(SENTENCE), "closed"),
     (_text(SENTENCE), "problem"),
+    _MODULES,
 )
 
 # What is told of a transfer on Salt's bus (see xm_progress.Progress).

@@ -68,6 +68,10 @@ def refusal(given, reports, declared, utility):
     if "view" not in reports[source] or "view" not in reports[target]:
         why = _silence(reports, declared, held, utility)
         return stop("%s and %s answer" % (source, target), why, utility)
+    modules = dict([(host, reports[host]["modules"]) for host in (source, target)])
+    differs = utility("xend_version").refusal(modules, "Nothing was moved.%s" % "".join(held), utility)
+    if differs:
+        return differs
     if reports[source]["wrong"]:
         wrong = utility("xm_heard").legible(reports[source]["wrong"])
         return refuse([wrong], utility, held)

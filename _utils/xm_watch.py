@@ -27,6 +27,9 @@ STALE_S = 20
 NAME_CELLS, BAR_CELLS, LEAST_BAR_CELLS = 30, 30, 8
 STEP_PERCENT = 10
 
+# What a program is told of a migration, beside how long it takes and what that means.
+KEYS = ("domain", "uuid", "source", "target", "phase", "percent", "bytes", "rate_mib_s", "end")
+
 # What a host shows of a guest that comes to it for certain, and of one of which that is not certain.
 COMING = ("receiving",)
 UNSURE = ("migrating", "arriving")
@@ -138,10 +141,20 @@ class Board(object):
         self._phases = list(utility("xm_progress").phases())
         self._only = only
         self._all, self._news, self._unsure = [], [], set()
+        # What was told beside migrations.
+        self._notes = []
         self._expected, self._silent = {}, []
         self._ended_at = None
 
     # What comes
+
+    def note(self, text, end, **about):
+        """
+        Tell something that is no migration that can be followed: a word for it, END, and what it is ABOUT,
+        `domain`, `uuid`, `source` and `target` as far as there are any.
+        """
+        self._news.append((True, text))
+        self._notes.append(_as_told(text, end=end, **about))
 
     def feed(self, sender, event, now):
         """
@@ -219,7 +232,7 @@ class Board(object):
         """
         silent = [host for host in sorted(answers) if answers[host].get("migrations") is None]
         for host in [host for host in silent if host not in self._silent]:
-            self._news.append((True, NO_ANSWER % self._legible(host)))
+            self.note(NO_ANSWER % self._legible(host), "silent", source=host)
         self._silent, self._expected = silent, {}
         self.hear_some(answers, now)
         for move in self._open():
@@ -255,7 +268,9 @@ class Board(object):
             fresh = [move for move in found if move["heard_at"] and now - move["heard_at"] < UNSURE_S]
             if not fresh and (host, one["name"]) not in self._unsure:
                 self._unsure.add((host, one["name"]))
-                self._news.append((True, self._legible(LEFT_OVER % (one["name"], host))))
+                about = dict([("target" if is_coming else "source", host)], uuid=one["uuid"])
+                text = self._legible(LEFT_OVER % (one["name"], host))
+                self.note(text, "unclear", domain=one["name"], **about)
             for move in fresh:
                 move["shown_at"] = now
             return
@@ -361,12 +376,18 @@ class Board(object):
         """
         found = []
         for move in self._all:
-            keys = ("domain", "uuid", "source", "target", "phase", "percent", "bytes", "rate_mib_s", "end")
-            one = dict([(key, move[key]) for key in keys])
+            one = dict([(key, move[key]) for key in KEYS])
             one["elapsed_s"] = self._elapsed_s(move, now)
             one["says"] = move["says"] or self._step(move)
             found.append(one)
         return found
+
+    def told(self):
+        """
+        What else was told, see `note`, and who is expected, as dicts with the same keys.
+        """
+        expected = [_as_told(text, domain=name, target=host) for name, host, text in self._are_expected()]
+        return self._notes + expected
 
     def ending(self, why):
         """
@@ -411,15 +432,24 @@ class Board(object):
         for move, way in zip(moves, ways):
             head = "  ".join([_padded(text, cells) for text, cells in zip(way, widths)])
             lines.append(_cut(_with_bar(head, move, self._tail(move, now), width), width))
-        known = [move["domain"] for move in moves]
-        for host in sorted(self._expected):
-            for name in [name for name in self._expected[host] if name not in known]:
-                lines.append(_cut(self._legible("%s is expected on %s" % (name, host)), width))
+        lines += [_cut(text, width) for _name, _host, text in self._are_expected()]
         if not lines and not at_last:
             lines = [IDLE]
         if len(lines) > height:
             lines[height - 1 :] = [MORE % (len(lines) - height + 1)]
         return lines
+
+    def _are_expected(self):
+        """
+        The guests that are expected and not on their way yet: their names, their hosts, and that in words.
+        """
+        known = [move["domain"] for move in self._open()]
+        return [
+            (name, host, self._legible("%s is expected on %s" % (name, host)))
+            for host in sorted(self._expected)
+            for name in self._expected[host]
+            if name not in known
+        ]
 
     def _tail(self, move, now):
         percent = "%3d %%" % move["percent"] if move["percent"] is not None else "  ? %"
@@ -464,6 +494,10 @@ def frame(news, lines, drawn):
     """
     above = UP % drawn if drawn else ""
     return above + "".join([WIPE_LINE + line + "\n" for line in news + lines]) + WIPE_BELOW
+
+
+def _as_told(text, **about):
+    return dict(dict.fromkeys(KEYS + ("elapsed_s",)), says=text, **about)
 
 
 def _is_same(move, name, uuid):

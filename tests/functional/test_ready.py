@@ -2,6 +2,7 @@
 
 import pytest
 
+import xend_version
 from tests.harness.loading import host_opts
 from tests.lab import salt_config
 from tests.lab.fleet import HostSpec
@@ -38,6 +39,7 @@ def ready(load, fleet):
 def test_a_host_that_is_ready_says_of_all_that_it_is_so(ready, fleet):
     found = ready()
     assert found["ready"] is True, found
+    assert found["modules"] == xend_version.version()
     assert found["says"] == [
         "xend 4.4 runs here",
         "%s was read: nothing is wrong in it" % fleet["xen1"].config,

@@ -186,6 +186,53 @@ def test_the_table_names_what_is_wrong_in_the_pillar(conductor):
         del conductor.master_opts["fun"]
     wrong = 'In the pillar, xend:relocation:hosts:xen2, "xen2.example.com", is no IPv4 address'
     assert said["data"].splitlines()[-1].startswith(wrong)
+    data = conductor._runners()["xend.matrix"]()
+    for name in ("xen1", "xen2"):
+        assert data[name]["wrong"] == [said["data"].splitlines()[-1]]
+
+
+@pytest.fixture
+def misnamed(conductor):
+    """xen2 is named in the pillar by what is no minion id, so that it is not asked."""
+    pillar = copy.deepcopy(conductor.pillar)
+    hosts = pillar["xend"]["relocation"]["hosts"]
+    hosts[None] = hosts.pop("xen2")
+    before, conductor.pillar = conductor.pillar, pillar
+    yield 'In the pillar, xend:relocation:hosts: null is no minion id'
+    conductor.pillar = before
+
+
+def test_a_host_that_the_pillar_does_not_name_rightly_may_have_the_guest(conductor, runner, misnamed):
+    conductor.fleet["xen2"].create_guest("web01")
+    assert misnamed in runner["xend.where"]("web01")["problem"]
+    conductor.fleet["xen1"].create_guest("web02")
+    found = runner["xend.where"]("web02")
+    assert list(found) == ["xen1"] and found["xen1"]["wrong"][0].startswith(misnamed)
+    assert runner["xend.plan"]("xen1")["wrong"][0].startswith(misnamed)
+
+
+def test_what_is_told_beside_migrations_is_told_programs_as_well(
+    conductor, runner, misnamed, bus, capsys
+):
+    conductor.call("xen1", "xend.reserve", "web03", who="a test")
+    conductor.minion_down("xen1")
+    told = runner["xend.watch"](quiet=1)
+    assert [(one["domain"], one["source"], one["end"]) for one in told] == [
+        (None, None, "wrong"),
+        (None, "xen1", "silent"),
+    ]
+    assert told[0]["says"].startswith(misnamed) and "xen1 does not answer" in told[1]["says"]
+    conductor.minion_up("xen1")
+    told = runner["xend.watch"](timeout=1)[1:]
+    assert [(one["domain"], one["target"], one["end"]) for one in told] == [("web03", "xen1", None)]
+    conductor.call("xen1", "xend.release", "web03")
+    assert capsys.readouterr().out == ""
+    conductor.master_opts["fun"] = "xend.watch"
+    try:
+        conductor._runners()["xend.watch"](quiet=1)
+    finally:
+        del conductor.master_opts["fun"]
+    assert misnamed in capsys.readouterr().out
 
 
 def test_the_table_for_people(conductor, runner):

@@ -48,6 +48,7 @@ ANSWERS = {
         "guests": 3,
         "closed": "it is being emptied",
         "pending": ["the file was changed"],
+        "modules": "0.2.0",
     },
     "migrations": {
         "migrations": [

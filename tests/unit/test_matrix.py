@@ -191,3 +191,14 @@ def test_a_sentence_that_names_its_host_does_not_name_it_twice():
     names, found = fleet(2)
     found["xen02"].update(closed="xen02 takes no guests")
     assert table(found, names)[1] == ["xen02 takes no guests"]
+
+
+def test_what_is_wrong_with_all_of_them_together_is_said_once():
+    names, found = fleet(3)
+    for name in names:
+        found[name]["wrong"] = ["In the pillar, this is no address", "The versions differ"]
+    found["xen02"]["closed"] = "it is being emptied"
+    _rows, sentences = table(found, names)
+    assert sentences == [
+        "xen02: it is being emptied", "In the pillar, this is no address", "The versions differ",
+    ]

@@ -291,6 +291,9 @@ def test_a_host_that_does_not_answer_proves_nothing(watch):
     watch.board.hear(answers, 40, 45)
     # It is waited for no longer, and not said to have ended.
     assert not watch.board.moves() and watch.seen() == [("web01", "sending", None)]
+    (told,) = watch.board.told()
+    assert (told["domain"], told["source"], told["end"]) == (None, "xen1", "silent")
+    assert told["says"] in watch.news() and sorted(told) == sorted(watch.board.seen(45)[0])
     watch.board.give_up(46)
     news = watch.news()
     assert [line for line in news if line.startswith("xen1 does not answer: ")] == news[1:2]
@@ -311,6 +314,8 @@ def test_what_may_be_left_over_is_not_waited_for(watch):
     watch.board.hear(answers, 1, 2)
     watch.board.hear(answers, 30, 31)
     assert not watch.board.moves() and watch.seen() == []
+    told = [[one[key] for key in ("domain", "source", "target", "end")] for one in watch.board.told()]
+    assert told == [["db02", "xen1", None, "unclear"], ["db01", None, "xen2", "unclear"]]
     assert [line.partition(" is under way, or left over")[0] for line in watch.news()] == [
         "db02 on xen1", "db01 on xen2",
     ]
@@ -331,6 +336,9 @@ def test_a_guest_that_is_expected_is_waited_for_until_it_is_there(watch):
     answers = {"xen1": shown(), "xen2": reserved}
     watch.board.hear(answers, 1, 2)
     assert watch.board.moves() and watch.lines(2) == ["web01 is expected on xen2"]
+    (told,) = watch.board.told()
+    assert (told["domain"], told["target"], told["end"]) == ("web01", "xen2", None)
+    assert told["says"] == "web01 is expected on xen2"
     watch.tell("xen1", 3, "sending")
     assert len(watch.lines(3)) == 1
     watch.tell("xen2", 4, "running")

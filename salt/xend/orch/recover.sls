@@ -13,7 +13,7 @@
     look it repairs nothing, as it looks once more by itself after repairs. -#}
 {%- from "xend/orch/say.jinja" import again, prepare, repairs, sayings with context %}
 {%- set plan = {} %}
-{%- do prepare(plan, "xend.recovery", salt["pillar.get"]("xend:recover", {})) %}
+{%- do prepare(plan, "xend.recovery", salt["pillar.get"]("xend:recover", {}), strict=false) %}
 {{ repairs("what was left is mended", plan, "xend.orch.repair") }}
 {{ sayings(plan) }}
 {{ again(plan, "xend.orch.recover") }}
