@@ -16,6 +16,7 @@ from tests.functional.conftest import as_new, refused
 from tests.harness import relays
 from tests.lab import salt_config
 from tests.lab.fleet import HostSpec
+from tests.lab.hypervisor import PAGE
 from tests.lab.layout import wait_until
 
 # Against hanging only.
@@ -168,6 +169,22 @@ def test_a_target_whose_xend_dies_says_nothing_and_that_is_said(on, fleet, live)
     assert "; xen2 has hung up without a word, as when xend there has died" in text
     assert "Its memory is kept on xen1, in " in text and len(kept(fleet["xen1"], ".save")) == 1
     assert fleet["xen1"].guests() == {}
+
+
+def test_a_target_that_is_slow_to_say_that_it_has_failed_ends_the_transfer_all_the_same(on, fleet):
+    """All that fits the buffers was sent by then: who has more to send goes on, and learns it by that."""
+    guest = fleet["xen1"].create_guest("web01")
+    with Sending(on, fleet, live=False) as sending:
+        before = says(fleet["xen1"])["bytes"]
+        fleet["xen2"].freeze()
+        assert fleet["xen2"].kill_xc_restore()
+        fleet["xen2"].release()
+        # As far as a simulated guest is sent ahead of who takes it.
+        assert wait_until(lambda: says(fleet["xen1"])["bytes"] >= before + 24 * PAGE, END_S)
+        fleet["xen2"].thaw()
+        text = sending.fails()
+    assert text.startswith("web01 was not moved: web01 runs unharmed on xen1") and "xc_restore" in text
+    assert fleet["xen1"].guests()["web01"].uuid == guest.uuid
 
 
 def test_a_name_that_is_taken_on_the_target_is_told_in_its_own_words(on, fleet):
