@@ -42,7 +42,7 @@ class Site:
     def __init__(self, fleet):
         self.fleet = fleet
         self.xen1, self.xen2 = (fleet[name] for name in ("xen1", "xen2"))
-        self._configured = None
+        self._closed, self._configured = {}, None
         self._files = self._files_of_guests()
 
     def states(self, function, *arguments, target="*", **keywords):
@@ -130,25 +130,27 @@ class Site:
     def close(self):
         """Let the hosts be as they come: their doors are closed."""
         for host in self.fleet:
-            if host.config.read_bytes() != config_of(host.name).encode() or not host.running:
+            if self._closed.get(host.name) != _as_it_is(host):
                 host.config.write_text(config_of(host.name))
                 host.stop()
                 assert host.start().returncode == 0
                 # In the same 1/100 s as the start, a change of the file would not count as newer.
                 time.sleep(0.05)
+                self._closed[host.name] = _as_it_is(host)
 
     def configure(self):
         """Let all hosts take guests of each other, unless they are still as this has left them."""
-        if self._configured is None or self._as_it_is() != self._configured:
+        if {host.name: _as_it_is(host) for host in self.fleet} != self._configured:
             self.close()
             found = self.states("state.apply", "xend.relocation")
             for states in found.values():
                 assert all(state["result"] for state in states.values()), found
-            self._configured = self._as_it_is()
+            self._configured = {host.name: _as_it_is(host) for host in self.fleet}
 
-    def _as_it_is(self):
-        """What the hosts' files say, and the processes that have read them."""
-        return {host.name: (host.config.read_bytes(), host.pids()) for host in self.fleet}
+
+def _as_it_is(host):
+    """What the host's file says and when it was written, and the processes that have read it."""
+    return host.config.read_bytes(), host.config.stat().st_ctime_ns, host.pids()
 
 
 class Conducted(Site):
