@@ -3,12 +3,11 @@
       salt-run state.orchestrate xend.orch.migrate \
         pillar='{"xend": {"migrate": {"domain": "web01", "source": "xen1", "target": "xen2"}}}'
 
-    Options beside these three: live (default true), port, ssl, node, timeout (seconds for the transfer),
-    settle (seconds that the target may take to complete it; default: as long as its xend needs), accept
-    (differences of the hosts that are accepted: cpu, version, storage, devices; and managed); of the copy from
-    which a guest is brought back that xend has lost: safety_copy (auto, required, off), safety_folder,
-    safety_delay_s, relay; rate_mib_s. With test=True all is checked and nothing is moved. pillar.example explains
-    them. -#}
+    Options beside these three: live (default true), port, ssl, node, timeout (seconds for the transfer), settle
+    (seconds that the target may take to complete it; default: as long as its xend needs), accept (differences of the
+    hosts that are accepted: cpu, version, storage, devices; and managed); of the copy from which a guest is brought
+    back that xend has lost: safety_copy (auto, required, off), safety_folder, safety_delay_s, relay; rate_mib_s. With
+    test=True all is checked and nothing is moved. pillar.example explains them. -#}
 {%- from "xend/orch/say.jinja" import could, last_word, prepare, sayings, step, steps with context %}
 {%- set plan = {} %}
 {%- do prepare(plan, "xend.migration", salt["pillar.get"]("xend:migrate", {})) %}
