@@ -301,9 +301,8 @@ def test_a_copy_that_cannot_be_kept_any_more_is_given_up(on, fleet):
     assert fleet["xen2"].wait_alive("web01") and kept(fleet["xen1"], ".save") == []
 
 
-def test_what_is_not_waited_for_any_longer_goes_on_through_its_relay(on, fleet):
-    """The job is killed, as by an operator or with the minion."""
-    guest = fleet["xen1"].create_guest("web01")
+def abandon(on, fleet):
+    """Let web01 be half-way on its way from xen1 when the job that sends it is killed."""
     fleet["xen2"].link(hold_at=0.5)
     job = multiprocessing.get_context("fork").Process(target=on("xen1").migrate, args=("web01", "xen2"))
     job.start()
@@ -312,6 +311,12 @@ def test_what_is_not_waited_for_any_longer_goes_on_through_its_relay(on, fleet):
     finally:
         job.kill()
         job.join(END_S)
+
+
+def test_what_is_not_waited_for_any_longer_goes_on_through_its_relay(on, fleet):
+    """The job is killed, as by an operator or with the minion."""
+    guest = fleet["xen1"].create_guest("web01")
+    abandon(on, fleet)
     said = says(fleet["xen1"])
     assert said["alive"] and said["phase"] == "sending" and said["copy"]["state"] == "growing"
     fleet["xen2"].release()
@@ -323,14 +328,7 @@ def test_what_is_not_waited_for_any_longer_goes_on_through_its_relay(on, fleet):
 def test_whoever_takes_a_guest_for_arrived_that_is_still_sent_does_not_end_its_relay(on, fleet):
     """Its job was killed, so that nobody else holds the guest."""
     guest = fleet["xen1"].create_guest("web01")
-    fleet["xen2"].link(hold_at=0.5)
-    job = multiprocessing.get_context("fork").Process(target=on("xen1").migrate, args=("web01", "xen2"))
-    job.start()
-    try:
-        fleet["xen2"].wait_held()
-    finally:
-        job.kill()
-        job.join(END_S)
+    abandon(on, fleet)
     (made,) = on("xen1").copies()["sent"]
     assert "its relay still sends it" in refused(on("xen1").forget, "web01", guest.uuid, made["id"])
     assert says(fleet["xen1"])["alive"] and says(fleet["xen1"])["copy"]["state"] == "growing"
