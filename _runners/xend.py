@@ -19,6 +19,9 @@ from pathlib import Path
 import salt.client
 import salt.utils.event
 
+# As in _utils/xend_version.py: what was synced to a master may be of several versions.
+VERSION = "0.2.0"
+
 RECOVER = ("hosts", "wait", "remove_lost", "resume", "restore")
 # What xend.orch.migrate asks xend.orch.recover afterwards.
 RECOVER_ONE = ("domain", "uuid", "ran", "who", "source", "target", "look")

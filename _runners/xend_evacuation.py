@@ -21,6 +21,9 @@ import salt.client
 
 log = logging.getLogger(__name__)
 
+# As in _utils/xend_version.py: what was synced to a master may be of several versions.
+VERSION = "0.2.0"
+
 # For so long a minion is not asked whether it is still at it.
 STEP_S = 60
 

@@ -11,6 +11,9 @@ import time
 
 import salt.client
 
+# As in _utils/xend_version.py: what was synced to a master may be of several versions.
+VERSION = "0.2.0"
+
 __virtualname__ = "xend"
 
 

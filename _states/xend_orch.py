@@ -12,6 +12,11 @@ from __future__ import absolute_import
 
 import logging
 import sys
+import threading
+
+
+# As in _utils/xend_version.py: what was synced to a master may be of several versions.
+VERSION = "0.2.0"
 
 
 def __virtual__():
@@ -49,30 +54,44 @@ log = logging.getLogger(__name__)
 
 class _Once(object):
     """
-    A filter of the console that drops the next error of Salt's states. Salt logs there what a state says that
-    has failed, although it prints that state in the end; the file of the log gets it still.
+    A filter of the console that drops the next error of Salt's states of this thread, when it is only what a
+    state says that has failed: that state is printed in the end. The file of the log gets it still.
     """
 
-    def __init__(self, console):
-        self._console = console
+    def __init__(self, console, ret):
+        self._console, self._thread = console, threading.current_thread().ident
+        # What Salt logs of a state.
+        self._text = "%s" % (ret["changes"] or ret["comment"],)
         console.addFilter(self)
 
     def filter(self, record):
-        if record.name != "salt.state" or record.levelno < logging.ERROR:
+        if record.name != "salt.state" or record.levelno < logging.ERROR or record.thread != self._thread:
             return True
         self._console.removeFilter(self)
-        return False
+        return record.getMessage() != self._text
 
 
 def _ended(ret):
     """
     What a state returns, which is said once, whatever has become of it.
     """
-    if ret["result"] is False:
+    if ret["result"] is False and _is_printed():
         for handler in logging.getLogger().handlers:
             if getattr(handler, "stream", None) is sys.stderr and handler.level <= logging.ERROR:
-                _Once(handler)
+                _Once(handler, ret)
     return ret
+
+
+def _is_printed():
+    """
+    Whether a command of a terminal runs this, which prints what a state says that has failed: no daemon does
+    that, nor is it terse.
+    """
+    return bool(__opts__.get("fun")) and not _output().startswith("terse")
+
+
+def _output():
+    return "%s" % __opts__.get("state_output", "full")
 
 
 def steps(name, steps, tells=True):
@@ -149,22 +168,23 @@ def said(name, function, given):
     before, last = xend_said.last_word(says, xend_said.why_not(__running__, _Utility))
     ret = dict([(key, ran[key]) for key in ran if key != "changes"], name=name, changes={}, says=says)
     title = last["id"] or name
-    # As a change, so that it is shown.
-    changes = {"said": title} if _hides_what_is_well() else {}
     if not before:
-        return _ended(dict(ret, comment=last["text"], changes=changes))
+        return _ended(_shown(dict(ret, comment=last["text"]), title))
     low = {"state": "xend_orch", "fun": "said", "name": title, "__id__": title}
-    alone = {"name": title, "result": last["good"], "comment": last["text"], "changes": changes}
-    return _ended(dict(ret, comment="\n".join(before), sub_state_run=[dict(alone, low=low)]))
+    alone = {"name": title, "result": last["good"], "comment": last["text"], "changes": {}}
+    ret = dict(ret, comment="\n".join(before), sub_state_run=[dict(_shown(alone, title), low=low)])
+    return _ended(_shown(ret, title))
 
 
-def _hides_what_is_well():
+def _shown(ret, title):
     """
-    Whether this master's configuration lets no state be shown that is well and has changed nothing.
+    The same, with a change where this master's configuration lets no state be shown that is well and has
+    changed nothing.
     """
-    output = "%s" % __opts__.get("state_output", "full")
     shows = __opts__.get("state_verbose", True) and not __opts__.get("state_output_diff")
-    return not shows or output.startswith("changes")
+    if ret["result"] is False or (shows and not _output().startswith("changes")):
+        return ret
+    return dict(ret, changes={"said": title})
 
 
 def could(name, text):

@@ -10,6 +10,10 @@ from tests.harness.moves import assert_unharmed
 from tests.lab import lies
 
 OWN, OTHER = "0.2.0", "0.1.9"
+SYNCED = (
+    *("runners/xend", "runners/xend_evacuation", "runners/xend_plan"),
+    *("states/xend_orch", "utils/xend_version"),
+)
 MASTER = "this master has one version of Xend for Salt"
 BOTH = "`salt-run saltutil.sync_all`, then `salt xen2 saltutil.sync_all`"
 
@@ -154,3 +158,42 @@ def test_a_master_with_an_older_runner_than_its_states(configured, conductor, gu
     finally:
         conductor.master_opts["utils_dirs"] = usual
         conductor._loaded_runners = before
+
+
+@pytest.fixture
+def synced(conductor, tmp_path):
+    """A function that puts what the SLS look for into the folder of what this master has synced."""
+
+    def put(others):
+        for name in SYNCED:
+            path = tmp_path / "extmods" / (name + ".py")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            own = (REPO / ("_" + name + ".py")).read_text()
+            assert own.count('VERSION = "%s"' % OWN) == 1
+            path.write_text(own.replace('VERSION = "%s"' % OWN, "") if name in others else own)
+
+    before = conductor.master_opts["extension_modules"]
+    conductor.master_opts["extension_modules"] = str(tmp_path / "extmods")
+    yield put
+    conductor.master_opts["extension_modules"] = before
+
+
+@pytest.mark.parametrize(
+    "others, test", [(SYNCED, True), (SYNCED[:3], False), (SYNCED[3:4], True), (SYNCED[4:], False)]
+)
+def test_a_master_to_which_some_was_synced_before_an_update(configured, guest, synced, others, test):
+    """By states of Salt, as those of another version may not know these words."""
+    synced(others)
+    for run in (configured.migrate(test=test), configured.evacuate(test=test), configured.restore(test=test)):
+        assert run.exit_code == 1 and list(run.steps) == [MASTER]
+        said = run.comment(MASTER)
+        assert said.startswith("Nothing was done. What was synced to this master is of another version (")
+        assert ", ".join(others) in said and "`salt-run saltutil.sync_all`" in said and OWN in said
+        assert [state.split("_|-")[0] for state in run.returned] == ["test"]
+    assert_unharmed(configured, guest)
+    run = configured.recover(test=test)
+    assert run.exit_code == 0, run.report()
+    assert run.comment(MASTER).startswith("What was synced to this master is of another version (")
+    assert "no migration has left anything" in run.report()
+    synced(())
+    assert configured.migrate(test=test).exit_code == 0

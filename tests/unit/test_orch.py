@@ -5,6 +5,7 @@ import importlib.util
 import io
 import logging
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ def orch():
     spec.loader.exec_module(module)
     names = ("xend_said", "xm_heard")
     found = {name: importlib.import_module(name) for name in names}
+    module.__opts__ = {"fun": "state.orchestrate"}
     module.__utils__ = {
         "%s.%s" % (name, word): getattr(found[name], word) for name in names for word in vars(found[name])
     }
@@ -84,3 +86,29 @@ def test_the_console_does_not_say_beforehand_what_a_state_says_that_has_failed(o
     orch.notice("web01: moved", "it runs")
     salt.error("it is another one's, too")
     assert console.getvalue().endswith("it is another one's, too\n")
+
+
+def test_the_console_keeps_what_is_said_nowhere_else(orch, logs, monkeypatch):
+    console, _file = logs
+    monkeypatch.setattr(sys, "stderr", console)
+    salt = logging.getLogger("salt.state")
+    orch.notice("web01: lost", "web01 is LOST", good=False)
+    other = threading.Thread(target=salt.error, args=("another run's",))
+    other.start()
+    other.join()
+    salt.error("it is another state")
+    salt.error("web01 is LOST")
+    assert console.getvalue().splitlines() == ["another run's", "it is another state", "web01 is LOST"]
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"fun": "state.orch", "state_output": "terse"}, {"fun": "x", "state_output": "terse_id"}]
+)
+def test_the_console_says_why_where_nothing_else_does(orch, logs, monkeypatch, options):
+    """In a daemon, and for those who want few words."""
+    console, _file = logs
+    monkeypatch.setattr(sys, "stderr", console)
+    orch.__opts__ = options
+    orch.notice("web01: lost", "web01 is LOST", good=False)
+    logging.getLogger("salt.state").error("web01 is LOST")
+    assert console.getvalue() == "web01 is LOST\n"

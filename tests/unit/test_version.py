@@ -17,6 +17,10 @@ OWN = xend_version.version()
     [
         ("saltext_xend/__init__.py", '^__version__ = "(.*)"$'),
         ("_utils/xend_version.py", '^VERSION = "(.*)"$'),
+        ("_runners/xend.py", '^VERSION = "(.*)"$'),
+        ("_runners/xend_evacuation.py", '^VERSION = "(.*)"$'),
+        ("_runners/xend_plan.py", '^VERSION = "(.*)"$'),
+        ("_states/xend_orch.py", '^VERSION = "(.*)"$'),
         ("salt/xend/orch/say.jinja", 'set own_version = "([^"]*)"'),
         ("CHANGELOG.md", r"^## ([0-9]\S*)"),
     ],

@@ -10,7 +10,7 @@
     and nothing is changed. pillar.example explains them. -#}
 {%- from "xend/orch/say.jinja" import moved, planned, prepare, step, steps with context %}
 {%- set plan, ready = {}, "relocation is configured and works on all hosts" %}
-{%- do prepare(plan, "xend.evacuation", salt["pillar.get"]("xend:evacuate", {}), "xend_evacuation") %}
+{%- do prepare(plan, "xend.evacuation", salt["pillar.get"]("xend:evacuate", {})) %}
 {%- set source = plan.get("source", "") %}
 {%- call steps("the hosts are ready for emptying " ~ source) %}
 {{ step(ready, plan.get("configures"), "xend.relocation", timeout=none, only=plan.get("configures")) }}

@@ -8,7 +8,7 @@
     test=True nothing is changed. -#}
 {%- from "xend/orch/say.jinja" import moved, planned, prepare, step, steps with context %}
 {%- set plan, opened = {}, "the host takes guests" %}
-{%- do prepare(plan, "xend.restoration", salt["pillar.get"]("xend:restore", {}), "xend_evacuation") %}
+{%- do prepare(plan, "xend.restoration", salt["pillar.get"]("xend:restore", {})) %}
 {%- set host = plan.get("host", "") %}
 {%- call steps("the hosts are ready for filling " ~ host) %}
 {{ step(opened, [host], "xend.orch.open", plan.get("opens"), only=plan.get("opens")) }}
