@@ -16,16 +16,16 @@ from tests.tools import old_salts
 old_salts.prepare = lambda: None
 sys.exit(old_salts.main())
 """
-# It needs longer than its parent would wait for it.
+# It needs longer than its parent would wait for it, and may be told to end while it says that it has begun.
 TIDY = """
-import signal, sys, time
+import os, signal, sys, time
 def tidy(*_):
     time.sleep(1)
-    print("tidied up", flush=True)
+    os.write(1, b"tidied up\\n")
     sys.exit(3)
 for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, tidy)
-print("begun", flush=True)
+os.write(1, b"begun\\n")
 time.sleep(600)
 """
 

@@ -242,8 +242,8 @@ def test_a_migration_restarts_no_xend_that_takes_guests_down_with_it(site, where
     for test in (True, False):
         run = site.migrate(test=test)
         assert run.exit_code != 0 and run.failed()[0] == CONFIGURE, run.report()
-        said = run.comment(CONFIGURE)
-        assert said.count("db01 (id %d) is shut down (on_xend_stop shutdown)" % other.domid) == 1
+        said = "\n".join(run.printed(10000))
+        assert said.count("db01 (id %d) is shut down (on_xend_stop shutdown)" % other.domid) == 1, said
         assert "restart_accept" in said
         assert_unharmed(site, guest)
         now = host.guests()["db01"]
