@@ -7,6 +7,8 @@ What the answers mean is decided elsewhere (xm_fleet, xm_steps, xm_plan), and no
 functions are handed in.
 """
 
+import re
+
 # What Salt puts before the message of an error.
 ERROR = "ERROR: "
 
@@ -27,6 +29,13 @@ NEVER_HEARD = (
 )
 STRAY = "; of the minions that this master knows, %s is not in the pillar: is that meant by %s there?"
 SYNC = "%(host)s lacks the modules of Xend for Salt: `salt %(host)s saltutil.sync_all` brings them"
+# Where a function has broken down, Salt returns this and more lines: where that was, and in the last one why.
+TRACEBACK = "Traceback (most recent call last)"
+PLACE = re.compile(r'File "([^"]*)", line ([0-9]+)')
+BROKEN = (
+    "Where only a part of Xend for Salt was synced to %(host)s, `salt %(host)s saltutil.sync_all` brings the "
+    "rest"
+)
 MALFORMED = "its answer to %s is not of the agreed form: %s"
 BY_HAND = (
     "Look on that host itself, with `xm list`: its modules may be of another version (`salt %(host)s "
@@ -229,11 +238,17 @@ class Master(object):
         failed. How, minions of all versions tell by the words alone: the codes beside them differ.
         """
         lacking = said.startswith(("'%s' is not available" % function, "Passed invalid arguments"))
-        problem = self.legible(said[len(ERROR) :] if said.startswith(ERROR) else said, 500)
+        said = said[len(ERROR) :] if said.startswith(ERROR) else said
+        before, traceback, more = said.partition(TRACEBACK)
+        if more.strip():
+            places = ["%s, line %s" % place for place in PLACE.findall(more)[-1:]]
+            said = before + ", ".join([more.strip().splitlines()[-1]] + places)
+        problem = self.legible(said, 500)
         if lacking and problem.endswith("."):
             # A sentence of Salt, which becomes a part of one here.
             problem = problem[:-1]
-        return {"problem": problem, "remedy": SYNC % {"host": host} if lacking else ""}
+        remedy = SYNC if lacking else BROKEN if traceback else ""
+        return {"problem": problem, "remedy": remedy % {"host": host}}
 
     def _remedy(self, host, runs):
         """

@@ -139,6 +139,24 @@ def test_a_host_that_cannot_say_is_named(conductor, runner):
     assert "saltutil.sync_all" in said["remedy"]
 
 
+def test_a_host_whose_modules_break_down_is_told_without_a_traceback(conductor, runner, migrate, guest):
+    """New modules beside old utilities do so."""
+    text = (
+        "The minion function caused an exception: Traceback (most recent call last):\n"
+        '  File "/usr/lib/salt/minion.py", line 9, in _run\n    return run()\n'
+        '  File "/var/cache/salt/minion/extmods/modules/xm.py", line 54, in __getattr__\n    found = load()\n'
+        "ModuleNotFoundError: No module named 'saltext_xend'\n"
+    )
+    why = "The minion function caused an exception: ModuleNotFoundError: No module named 'saltext_xend', "
+    why += "/var/cache/salt/minion/extmods/modules/xm.py, line 54"
+    wrong = {"answer": text}
+    lies.tell_all(conductor.fleet["xen2"], {"xend.outlook": wrong, "xm.report": wrong})
+    said = runner["xend.matrix"]()["xen2"]
+    assert said["problem"] == why and "`salt xen2 saltutil.sync_all`" in said["remedy"]
+    report = migrate("web01").report()
+    assert "No answer from xen2 (%s)" % why in report and "`salt xen2 saltutil.sync_all`" in report
+
+
 def test_a_pillar_that_is_assigned_to_nobody_is_told_without_blaming_the_options(
     conductor, runner, migrate
 ):
