@@ -754,10 +754,12 @@ def forget(name, uuid, note, claims=None, asked=False, test=False):
 
 def _is_carried(this, made):
     """
-    Whether a relay sends the guest of a note, or has sent it, and has not heard that it runs.
+    Whether a relay sends the guest of a note, or has sent it, and has not heard that it runs. One to which
+    nobody has come, or that is about to end, does neither.
     """
     safety = this.safety(made)
-    return bool(safety and safety["alive"] and safety["heard"] != "ok")
+    is_idle = not safety or not safety["alive"] or safety["phase"] in ("listening", "over")
+    return not is_idle and safety["heard"] != "ok"
 
 
 # Managed guests
